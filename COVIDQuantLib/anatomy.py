@@ -1,0 +1,145 @@
+"""The one place that knows the regions: label values, names, colours, terminology codes.
+
+Every table, picture, segment and document loops over these records; none names a lobe by hand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Colour = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Code:
+    """A coded concept as DICOM writes it: scheme designator, value, meaning."""
+
+    scheme: str
+    value: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Terminology:
+    """What a segment is, in the fields of Slicer's terminology entry."""
+
+    category: Code
+    type: Code
+    modifier: Code | None = None
+    region: Code | None = None
+
+
+@dataclass(frozen=True)
+class Lobe:
+    """A lobe of a lung.
+
+    Attributes:
+        label: value in every label map (design.md, contract).
+        name: name of its row and segment.
+        short: radiologists' abbreviation.
+        segment_id: ID of its segment in a segmentation node or file.
+        side: ``right`` or ``left``.
+        colour: RGB 0..1, told apart also by the colour-blind.
+        terminology: SNOMED CT codes.
+    """
+
+    label: int
+    name: str
+    short: str
+    segment_id: str
+    side: str
+    colour: Colour
+    terminology: Terminology
+
+
+@dataclass(frozen=True)
+class Region:
+    """A row of the metrics table: a set of label values counted together.
+
+    Attributes:
+        name: the row's name in the contract.
+        labels: lobe label values it holds; ``(0,)`` is what lies outside every lobe.
+        is_lobe: whether it is one lobe (has a CT score of its own, not a sum).
+    """
+
+    name: str
+    labels: tuple[int, ...]
+    is_lobe: bool = False
+
+
+ANATOMICAL_STRUCTURE = Code("SCT", "123037004", "Anatomical Structure")
+MORPHOLOGICALLY_ALTERED = Code("SCT", "49755003", "Morphologically Altered Structure")
+RIGHT = Code("SCT", "24028007", "Right")
+LEFT = Code("SCT", "7771000", "Left")
+UPPER_LOBE = Code("SCT", "45653009", "Upper lobe of lung")
+MIDDLE_LOBE = Code("SCT", "72481006", "Middle lobe of right lung")
+LOWER_LOBE = Code("SCT", "90572001", "Lower lobe of lung")
+LUNG = Code("SCT", "39607008", "Lung")
+INFILTRATE = Code("SCT", "47351003", "Infiltrate")
+COVID_19 = Code("SCT", "840539006", "COVID-19")
+
+# Colours from Paul Tol's light scheme, clear of the blue and orange of the lesions.
+_LOBES = (
+    (1, "right upper lobe", "RUL", "right", UPPER_LOBE, (0.93, 0.53, 0.40)),
+    (2, "right middle lobe", "RML", "right", MIDDLE_LOBE, (0.93, 0.87, 0.53)),
+    (3, "right lower lobe", "RLL", "right", LOWER_LOBE, (0.67, 0.67, 0.00)),
+    (4, "left upper lobe", "LUL", "left", UPPER_LOBE, (1.00, 0.67, 0.73)),
+    (5, "left lower lobe", "LLL", "left", LOWER_LOBE, (0.27, 0.73, 0.60)),
+)
+
+LOBES: tuple[Lobe, ...] = tuple(
+    Lobe(
+        label,
+        name,
+        short,
+        name.replace(" ", "_"),
+        side,
+        colour,
+        Terminology(ANATOMICAL_STRUCTURE, code, RIGHT if side == "right" else LEFT),
+    )
+    for label, name, short, side, code, colour in _LOBES
+)
+LOBE_OF_LABEL = {lobe.label: lobe for lobe in LOBES}
+OUTSIDE_LABEL = 0
+LABEL_COUNT = 1 + len(LOBES)
+
+
+def labels_of_side(side: str) -> tuple[int, ...]:
+    """Label values of the lobes of the ``right`` or ``left`` lung."""
+    return tuple(lobe.label for lobe in LOBES if lobe.side == side)
+
+
+WHOLE_LUNG = Region("whole lung", tuple(lobe.label for lobe in LOBES))
+OUTSIDE_LOBES = Region("outside lobes", (OUTSIDE_LABEL,))
+REGIONS: tuple[Region, ...] = (
+    WHOLE_LUNG,
+    Region("right lung", labels_of_side("right")),
+    Region("left lung", labels_of_side("left")),
+    *(Region(lobe.name, (lobe.label,), is_lobe=True) for lobe in LOBES),
+    OUTSIDE_LOBES,
+)
+
+
+@dataclass(frozen=True)
+class LesionKind:
+    """The pneumonia as a segment of its own.
+
+    Attributes:
+        name: name of the segment.
+        segment_id: ID of its segment.
+        colour: RGB 0..1.
+        terminology: SNOMED CT codes.
+    """
+
+    name: str
+    segment_id: str
+    colour: Colour
+    terminology: Terminology
+
+
+LESION = LesionKind(
+    "pneumonia",
+    "pneumonia",
+    (0.90, 0.30, 0.10),
+    Terminology(MORPHOLOGICALLY_ALTERED, INFILTRATE, COVID_19, LUNG),
+)

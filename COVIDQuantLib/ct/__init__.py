@@ -1,0 +1,1 @@
+"""Reading a chest CT and saying why it is unfit."""

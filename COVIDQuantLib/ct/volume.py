@@ -1,0 +1,80 @@
+"""A chest CT in memory: whole Hounsfield units on a grid, with what was noticed about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from COVIDQuantLib.ct.geometry import Geometry, Reorientation
+
+HU_MIN = -1024
+HU_MAX = 3071
+# Below any air a scanner measures, even overshooting at sharp kernels: filler outside the field of view.
+PADDING_BELOW_HU = -1500
+
+
+@dataclass(frozen=True)
+class CTWarning:
+    """Something about the CT that the reader should know but that does not stop the job.
+
+    Attributes:
+        code: a stable name, e.g. ``thick-sections``.
+        message: a sentence with the figures.
+    """
+
+    code: str
+    message: str
+
+
+@dataclass
+class CTVolume:
+    """A chest CT.
+
+    Attributes:
+        hu: int16 Hounsfield units ``[k, j, i]``, clipped to −1024..3071.
+        geometry: where the grid lies in the patient.
+        padding: bool array of the same shape, true where the scanner measured nothing; None if nowhere.
+        source: where it came from, for the record: path, series description, UIDs, thickness, kernel ...
+        warnings: what was noticed on reading and checking.
+    """
+
+    hu: np.ndarray
+    geometry: Geometry
+    padding: np.ndarray | None = None
+    source: dict[str, Any] = field(default_factory=dict)
+    warnings: list[CTWarning] = field(default_factory=list)
+
+    @classmethod
+    def from_values(cls, values: np.ndarray, geometry: Geometry, padding_value: float | None = None) -> CTVolume:
+        """Round and clip raw values to whole HU, and set the padding apart.
+
+        Args:
+            values: Hounsfield units ``[k, j, i]``, any number type; NaN counts as padding.
+            geometry: the grid they lie on.
+            padding_value: filler named by the file itself (already in HU), beside everything below −1500.
+
+        Raises:
+            ValueError: the array is not on the grid.
+        """
+        if values.shape != geometry.shape:
+            raise ValueError(f"values of shape {values.shape} are not on a grid of shape {geometry.shape}")
+        padding = values < PADDING_BELOW_HU
+        if padding_value is not None:
+            padding |= values == padding_value
+        if not np.issubdtype(values.dtype, np.integer):
+            padding |= np.isnan(values)
+            values = np.where(padding, HU_MIN, np.rint(values))
+        hu = np.clip(values, HU_MIN, HU_MAX).astype(np.int16, copy=False)
+        if not padding.any():
+            return cls(hu, geometry)
+        hu[padding] = HU_MIN
+        return cls(hu, geometry, padding)
+
+    def canonical(self) -> tuple[CTVolume, Reorientation]:
+        """The CT with its axes next to left, posterior, superior, and the way back for results."""
+        turn = Reorientation.of(self.geometry)
+        hu = np.ascontiguousarray(turn.apply(self.hu))
+        padding = None if self.padding is None else np.ascontiguousarray(turn.apply(self.padding))
+        return CTVolume(hu, turn.canonical, padding, self.source, self.warnings), turn

@@ -1,0 +1,48 @@
+"""The errors a user can cause, each saying what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class COVIDQuantError(Exception):
+    """Base of every error that is the user's to mend; the command line prints it as one line.
+
+    Args:
+        what: what is wrong, a clause without a full stop.
+        where: the file, series, slice or segment it is about; empty if there is none.
+        remedy: what the user can do about it.
+    """
+
+    exit_status: ClassVar[int] = 3
+
+    def __init__(self, what: str, where: str = "", remedy: str = "") -> None:
+        self.what = what
+        self.where = where
+        self.remedy = remedy
+        super().__init__(self.line())
+
+    def line(self) -> str:
+        """The error on one line: ``where: what. Remedy.`` as one line."""
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        if self.remedy:
+            text = f"{text.rstrip('.')}. {self.remedy}"
+        return " ".join(text.split())
+
+
+class UnfitInputError(COVIDQuantError):
+    """The input cannot be read, is damaged, or is not a chest CT that can be quantified."""
+
+
+class OutputError(COVIDQuantError):
+    """The result cannot be written: folder read-only, disk full, file in the way."""
+
+
+class UsageError(COVIDQuantError):
+    """The request contradicts itself; the command line ends with status 2."""
+
+    exit_status: ClassVar[int] = 2
+
+
+class Cancelled(Exception):  # noqa: N818 - a wish, not an error
+    """The user asked to stop; raised from a progress callback, never caught on the way up."""

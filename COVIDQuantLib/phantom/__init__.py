@@ -1,0 +1,1 @@
+"""A made chest CT whose truth is known exactly."""

@@ -1,0 +1,1 @@
+"""From a CT and its labels to the histogram, the measures and the table."""

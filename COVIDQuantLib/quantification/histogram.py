@@ -1,0 +1,128 @@
+"""The joint histogram: counts[lobe label, lesion or not, HU], from which every figure follows exactly."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from COVIDQuantLib.anatomy import LABEL_COUNT
+from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN
+
+HU_BINS = HU_MAX - HU_MIN + 1
+HU_VALUES = np.arange(HU_MIN, HU_MAX + 1)
+# A slab's working arrays stay in the processor's cache at about this many voxels.
+_SLAB_VOXELS = 1 << 20
+_THREADS = 2
+
+
+@dataclass
+class JointHistogram:
+    """Voxel counts by lobe, lesion and CT number.
+
+    Attributes:
+        counts: int64 ``[6 labels, 2, 4096]``: label 0 is outside every lobe; second axis 0 is no lesion, 1 is
+            lesion; third axis is HU from −1024. Outside the lobes only lesion voxels are counted.
+        voxel_volume_ml: volume of one voxel, millilitres.
+    """
+
+    voxel_volume_ml: float
+    counts: np.ndarray = field(default_factory=lambda: np.zeros((LABEL_COUNT, 2, HU_BINS), np.int64))
+
+    @classmethod
+    def of(
+        cls,
+        hu: np.ndarray,
+        lobes: np.ndarray,
+        lesions: np.ndarray,
+        voxel_volume_ml: float,
+        padding: np.ndarray | None = None,
+    ) -> JointHistogram:
+        """Count a whole volume.
+
+        Args:
+            hu: integer Hounsfield units ``[k, j, i]``; clipped to −1024..3071 as they are counted.
+            lobes: label values 0..5, same shape.
+            lesions: nonzero in lesion, same shape.
+            voxel_volume_ml: volume of one voxel.
+            padding: true where nothing was measured; such voxels are never counted.
+
+        Raises:
+            ValueError: shapes differ, or a label is not 0..5.
+        """
+        return cls(voxel_volume_ml, count_voxels(hu, lobes, lesions, padding))
+
+    def replace(self, before: np.ndarray, after: np.ndarray) -> None:
+        """Take a box's old counts out and put its new counts in (both as ``count_voxels`` gives them)."""
+        self.counts += after - before
+
+    def region(self, labels: tuple[int, ...]) -> np.ndarray:
+        """Counts ``[2, 4096]`` of some labels together."""
+        return self.counts[list(labels)].sum(axis=0)
+
+    def as_record(self) -> dict[str, Any]:
+        """The counts for ``metrics.json``: per label and lesion state the occupied span of HU bins."""
+        entries = []
+        for label, lesion in np.ndindex(self.counts.shape[:2]):
+            row = self.counts[label, lesion]
+            occupied = np.flatnonzero(row)
+            if occupied.size:
+                first, last = int(occupied[0]), int(occupied[-1])
+                entries.append(
+                    {
+                        "label": int(label),
+                        "lesion": bool(lesion),
+                        "first_hu": HU_MIN + first,
+                        "counts": row[first : last + 1].tolist(),
+                    }
+                )
+        return {"voxel_volume_ml": self.voxel_volume_ml, "entries": entries}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> JointHistogram:
+        """The histogram that :meth:`as_record` wrote."""
+        histogram = cls(float(record["voxel_volume_ml"]))
+        for entry in record["entries"]:
+            start = int(entry["first_hu"]) - HU_MIN
+            counts = entry["counts"]
+            histogram.counts[entry["label"], int(entry["lesion"]), start : start + len(counts)] = counts
+        return histogram
+
+
+def count_voxels(
+    hu: np.ndarray, lobes: np.ndarray, lesions: np.ndarray, padding: np.ndarray | None = None
+) -> np.ndarray:
+    """Counts ``[6, 2, 4096]`` of a volume or of any box of it; arguments as in :meth:`JointHistogram.of`."""
+    shapes = {hu.shape, lobes.shape, lesions.shape} | ({padding.shape} if padding is not None else set())
+    if len(shapes) != 1:
+        raise ValueError(f"CT and labels differ in shape: {sorted(shapes)}")
+    if hu.size == 0:
+        return np.zeros((LABEL_COUNT, 2, HU_BINS), np.int64)
+    step = max(1, _SLAB_VOXELS // max(1, hu[0].size))
+    slabs = [slice(start, start + step) for start in range(0, len(hu), step)]
+
+    def count(slab: slice) -> np.ndarray:
+        return _count_slab(hu[slab], lobes[slab], lesions[slab], None if padding is None else padding[slab])
+
+    if len(slabs) == 1:
+        return count(slabs[0])
+    total = np.zeros((LABEL_COUNT, 2, HU_BINS), np.int64)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for counts in pool.map(count, slabs):
+            total += counts
+    return total
+
+
+def _count_slab(hu: np.ndarray, lobes: np.ndarray, lesions: np.ndarray, padding: np.ndarray | None) -> np.ndarray:
+    lesion = lesions != 0
+    inside = (lobes != 0) | lesion
+    if padding is not None:
+        inside &= ~padding
+    values = np.clip(hu[inside].astype(np.int32), HU_MIN, HU_MAX)
+    labels = lobes[inside]
+    if labels.size and (labels.max() >= LABEL_COUNT or labels.min() < 0):
+        raise ValueError(f"lobe labels must be 0..{LABEL_COUNT - 1}, found {labels.min()}..{labels.max()}")
+    index = (labels.astype(np.int32) * 2 + lesion[inside]) * HU_BINS + (values - HU_MIN)
+    return np.bincount(index, minlength=LABEL_COUNT * 2 * HU_BINS).reshape(LABEL_COUNT, 2, HU_BINS)

@@ -1,0 +1,1 @@
+"""From a CT to lungs, five lobes and lesions, without a scene."""

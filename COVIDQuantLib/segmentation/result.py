@@ -1,0 +1,28 @@
+"""What a segmentation of a chest CT is, whoever made it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from COVIDQuantLib.ct.volume import CTWarning
+
+
+@dataclass
+class Segmentation:
+    """Lobes and lesions on the CT's grid.
+
+    Attributes:
+        lobes: uint8 ``[k, j, i]``, label values of :mod:`COVIDQuantLib.anatomy`; their union is the lungs.
+        lesions: bool ``[k, j, i]``, the pneumonia.
+        provenance: per step (``lungs``, ``lobes``, ``lesions``) how it was made: method or file, settings, model
+            bundle with its SHA-256.
+        warnings: what the reader should know about it.
+    """
+
+    lobes: np.ndarray
+    lesions: np.ndarray
+    provenance: dict[str, Any] = field(default_factory=dict)
+    warnings: list[CTWarning] = field(default_factory=list)
