@@ -1,0 +1,23 @@
+"""Where the shipped resources lie: beside the library in the source tree and in Slicer, inside it under pip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_LIBRARY = Path(__file__).resolve().parent
+# A file that is ours alone tells our folder from another package's folder of the same name.
+_MARKER = Path("Reference", "normal_lung_histogram.json")
+
+
+def resource_path(*parts: str) -> Path:
+    """Path of a shipped resource, e.g. ``resource_path("Reference", "normal_lung_histogram.json")``.
+
+    Raises:
+        FileNotFoundError: the installation is incomplete.
+    """
+    for folder in (_LIBRARY.parent / "Resources", _LIBRARY / "Resources"):
+        if (folder / _MARKER).is_file():
+            path = folder.joinpath(*parts)
+            if path.exists():
+                return path
+    raise FileNotFoundError(f"resource {'/'.join(parts)} is missing: install COVIDQuant again")
