@@ -1,1 +1,1 @@
-"""What is written to disk: segmentation, tables, pictures."""
+"""Results as files: segmentation, table, label maps, pictures. A file appears whole or not at all."""

@@ -1,0 +1,275 @@
+"""Slicer's ``segmentation.seg.nrrd``: lobes on one layer, lesions on another, with names, colours and terminology.
+
+The format is a four-dimensional NRRD whose fastest axis is the list of layers; what each segment is stands in
+key/value pairs ``Segment<n>_<Key>:=<value>`` (Slicer's vtkMRMLSegmentationStorageNode).
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import SimpleITK as sitk
+
+from COVIDQuantLib.anatomy import LESION, LOBES, Colour, Terminology
+from COVIDQuantLib.ct.geometry import Geometry
+from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.export import terminology as terms
+from COVIDQuantLib.export.atomic import write_atomically
+from COVIDQuantLib.progress import Report, silent
+from COVIDQuantLib.segmentation.result import Segmentation
+
+FILE_NAME = "segmentation.seg.nrrd"
+LESION_LABEL = 1
+_LOBE_LAYER, _LESION_LAYER = 0, 1
+_LAYERS = 2
+# Label maps are long runs: level 1 is within a few per cent of the best size at a fraction of the time.
+_COMPRESSION = 1
+_REPRESENTATION = "Binary labelmap"
+_EMPTY_EXTENT = (0, -1, 0, -1, 0, -1)
+
+
+@dataclass(frozen=True)
+class SegmentEntry:
+    """One segment as the file's header describes it.
+
+    Attributes:
+        segment_id: its ID, unique in the file.
+        name: what the reader sees.
+        colour: RGB 0..1.
+        layer: index along the list axis.
+        label: its value on that layer.
+        terminology: what it is; None if the file does not say.
+    """
+
+    segment_id: str
+    name: str
+    colour: Colour
+    layer: int
+    label: int
+    terminology: Terminology | None
+
+
+SEGMENTS: tuple[SegmentEntry, ...] = (
+    *(SegmentEntry(x.segment_id, x.name, x.colour, _LOBE_LAYER, x.label, x.terminology) for x in LOBES),
+    SegmentEntry(LESION.segment_id, LESION.name, LESION.colour, _LESION_LAYER, LESION_LABEL, LESION.terminology),
+)
+
+
+def write_segmentation(path: Path, segmentation: Segmentation, geometry: Geometry, report: Report = silent) -> None:
+    """Write lobes and lesions as a segmentation that Slicer opens.
+
+    Args:
+        path: the file, by convention ``segmentation.seg.nrrd``; appears whole or not at all.
+        segmentation: lobes and lesions ``[k, j, i]`` on the grid.
+        geometry: the CT's own grid, in any orientation.
+        report: progress; may raise ``Cancelled``.
+
+    Raises:
+        OutputError: the file cannot be written.
+        ValueError: the labels are not on the grid.
+    """
+    for labels in (segmentation.lobes, segmentation.lesions):
+        if labels.shape != geometry.shape:
+            raise ValueError(f"labels of shape {labels.shape} are not on a grid of shape {geometry.shape}")
+
+    def write(target: Path) -> None:
+        with target.open("wb") as file:
+            file.write(_header(segmentation, geometry).encode("utf-8"))
+            _write_layers(file, segmentation, report)
+
+    write_atomically(path, write)
+
+
+def _write_layers(file: BinaryIO, segmentation: Segmentation, report: Report) -> None:
+    """Interleave the layers slice by slice, so that no second copy of the volume is held."""
+    slices = len(segmentation.lobes)
+    both = np.zeros((*segmentation.lobes.shape[1:], _LAYERS), np.uint8)
+    # No file name and no time in the gzip header: the same result is the same file.
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=_COMPRESSION, fileobj=file, mtime=0) as packed:
+        for k in range(slices):
+            both[..., _LOBE_LAYER] = segmentation.lobes[k]
+            both[..., _LESION_LAYER] = segmentation.lesions[k] != 0
+            packed.write(memoryview(both).cast("B"))
+            report((k + 1) / slices)
+
+
+def _header(segmentation: Segmentation, geometry: Geometry) -> str:
+    k, j, i = geometry.shape
+    columns = geometry.index_to_lps[:3]
+    lines = [
+        "NRRD0004",
+        "# written by COVIDQuant",
+        "type: unsigned char",
+        "dimension: 4",
+        "space: left-posterior-superior",
+        f"sizes: {_LAYERS} {i} {j} {k}",
+        f"space directions: none {' '.join(_vector(columns[:, axis]) for axis in range(3))}",
+        "kinds: list domain domain domain",
+        "encoding: gzip",
+        f"space origin: {_vector(geometry.origin)}",
+    ]
+    fields = [*_segmentation_fields(geometry), *_segment_fields(segmentation)]
+    return "\n".join([*lines, *(f"{key}:={value}" for key, value in fields)]) + "\n\n"
+
+
+def _vector(values: np.ndarray | tuple[float, ...]) -> str:
+    return f"({','.join(repr(float(value)) for value in values)})"
+
+
+def _segmentation_fields(geometry: Geometry) -> Iterator[tuple[str, str]]:
+    k, j, i = geometry.shape
+    ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ geometry.index_to_lps
+    numbers = [*(repr(float(value)) for value in ras.ravel()), *map(str, (0, i - 1, 0, j - 1, 0, k - 1))]
+    reference = "".join(f"{number};" for number in numbers)
+    # With the CT's grid named, segments that Slicer crops still grow over the whole CT when they are edited.
+    yield "Segmentation_ConversionParameters", f"Reference image geometry|{reference}|Geometry of the CT&"
+    yield "Segmentation_ContainedRepresentationNames", f"{_REPRESENTATION}|"
+    yield "Segmentation_MasterRepresentation", _REPRESENTATION
+    yield "Segmentation_ReferenceImageExtentOffset", "0 0 0"
+
+
+def _segment_fields(segmentation: Segmentation) -> Iterator[tuple[str, str]]:
+    extents = label_extents(segmentation)
+    for index, segment in enumerate(SEGMENTS):
+        tag = terms.serialize(segment.terminology) if segment.terminology else ""
+        fields = {
+            "ID": segment.segment_id,
+            "Name": segment.name,
+            "NameAutoGenerated": "0",
+            "Color": " ".join(map(str, segment.colour)),
+            "ColorAutoGenerated": "0",
+            "Layer": str(segment.layer),
+            "LabelValue": str(segment.label),
+            "Extent": " ".join(map(str, extents[segment.layer, segment.label])),
+            "Tags": f"{terms.TAG}:{tag}|" if tag else "",
+        }
+        yield from ((f"Segment{index}_{key}", value) for key, value in fields.items())
+
+
+def label_extents(segmentation: Segmentation) -> dict[tuple[int, int], tuple[int, ...]]:
+    """First and last index of every segment along i, j, k; ``0 -1`` thrice if it is empty."""
+    extents = {}
+    layers = {_LOBE_LAYER: segmentation.lobes, _LESION_LAYER: segmentation.lesions}
+    for segment in SEGMENTS:
+        mask = layers[segment.layer] == segment.label
+        spans = [np.flatnonzero(mask.any(axis=others)) for others in ((0, 1), (0, 2), (1, 2))]
+        filled = spans[0].size > 0
+        found = tuple(int(end) for span in spans for end in (span[0], span[-1])) if filled else _EMPTY_EXTENT
+        extents[segment.layer, segment.label] = found
+    return extents
+
+
+@dataclass(frozen=True)
+class SegmentationFile:
+    """What a ``.seg.nrrd`` holds.
+
+    Attributes:
+        geometry: the file's own grid, which Slicer may have cropped or extended.
+        segmentation: lobes and lesions on it; where segments of lobes overlap, the first in the contract's order
+            keeps the voxel.
+        segments: every segment of the file, ours or not.
+    """
+
+    geometry: Geometry
+    segmentation: Segmentation
+    segments: tuple[SegmentEntry, ...]
+
+
+def read_segmentation(path: Path) -> SegmentationFile:
+    """Lobes and lesions of a segmentation written by COVIDQuant or saved by Slicer.
+
+    Segments are found by their ID or else by their terminology, never by name or order.
+
+    Raises:
+        UnfitInputError: the file cannot be read, or holds neither a lobe nor a lesion.
+    """
+    image, header = _read(path)
+    segments = _entries(path, header)
+    layers = sitk.GetArrayViewFromImage(image)
+    if image.GetNumberOfComponentsPerPixel() == 1:
+        layers = layers[..., np.newaxis]
+    geometry = Geometry.of_image(image)
+    lobes = np.zeros(geometry.shape, np.uint8)
+    lesions = np.zeros(geometry.shape, bool)
+    found = False
+    for segment in segments:
+        ours = _ours(segment)
+        if ours is None:
+            continue
+        found = True
+        if segment.layer >= layers.shape[-1]:
+            raise UnfitInputError(
+                f"segment '{segment.name}' is on layer {segment.layer}, which the file lacks",
+                str(path),
+                "Save the segmentation again in Slicer.",
+            )
+        mask = layers[..., segment.layer] == segment.label
+        if ours.layer == _LESION_LAYER:
+            lesions |= mask
+        else:
+            lobes[mask & ((lobes == 0) | (lobes > ours.label))] = ours.label
+    if not found:
+        names = ", ".join(segment.name for segment in segments) or "none"
+        raise UnfitInputError(
+            f"no segment is a lobe or a lesion of COVIDQuant by ID or terminology (segments: {names})",
+            str(path),
+            "Give a segmentation made by COVIDQuant, or a label map.",
+        )
+    return SegmentationFile(geometry, Segmentation(lobes, lesions), segments)
+
+
+def _ours(segment: SegmentEntry) -> SegmentEntry | None:
+    by_id = next((ours for ours in SEGMENTS if ours.segment_id == segment.segment_id), None)
+    if by_id is not None or segment.terminology is None:
+        return by_id
+    for ours in SEGMENTS:
+        if ours.terminology and terms.same_concept(ours.terminology, segment.terminology):
+            return ours
+    return None
+
+
+def _read(path: Path) -> tuple[sitk.Image, dict[str, str]]:
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("NrrdImageIO")
+    reader.SetFileName(str(path))
+    try:
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise UnfitInputError(
+            "is not a readable NRRD file", str(path), "Give a file that Slicer or COVIDQuant wrote."
+        ) from error
+    if image.GetDimension() != 3:
+        raise UnfitInputError("is not three-dimensional", str(path), "Give a segmentation of a CT volume.")
+    return image, {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+
+
+def _entries(path: Path, header: dict[str, str]) -> tuple[SegmentEntry, ...]:
+    entries = []
+    index = 0
+    while f"Segment{index}_ID" in header:
+        entries.append(_entry(path, header, index))
+        index += 1
+    return tuple(entries)
+
+
+def _entry(path: Path, header: dict[str, str], index: int) -> SegmentEntry:
+    def field(key: str, default: str) -> str:
+        return header.get(f"Segment{index}_{key}", default)
+
+    segment_id = field("ID", "")
+    tags = dict(tag.split(":", 1) for tag in field("Tags", "").split("|") if ":" in tag)
+    try:
+        red, green, blue = (float(part) for part in field("Color", "0.5 0.5 0.5").split())
+        layer, label = int(field("Layer", str(index))), int(field("LabelValue", "1"))
+    except ValueError as error:
+        raise UnfitInputError(
+            f"the header of segment '{segment_id}' is damaged", str(path), "Save the segmentation again in Slicer."
+        ) from error
+    return SegmentEntry(
+        segment_id, field("Name", segment_id), (red, green, blue), layer, label, terms.parse(tags.get(terms.TAG, ""))
+    )
