@@ -176,7 +176,7 @@ def test_histogram_round_trips_through_json():
 
 def test_wrong_labels_and_shapes_are_refused():
     hu, lobes, lesions, _ = random_exam(0)
-    with pytest.raises(ValueError, match="0..5"):
+    with pytest.raises(ValueError, match=r"0\.\.5"):
         count_voxels(hu, lobes + 6, lesions)
     with pytest.raises(ValueError, match="shape"):
         count_voxels(hu[1:], lobes, lesions)

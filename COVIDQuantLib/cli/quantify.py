@@ -1,0 +1,93 @@
+"""``covidquant quantify``: a CT file in, segmentation, table and picture out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from COVIDQuantLib.cli.terminal import progress_bar, show_metrics, show_warnings
+from COVIDQuantLib.ct.labels import read_label_map
+from COVIDQuantLib.ct.read import read_ct
+from COVIDQuantLib.ct.volume import CTVolume
+from COVIDQuantLib.errors import UsageError
+from COVIDQuantLib.export.exam import EXPORTS, write_exam
+from COVIDQuantLib.pipeline import METHODS, MODEL_FREE, STAGES, Exam, GivenMasks, quantify_ct
+from COVIDQuantLib.progress import Stage, StagedProgress
+from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
+
+NAME = "quantify"
+HELP = "Find lobes and pneumonia on a chest CT and write a segmentation, a table and a picture."
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+GIVEN = {
+    "lobes": "lobes to use instead of finding them (labels 1..5 of the docs)",
+    "lesions": "pneumonia to use instead of finding it (anything but 0)",
+    "lungs": "lungs to use instead of finding them (anything but 0)",
+}
+_READING, _WRITING = Stage("reading", 4.0), Stage("writing", 6.0)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("ct", type=Path, metavar="CT", help="a DICOM folder or file, NIfTI, NRRD or MetaImage")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument("--series", metavar="UID|NUMBER|TEXT", help="the DICOM series to take, by UID, number or name")
+    for mask, text in GIVEN.items():
+        parser.add_argument(f"--{mask}", type=Path, metavar="FILE", help=text)
+    parser.add_argument("--method", choices=METHODS, default=MODEL_FREE, help="how lungs, lobes and lesions are found")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="where networks run; model-free needs none")
+    parser.add_argument("--ggo-hu", type=int, default=DEFAULT_THRESHOLDS.ggo_hu, metavar="HU", help="default −750")
+    parser.add_argument(
+        "--consolidation-hu", type=int, default=DEFAULT_THRESHOLDS.consolidation_hu, metavar="HU", help="default −350"
+    )
+    for export in EXPORTS:
+        if not export.default:
+            parser.add_argument(f"--{export.name}", action="store_true", help=f"write {export.text} as well")
+    parser.add_argument("--no-picture", action="store_true", help="do not write the sheet of overlays")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no table")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Do it; errors as in :func:`COVIDQuantLib.pipeline.quantify_ct` and the readers and writers."""
+    if arguments.device not in {"auto", "cpu"}:
+        raise UsageError(
+            f"the {arguments.method} path runs on the processor, not on {arguments.device}",
+            remedy="Leave --device out, or say cpu.",
+        )
+    thresholds = Thresholds(arguments.ggo_hu, arguments.consolidation_hu)
+    with progress_bar((_READING, *STAGES, _WRITING), quiet=arguments.quiet) as progress:
+        exam = _quantify(arguments, thresholds, progress)
+        wanted = [export.name for export in EXPORTS if _wanted(export.name, arguments, default=export.default)]
+        with progress.stage(_WRITING.name) as report:
+            files = write_exam(exam, arguments.out, wanted, report)
+    show_warnings(exam.warnings)
+    if not arguments.quiet:
+        show_metrics(exam.metrics)
+        print("\n".join(str(file) for file in files))  # noqa: T201 - the command's output
+
+
+def _quantify(arguments: argparse.Namespace, thresholds: Thresholds, progress: StagedProgress) -> Exam:
+    with progress.stage(_READING.name) as report:
+        ct = read_ct(arguments.ct, arguments.series, report)
+        given = _given_masks(arguments, ct)
+    return quantify_ct(ct, given, thresholds, progress)
+
+
+def _given_masks(arguments: argparse.Namespace, ct: CTVolume) -> GivenMasks:
+    masks: dict[str, np.ndarray] = {}
+    sources: dict[str, str] = {}
+    for name in GIVEN:
+        path: Path | None = getattr(arguments, name)
+        if path is not None:
+            masks[name], warnings = read_label_map(path, ct.geometry, content=name)
+            ct.warnings += warnings
+            sources[name] = path.name
+    return GivenMasks(**masks, sources=sources)
+
+
+def _wanted(name: str, arguments: argparse.Namespace, *, default: bool) -> bool:
+    if name == "picture":
+        return not arguments.no_picture
+    return default or bool(getattr(arguments, name))

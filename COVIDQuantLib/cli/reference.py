@@ -1,0 +1,67 @@
+"""``covidquant reference``: rebuild the normal reference from a folder of normal CTs (papers.md row P4)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from COVIDQuantLib.cli.terminal import progress_bar, show_warnings
+from COVIDQuantLib.ct.read import read_ct
+from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.export.atomic import write_atomically
+from COVIDQuantLib.pipeline import STAGES, quantify_ct
+from COVIDQuantLib.progress import Report, Stage, StagedProgress, part
+from COVIDQuantLib.quantification.reference import NormalReference, lung_counts
+
+NAME = "reference"
+HELP = "Rebuild the distribution of normal lungs from a folder of normal chest CTs."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="one normal CT per file or subfolder")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the reference, a JSON file")
+    parser.add_argument("--licence", default="", metavar="TEXT", help="under what licence the CTs may be used")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Do it.
+
+    Raises:
+        UnfitInputError: the folder holds no CT, or one of them is unfit.
+        OutputError: the file cannot be written.
+    """
+    if not arguments.folder.is_dir():
+        raise UnfitInputError("not a folder", str(arguments.folder), "Name a folder with one CT per file or subfolder.")
+    paths = sorted(path for path in arguments.folder.iterdir() if not path.name.startswith("."))
+    if not paths:
+        raise UnfitInputError("the folder is empty", str(arguments.folder), "Put one CT per file or subfolder in it.")
+    counts: list[np.ndarray] = []
+    subjects: list[dict[str, Any]] = []
+    with progress_bar([Stage(path.name, 1.0) for path in paths]) as progress:
+        for path in paths:
+            with progress.stage(path.name) as report:
+                lungs, record = _subject(path, arguments.licence, report)
+            counts.append(lungs)
+            subjects.append(record)
+    reference = NormalReference.of(counts, subjects).as_record()
+    write_atomically(arguments.out, json.dumps(reference, indent=1).encode() + b"\n")
+
+
+def _subject(path: Path, licence: str, report: Report) -> tuple[np.ndarray, dict[str, Any]]:
+    """One normal CT's lung voxels by HU and its record."""
+    ct = read_ct(path, report=part(report, 0.0, 0.2))
+    rest = part(report, 0.2, 1.0)
+    exam = quantify_ct(ct, progress=StagedProgress(STAGES, lambda state: rest(state.fraction)))
+    show_warnings(exam.warnings)
+    lungs = lung_counts(exam.histogram)
+    return lungs, {
+        "name": path.name,
+        "licence": licence,
+        "lung_volume_ml": round(float(lungs.sum()) * ct.geometry.voxel_volume_ml, 1),
+        "lungs": exam.segmentation.provenance["lungs"]["method"],
+    }

@@ -1,0 +1,59 @@
+# make demo            quantify a made chest CT          make test    run every test
+# make demo CT=path    quantify your own                 make lint types
+# Needs Python 3.11-3.13 and a network for the first run; name another Python with PYTHON=...
+
+CT ?=
+OUT ?= output
+VENV ?= .venv
+BIN := $(VENV)/bin
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
+            $(shell $(p) -c '$(SUPPORTED)' >/dev/null 2>&1 && echo $(p))))
+PINS := .ci/constraints.txt
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(PINS)
+TESTS ?= -m "slow or not slow" -n 2 --dist loadscope
+
+.PHONY: demo test lint types format clean
+
+demo: $(VENV)/.installed
+ifeq ($(strip $(CT)),)
+	@test -f "$(OUT)/phantom/ct.nrrd" || $(BIN)/covidquant phantom --out "$(OUT)/phantom"
+	@$(BIN)/covidquant quantify "$(OUT)/phantom/ct.nrrd" --out "$(OUT)"
+else
+	@$(BIN)/covidquant quantify "$(CT)" --out "$(OUT)"
+endif
+
+test: $(VENV)/.test-installed
+	@$(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/.dev-installed
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(VENV)/.dev-installed
+	@$(BIN)/mypy
+
+format: $(VENV)/.dev-installed
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) output build dist *.egg-info
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "COVIDQuant needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=/path/to/python3.12"; exit 1; }
+	@echo "Making the environment in $(VENV) (once) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.made pyproject.toml $(PINS)
+	@echo "Installing COVIDQuant (once) ..."
+	@$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.test-installed: $(VENV)/.installed
+	@echo "Installing what the tests need (once) ..."
+	@$(INSTALL) --editable ".[scene,test]"
+	@touch $@
+
+$(VENV)/.dev-installed: $(VENV)/.test-installed
+	@$(INSTALL) --editable ".[dev]"
+	@touch $@
