@@ -94,7 +94,7 @@ def _write_layers(file: BinaryIO, segmentation: Segmentation, report: Report) ->
         for k in range(slices):
             both[..., _LOBE_LAYER] = segmentation.lobes[k]
             both[..., _LESION_LAYER] = segmentation.lesions[k] != 0
-            packed.write(memoryview(both).cast("B"))
+            packed.write(both.data.cast("B"))
             report((k + 1) / slices)
 
 

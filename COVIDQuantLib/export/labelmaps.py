@@ -1,0 +1,40 @@
+"""Lobes and lesions as NIfTI label maps, for programs that do not read Slicer's segmentations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from COVIDQuantLib.ct.geometry import Geometry
+from COVIDQuantLib.errors import OutputError
+from COVIDQuantLib.export.atomic import write_atomically
+
+LOBES_FILE = "lobes.nii.gz"
+LESIONS_FILE = "lesions.nii.gz"
+
+
+def write_label_map(path: Path, labels: np.ndarray, geometry: Geometry) -> None:
+    """Write one label map; its name decides the format (``.nii.gz``, ``.nii``, ``.nrrd``, ``.mha``).
+
+    Args:
+        path: the file; appears whole or not at all.
+        labels: label values 0..255 or a bool mask ``[k, j, i]`` on the grid.
+        geometry: the CT's own grid, in any orientation.
+
+    Raises:
+        OutputError: the file cannot be written.
+        ValueError: the labels are not on the grid.
+    """
+    image = geometry.to_image(labels.astype(np.uint8, copy=False))
+
+    def write(target: Path) -> None:
+        try:
+            sitk.WriteImage(image, str(target), useCompression=True)
+        except RuntimeError as error:
+            raise OutputError(
+                "the label map cannot be written", str(path), "Check the file's ending, free space and permission."
+            ) from error
+
+    write_atomically(path, write)

@@ -1,0 +1,217 @@
+"""``metrics.csv`` and ``metrics.json`` by the contract, and a reader that holds files to it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import COVIDQuantLib
+from COVIDQuantLib.ct.volume import CTVolume, CTWarning
+from COVIDQuantLib.errors import COVIDQuantError, UnfitInputError
+from COVIDQuantLib.export.atomic import write_atomically
+from COVIDQuantLib.quantification.histogram import JointHistogram
+from COVIDQuantLib.quantification.table import MetricsTable, Value, compute_metrics
+from COVIDQuantLib.quantification.thresholds import Thresholds
+from COVIDQuantLib.segmentation.result import Segmentation
+
+CSV_FILE = "metrics.csv"
+JSON_FILE = "metrics.json"
+FORMAT = "covidquant-metrics/1"
+_LIBRARIES = ("numpy", "scipy", "SimpleITK", "pydicom")
+# A JSON value this short stands on one line.
+_LINE = 110
+# Figures recomputed from the counts differ by rounding alone.
+_TOLERANCE = 1e-9
+
+
+def write_csv(path: Path, metrics: MetricsTable) -> None:
+    """Write the table: one line per region, full precision, an undefined value empty.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+
+    def write(target: Path) -> None:
+        with target.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(metrics.columns)
+            writer.writerows([_cell(row[column]) for column in metrics.columns] for row in metrics.rows)
+
+    write_atomically(path, write)
+
+
+def _cell(value: Value) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    return repr(float(value)) if isinstance(value, float) else str(value)
+
+
+def metrics_record(
+    ct: CTVolume, segmentation: Segmentation, histogram: JointHistogram, metrics: MetricsTable
+) -> dict[str, Any]:
+    """Everything that ``metrics.json`` holds, as plain values.
+
+    The file says of itself how it was made; it carries no date, so that the same input gives the same file.
+    """
+    steps = segmentation.provenance.values()
+    record = {
+        "format": FORMAT,
+        "software": software_versions(),
+        "regions": list(metrics.rows),
+        **metrics.summary(),
+        "models": [step["model"] for step in steps if isinstance(step, Mapping) and step.get("model")],
+        "segmentation": segmentation.provenance,
+        "input": ct.source,
+        "geometry": ct.geometry.as_record(),
+        "warnings": [_warning_record(warning) for warning in (*ct.warnings, *segmentation.warnings)],
+        "histogram": histogram.as_record(),
+    }
+    plain: dict[str, Any] = _plain(record)
+    return plain
+
+
+def _warning_record(warning: CTWarning) -> dict[str, str]:
+    return {"code": warning.code, "message": warning.message}
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of COVIDQuant, Python and the libraries that the figures depend on."""
+    versions = {"COVIDQuant": COVIDQuantLib.__version__, "python": platform.python_version()}
+    for library in _LIBRARIES:
+        try:
+            versions[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:  # Slicer ships some without their metadata
+            versions[library] = "unknown"
+    return versions
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record: full precision, an undefined value ``null``, never NaN.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    text = _text(_plain(record), "") + "\n"
+    write_atomically(path, lambda target: _write_text(target, text))
+
+
+def _write_text(target: Path, text: str) -> None:
+    with target.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+
+
+def _plain(value: Any) -> Any:
+    """The value in JSON's own types; numbers that JSON cannot write become null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (str, int)) else str(value)
+
+
+def _text(value: Any, indent: str) -> str:
+    """JSON that people can read: short values and lists of numbers on one line, the rest one entry per line."""
+    flat = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    numbers = isinstance(value, list) and all(isinstance(item, (int, float)) for item in value)
+    if len(flat) <= _LINE or numbers or not isinstance(value, (dict, list)):
+        return flat
+    inner = indent + "  "
+    if isinstance(value, dict):
+        parts = [f"{json.dumps(key, ensure_ascii=False)}: {_text(item, inner)}" for key, item in value.items()]
+    else:
+        parts = [_text(item, inner) for item in value]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    return f"{opening}\n{inner}" + f",\n{inner}".join(parts) + f"\n{indent}{closing}"
+
+
+@dataclass(frozen=True)
+class MetricsFile:
+    """A checked ``metrics.json``.
+
+    Attributes:
+        path: where it was read from.
+        metrics: its table; the figures are the file's own.
+        histogram: the counts they follow from.
+        record: all the rest as read.
+    """
+
+    path: Path
+    metrics: MetricsTable
+    histogram: JointHistogram
+    record: dict[str, Any]
+
+
+def read_metrics(path: Path) -> MetricsFile:
+    """Read ``metrics.json``, or a folder that holds it, and hold it to the contract.
+
+    Every figure must follow from the file's own counts and thresholds, so a file edited by hand is found out.
+
+    Raises:
+        UnfitInputError: it is missing, damaged, of another format, or its figures contradict its counts.
+    """
+    path = path / JSON_FILE if path.is_dir() else path
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except FileNotFoundError as error:
+        raise UnfitInputError("there is no such file", str(path), "Give a folder written by quantify.") from error
+    except (OSError, ValueError) as error:
+        raise _unfit(path, f"is not readable JSON ({error})") from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise _unfit(path, f"is not of the format {FORMAT}")
+    try:
+        histogram = JointHistogram.from_record(record["histogram"])
+        expected = compute_metrics(histogram, Thresholds(**record["thresholds"]))
+        metrics = MetricsTable(
+            tuple({column: row[column] for column in expected.columns} for row in record["regions"]),
+            record["ct_score_total"],
+            record["involved_lobes"],
+            record["hellinger_distance"],
+            record["histogram_iou"],
+            expected.thresholds,
+        )
+    except (COVIDQuantError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise _unfit(path, f"lacks or garbles a field ({type(error).__name__}: {error})") from error
+    _check_figures(path, metrics, expected)
+    return MetricsFile(path, metrics, histogram, record)
+
+
+def _check_figures(path: Path, metrics: MetricsTable, expected: MetricsTable) -> None:
+    names = [row["region"] for row in metrics.rows]
+    if names != [row["region"] for row in expected.rows]:
+        raise _unfit(path, f"has the regions {names}")
+    for row, right in zip(metrics.rows, expected.rows, strict=True):
+        for column in expected.columns:
+            if not _agrees(row[column], right[column]):
+                raise _unfit(path, f"says {column} of {row['region']} is {row[column]}, its counts say {right[column]}")
+    for name in ("ct_score_total", "involved_lobes"):
+        if not _agrees(getattr(metrics, name), getattr(expected, name)):
+            raise _unfit(path, f"says {name} is {getattr(metrics, name)}, its counts say {getattr(expected, name)}")
+
+
+def _agrees(value: Any, expected: Value) -> bool:
+    if expected is None or isinstance(expected, str) or isinstance(value, (bool, str)) or value is None:
+        return bool(value == expected)
+    return math.isclose(value, expected, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
+
+
+def _unfit(path: Path, what: str) -> UnfitInputError:
+    return UnfitInputError(what, str(path), "Run quantify again to make a new one.")
+
+
+def _refuse_constant(constant: str) -> float:
+    raise ValueError(f"{constant} is not JSON")
