@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from COVIDQuantLib.anatomy import LOBES, REGIONS
 from COVIDQuantLib.errors import UnfitInputError, UsageError
+from COVIDQuantLib.quantification.document import filled
 from COVIDQuantLib.quantification.histogram import HU_BINS, JointHistogram, count_voxels
 from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.quantification.reference import (
@@ -220,3 +222,9 @@ def test_reference_file_round_trips_and_bad_files_are_refused(tmp_path):
         path.write_text(text)
         with pytest.raises(UnfitInputError, match="not a normal reference"):
             NormalReference.read(path)
+
+
+def test_the_definitions_page_is_written_from_the_records():
+    page = Path(__file__).parents[1] / "docs" / "definitions.md"
+    text = page.read_text(encoding="utf-8")
+    assert filled(text) == text, "run: python -m COVIDQuantLib.quantification.document"
