@@ -13,9 +13,10 @@ from COVIDQuantLib.ct.checks import check_lungs
 from COVIDQuantLib.ct.geometry import Reorientation
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import UnfitInputError, UsageError
+from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.progress import Report, Stage, StagedProgress
 from COVIDQuantLib.quantification.histogram import JointHistogram
-from COVIDQuantLib.quantification.table import MetricsTable, compute_metrics
+from COVIDQuantLib.quantification.table import compute_metrics
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
 from COVIDQuantLib.segmentation.lesions import find_lesions
 from COVIDQuantLib.segmentation.lobes import find_lobes
@@ -51,28 +52,6 @@ class GivenMasks:
     lobes: np.ndarray | None = None
     lesions: np.ndarray | None = None
     sources: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
-class Exam:
-    """A quantified CT: what every writer, node and report is made from.
-
-    Attributes:
-        ct: the CT as it was read.
-        segmentation: lobes and lesions on its grid.
-        histogram: the joint histogram of both.
-        metrics: every figure.
-    """
-
-    ct: CTVolume
-    segmentation: Segmentation
-    histogram: JointHistogram
-    metrics: MetricsTable
-
-    @property
-    def warnings(self) -> list[CTWarning]:
-        """What was noticed about the CT and its segmentation."""
-        return [*self.ct.warnings, *self.segmentation.warnings]
 
 
 def quantify_ct(

@@ -12,8 +12,9 @@ from COVIDQuantLib.ct.labels import read_label_map
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import UsageError
+from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.exam import EXPORTS, write_exam
-from COVIDQuantLib.pipeline import METHODS, MODEL_FREE, STAGES, Exam, GivenMasks, quantify_ct
+from COVIDQuantLib.pipeline import METHODS, MODEL_FREE, STAGES, GivenMasks, quantify_ct
 from COVIDQuantLib.progress import Stage, StagedProgress
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from COVIDQuantLib.cli.terminal import progress_bar, show_warnings
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.errors import UnfitInputError
-from COVIDQuantLib.export.atomic import write_atomically
+from COVIDQuantLib.export.table_file import write_json
 from COVIDQuantLib.pipeline import STAGES, quantify_ct
 from COVIDQuantLib.progress import Report, Stage, StagedProgress, part
 from COVIDQuantLib.quantification.reference import NormalReference, lung_counts
@@ -49,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
             counts.append(lungs)
             subjects.append(record)
     reference = NormalReference.of(counts, subjects).as_record()
-    write_atomically(arguments.out, json.dumps(reference, indent=1).encode() + b"\n")
+    write_json(arguments.out, reference)
 
 
 def _subject(path: Path, licence: str, report: Report) -> tuple[np.ndarray, dict[str, Any]]:

@@ -73,9 +73,8 @@ def summarise(rows: list[dict[str, float]]) -> None:
             print(f"  {name:20} mean {values.mean():9.4g}  min {values.min():9.4g}  max {values.max():9.4g}")
         lesions = [row for row in chosen if row["true_extent"] >= 1]
         if lesions:
-            print(
-                f"  lesion Dice where the true extent is at least 1 %: {np.mean([r['dice_lesions'] for r in lesions]):.4f}"
-            )
+            mean = np.mean([row["dice_lesions"] for row in lesions])
+            print(f"  lesion Dice of the {len(lesions)} with a true extent of at least 1 %: {mean:.4f}")
 
 
 def main() -> int:

@@ -1,0 +1,32 @@
+"""A quantified CT: what every writer, node and report is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from COVIDQuantLib.ct.volume import CTVolume, CTWarning
+from COVIDQuantLib.quantification.histogram import JointHistogram
+from COVIDQuantLib.quantification.table import MetricsTable
+from COVIDQuantLib.segmentation.result import Segmentation
+
+
+@dataclass
+class Exam:
+    """One exam of one patient.
+
+    Attributes:
+        ct: the CT as it was read.
+        segmentation: lobes and lesions on its grid.
+        histogram: the joint histogram of both.
+        metrics: every figure.
+    """
+
+    ct: CTVolume
+    segmentation: Segmentation
+    histogram: JointHistogram
+    metrics: MetricsTable
+
+    @property
+    def warnings(self) -> list[CTWarning]:
+        """What was noticed about the CT and its segmentation."""
+        return [*self.ct.warnings, *self.segmentation.warnings]
