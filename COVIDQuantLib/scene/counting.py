@@ -1,0 +1,156 @@
+"""Counting voxels of layered labels: what was counted last, and how much a change changes it.
+
+Where lobes on different layers overlap, the lobe with the lowest label value has the voxel (right upper, right
+middle, right lower, left upper, left lower), whatever the order in which the segments are listed; several segments
+of one role count as their union.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from COVIDQuantLib.anatomy import LABEL_COUNT
+from COVIDQuantLib.quantification.histogram import HU_BINS, count_voxels
+from COVIDQuantLib.scene.boxes import Box, changed_box, in_threads, occupied_box
+from COVIDQuantLib.scene.layers import Member
+from COVIDQuantLib.scene.segments import LESION_ROLE, NO_ROLE
+from COVIDQuantLib.scene.volumes import whole_hu
+
+
+@dataclass
+class Tally:
+    """Counts of some voxels.
+
+    Attributes:
+        counts: int64 ``[6, 2, 4096]`` as in the joint histogram.
+        overlap: voxels that more than one lobe claimed.
+    """
+
+    counts: np.ndarray
+    overlap: int = 0
+
+    @classmethod
+    def nothing(cls) -> Tally:
+        """No voxels."""
+        return cls(np.zeros((LABEL_COUNT, 2, HU_BINS), np.int64))
+
+    def add(self, other: Tally) -> None:
+        """Take in the counts of other voxels."""
+        self.counts += other.counts
+        self.overlap += other.overlap
+
+
+class CountedLayer:
+    """The copy of a layer that was counted last, on the CT's grid.
+
+    The copy spans the CT, but memory is only used where labels lie: untouched pages of zeros cost nothing.
+
+    Attributes:
+        members: see :class:`~COVIDQuantLib.scene.layers.Layer`.
+        labels: the layer's own label values ``[k, j, i]`` on the CT's voxels.
+        occupied: the box outside which there is no label; None if there is none at all.
+        stamp: the layer's stamp when it was copied.
+        resampled: whether the layer does not lie on the CT's voxels.
+        reaches_outside: whether it has labels where the CT has no voxel.
+    """
+
+    def __init__(self, members: tuple[Member, ...], shape: tuple[int, int, int], dtype: np.dtype) -> None:
+        self.members = members
+        self.labels = np.zeros(shape, dtype)
+        self.occupied: Box | None = None
+        self.stamp: tuple[object, ...] | None = None
+        self.resampled = False
+        self.reaches_outside = False
+        self.has_lobes = any(role != LESION_ROLE for _, _, role in members)
+        self.has_lesions = any(role == LESION_ROLE for _, _, role in members)
+        # The last entry stays without a role: labels beyond the table are clipped to it.
+        self._role_table = np.full(max(value for _, value, _ in members) + 2, NO_ROLE, np.uint8)
+        for _, value, role in members:
+            self._role_table[value] = role
+
+    def difference(self, labels: np.ndarray, box: Box) -> Box | None:
+        """The box of the CT in which the layer now differs from this copy; None if it does not.
+
+        Args:
+            labels: the layer now, see :meth:`Layer.read`.
+            box: the box of the CT that it fills.
+        """
+        parts = [changed_box(self.labels, labels, box.start, box)]
+        if self.occupied is not None:
+            parts += [occupied_box(self.labels, rest) for rest in self.occupied.minus(box)]
+        found = [part for part in parts if part is not None]
+        if not found:
+            return None
+        whole = found[0]
+        for part in found[1:]:
+            whole = whole.hull(part)
+        return whole
+
+    def copy(self, labels: np.ndarray, box: Box, changed: Box | None) -> None:
+        """Take over the layer's labels within the box that changed."""
+        for rest in changed.minus(box) if changed else ():
+            self.labels[rest.slices] = 0
+        common = changed.intersect(box) if changed else None
+        if common is not None:
+            self.labels[common.slices] = labels[common.shift(box.start, -1).slices]
+        self.occupied = box if box.voxels else None
+
+    def roles(self, box: Box) -> np.ndarray:
+        """uint8 role of every voxel of a box."""
+        return self._role_table.take(self.labels[box.slices], mode="clip")
+
+
+def tally(voxels: np.ndarray, layers: Sequence[CountedLayer], box: Box) -> Tally:
+    """Count the voxels of a box.
+
+    Args:
+        voxels: raw CT ``[k, j, i]`` in HU, any number type.
+        layers: the labels.
+        box: what to count.
+    """
+    total = Tally.nothing()
+    if not layers or not box.voxels:
+        return total
+    for part in in_threads(lambda chunk: _tally_chunk(voxels, layers, chunk), box):
+        total.add(part)
+    return total
+
+
+def _tally_chunk(voxels: np.ndarray, layers: Sequence[CountedLayer], chunk: Box) -> Tally:
+    lobes, lesions, overlap = merge(layers, chunk)
+    hu, padding = whole_hu(voxels[chunk.slices])
+    return Tally(count_voxels(hu, lobes, lesions, padding), overlap)
+
+
+def merge(layers: Sequence[CountedLayer], box: Box) -> tuple[np.ndarray, np.ndarray, int]:
+    """Lobe labels and lesions of a box from all layers.
+
+    Returns:
+        label values, what is nonzero in lesions, and the number of voxels that more than one lobe claims.
+    """
+    lobes: np.ndarray | None = None
+    lesions: np.ndarray | None = None
+    contested: np.ndarray | None = None
+    for layer in layers:
+        roles = layer.roles(box)
+        if layer.has_lesions:
+            lesion = roles == LESION_ROLE
+            lesions = lesion if lesions is None else lesions | lesion
+            roles[lesion] = NO_ROLE
+        if not layer.has_lobes:
+            continue
+        if lobes is None:
+            lobes = roles
+        else:
+            # Where both claim a voxel they are told apart before the lower label takes it.
+            both = (lobes != 0) & (roles != 0) & (lobes != roles)
+            contested = both if contested is None else contested | both
+            lobes = np.where((lobes == 0) | ((roles != 0) & (roles < lobes)), roles, lobes)
+    return (
+        np.zeros(box.shape, np.uint8) if lobes is None else lobes,
+        np.zeros(box.shape, bool) if lesions is None else lesions,
+        0 if contested is None else int(np.count_nonzero(contested)),
+    )

@@ -1,0 +1,30 @@
+"""A MRML scene where there is no Slicer application: command line, batch, tests on slicer-core."""
+
+from __future__ import annotations
+
+import slicer
+
+
+class HeadlessScene:
+    """A scene with the logics that segmentations need, kept alive together.
+
+    In desktop Slicer the application has all of this; use ``slicer.mrmlScene`` there.
+
+    Attributes:
+        scene: the vtkMRMLScene.
+        segmentations: the vtkSlicerSegmentationsModuleLogic; it registers the conversions between
+            representations, without which Slicer cannot even make an empty segment.
+    """
+
+    def __init__(self) -> None:
+        self.scene = slicer.vtkMRMLScene()
+        self._application = slicer.vtkSlicerApplicationLogic()
+        self._application.SetMRMLScene(self.scene)
+        self.segmentations = slicer.vtkSlicerSegmentationsModuleLogic()
+        self.segmentations.SetMRMLApplicationLogic(self._application)
+        self.segmentations.SetMRMLScene(self.scene)
+        self._volumes = slicer.vtkSlicerVolumesLogic()
+        self._volumes.SetMRMLApplicationLogic(self._application)
+        self._volumes.SetMRMLScene(self.scene)
+        self._colours = slicer.vtkMRMLColorLogic()
+        self._colours.SetMRMLScene(self.scene)

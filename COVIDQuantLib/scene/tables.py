@@ -1,0 +1,86 @@
+"""The metrics table as a vtkMRMLTableNode, updated in place.
+
+Every column holds text: numeric columns of VTK have no missing value, so an undefined figure would show, and be
+saved, as ``nan``, where the contract wants it empty. Numbers are written with eight significant digits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import vtk
+
+from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.quantification.measures import MEASURES
+from COVIDQuantLib.quantification.table import MetricsTable
+
+METRICS_ATTRIBUTE = "COVIDQuant.metrics"
+_DIGITS = 8
+
+
+def cell_text(value: str | float | None) -> str:
+    """A figure as the table node holds it; empty where it is undefined."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return f"{value:.{_DIGITS}g}"
+
+
+def create_table_node(scene: Any, name: str) -> Any:
+    """A new table node with the contract's columns, read-only in Slicer's table view, without rows yet."""
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
+    _add_columns(node)
+    return node
+
+
+def _add_columns(node: Any) -> None:
+    names = ["region", *(measure.name for measure in MEASURES)]
+    node.SetLocked(True)
+    node.SetUseFirstColumnAsRowHeader(True)
+    node.SetUseColumnTitleAsColumnHeader(True)
+    table = vtk.vtkTable()
+    for name in names:
+        column = vtk.vtkStringArray()
+        column.SetName(name)
+        table.AddColumn(column)
+    node.SetAndObserveTable(table)
+    node.SetColumnTitle("region", "Region")
+    for measure in MEASURES:
+        unit = f" ({measure.unit})" if measure.unit else ""
+        node.SetColumnTitle(measure.name, measure.title + unit)
+        node.SetColumnUnitLabel(measure.name, measure.unit)
+        node.SetColumnDescription(measure.name, measure.formula)
+
+
+def _has_columns(table: Any, names: Sequence[str]) -> bool:
+    columns = [table.GetColumn(index) for index in range(table.GetNumberOfColumns())] if table else []
+    return [(c.GetName(), c.GetDataType()) for c in columns] == [(name, vtk.VTK_STRING) for name in names]
+
+
+def write_table(node: Any, metrics: MetricsTable, warnings: Sequence[CTWarning] = ()) -> None:
+    """Bring a table node up to date: rows and columns of the contract, summary and warnings as attribute.
+
+    Args:
+        node: vtkMRMLTableNode; its columns are made anew if they are not the contract's.
+        metrics: the figures.
+        warnings: what the reader should know about them.
+    """
+    table = node.GetTable()
+    if not _has_columns(table, metrics.columns):
+        _add_columns(node)
+        table = node.GetTable()
+    record = metrics.summary() | {"warnings": [{"code": w.code, "message": w.message} for w in warnings]}
+    was_modifying = node.StartModify()
+    try:
+        for index, name in enumerate(metrics.columns):
+            column = table.GetColumn(index)
+            column.SetNumberOfValues(len(metrics.rows))
+            for row, figures in enumerate(metrics.rows):
+                column.SetValue(row, cell_text(figures[name]))
+            column.Modified()
+        node.SetAttribute(METRICS_ATTRIBUTE, json.dumps(record))
+        # Listeners (table view, charts) are told once.
+        table.Modified()
+    finally:
+        node.EndModify(was_modifying)
