@@ -1,0 +1,231 @@
+"""Whether a CT can be quantified, and what the reader should know about it.
+
+Codes of warnings, all of them stable:
+
+===================== ==========================================================================================
+code                  meaning
+===================== ==========================================================================================
+thick-sections        sections thicker than 1.5 mm: small lesions and edges are averaged
+very-thick-sections   sections thicker than 5 mm
+section-gap           sections are thinner than their distance: what lies between was not measured
+large-spacing         sections more than 10 mm apart
+uneven-spacing        slice positions differ a little from an even grid
+gantry-tilt           the gantry was tilted
+contrast              contrast medium: vessels and enhancing lung are denser
+sharp-kernel          a sharp kernel or strong noise: densities scatter further
+padding               part of the picture was not measured and is left out of every figure
+clipped-low           values below −1024 HU were set to −1024
+clipped-high          values above 3071 HU were set to 3071
+damaged-files         damaged files in other folders were left out
+several-patients      the folder holds CTs of several patients
+lungs-cut             the lungs touch the edge of what was measured
+small-lungs           the lungs are smaller than an adult's
+===================== ==========================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from COVIDQuantLib.ct.checks_lungs import check_lungs
+from COVIDQuantLib.ct.dicom_stack import MIN_SLICES
+from COVIDQuantLib.ct.kernels import is_sharp
+from COVIDQuantLib.ct.looks import has_bright_blood, noise_hu
+from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN, CTVolume, CTWarning
+from COVIDQuantLib.errors import UnfitInputError
+
+__all__ = ["HeaderFacts", "check_ct", "check_lungs"]
+
+THICK_MM = 1.5
+VERY_THICK_MM = 5.0
+LARGE_SPACING_MM = 10.0
+NOISY_HU = 60.0
+_MIN_IN_PLANE = 32
+_EXTENT_MM = (60.0, 2500.0)
+_MAX_SPACING_MM = 30.0
+# Shares of the measured voxels that a chest in HU has at least: air, and soft tissue with blood.
+_MIN_AIR = 0.01
+_MIN_TISSUE = 0.01
+
+
+@dataclass(frozen=True)
+class HeaderFacts:
+    """What the file told beside the values.
+
+    Attributes:
+        name: the series or file, for messages.
+        thickness: section thickness, millimetres; None if not told (then the distance of slices stands for it).
+        kernel: name of the reconstruction kernel.
+        contrast_agent: name of the contrast medium.
+        clipped_below: voxels below −1024 HU that are no padding.
+        clipped_above: voxels above 3071 HU.
+        lowest: lowest value in the file.
+        highest: highest value in the file.
+    """
+
+    name: str
+    thickness: float | None = None
+    kernel: str = ""
+    contrast_agent: str = ""
+    clipped_below: int = 0
+    clipped_above: int = 0
+    lowest: float = float(HU_MIN)
+    highest: float = float(HU_MAX)
+
+
+def check_ct(ct: CTVolume, facts: HeaderFacts) -> list[CTWarning]:
+    """Say what the reader should know about a CT.
+
+    Args:
+        ct: the CT in any orientation.
+        facts: what the header told.
+
+    Raises:
+        UnfitInputError: it is no volume, or its values are not Hounsfield units of a body in air.
+    """
+    _check_grid(ct, facts)
+    _check_values(ct, facts)
+    noticed: list[CTWarning] = []
+    for code, test in _TESTS.items():
+        message = test(ct, facts)
+        if message:
+            noticed.append(CTWarning(code, message))
+    return noticed
+
+
+def _check_grid(ct: CTVolume, facts: HeaderFacts) -> None:
+    slices, across = _slice_axis(ct)
+    if slices < MIN_SLICES:
+        raise UnfitInputError(
+            f"only {slices} slices, at least {MIN_SLICES} are needed", facts.name, "Give the whole CT."
+        )
+    if min(across) < _MIN_IN_PLANE:
+        raise UnfitInputError(
+            f"slices of {across[1]}×{across[0]} voxels are too coarse", facts.name, "Give the whole CT."
+        )
+    if max(ct.geometry.spacing) > _MAX_SPACING_MM:
+        raise UnfitInputError(
+            f"voxels of {max(ct.geometry.spacing):g} mm are too large", facts.name, "Check the spacing in the header."
+        )
+    extent = [n * s for n, s in zip(ct.geometry.shape, ct.geometry.spacing_kji, strict=True)]
+    if max(extent) < _EXTENT_MM[0] or max(extent) > _EXTENT_MM[1]:
+        raise UnfitInputError(
+            f"a grid of {extent[2]:.0f}×{extent[1]:.0f}×{extent[0]:.0f} mm is no chest",
+            facts.name,
+            "Check the spacing in the header.",
+        )
+
+
+def _slice_axis(ct: CTVolume) -> tuple[int, tuple[int, int]]:
+    """Number of voxels along the stored slice axis, and in its plane."""
+    k, j, i = ct.geometry.shape
+    return k, (j, i)
+
+
+def _check_values(ct: CTVolume, facts: HeaderFacts) -> None:
+    values = _sample(ct)
+    if not values.size:
+        raise UnfitInputError("nothing was measured, every voxel is padding", facts.name, "Give another series.")
+    remedy = "Export the CT in Hounsfield units (rescale slope and intercept applied)."
+    told = f"values run from {facts.lowest:g} to {facts.highest:g}"
+    air = np.count_nonzero(values < -700) / values.size
+    tissue = np.count_nonzero((values > -200) & (values < 300)) / values.size
+    if facts.lowest >= 0:
+        raise UnfitInputError(f"not Hounsfield units: no value is negative, {told}", facts.name, remedy)
+    if air < _MIN_AIR:
+        raise UnfitInputError(f"no air as a chest CT has near −1000 HU: {told}", facts.name, remedy)
+    if tissue < _MIN_TISSUE:
+        raise UnfitInputError(f"no soft tissue as a chest CT has near 0 HU: {told}", facts.name, remedy)
+
+
+def _sample(ct: CTVolume) -> np.ndarray:
+    """Measured values of about a million voxels spread over the volume."""
+    step = tuple(slice(None, None, max(1, n // 100)) for n in ct.hu.shape)
+    values = ct.hu[step]
+    return values.ravel() if ct.padding is None else values[~ct.padding[step]]
+
+
+def _thickness(ct: CTVolume, facts: HeaderFacts) -> float:
+    return facts.thickness if facts.thickness and facts.thickness > 0 else max(ct.geometry.spacing)
+
+
+def _thick(ct: CTVolume, facts: HeaderFacts) -> str:
+    mm = _thickness(ct, facts)
+    if not THICK_MM + 1e-3 < mm <= VERY_THICK_MM + 1e-3:
+        return ""
+    return f"Sections of {mm:.4g} mm: small lesions, vessels and the edge of the lung are averaged together."
+
+
+def _very_thick(ct: CTVolume, facts: HeaderFacts) -> str:
+    mm = _thickness(ct, facts)
+    if mm <= VERY_THICK_MM + 1e-3:
+        return ""
+    return f"Sections of {mm:.4g} mm: figures are coarse and depend on the choice of sections."
+
+
+def _gap(ct: CTVolume, facts: HeaderFacts) -> str:
+    spacing = ct.geometry.spacing[2]
+    if facts.thickness is None or facts.thickness <= 0 or spacing <= 1.1 * facts.thickness + 0.05:
+        return ""
+    return f"Sections of {facts.thickness:g} mm lie {spacing:g} mm apart: what lies between was not measured."
+
+
+def _large_spacing(ct: CTVolume, facts: HeaderFacts) -> str:  # noqa: ARG001 - the same signature for every test
+    mm = max(ct.geometry.spacing)
+    return f"Slices lie {mm:.4g} mm apart: volumes are rough." if mm > LARGE_SPACING_MM else ""
+
+
+def _contrast(ct: CTVolume, facts: HeaderFacts) -> str:
+    agent = facts.contrast_agent.strip()
+    if agent and agent.upper() not in {"NO", "NONE", "N", "NO CONTRAST", "WITHOUT"}:
+        return f"Contrast medium ({agent}): vessels and enhancing lung are denser than without."
+    if has_bright_blood(ct):
+        return "The blood is bright as with contrast medium: vessels and enhancing lung are denser than without."
+    return ""
+
+
+def _sharp(ct: CTVolume, facts: HeaderFacts) -> str:
+    if facts.kernel:
+        text = f"Sharp kernel {facts.kernel}: densities scatter further than with a standard kernel."
+        return text if is_sharp(facts.kernel) else ""
+    noise = noise_hu(ct)
+    if noise > NOISY_HU:
+        return f"Strong noise ({noise:.0f} HU in soft tissue), as of a sharp kernel or low dose: densities scatter."
+    return ""
+
+
+def _padding(ct: CTVolume, facts: HeaderFacts) -> str:  # noqa: ARG001
+    if ct.padding is None:
+        return ""
+    share = 100.0 * np.count_nonzero(ct.padding) / ct.padding.size
+    return f"{share:.1f} % of the picture was not measured (padding) and is left out of every figure."
+
+
+def _clipped_low(ct: CTVolume, facts: HeaderFacts) -> str:
+    return _clipped(facts.clipped_below, ct, f"below {HU_MIN} HU (down to {facts.lowest:g})", HU_MIN)
+
+
+def _clipped_high(ct: CTVolume, facts: HeaderFacts) -> str:
+    return _clipped(facts.clipped_above, ct, f"above {HU_MAX} HU (up to {facts.highest:g})", HU_MAX)
+
+
+def _clipped(count: int, ct: CTVolume, where: str, limit: int) -> str:
+    if not count:
+        return ""
+    return f"{count} voxels ({100.0 * count / ct.hu.size:.2g} %) {where} were set to {limit} HU."
+
+
+_TESTS: dict[str, Callable[[CTVolume, HeaderFacts], str]] = {
+    "thick-sections": _thick,
+    "very-thick-sections": _very_thick,
+    "section-gap": _gap,
+    "large-spacing": _large_spacing,
+    "contrast": _contrast,
+    "sharp-kernel": _sharp,
+    "padding": _padding,
+    "clipped-low": _clipped_low,
+    "clipped-high": _clipped_high,
+}

@@ -1,0 +1,143 @@
+"""One axial picture each: the slices of classic DICOM files and the frames of multi-frame files, alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from COVIDQuantLib.ct.dicom_headers import ImageFile, as_number
+from COVIDQuantLib.errors import UnfitInputError
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where one slice lies and how its stored numbers become Hounsfield units.
+
+    Attributes:
+        file: the file it is in.
+        index: its number within a multi-frame file, else 0.
+        position: LPS millimetres of the first voxel's centre; None if the header does not tell.
+        orientation: row direction (along ``i``) and column direction (along ``j``); None if not told.
+        spacing: millimetres between rows (along ``j``), between columns (along ``i``); None if not told.
+        thickness: section thickness, millimetres.
+        slope: rescale slope, None if the header lacks it.
+        intercept: rescale intercept, None if the header lacks it.
+        rescale_type: unit that the rescale gives, ``HU`` or empty.
+        image_type: values of Image Type of this frame.
+    """
+
+    file: ImageFile
+    index: int
+    position: np.ndarray | None
+    orientation: np.ndarray | None
+    spacing: tuple[float, float] | None
+    thickness: float | None
+    slope: float | None
+    intercept: float | None
+    rescale_type: str
+    image_type: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The frame for a message: file name, and frame number from 1 if it has several."""
+        frames = int(self.file.number("NumberOfFrames") or 1)
+        return self.file.path.name if frames == 1 else f"{self.file.path.name} frame {self.index + 1}"
+
+    @property
+    def padding_hu(self) -> tuple[float, float] | None:
+        """Lowest and highest HU that the header calls padding (Pixel Padding Value and Range Limit)."""
+        first = self.file.number("PixelPaddingValue")
+        if first is None or self.slope is None or self.intercept is None:
+            return None
+        last = self.file.number("PixelPaddingRangeLimit")
+        stored = [self._as_stored(first), self._as_stored(first if last is None else last)]
+        low, high = sorted(value * self.slope + self.intercept for value in stored)
+        return low, high
+
+    def _as_stored(self, value: float) -> float:
+        # Signed padding values are often written as unsigned: 63536 is −2000.
+        signed = self.file.number("PixelRepresentation") == 1
+        bits = self.file.number("BitsAllocated") or 16
+        return value - 2.0**bits if signed and value >= 2.0 ** (bits - 1) else value
+
+
+def frames_of(file: ImageFile) -> list[Frame]:
+    """The frames of a file, in the order they are stored.
+
+    Raises:
+        UnfitInputError: a multi-frame file's functional groups do not match its number of frames.
+    """
+    groups = file.head.get("PerFrameFunctionalGroupsSequence")
+    shared = file.head.get("SharedFunctionalGroupsSequence")
+    count = int(file.number("NumberOfFrames") or 1)
+    if groups is None and shared is None:
+        if count > 1:
+            raise UnfitInputError(
+                f"the file has {count} frames but does not tell where each lies",
+                file.path.name,
+                "Export the series as CT images, one slice per file.",
+            )
+        return [_frame(file, 0, [file.head])]
+    own = list(groups or [])
+    if len(own) != count:
+        raise UnfitInputError(
+            f"the file announces {count} frames but describes {len(own)}", file.path.name, "Export it again."
+        )
+    common = list(shared or [])[:1]
+    return [_frame(file, index, [own[index], *common, file.head]) for index in range(count)]
+
+
+# Fields of a frame: the keyword and the functional group that holds it in multi-frame files.
+_GROUPS = {
+    "ImagePositionPatient": "PlanePositionSequence",
+    "ImageOrientationPatient": "PlaneOrientationSequence",
+    "PixelSpacing": "PixelMeasuresSequence",
+    "SliceThickness": "PixelMeasuresSequence",
+    "RescaleSlope": "PixelValueTransformationSequence",
+    "RescaleIntercept": "PixelValueTransformationSequence",
+    "RescaleType": "PixelValueTransformationSequence",
+    "FrameType": "CTImageFrameTypeSequence",
+}
+
+
+def _lookup(holders: list[Dataset], keyword: str) -> Any:
+    group = _GROUPS[keyword]
+    for holder in holders:
+        sequence = holder.get(group)
+        item = sequence[0] if sequence else holder
+        value = item.get(keyword)
+        if value is not None and value != "":
+            return value
+    return None
+
+
+def _frame(file: ImageFile, index: int, holders: list[Dataset]) -> Frame:
+    spacing = _vector(_lookup(holders, "PixelSpacing"), 2)
+    image_type = _lookup(holders, "FrameType") or file.head.get("ImageType") or ()
+    return Frame(
+        file=file,
+        index=index,
+        position=_vector(_lookup(holders, "ImagePositionPatient"), 3),
+        orientation=_vector(_lookup(holders, "ImageOrientationPatient"), 6),
+        spacing=None if spacing is None else (float(spacing[0]), float(spacing[1])),
+        thickness=as_number(_lookup(holders, "SliceThickness")),
+        slope=as_number(_lookup(holders, "RescaleSlope")),
+        intercept=as_number(_lookup(holders, "RescaleIntercept")),
+        rescale_type=str(_lookup(holders, "RescaleType") or "").strip().upper(),
+        image_type=tuple(str(value).upper() for value in _as_list(image_type)),
+    )
+
+
+def _vector(value: Any, length: int) -> np.ndarray | None:
+    try:
+        vector = np.array([float(item) for item in value])
+    except (TypeError, ValueError):
+        return None
+    return vector if vector.shape == (length,) else None
+
+
+def _as_list(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str) else list(value)

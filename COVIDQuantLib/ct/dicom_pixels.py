@@ -1,0 +1,141 @@
+"""Stored pixels to whole Hounsfield units in one int16 volume."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from pydicom import dcmread
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID
+
+from COVIDQuantLib.ct.dicom_frames import Frame
+from COVIDQuantLib.ct.dicom_headers import ImageFile
+from COVIDQuantLib.ct.dicom_stack import Stack
+from COVIDQuantLib.ct.whole_hu import HUBuffer
+from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.progress import Report, silent
+
+# Transfer syntaxes whose pixels lie open: implicit, explicit, deflated, big endian.
+NATIVE = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"}
+# A multi-frame class for which GDCM applies no rescale, so that stored values come out.
+_PLAIN_MULTIFRAME = "1.2.840.10008.5.1.4.1.1.7.3"
+_AGAIN = "Copy or export the series again."
+
+
+def read_pixels(stack: Stack, report: Report = silent) -> HUBuffer:
+    """Decode every slice of a stack into its place.
+
+    Args:
+        stack: the sorted slices and their grid.
+        report: progress.
+
+    Returns:
+        The filled buffer; what lies beside moved slices is padding.
+
+    Raises:
+        UnfitInputError: a file is truncated or damaged, or its pixels are of a kind that cannot be read.
+    """
+    buffer = HUBuffer(stack.geometry.shape)
+    slots: dict[Path, list[int]] = {}
+    for k, frame in enumerate(stack.frames):
+        slots.setdefault(frame.file.path, []).append(k)
+    done = 0
+    for ks in slots.values():
+        for k, values in _frames_in_hu([(k, stack.frames[k]) for k in ks]):
+            buffer.put(k, values, stack.shifts[k], stack.frames[k].padding_hu)
+            done += 1
+            report(done / len(stack.frames))
+    return buffer
+
+
+def _frames_in_hu(wanted: list[tuple[int, Frame]]) -> Iterator[tuple[int, np.ndarray]]:
+    """Hounsfield units ``[j, i]``, not yet rounded, of frames that share a file."""
+    file = wanted[0][1].file
+    try:
+        if file.syntax in NATIVE:
+            stored = _native(file)
+        elif int(file.number("NumberOfFrames") or 1) > 1:
+            stored = _compressed_frames(file)
+        else:
+            # GDCM rescales classic CT images itself, in double precision where the slope asks for it.
+            yield wanted[0][0], _checked(sitk.GetArrayFromImage(_read_image(file.path)), wanted[0][1])[0]
+            return
+    except (RuntimeError, ValueError, AttributeError, EOFError, OSError, NotImplementedError) as error:
+        raise UnfitInputError(
+            f"the pixels cannot be read, the file is truncated or damaged ({_first_line(error)})",
+            file.path.name,
+            _AGAIN,
+        ) from error
+    for k, frame in wanted:
+        yield k, rescale(_checked(stored, frame)[frame.index], frame)
+
+
+def rescale(stored: np.ndarray, frame: Frame) -> np.ndarray:
+    """Hounsfield units of stored values: slope × value + intercept, in whole numbers where both are whole."""
+    slope, intercept = frame.slope, frame.intercept
+    assert slope is not None  # noqa: S101 - the series was checked
+    assert intercept is not None  # noqa: S101
+    if slope == 1.0 and intercept == int(intercept):
+        return stored.astype(np.int32) + np.int32(intercept)
+    return stored.astype(np.float64) * slope + intercept
+
+
+def _native(file: ImageFile) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = dcmread(file.path, force=True)
+        if "TransferSyntaxUID" not in dataset.file_meta:
+            dataset.file_meta.TransferSyntaxUID = UID(file.syntax)
+        pixels = dataset.pixel_array
+    return pixels if pixels.ndim == 3 else pixels[np.newaxis]
+
+
+def _compressed_frames(file: ImageFile) -> np.ndarray:
+    """Stored values of a compressed multi-frame file: GDCM gets the pixels in a plain wrapping, without rescale."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = dcmread(file.path)
+        plain = Dataset()
+        plain.file_meta = FileMetaDataset()
+        plain.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
+        plain.file_meta.MediaStorageSOPClassUID = plain.SOPClassUID = UID(_PLAIN_MULTIFRAME)
+        plain.file_meta.MediaStorageSOPInstanceUID = plain.SOPInstanceUID = dataset.SOPInstanceUID
+        for element in dataset.group_dataset(0x0028):
+            if "Rescale" not in element.keyword and "Padding" not in element.keyword:
+                plain.add(element)
+        plain["PixelData"] = dataset["PixelData"]
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "frames.dcm")
+            plain.save_as(path)
+            return sitk.GetArrayFromImage(_read_image(path))
+
+
+def _read_image(path: Path) -> sitk.Image:
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(path))
+    return reader.Execute()
+
+
+def _checked(pixels: np.ndarray, frame: Frame) -> np.ndarray:
+    """The decoded pixels ``[frame, j, i]`` if they are as large as the header says."""
+    head = frame.file.head
+    expected = (int(frame.file.number("NumberOfFrames") or 1), int(head.Rows), int(head.Columns))
+    if pixels.shape != expected:
+        raise UnfitInputError(
+            f"the decoded picture has shape {pixels.shape} where the header says {expected}",
+            frame.file.path.name,
+            _AGAIN,
+        )
+    return pixels
+
+
+def _first_line(error: Exception) -> str:
+    # SimpleITK puts its own source line first; the reason follows.
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:160]

@@ -1,0 +1,143 @@
+"""The user's own masks, in any file and orientation, brought onto the CT's grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from COVIDQuantLib.ct.dicom_headers import is_dicom
+from COVIDQuantLib.ct.geometry import Geometry, Reorientation
+from COVIDQuantLib.ct.slicer_segments import labels_of_segments, segments_of
+from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.ct.volume_files import FORMATS, read_volume
+from COVIDQuantLib.errors import UnfitInputError
+
+# Grids whose corners agree to this share of a voxel hold the same voxels (NIfTI keeps positions in single precision).
+_SAME_VOXELS = 0.02
+# The reader is told when more than this share of a mask lies outside the CT.
+_OUTSIDE_SHARE = 0.01
+_MAX_LABEL = 65535
+
+
+def read_label_map(path: Path, ct_geometry: Geometry, content: str = "") -> tuple[np.ndarray, list[CTWarning]]:
+    """Read a label map or a Slicer segmentation onto the CT's grid.
+
+    The same voxels in another order are reordered exactly; any other grid is resampled by nearest neighbour, with a
+    warning.
+
+    Args:
+        path: NIfTI, NRRD, MetaImage, or Slicer's ``.seg.nrrd``.
+        ct_geometry: the grid to bring it onto.
+        content: ``lungs``, ``lobes`` or ``lesions``: which segments of a segmentation are meant (by ID and
+            terminology); a plain label map is taken as it is.
+
+    Returns:
+        Labels ``[k, j, i]`` on the CT's grid (uint8 or uint16), and warnings ``labels-resampled``,
+        ``labels-outside``, ``segments-joined``.
+
+    Raises:
+        UnfitInputError: unreadable, no labels, or nowhere on the CT.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UnfitInputError("there is no such file", str(path), "Check the path.")
+    if path.is_dir() or is_dicom(path):
+        raise UnfitInputError("masks are not read from DICOM", str(path), f"Give {FORMATS}, or .seg.nrrd.")
+    image, _ = read_volume(path, layers=True)
+    geometry = Geometry.of_image(image)
+    labels, warnings = _labels(image, content, path.name)
+    placed, placing = place_labels(labels, geometry, ct_geometry, path.name)
+    return placed, [*warnings, *placing]
+
+
+def _labels(image: sitk.Image, content: str, name: str) -> tuple[np.ndarray, list[CTWarning]]:
+    header = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
+    segments = segments_of(header, name)
+    values = sitk.GetArrayFromImage(image)
+    if segments:
+        layers = values if values.ndim == 4 else values[..., np.newaxis]
+        return labels_of_segments(layers, segments, content, name)
+    if values.ndim == 4:
+        raise UnfitInputError(
+            f"the file has {values.shape[3]} values per voxel and no segments", name, "Give one label map."
+        )
+    return _as_labels(values, name), []
+
+
+def _as_labels(values: np.ndarray, name: str) -> np.ndarray:
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    if not low >= 0 or not high <= _MAX_LABEL:
+        raise UnfitInputError(
+            f"values from {low:g} to {high:g} are no labels", name, "Give a mask: 0 outside, whole numbers inside."
+        )
+    kind = np.uint8 if high <= 255 else np.uint16
+    labels = values.astype(kind, copy=False)
+    if not np.issubdtype(values.dtype, np.integer) and (labels != values).any():
+        raise UnfitInputError(
+            "values are not whole numbers, so no labels", name, "Threshold probabilities into a mask first."
+        )
+    return labels
+
+
+def place_labels(
+    labels: np.ndarray, geometry: Geometry, ct_geometry: Geometry, name: str
+) -> tuple[np.ndarray, list[CTWarning]]:
+    """Labels of one grid on another.
+
+    Args:
+        labels: ``[k, j, i]`` on ``geometry``.
+        geometry: their grid.
+        ct_geometry: the grid wanted.
+        name: where they came from, for messages.
+
+    Raises:
+        UnfitInputError: no label lies on the wanted grid, though there are some.
+    """
+    if geometry.same_grid(ct_geometry, _SAME_VOXELS):
+        return np.ascontiguousarray(labels), []
+    own, wanted = Reorientation.of(geometry), Reorientation.of(ct_geometry)
+    if own.canonical.same_grid(wanted.canonical, _SAME_VOXELS):
+        return wanted.undo(own.apply(labels)), []
+    return _resampled(labels, geometry, ct_geometry, name)
+
+
+def _resampled(
+    labels: np.ndarray, geometry: Geometry, ct_geometry: Geometry, name: str
+) -> tuple[np.ndarray, list[CTWarning]]:
+    k, j, i = ct_geometry.shape
+    image = sitk.Resample(
+        geometry.to_image(labels),
+        (i, j, k),
+        sitk.Transform(),
+        sitk.sitkNearestNeighbor,
+        ct_geometry.origin,
+        ct_geometry.spacing,
+        ct_geometry.direction,
+        0,
+    )
+    placed = sitk.GetArrayFromImage(image)
+    before = np.count_nonzero(labels) * geometry.voxel_volume_ml
+    after = np.count_nonzero(placed) * ct_geometry.voxel_volume_ml
+    if before and not after:
+        raise UnfitInputError("its labels lie nowhere on the CT", name, "Give the mask of the same CT.")
+    text = f"{name} lies on another grid and was resampled (nearest neighbour): {before:.1f} to {after:.1f} mL."
+    warnings = [CTWarning("labels-resampled", text)]
+    outside = _share_outside(labels, geometry, ct_geometry)
+    if outside > _OUTSIDE_SHARE:
+        text = f"{100 * outside:.0f} % of {name} lies outside the CT and was left out."
+        warnings.append(CTWarning("labels-outside", text))
+    return placed, warnings
+
+
+def _share_outside(labels: np.ndarray, geometry: Geometry, ct_geometry: Geometry) -> float:
+    """Share of the labelled voxels whose centre is outside the CT's grid."""
+    kji = np.argwhere(labels)
+    if not len(kji):
+        return 0.0
+    kji = kji[:: max(1, len(kji) // 100_000)]
+    to_ct = np.linalg.inv(ct_geometry.index_to_lps) @ geometry.index_to_lps
+    ijk = kji[:, ::-1] @ to_ct[:3, :3].T + to_ct[:3, 3]
+    last = np.array(ct_geometry.shape[::-1]) - 0.5
+    return float(1.0 - ((ijk >= -0.5) & (ijk <= last)).all(axis=1).mean())

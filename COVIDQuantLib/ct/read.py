@@ -1,0 +1,187 @@
+"""Reading a chest CT: a DICOM folder or file, NIfTI, NRRD or MetaImage becomes a checked :class:`CTVolume`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from COVIDQuantLib.ct.checks import HeaderFacts, check_ct
+from COVIDQuantLib.ct.dicom_choice import choose, rate
+from COVIDQuantLib.ct.dicom_headers import Findings, find_images, is_dicom
+from COVIDQuantLib.ct.dicom_pixels import read_pixels
+from COVIDQuantLib.ct.dicom_series import SeriesInfo, group_series
+from COVIDQuantLib.ct.dicom_stack import Stack, stack_frames
+from COVIDQuantLib.ct.geometry import Geometry
+from COVIDQuantLib.ct.volume import CTVolume, CTWarning
+from COVIDQuantLib.ct.volume_files import FORMATS, read_volume
+from COVIDQuantLib.ct.whole_hu import HUBuffer
+from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.progress import Report, part, silent
+
+
+def read_ct(path: Path, series: str | None = None, report: Report = silent) -> CTVolume:
+    """Read and check a chest CT.
+
+    Args:
+        path: a folder with DICOM files (nested, several series among other things), a DICOM file, or a NIfTI, NRRD
+            or MetaImage file.
+        series: which DICOM series: UID, end of the UID, series number, or (part of) the description; ``#2`` after
+            it names the second phase. By default the best axial chest series.
+        report: progress.
+
+    Returns:
+        The CT on its own grid, with ``source`` saying where it came from (nothing that names the patient) and
+        ``warnings`` saying what was noticed.
+
+    Raises:
+        UnfitInputError: the input cannot be read or is not a chest CT that can be quantified.
+        UsageError: ``series`` fits no series or several.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UnfitInputError("there is no such file or folder", str(path), "Check the path.")
+    try:
+        if path.is_dir() or is_dicom(path):
+            ct, facts = _read_dicom(path, series, part(report, 0.0, 0.9))
+        else:
+            ct, facts = _read_file(path)
+    except OSError as error:
+        raise UnfitInputError(
+            f"it cannot be read ({error.strerror or error})", str(path), "Check its rights."
+        ) from error
+    report(0.9)
+    ct.warnings += check_ct(ct, facts)
+    report(1.0)
+    return ct
+
+
+def list_series(folder: Path, report: Report = silent) -> list[SeriesInfo]:
+    """Every image series below a folder (or in one DICOM file), rated, best first; unfit ones last, saying why.
+
+    Raises:
+        UnfitInputError: there is no DICOM image.
+    """
+    return sorted(_rated_series(Path(folder), report)[0], key=lambda s: (bool(s.why_not), -s.score))
+
+
+def _rated_series(path: Path, report: Report) -> tuple[list[SeriesInfo], Findings]:
+    findings = find_images(path, report)
+    if not findings.images:
+        raise UnfitInputError(_no_images(path, findings), str(path), f"Give a folder of DICOM images, {FORMATS}.")
+    series = group_series(findings.images)
+    rate(series)
+    return series, findings
+
+
+def _no_images(path: Path, findings: Findings) -> str:
+    if findings.damaged:
+        file, why = next(iter(findings.damaged.items()))
+        return f"{file.name} is truncated or damaged: {why}"
+    if findings.others:
+        kinds = sorted(set(findings.others.values()))
+        return f"there is no image, only {', '.join(kinds[:3])}"
+    return "there is no DICOM image in the folder" if path.is_dir() else "there is no image in the file"
+
+
+def _read_dicom(path: Path, wanted: str | None, report: Report) -> tuple[CTVolume, HeaderFacts]:
+    all_series, findings = _rated_series(path, part(report, 0.0, 0.2))
+    chosen, why = choose(all_series, wanted, str(path))
+    warnings = _damaged_neighbours(chosen, findings)
+    stack = stack_frames(chosen.frames, chosen.name)
+    buffer = read_pixels(stack, part(report, 0.2, 1.0))
+    patients = {one.patient for one in all_series if not one.why_not}
+    if len(patients) > 1:
+        text = f"The folder holds CTs of {len(patients)} patients; {chosen.name} of one of them was taken."
+        warnings.append(CTWarning("several-patients", text))
+    source = _dicom_source(path, chosen, stack, buffer)
+    source["chosen_because"] = why
+    source["other_series"] = [one.as_record() for one in all_series if one is not chosen]
+    source["other_files"] = sorted(set(findings.others.values()))
+    ct = CTVolume(buffer.hu, stack.geometry, buffer.padding, source, [*warnings, *stack.warnings])
+    return ct, _dicom_facts(chosen, buffer)
+
+
+def _damaged_neighbours(chosen: SeriesInfo, findings: Findings) -> list[CTWarning]:
+    """Damaged files beside the chosen series may be its missing slices; elsewhere they are only told."""
+    folders = {file.path.parent for file in chosen.files}
+    for file, why in findings.damaged.items():
+        if file.parent in folders:
+            raise UnfitInputError(
+                f"the file is truncated or damaged: {why}", file.name, "Copy or export the series again, or remove it."
+            )
+    if not findings.damaged:
+        return []
+    names = ", ".join(file.name for file in list(findings.damaged)[:3])
+    return [CTWarning("damaged-files", f"{len(findings.damaged)} damaged files in other folders left out: {names}.")]
+
+
+def _dicom_source(path: Path, chosen: SeriesInfo, stack: Stack, buffer: HUBuffer) -> dict[str, Any]:
+    head = chosen.head
+    return {
+        "name": path.name or str(path),
+        "format": "DICOM",
+        "modality": "CT",
+        "study_uid": head.text("StudyInstanceUID"),
+        "series_uid": chosen.uid,
+        "series_number": chosen.number,
+        "series_description": chosen.description,
+        "phase": chosen.phase,
+        "manufacturer": head.text("Manufacturer"),
+        "model": head.text("ManufacturerModelName"),
+        "kernel": head.text("ConvolutionKernel"),
+        "contrast_agent": head.text("ContrastBolusAgent"),
+        "slice_thickness_mm": chosen.thickness,
+        "files": len({frame.file.path for frame in stack.frames}),
+        "slices": len(stack.frames),
+        "slice_shifts_pixels": [list(s) for s in stack.shifts] if any(any(s) for s in stack.shifts) else [],
+        **stack.facts,
+        **_clipping(buffer),
+    }
+
+
+def _clipping(buffer: HUBuffer) -> dict[str, int]:
+    padded = 0 if buffer.padding is None else int(np.count_nonzero(buffer.padding))
+    return {
+        "clipped_below": buffer.clipped_below,
+        "clipped_above": buffer.clipped_above,
+        "padding_voxels": padded,
+    }
+
+
+def _dicom_facts(chosen: SeriesInfo, buffer: HUBuffer) -> HeaderFacts:
+    head = chosen.head
+    return HeaderFacts(
+        name=chosen.name,
+        thickness=chosen.thickness,
+        kernel=head.text("ConvolutionKernel"),
+        contrast_agent=head.text("ContrastBolusAgent"),
+        clipped_below=buffer.clipped_below,
+        clipped_above=buffer.clipped_above,
+        lowest=buffer.lowest,
+        highest=buffer.highest,
+    )
+
+
+def _read_file(path: Path) -> tuple[CTVolume, HeaderFacts]:
+    image, kind = read_volume(path)
+    if image.GetPixelID() in {sitk.sitkUInt8, sitk.sitkInt8}:
+        raise UnfitInputError(
+            "8-bit values are no Hounsfield units", path.name, "Export the CT with its original 16-bit values."
+        )
+    geometry = Geometry.of_image(image)
+    values = sitk.GetArrayViewFromImage(image)
+    buffer = HUBuffer(geometry.shape)
+    for k in range(geometry.shape[0]):
+        buffer.put(k, values[k])
+    source = {"name": path.name, "format": kind, "slice_thickness_mm": None, **_clipping(buffer)}
+    facts = HeaderFacts(
+        name=path.name,
+        clipped_below=buffer.clipped_below,
+        clipped_above=buffer.clipped_above,
+        lowest=buffer.lowest,
+        highest=buffer.highest,
+    )
+    return CTVolume(buffer.hu, geometry, buffer.padding, source), facts

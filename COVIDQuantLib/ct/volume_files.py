@@ -1,0 +1,115 @@
+"""CTs and label maps in one file: NIfTI, NRRD, MetaImage."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from COVIDQuantLib.ct.geometry import Geometry
+from COVIDQuantLib.errors import UnfitInputError
+
+FORMATS = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr) or MetaImage (.mha, .mhd)"
+_PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif"}
+_NAMES = {
+    "NiftiImageIO": "NIfTI",
+    "NrrdImageIO": "NRRD",
+    "MetaImageIO": "MetaImage",
+}
+
+
+def read_volume(path: Path, *, layers: bool = False) -> tuple[sitk.Image, str]:
+    """A three-dimensional image from one file, and the name of its format.
+
+    Args:
+        path: the file.
+        layers: whether several values per voxel (layers of a segmentation) are allowed.
+
+    Raises:
+        UnfitInputError: the file is missing, unreadable, damaged, not three-dimensional, or has a grid that cannot be.
+    """
+    name = path.name
+    if path.suffix.lower() in _PICTURES:
+        raise UnfitInputError("a picture is no CT: it has no Hounsfield units", name, f"Give DICOM, {FORMATS}.")
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise UnfitInputError(_why_unreadable(error), name, f"Give DICOM, {FORMATS}.") from error
+    _check_header(reader, name, layers=layers)
+    try:
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise UnfitInputError(f"the file is truncated or damaged ({_reason(error)})", name, "Copy it again.") from error
+    if image.GetDimension() == 4:
+        image = image[:, :, :, 0]
+    return image, _NAMES.get(reader.GetImageIO(), "") or _format_of(path)
+
+
+def _format_of(path: Path) -> str:
+    suffixes = {
+        ".nii": "NIfTI",
+        ".gz": "NIfTI",
+        ".hdr": "NIfTI",
+        ".img": "NIfTI",
+        ".mha": "MetaImage",
+        ".mhd": "MetaImage",
+    }
+    return suffixes.get(path.suffix.lower(), "NRRD")
+
+
+def _check_header(reader: sitk.ImageFileReader, name: str, *, layers: bool) -> None:
+    size, spacing = reader.GetSize(), reader.GetSpacing()
+    if len(size) == 4 and size[3] > 1:
+        raise UnfitInputError(f"the image has four dimensions ({size[3]} time points)", name, "Give one time point.")
+    if len(size) not in {3, 4}:
+        raise UnfitInputError(f"the image has {len(size)} dimensions, a CT has three", name, "Give the whole volume.")
+    if reader.GetNumberOfComponents() > 1 and not layers:
+        raise UnfitInputError(
+            f"the image has {reader.GetNumberOfComponents()} values per voxel (colour or several images)",
+            name,
+            "Give an image of Hounsfield units.",
+        )
+    check_spacing(spacing[:3], name)
+    check_numbers((*reader.GetOrigin(), *reader.GetDirection()), name)
+
+
+def check_spacing(spacing: tuple[float, ...], name: str) -> None:
+    """Refuse spacing that cannot be.
+
+    Raises:
+        UnfitInputError: zero, negative, not a number.
+    """
+    if not all(math.isfinite(s) and s > 0 for s in spacing):
+        told = " × ".join(f"{s:g}" for s in spacing)
+        raise UnfitInputError(f"the header's voxel size {told} mm cannot be", name, "Export it again.")
+
+
+def check_numbers(values: tuple[float, ...], name: str) -> None:
+    """Refuse an origin or direction that is not a number.
+
+    Raises:
+        UnfitInputError: NaN or infinity.
+    """
+    if not np.isfinite(values).all():
+        raise UnfitInputError("the header's origin or direction is not a number", name, "Export it again.")
+
+
+def geometry_of(image: sitk.Image) -> Geometry:
+    """The grid of an image."""
+    return Geometry.of_image(image)
+
+
+def _why_unreadable(error: RuntimeError) -> str:
+    text = str(error)
+    if "Unable to determine ImageIO reader" in text:
+        return "the file is of no kind that can be read, or damaged"
+    return f"the file cannot be read ({_reason(error)})"
+
+
+def _reason(error: RuntimeError) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else "no reason given")[:160]
