@@ -1,0 +1,183 @@
+"""What surrounds the lungs: skin, fat, muscle, breasts, bones, the organs under the diaphragm, the CT table."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from COVIDQuantLib.phantom.fields import FloatArray, Lattice, Table, cover, ellipse_distance, paint, smooth_step
+from COVIDQuantLib.phantom.skeleton import Skeleton
+from COVIDQuantLib.phantom.thorax import Thorax
+
+AIR_HU, FAT_HU, MUSCLE_HU, SKIN_HU = -1000.0, -98.0, 52.0, 25.0
+_LIVER_HU, _SPLEEN_HU, _STOMACH_HU, _DIAPHRAGM_HU = 57.0, 48.0, 32.0, 45.0
+_GLAND_HU = 25.0
+# Outline of a body without fat against height from the carina, mm: half width, front, back.
+_WIDTH = ((-260, 150), (-150, 158), (-60, 163), (0, 168), (50, 184), (85, 204), (120, 208), (160, 170))
+_FRONT = ((-260, -104), (-100, -106), (-20, -96), (30, -80), (70, -64), (110, -48), (160, -42))
+_BACK = ((-260, 116), (-100, 124), (0, 123), (60, 116), (110, 100), (160, 90))
+_OUTLINE_EXPONENT = 2.5
+
+
+class Body:
+    """Paints one section of everything but the lungs and the tubes.
+
+    Args:
+        thorax: the chest.
+        rng: for texture and variation.
+        table: whether the CT table is in the picture.
+    """
+
+    def __init__(self, thorax: Thorax, rng: np.random.Generator, *, table: bool) -> None:
+        self.thorax = thorax
+        self._table = table
+        self._outline = [Table(points) for points in (_WIDTH, _FRONT, _BACK)]
+        self._planes = Lattice(rng, 11.0)
+        self._gland = Lattice(rng, 7.0)
+        self._grain = Lattice(rng, 3.0)
+        self._skeleton = Skeleton(thorax, rng)
+        self._table_gap = rng.uniform(1, 4)
+        self._stomach_size = rng.uniform(0.8, 1.25)
+
+    def half_width(self) -> float:
+        """Half width of the chest at the level of the carina, fat included, mm."""
+        p = self.thorax.patient
+        return float(self._outline[0](0.0)) * p.width + p.fat_mm
+
+    def centre_y(self) -> float:
+        """Middle of the body from front to back at the carina, mm."""
+        p = self.thorax.patient
+        return float(self._outline[1](-20.0) + self._outline[2](-20.0)) / 2 * p.depth
+
+    def outline(self, x: FloatArray, y: FloatArray, z: float) -> FloatArray:
+        """Signed distance to the skin, mm, positive inside."""
+        p = self.thorax.patient
+        width, front, back = (table(z / p.height) for table in self._outline)
+        half_x = width * p.width + p.fat_mm
+        front = front * p.depth - 0.9 * p.fat_mm
+        back = back * p.depth + 0.6 * p.fat_mm
+        centre, half_y = (front + back) / 2, (back - front) / 2
+        dx, dy = x, y - centre
+        radius = np.sqrt(dx * dx + dy * dy) + 1e-3
+        rho = (np.abs(dx / half_x) ** _OUTLINE_EXPONENT + np.abs(dy / half_y) ** _OUTLINE_EXPONENT) ** (
+            1 / _OUTLINE_EXPONENT
+        ) + 1e-6
+        return radius * (1 / rho - 1)
+
+    def _breasts(self, x: FloatArray, y: FloatArray, z: float) -> FloatArray:
+        """Signed distance to the breasts, mm, positive inside."""
+        p = self.thorax.patient
+        front = float(self._outline[1](z / p.height)) * p.depth - 0.9 * p.fat_mm
+        dz = (z + 62 * p.height) / (66 * p.height)
+        size = np.sqrt(max(1 - dz * dz, 1e-6))
+        half_y = max(36 * p.breast * size, 1e-2)
+        return ellipse_distance(np.abs(x) - 84 * p.width, y - front - 10, max(64 * size, 1e-2), half_y)
+
+    def paint(self, hu: FloatArray, x: FloatArray, y: FloatArray, z: float, pixel: float) -> FloatArray:
+        """Paint a section of the body in place.
+
+        Args:
+            hu: float32 ``[j, i]``, air everywhere.
+            x: row of LPS positions.
+            y: column of LPS positions.
+            z: height.
+            pixel: width of a pixel, mm.
+
+        Returns:
+            Signed distance to the inner face of the rib cage, for those who need it again.
+        """
+        p = self.thorax.patient
+        wall = self.thorax.wall(x, y, z)
+        outline = self.outline(x, y, z)
+        skin = outline
+        if p.breast > 0:
+            skin = np.maximum(outline, self._breasts(x, y, z))
+        if self._table:
+            self._paint_table(hu, x, y, pixel)
+        paint(hu, SKIN_HU, cover(skin, pixel))
+        paint(hu, FAT_HU + 6 * self._grain.at(x, y, z), cover(skin - 2.2, pixel))
+        if p.breast > 0:
+            gland = cover(skin - 9, 6.0) * cover(-outline + 2, 3.0) * smooth_step(self._gland.at(x, y, z), 0.0, 0.8)
+            paint(hu, _GLAND_HU, gland)
+        self._paint_muscle(hu, x, y, z, wall, outline, pixel)
+        self._skeleton.paint(hu, x, y, z, wall, outline, pixel)
+        inside = cover(wall, pixel)
+        paint(hu, FAT_HU, inside)
+        self._paint_abdomen(hu, x, y, z, inside, pixel)
+        self._skeleton.paint_spine(hu, x, y, z, pixel)
+        return wall
+
+    def _paint_muscle(
+        self,
+        hu: FloatArray,
+        x: FloatArray,
+        y: FloatArray,
+        z: float,
+        wall: FloatArray,
+        outline: FloatArray,
+        pixel: float,
+    ) -> None:
+        p = self.thorax.patient
+        # Little muscle over the sternum and the flanks' fat, much beside the spine.
+        deep = 2.5 + p.fat_mm * (0.75 + 0.25 * np.tanh(-y / 60))
+        planes = self._planes.at(x, y, z)
+        fatty = smooth_step(0.14 - np.abs(planes), 0.0, 0.08) * smooth_step(-wall, 12, 16)
+        muscle = cover(outline - deep, pixel) * (1 - 0.85 * fatty)
+        paint(hu, MUSCLE_HU + 5 * self._grain.at(x, y, z), muscle)
+
+    def _paint_abdomen(
+        self, hu: FloatArray, x: FloatArray, y: FloatArray, z: float, inside: FloatArray, pixel: float
+    ) -> None:
+        p = self.thorax.patient
+        under = (self.thorax.diaphragm(x, y) - z) * 0.75
+        if under.max() < -pixel:
+            return
+        below = cover(under, pixel) * inside
+        paint(hu, _DIAPHRAGM_HU, below)
+        belly = below * cover(under - 3.0, pixel)
+        paint(hu, FAT_HU, belly)
+        dome = p.z_dome(1)
+        grain = 4 * self._grain.at(x, y, z)
+        liver = cover((30 - 0.25 * (y + 40) + 0.3 * (z - dome) - x) * 0.9, pixel)
+        paint(hu, _LIVER_HU + grain, liver * belly)
+        self._paint_ball(hu, x, y, z, belly, (92, 48, dome - 52), (42, 36, 60), _SPLEEN_HU, pixel)
+        size = 46 * self._stomach_size
+        stomach = self._paint_ball(
+            hu, x, y, z, belly, (64, -22, dome - 10 - size), (size, size * 1.05, size), _STOMACH_HU, pixel
+        )
+        if p.gas_in_stomach and stomach is not None:
+            level = cover(-22 - 0.15 * size - y, pixel)
+            paint(hu, AIR_HU + 20, stomach * level * belly)
+
+    def _paint_ball(
+        self,
+        hu: FloatArray,
+        x: FloatArray,
+        y: FloatArray,
+        z: float,
+        where: FloatArray,
+        centre: tuple[float, float, float],
+        axes: tuple[float, float, float],
+        value: float,
+        pixel: float,
+    ) -> FloatArray | None:
+        square = 1 - ((z - centre[2]) / axes[2]) ** 2
+        if square <= 0:
+            return None
+        size = square**0.5
+        share = cover(ellipse_distance(x - centre[0], y - centre[1], axes[0] * size, axes[1] * size), pixel)
+        paint(hu, value, share * where)
+        lumen: FloatArray = cover(
+            ellipse_distance(x - centre[0], y - centre[1], axes[0] * size, axes[1] * size) - 4, pixel
+        )
+        return lumen
+
+    def _paint_table(self, hu: FloatArray, x: FloatArray, y: FloatArray, pixel: float) -> None:
+        p = self.thorax.patient
+        back = float(self._outline[2](-60.0)) * p.depth + 0.6 * p.fat_mm + self._table_gap
+        top = back + 6 - 30 * (x / 220.0) ** 2
+        bottom = back + 48 - 40 * (x / 220.0) ** 2
+        across = cover(212 - np.abs(x), pixel)
+        paint(hu, -870.0, cover(np.minimum(y - top, bottom - y), pixel) * across)
+        for surface, value in ((top, -120.0), (bottom, -250.0)):
+            paint(hu, value, cover(1.4 - np.abs(y - surface), pixel) * across)
+        paint(hu, -850.0, cover(np.minimum(y - top + 5, top - y), pixel) * across * 0.6)

@@ -1,0 +1,202 @@
+"""COVID-19 pneumonia: patches of ground glass and consolidation with a sharp truth."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from COVIDQuantLib.phantom.fields import FloatArray, Lattice, smooth_step
+from COVIDQuantLib.phantom.lobes import Lobes
+from COVIDQuantLib.phantom.thorax import Thorax
+
+_KINDS = ("ground glass", "mixed", "crazy paving", "consolidation")
+_KIND_SHARES = (0.42, 0.3, 0.13, 0.15)
+_SITES = ("subpleural", "peribronchial", "basal")
+_SITE_SHARES = (0.5, 0.25, 0.25)
+_SAMPLE_STEP_MM = 4.0
+_COARSE_WAVE, _FINE_WAVE = 0.13, 0.05
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One patch; patches that touch flow together.
+
+    Attributes:
+        kind: ground glass, mixed, crazy paving or consolidation.
+        site: subpleural, peribronchial or basal.
+        centre: x, y, z in LPS millimetres.
+        radius: half its size across, mm.
+        depth: how far it reaches from the pleura, mm; 0 if the pleura does not shape it.
+        rank: the greater, the sooner it appears as the extent grows.
+        ggo_hu: CT number of its ground glass.
+        core: how early its middle turns to consolidation; none above 1.
+    """
+
+    kind: str
+    site: str
+    centre: tuple[float, float, float]
+    radius: float
+    depth: float
+    rank: float
+    ggo_hu: float
+    core: float
+
+    def as_record(self) -> dict[str, Any]:
+        """The lesion for ``truth.json``."""
+        return asdict(self)
+
+
+class Pneumonia:
+    """The lesions of one patient as an implicit field, cut at the level that gives the wanted extent.
+
+    Args:
+        thorax: the chest.
+        lobes: its lobes.
+        bronchi: points along the segmental airways, ``[n, 3]``.
+        extent_percent: wanted share of the lungs.
+        rng: for place, kind and shape.
+    """
+
+    def __init__(
+        self, thorax: Thorax, lobes: Lobes, bronchi: FloatArray, extent_percent: float, rng: np.random.Generator
+    ) -> None:
+        self._thorax, self._lobes = thorax, lobes
+        self._waves = Lattice(rng, 9.0), Lattice(rng, 3.2)
+        self._core_wave, self._mottle, self._septa = Lattice(rng, 10.0), Lattice(rng, 4.0), Lattice(rng, 4.5)
+        self.extent_percent = extent_percent
+        self.lesions: list[Lesion] = []
+        self._level = np.inf
+        if extent_percent > 0:
+            points = self._lung_points()
+            self.lesions = self._draw(rng, points, bronchi)
+            self._level = self._find_level(points)
+
+    def _lung_points(self) -> FloatArray:
+        p = self._thorax.patient
+        axes = [
+            np.arange(low, high, _SAMPLE_STEP_MM, dtype=np.float32)
+            for low, high in ((-170, 170), (-130, 130), (p.z_sulcus - 8, p.z_apex + 4))
+        ]
+        parts = []
+        for z in axes[2]:
+            x, y = axes[0][None, :], axes[1][:, None]
+            inside = self._thorax.lungs(x, y, float(z)) > 0
+            j, i = np.nonzero(inside)
+            parts.append(np.stack([axes[0][i], axes[1][j], np.full(len(i), z, np.float32)], axis=1))
+        return np.concatenate(parts)
+
+    def _draw(self, rng: np.random.Generator, points: FloatArray, bronchi: FloatArray) -> list[Lesion]:
+        count = int(3 + rng.integers(0, 4) + self.extent_percent * rng.uniform(0.25, 0.6))
+        depth = self._thorax.lungs(*points.T)
+        p = self._thorax.patient
+        low = smooth_step(points[:, 2], p.z_apex, p.z_sulcus * 0.5) + 0.15
+        back = smooth_step(points[:, 1], -60, 60) + 0.3
+        weights = {
+            "subpleural": (depth < 14) * low * back,
+            "basal": (points[:, 2] < 0.55 * p.z_sulcus) * back * 1.0,
+        }
+        lesions = []
+        for _ in range(count):
+            site = str(rng.choice(_SITES, p=_SITE_SHARES))
+            if site == "peribronchial":
+                centre = bronchi[rng.integers(len(bronchi))] + rng.normal(0, 3, 3)
+            else:
+                weight = weights[site]
+                centre = points[rng.choice(len(points), p=weight / weight.sum())].astype(float)
+            lesions.append(self._lesion(rng, site, centre))
+        return lesions
+
+    def _lesion(self, rng: np.random.Generator, site: str, centre: FloatArray) -> Lesion:
+        kind = str(rng.choice(_KINDS, p=_KIND_SHARES))
+        growth = 1 + 0.012 * self.extent_percent
+        radius = float(rng.lognormal(np.log(17), 0.4) * growth)
+        flat = site == "subpleural" or (site == "basal" and rng.random() < 0.6)
+        core = {"ground glass": 9.0, "crazy paving": 9.0, "mixed": rng.uniform(0.15, 0.4), "consolidation": 0.02}[kind]
+        x, y, z = (float(c) for c in centre)
+        return Lesion(
+            kind,
+            site,
+            (x, y, z),
+            radius,
+            float(rng.uniform(0.5, 1.1) * radius) if flat else 0.0,
+            float(rng.uniform(0, 0.8)),
+            float(rng.uniform(-660, -500)),
+            float(core),
+        )
+
+    def _find_level(self, points: FloatArray) -> float:
+        x, y, z = points.T
+        field, _ = self._field(x, y, z, self._thorax.lungs(x, y, z), -np.inf)
+        return float(np.quantile(field, 1 - self.extent_percent / 100))
+
+    def _field(
+        self, x: FloatArray, y: FloatArray, z: FloatArray | float, depth: FloatArray, level: float
+    ) -> tuple[FloatArray, FloatArray]:
+        """The implicit field and which lesion rules each point; lesions that stay under ``level`` are left out."""
+        shape = np.broadcast(x, y).shape
+        field = np.full(shape, -9.0, np.float32)
+        owner = np.zeros(shape, np.int16)
+        for number, lesion in enumerate(self.lesions):
+            cx, cy, cz = lesion.centre
+            reach = (lesion.rank - level + 4 * (_COARSE_WAVE + _FINE_WAVE)) * lesion.radius
+            if np.ndim(z) == 0 and abs(z - cz) > reach:
+                continue
+            square = ((x - cx) ** 2 + (y - cy) ** 2 + (1.2 * (z - cz)) ** 2) / lesion.radius**2
+            if lesion.depth:
+                square = 0.6 * square + (np.maximum(depth, 0) / lesion.depth) ** 2
+            value = lesion.rank - np.sqrt(square)
+            better = value > field
+            field = np.where(better, value, field)
+            owner[better] = number
+        field = field + _COARSE_WAVE * self._waves[0].at(x, y, z) + _FINE_WAVE * self._waves[1].at(x, y, z)
+        return field, owner
+
+    def section(
+        self, hu: FloatArray, x: FloatArray, y: FloatArray, z: float, depth: FloatArray
+    ) -> tuple[FloatArray, FloatArray] | None:
+        """What the pneumonia makes of a section of lung.
+
+        Args:
+            hu: parenchyma without pneumonia, ``[j, i]``.
+            x: row of positions.
+            y: column of positions.
+            z: height.
+            depth: signed distance to the lungs' surface.
+
+        Returns:
+            The CT numbers with pneumonia and the lesion truth (bool), or None where there is none.
+        """
+        if not self.lesions or depth.max() <= 0:
+            return None
+        field, owner = self._field(x, y, z, depth, self._level)
+        margin = field - self._level
+        inside = (margin > 0) & (depth > -2)
+        if not inside.any():
+            return None
+        j, i = np.nonzero(inside)
+        result = hu.copy()
+        px, py = x[0, i], y[j, 0]
+        result[j, i] = self._density(hu[j, i], owner[j, i], margin[j, i], px, py, z)
+        return result, inside
+
+    def _density(
+        self, hu: FloatArray, owner: FloatArray, margin: FloatArray, x: FloatArray, y: FloatArray, z: float
+    ) -> FloatArray:
+        radius, ggo, core, paving = (
+            np.array(values, np.float32)[owner]
+            for values in zip(
+                *((n.radius, n.ggo_hu, n.core, n.kind == "crazy paving") for n in self.lesions), strict=True
+            )
+        )
+        zz = np.full_like(x, z)
+        edge = 0.45 + 0.55 * smooth_step(margin * radius, 0.0, 5.0)
+        target = ggo + 40 * self._mottle.at(x, y, zz)
+        lines = smooth_step(0.3 - np.abs(self._septa.at(x, y, zz)), 0.0, 0.2)
+        target = target + paving * 170 * lines
+        result = hu + edge * (np.maximum(target, hu + 60) - hu)
+        solid = smooth_step(margin + 0.12 * self._core_wave.at(x, y, zz) - core, 0.0, 0.12)
+        solid = solid * (core < 5)
+        dense = 18 + 14 * self._mottle.at(x, y, zz)
+        return result + solid * (dense - result)

@@ -1,0 +1,198 @@
+"""Making a phantom: the seed's patient, rendered, moved, scanned, with the truth counted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from COVIDQuantLib.anatomy import LOBES
+from COVIDQuantLib.ct.geometry import Geometry
+from COVIDQuantLib.ct.volume import CTVolume
+from COVIDQuantLib.phantom.body import Body
+from COVIDQuantLib.phantom.fields import Lattice
+from COVIDQuantLib.phantom.grid import Grid
+from COVIDQuantLib.phantom.lesions import Pneumonia
+from COVIDQuantLib.phantom.lobes import Lobes, draw_fissures
+from COVIDQuantLib.phantom.motion import Motion, artefacts, draw_motion, move
+from COVIDQuantLib.phantom.patient import draw_patient
+from COVIDQuantLib.phantom.render import Anatomy, render
+from COVIDQuantLib.phantom.scanner import Scanner, section_noise
+from COVIDQuantLib.phantom.settings import KERNELS, MAX_EXTENT_PERCENT, PhantomSettings
+from COVIDQuantLib.phantom.thorax import Thorax
+from COVIDQuantLib.phantom.truth import region_truth, total_truth
+from COVIDQuantLib.phantom.vessels import grow_vasculature
+from COVIDQuantLib.progress import Report, part, silent
+
+_MARGIN_MM = 16.0
+
+
+@dataclass
+class Phantom:
+    """A made chest CT and what is true of it.
+
+    Attributes:
+        ct: the CT in canonical orientation.
+        lobes: uint8 ``[k, j, i]`` lobe labels; their union is the lungs.
+        lesions: bool ``[k, j, i]``, the pneumonia, within the lungs.
+        artefacts: bool ``[k, j, i]``, healthy lung that motion makes look like ground glass.
+        truth: seed, settings, patient, lesions and the figures of every region, ready for JSON.
+    """
+
+    ct: CTVolume
+    lobes: np.ndarray
+    lesions: np.ndarray
+    artefacts: np.ndarray
+    truth: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """The settings with everything that was left open drawn from the seed."""
+
+    extent_percent: float
+    motion: Motion | None
+    kernel: str
+    noise_hu: float
+
+
+def _stream(seed: int, purpose: int) -> np.random.Generator:
+    """A random stream of its own for each purpose, so that one choice does not shift the others."""
+    return np.random.default_rng([seed, purpose])
+
+
+def make_phantom(settings: PhantomSettings, report: Report = silent) -> Phantom:
+    """Make a phantom; the same settings always give the same phantom.
+
+    Args:
+        settings: what is wanted.
+        report: told the fraction done.
+
+    Raises:
+        UsageError: a setting is out of range.
+    """
+    settings.check()
+    drawn = _draw(settings)
+    anatomy = _anatomy(settings, drawn.extent_percent)
+    grid = _grid(settings, anatomy)
+    report(0.05)
+    hu, lobes, lesions = render(anatomy, grid, part(report, 0.05, 0.7))
+    spoiled = np.zeros((0,))
+    if drawn.motion is not None:
+        moved = move(hu, grid, anatomy.thorax, drawn.motion, part(report, 0.7, 0.85))
+        spoiled = artefacts(hu, moved, lobes > 0, lesions)
+        hu = moved
+    labels = _majority_labels(lobes, grid.fine)
+    lesions = _majority(lesions, grid.fine) & (labels > 0)
+    mask = _majority(spoiled, grid.fine) & (labels > 0) & ~lesions if spoiled.size else np.zeros(labels.shape, bool)
+    ct = CTVolume(_scan(hu, grid, drawn, settings.seed, part(report, 0.85, 0.97)), grid.geometry)
+    ct.source = {"phantom_seed": settings.seed, "thickness_mm": settings.thickness_mm, "kernel": drawn.kernel}
+    truth = _truth(settings, drawn, anatomy, ct, (labels, lesions, mask))
+    report(1.0)
+    return Phantom(ct, labels, lesions, mask, truth)
+
+
+def _draw(settings: PhantomSettings) -> _Drawn:
+    rng = _stream(settings.seed, 1)
+    extent = 0.0 if rng.random() < 0.1 else float(MAX_EXTENT_PERCENT * rng.beta(0.8, 3.0))
+    kernel = str(rng.choice(KERNELS, p=(0.25, 0.5, 0.25)))
+    motion, moves = draw_motion(rng), bool(rng.random() < 0.35)
+    kernel = settings.kernel or kernel
+    noise = section_noise(rng, kernel, settings.thickness_mm)
+    return _Drawn(
+        extent if settings.extent_percent is None else settings.extent_percent,
+        motion if (moves if settings.motion is None else settings.motion) else None,
+        kernel,
+        noise if settings.noise_hu is None else settings.noise_hu,
+    )
+
+
+def _anatomy(settings: PhantomSettings, extent_percent: float) -> Anatomy:
+    seed = settings.seed
+    thorax = Thorax(draw_patient(_stream(seed, 2)), _stream(seed, 3))
+    lobes = Lobes(thorax, draw_fissures(_stream(seed, 4)), _stream(seed, 5))
+    vasculature = grow_vasculature(_stream(seed, 6), thorax, lobes)
+    pneumonia = Pneumonia(thorax, lobes, vasculature.nodes, extent_percent, _stream(seed, 8))
+    texture = _stream(seed, 9)
+    textures = (Lattice(texture, 1.6), Lattice(texture, 5.0), Lattice(texture, 30.0))
+    return Anatomy(
+        thorax, lobes, Body(thorax, _stream(seed, 10), table=settings.table), vasculature, pneumonia, textures
+    )
+
+
+def _grid(settings: PhantomSettings, anatomy: Anatomy) -> Grid:
+    p = anatomy.thorax.patient
+    pixel = settings.pixel_mm
+    if pixel is None:
+        pixel = round((2 * anatomy.body.half_width() + 24) / settings.matrix, 4)
+    slices = settings.slices
+    if slices is None:
+        slices = math.ceil((p.z_apex - p.z_sulcus + 2 * _MARGIN_MM) / settings.thickness_mm)
+    centre = (0.0, anatomy.body.centre_y(), (p.z_apex + p.z_sulcus) / 2)
+    return Grid.make(settings.matrix, pixel, settings.thickness_mm, slices, centre)
+
+
+def _majority(mask: np.ndarray, fine: int) -> np.ndarray:
+    """Whether more than half of each thick voxel is in a mask (exact halves count when the lower half is in)."""
+    if fine == 1:
+        return mask
+    sections = mask.reshape(-1, fine, *mask.shape[1:])
+    twice = 2 * sections.sum(axis=1, dtype=np.uint8)
+    return (twice > fine) | ((twice == fine) & sections[:, fine // 2 - 1])
+
+
+def _majority_labels(lobes: np.ndarray, fine: int) -> np.ndarray:
+    """The lobe that fills most of each thick voxel, where at least half of it is lung."""
+    if fine == 1:
+        return lobes
+    lungs = _majority(lobes > 0, fine)
+    labels = np.zeros(lungs.shape, np.uint8)
+    most = np.zeros(lungs.shape, np.uint8)
+    for lobe in LOBES:
+        count = (lobes == lobe.label).reshape(-1, fine, *lobes.shape[1:]).sum(axis=1, dtype=np.uint8)
+        labels[count > most] = lobe.label
+        np.maximum(most, count, out=most)
+    return np.where(lungs, labels, 0).astype(np.uint8)
+
+
+def _scan(hu: np.ndarray, grid: Grid, drawn: _Drawn, seed: int, report: Report) -> np.ndarray:
+    scanner = Scanner(grid, drawn.kernel, drawn.noise_hu, seed)
+    sections = hu.reshape(-1, grid.fine, *hu.shape[1:])
+    result = np.empty((len(sections), *hu.shape[1:]), np.int16)
+    for number, section in enumerate(sections):
+        report(number / len(sections))
+        result[number] = scanner.section(section.mean(axis=0, dtype=np.float32), number)
+    return result
+
+
+def _truth(
+    settings: PhantomSettings,
+    drawn: _Drawn,
+    anatomy: Anatomy,
+    ct: CTVolume,
+    masks: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> dict[str, Any]:
+    geometry: Geometry = ct.geometry
+    lobes, lesions, spoiled = masks
+    regions = region_truth(ct.hu, lobes, lesions, geometry.voxel_volume_ml)
+    complete = not (lobes[0].any() or lobes[-1].any())
+    return {
+        "seed": settings.seed,
+        "settings": asdict(settings),
+        "drawn": {
+            "extent_percent": drawn.extent_percent,
+            "kernel": drawn.kernel,
+            "noise_hu": drawn.noise_hu,
+            "motion": drawn.motion.as_record() if drawn.motion else None,
+        },
+        "geometry": geometry.as_record(),
+        "lungs_complete": complete,
+        "patient": anatomy.thorax.patient.as_record(),
+        "fissures": asdict(anatomy.lobes.shape),
+        "lesions": [lesion.as_record() for lesion in anatomy.pneumonia.lesions],
+        "artefact_volume_ml": int(np.count_nonzero(spoiled)) * geometry.voxel_volume_ml,
+        "regions": regions,
+        **total_truth(regions),
+    }
