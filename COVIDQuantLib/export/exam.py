@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from COVIDQuantLib.exam import Exam
-from COVIDQuantLib.export.atomic import OutputFolder
+from COVIDQuantLib.export.atomic import OutputFolder, Writer
 from COVIDQuantLib.export.labelmaps import write_label_map
 from COVIDQuantLib.export.segmentation_file import write_segmentation
 from COVIDQuantLib.export.sheet import write_sheet
@@ -100,5 +100,9 @@ def write_exam(exam: Exam, folder: Path, wanted: Collection[str], report: Report
     with OutputFolder(folder) as out:
         for number, (name, write) in enumerate(files):
             inner = part(report, number / len(files), (number + 1) / len(files))
-            out.write(name, lambda path, write=write, inner=inner: write(path, exam, inner))
+            out.write(name, _bound(write, exam, inner))
     return [folder / name for name, _ in files]
+
+
+def _bound(write: ExamWriter, exam: Exam, report: Report) -> Writer:
+    return lambda path: write(path, exam, report)

@@ -11,9 +11,6 @@ from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.errors import OutputError
 from COVIDQuantLib.export.atomic import write_atomically
 
-LOBES_FILE = "lobes.nii.gz"
-LESIONS_FILE = "lesions.nii.gz"
-
 
 def write_label_map(path: Path, labels: np.ndarray, geometry: Geometry) -> None:
     """Write one label map; its name decides the format (``.nii.gz``, ``.nii``, ``.nrrd``, ``.mha``).

@@ -23,7 +23,6 @@ from COVIDQuantLib.export.atomic import write_atomically
 from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.segmentation.result import Segmentation
 
-FILE_NAME = "segmentation.seg.nrrd"
 LESION_LABEL = 1
 _LOBE_LAYER, _LESION_LAYER = 0, 1
 _LAYERS = 2

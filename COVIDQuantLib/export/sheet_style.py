@@ -1,0 +1,21 @@
+"""The look of the sheet: colours and sizes shared by its tiles and its margin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DPI = 150
+BACKGROUND = "#0f1316"
+STRONG = "#f2f4f5"
+PLAIN = "#c3cad0"
+FAINT = "#8a949c"
+LINE = "#2b3238"
+WARN = "#e8b04b"
+TEXT_SIZE = 8.0
+
+
+def text_outline() -> list[Any]:
+    """Path effects that keep text readable over any picture."""
+    from matplotlib import patheffects
+
+    return [patheffects.withStroke(linewidth=1.6, foreground=BACKGROUND)]
