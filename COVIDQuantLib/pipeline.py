@@ -20,7 +20,8 @@ from COVIDQuantLib.quantification.table import compute_metrics
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
 from COVIDQuantLib.segmentation.lesions import find_lesions
 from COVIDQuantLib.segmentation.lobes import find_lobes
-from COVIDQuantLib.segmentation.lungs import Lungs, find_lungs, part_lungs
+from COVIDQuantLib.segmentation.lungs import Lungs, find_lungs
+from COVIDQuantLib.segmentation.lungs_given import part_lungs
 from COVIDQuantLib.segmentation.result import Segmentation
 
 _Result = TypeVar("_Result")
@@ -132,7 +133,7 @@ class _Steps:
         if given is not None:
             if not given.any():
                 raise UnfitInputError("the lung mask is empty on this CT", self._given.sources.get("lungs", ""))
-            lungs = part_lungs(given != 0, self._ct.geometry)
+            lungs = part_lungs(given, self._ct.geometry)
         else:
             found: Lungs = self._made("lungs", lambda report: find_lungs(self._ct, report))
             self._airways = found.airways

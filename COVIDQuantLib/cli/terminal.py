@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -64,7 +64,7 @@ def progress_bar(stages: Sequence[Stage], *, quiet: bool = False) -> Iterator[St
         yield StagedProgress(stages, show)
 
 
-def _line_per_stage(screen: Console):  # noqa: ANN202 - a closure
+def _line_per_stage(screen: Console) -> Callable[[ProgressState], None]:
     shown: list[str] = []
 
     def show(state: ProgressState) -> None:
