@@ -1,0 +1,157 @@
+"""The lungs of a chest CT without a network: adaptive threshold and morphology (papers.md, row P2).
+
+Shape is worked out on a grid of about two millimetres, where every step is quick and noise is averaged; the edge
+follows the CT's own voxels afterwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import ndimage
+
+from COVIDQuantLib.ct.volume import CTVolume, CTWarning
+from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.progress import Report, part, silent
+from COVIDQuantLib.segmentation.airways import find_airways
+from COVIDQuantLib.segmentation.lungs_air import adaptive_threshold, body_mask, lung_air
+from COVIDQuantLib.segmentation.lungs_edge import refine
+from COVIDQuantLib.segmentation.lungs_sides import LEFT, RIGHT, part_sides, spread_sides
+from COVIDQuantLib.segmentation.lungs_wall import dense_at_wall
+from COVIDQuantLib.segmentation.morphology import (
+    Spacing,
+    close,
+    dilate,
+    enlarge,
+    fill_slices,
+    shrink_factors,
+    shrink_mean,
+)
+
+GRID_MM = 2.0
+LEAST_LUNGS_ML = 60.0
+CLOSE_MM = 8.0
+AIRWAY_WALL_MM = 2.5
+
+
+@dataclass
+class Lungs:
+    """The lungs of a CT.
+
+    Attributes:
+        mask: uint8 ``[k, j, i]``: 0 outside, 1 right lung, 2 left lung (the patient's), vessels, ground glass and
+            consolidation included.
+        airways: bool, trachea and main bronchi with their wall, outside the mask.
+        warnings: what the reader should know about them.
+    """
+
+    mask: np.ndarray
+    airways: np.ndarray
+    warnings: list[CTWarning] = field(default_factory=list)
+
+
+def find_lungs(ct: CTVolume, report: Report = silent) -> Lungs:
+    """Find the lungs.
+
+    Args:
+        ct: a chest CT in canonical orientation (:meth:`CTVolume.canonical`).
+        report: told the fraction done; may raise ``Cancelled``.
+
+    Raises:
+        UnfitInputError: there are no lungs in the CT.
+    """
+    report(0.0)
+    factors = shrink_factors(ct.geometry.spacing_kji, GRID_MM)
+    grid = _WorkingGrid.of(ct, factors)
+    report(0.15)
+    lumen = find_airways(grid.hu, grid.air, grid.spacing, grid.midline, part(report, 0.15, 0.35))
+    walled = dilate(lumen, AIRWAY_WALL_MM, grid.spacing)
+    aerated = lung_air(grid.hu, grid.air & ~walled, grid.spacing)
+    if aerated.sum() * grid.voxel_ml < LEAST_LUNGS_ML:
+        raise UnfitInputError(
+            "no lungs found in the CT (empty lungs)",
+            str(ct.source.get("path", "")),
+            "Choose a chest CT that shows the lungs.",
+        )
+    report(0.45)
+    sides = part_sides(aerated, grid.midline, grid.spacing)
+    report(0.55)
+    dense = dense_at_wall(grid.hu, aerated, grid.body, grid.spacing)
+    sides = _solid(spread_sides(sides, aerated | dense), grid, lumen)
+    report(0.75)
+    mask, airways = _on_ct_grid(ct, grid, sides, lumen & (sides == 0), factors)
+    report(1.0)
+    return Lungs(mask, airways)
+
+
+@dataclass
+class _WorkingGrid:
+    """The CT averaged to about two millimetres and what is known of it.
+
+    Attributes:
+        hu: int16 ``[k, j, i]``.
+        spacing: mm per axis.
+        body: the patient, lungs included.
+        threshold: HU that parts lung from soft tissue.
+        air: darker than the threshold, within the body.
+        midline: per slice the column of the body's middle.
+    """
+
+    hu: np.ndarray
+    spacing: Spacing
+    body: np.ndarray
+    threshold: float
+    air: np.ndarray
+    midline: np.ndarray
+
+    @property
+    def voxel_ml(self) -> float:
+        return float(np.prod(self.spacing)) / 1000.0
+
+    @classmethod
+    def of(cls, ct: CTVolume, factors: tuple[int, int, int]) -> _WorkingGrid:
+        hu = shrink_mean(ct.hu, factors)
+        k, j, i = (s * f for s, f in zip(ct.geometry.spacing_kji, factors, strict=True))
+        spacing = (k, j, i)
+        padding = np.zeros(hu.shape, bool)
+        if ct.padding is not None:
+            padding = shrink_mean(ct.padding.astype(np.int16) * 1000, factors) > 0
+        body = body_mask(hu, padding, spacing)
+        threshold = adaptive_threshold(hu, body) if body.any() else -400.0
+        return cls(hu, spacing, body, threshold, body & (hu < threshold), _midline(body))
+
+
+def _midline(body: np.ndarray) -> np.ndarray:
+    """Per slice the mean column of the body, smoothed; the middle of the image where there is no body."""
+    counts = body.sum(axis=1)
+    totals = counts.sum(axis=1)
+    columns = np.where(totals > 0, counts @ np.arange(body.shape[2]) / np.maximum(totals, 1), body.shape[2] / 2)
+    return ndimage.gaussian_filter1d(columns, 3.0, mode="nearest")
+
+
+def _solid(sides: np.ndarray, grid: _WorkingGrid, lumen: np.ndarray) -> np.ndarray:
+    """Each lung closed over its vessels and small bronchi; the wide airways and the other lung stay out."""
+    solid = sides.copy()
+    walled = dilate(lumen, AIRWAY_WALL_MM, grid.spacing)
+    for side in (RIGHT, LEFT):
+        own = sides == side
+        closed = fill_slices(close(own, CLOSE_MM, grid.spacing)) & grid.body & (sides == 0)
+        solid[closed & (solid == 0) & ~walled] = side
+    return solid
+
+
+def _on_ct_grid(
+    ct: CTVolume, grid: _WorkingGrid, sides: np.ndarray, lumen: np.ndarray, factors: tuple[int, int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lungs and airways on the CT's grid, never in padding."""
+    lung = sides > 0
+    airways = dilate(lumen, AIRWAY_WALL_MM, grid.spacing) & ~lung
+    keep_out = airways | ~grid.body
+    fine = refine(ct.hu, lung, lung & ~grid.air, keep_out, grid.threshold, factors, grid.spacing)
+    if ct.padding is not None:
+        fine &= ~ct.padding
+    labels = spread_sides(sides, dilate(lung, 2.01 * max(grid.spacing[1:]), grid.spacing))
+    mask = enlarge(labels, factors, ct.hu.shape) * fine
+    airways_fine = enlarge(airways, factors, ct.hu.shape) & ~fine
+    return mask, airways_fine

@@ -1,0 +1,151 @@
+"""Fast shape operations on voxel masks, in millimetres: distances, opening and closing, components, coarse grids.
+
+All arrays are ``[k, j, i]`` and spacings ``(k, j, i)`` in millimetres. Beyond the array's edge nothing is known, so an
+edge neither erodes nor closes a mask.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import SimpleITK as sitk
+from scipy import ndimage
+
+Spacing = tuple[float, float, float]
+Box = tuple[slice, slice, slice]
+FAR = 1e6
+_IN_PLANE = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))], bool)
+
+
+def shrink_factors(spacing: Spacing, target_mm: float) -> tuple[int, int, int]:
+    """Whole numbers of voxels per axis that make blocks of about ``target_mm``."""
+    k, j, i = (max(1, round(target_mm / s)) for s in spacing)
+    return k, j, i
+
+
+def shrink_mean(volume: np.ndarray, factors: tuple[int, int, int]) -> np.ndarray:
+    """Mean of each block of ``factors`` voxels, rounded to int16; blocks at the far edges may be smaller.
+
+    Args:
+        volume: integer or bool array ``[k, j, i]``.
+        factors: block size per axis.
+    """
+    starts = [np.arange(0, n, f) for n, f in zip(volume.shape, factors, strict=True)]
+    coarse = np.empty(tuple(len(s) for s in starts), np.int16)
+    sizes = [np.diff(np.append(s, n)) for s, n in zip(starts, volume.shape, strict=True)]
+    in_plane = np.outer(sizes[1], sizes[2])
+    for index, start in enumerate(starts[0]):
+        slab = volume[start : start + factors[0]].sum(axis=0, dtype=np.int32)
+        rows = np.add.reduceat(slab, starts[1], axis=0)
+        blocks = np.add.reduceat(rows, starts[2], axis=1)
+        coarse[index] = np.rint(blocks / (in_plane * sizes[0][index]))
+    return coarse
+
+
+def enlarge(coarse: np.ndarray, factors: tuple[int, int, int], shape: tuple[int, ...]) -> np.ndarray:
+    """Each coarse value repeated over its block, cut to ``shape`` (the way back from :func:`shrink_mean`)."""
+    fine = coarse
+    for axis, factor in enumerate(factors):
+        if factor > 1:
+            fine = np.repeat(fine, factor, axis=axis)
+    return fine[: shape[0], : shape[1], : shape[2]]
+
+
+def bounding_box(mask: np.ndarray, margin: tuple[int, int, int] = (0, 0, 0)) -> Box | None:
+    """The smallest box around the true voxels, widened by ``margin`` voxels; None if there are none."""
+    spans = []
+    for axis in range(3):
+        others = tuple(a for a in range(3) if a != axis)
+        found = np.flatnonzero(mask.any(axis=others))
+        if not found.size:
+            return None
+        spans.append(slice(max(0, int(found[0]) - margin[axis]), int(found[-1]) + 1 + margin[axis]))
+    return spans[0], spans[1], spans[2]
+
+
+def distance_to(mask: np.ndarray, spacing: Spacing) -> np.ndarray:
+    """Distance in mm from each voxel's centre to the nearest true voxel's centre, float32; ``FAR`` if there is none."""
+    if not mask.any():
+        return np.full(mask.shape, FAR, np.float32)
+    image = sitk.GetImageFromArray(mask.view(np.uint8))
+    image.SetSpacing(spacing[::-1])
+    distance = sitk.DanielssonDistanceMap(image, False, False, True) if min(mask.shape) < 2 else _maurer(image)
+    return np.maximum(distance, 0.0)
+
+
+def _maurer(image: sitk.Image) -> np.ndarray:
+    # Maurer measures from the mask's border voxels, negative inside.
+    return sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(image, False, False, True))
+
+
+def dilate(mask: np.ndarray, mm: float, spacing: Spacing) -> np.ndarray:
+    """The mask and everything within ``mm`` of it."""
+    box = bounding_box(mask, _margin(mm, spacing))
+    if box is None:
+        return mask.copy()
+    grown = np.zeros_like(mask)
+    grown[box] = distance_to(np.ascontiguousarray(mask[box]), spacing) <= mm + 1e-3
+    return grown
+
+
+def erode(mask: np.ndarray, mm: float, spacing: Spacing) -> np.ndarray:
+    """The part of the mask further than ``mm`` from everything outside it."""
+    box = bounding_box(mask, (1, 1, 1))
+    if box is None:
+        return mask.copy()
+    kept = np.zeros_like(mask)
+    kept[box] = distance_to(~mask[box], spacing) > mm + 1e-3
+    return kept
+
+
+def close(mask: np.ndarray, mm: float, spacing: Spacing) -> np.ndarray:
+    """The mask with hollows filled that a ball of radius ``mm`` does not enter."""
+    box = bounding_box(mask, _margin(mm, spacing, 2))
+    if box is None:
+        return mask.copy()
+    closed = mask.copy()
+    closed[box] |= erode(dilate(mask[box], mm, spacing), mm, spacing)
+    return closed
+
+
+def open_(mask: np.ndarray, mm: float, spacing: Spacing) -> np.ndarray:
+    """The part of the mask that a ball of radius ``mm`` can sweep."""
+    return mask & dilate(erode(mask, mm, spacing), mm, spacing)
+
+
+def _margin(mm: float, spacing: Spacing, extra: int = 1) -> tuple[int, int, int]:
+    k, j, i = (int(np.ceil(mm / s)) + extra for s in spacing)
+    return k, j, i
+
+
+def components(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Face-connected parts: labels from 1 (int32 array) and voxel counts by label (``counts[0]`` is outside)."""
+    labels, _ = ndimage.label(mask)
+    return labels, np.bincount(labels.ravel())
+
+
+def slice_components(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Parts that hang together within one axial slice; labels and counts as :func:`components`."""
+    labels, _ = ndimage.label(mask, structure=_IN_PLANE)
+    return labels, np.bincount(labels.ravel())
+
+
+def touching(mask: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    """The parts of ``mask`` (face-connected) that hold a seed voxel."""
+    labels, counts = components(mask)
+    chosen = np.zeros(len(counts), bool)
+    chosen[np.unique(labels[seeds & mask])] = True
+    chosen[0] = False
+    return chosen[labels]
+
+
+def without_small(mask: np.ndarray, least_voxels: float) -> np.ndarray:
+    """The parts of ``mask`` of at least ``least_voxels`` voxels."""
+    labels, counts = components(mask)
+    large = counts >= least_voxels
+    large[0] = False
+    return large[labels]
+
+
+def fill_slices(mask: np.ndarray) -> np.ndarray:
+    """The mask with holes closed that it surrounds within an axial slice."""
+    return np.stack([ndimage.binary_fill_holes(plane) for plane in mask]) if mask.any() else mask.copy()
