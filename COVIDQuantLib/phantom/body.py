@@ -10,7 +10,7 @@ from COVIDQuantLib.phantom.thorax import Thorax
 
 AIR_HU, FAT_HU, MUSCLE_HU, SKIN_HU = -1000.0, -98.0, 52.0, 25.0
 _LIVER_HU, _SPLEEN_HU, _STOMACH_HU, _DIAPHRAGM_HU = 57.0, 48.0, 32.0, 45.0
-_GLAND_HU = 25.0
+_GLAND_HU, _HEART_HU = 25.0, 41.0
 # Outline of a body without fat against height from the carina, mm: half width, front, back.
 _WIDTH = ((-260, 150), (-150, 158), (-60, 163), (0, 168), (50, 184), (85, 204), (120, 208), (160, 170))
 _FRONT = ((-260, -104), (-100, -106), (-20, -96), (30, -80), (70, -64), (110, -48), (160, -42))
@@ -31,7 +31,8 @@ class Body:
         self.thorax = thorax
         self._table = table
         self._outline = [Table(points) for points in (_WIDTH, _FRONT, _BACK)]
-        self._planes = Lattice(rng, 11.0)
+        self._planes = Lattice(rng, 24.0)
+        self._bundles = Lattice(rng, 9.0)
         self._gland = Lattice(rng, 7.0)
         self._grain = Lattice(rng, 3.0)
         self._skeleton = Skeleton(thorax, rng)
@@ -102,6 +103,7 @@ class Body:
         self._skeleton.paint(hu, x, y, z, wall, outline, pixel)
         inside = cover(wall, pixel)
         paint(hu, FAT_HU, inside)
+        paint(hu, _HEART_HU + 3 * self._grain.at(x, y, z), cover(self.thorax.heart_distance(x, y, z), pixel) * inside)
         self._paint_abdomen(hu, x, y, z, inside, pixel)
         self._skeleton.paint_spine(hu, x, y, z, pixel)
         return wall
@@ -117,11 +119,15 @@ class Body:
         pixel: float,
     ) -> None:
         p = self.thorax.patient
-        # Little muscle over the sternum and the flanks' fat, much beside the spine.
-        deep = 2.5 + p.fat_mm * (0.75 + 0.25 * np.tanh(-y / 60))
-        planes = self._planes.at(x, y, z)
-        fatty = smooth_step(0.14 - np.abs(planes), 0.0, 0.08) * smooth_step(-wall, 12, 16)
-        muscle = cover(outline - deep, pixel) * (1 - 0.85 * fatty)
+        # Fat lies thick in front and at the flanks, thin over the back's muscles.
+        deep = 2.5 + p.fat_mm * (0.85 - 0.35 * smooth_step(y, 20, 100))
+        depth = -wall + 3.5 * self._planes.at(x, y, z)
+        sheets = np.abs(depth - 14.0), np.abs(depth - 25.0), np.abs(depth - 39.0)
+        fatty = smooth_step(1.6 - np.minimum.reduce(sheets), 0.0, 1.6)
+        bundles = smooth_step(self._bundles.at(x, y, z), 0.9, 1.5) * smooth_step(-wall, 10, 16)
+        thick = (22 + 26 * smooth_step(z, -40 * p.height, 60 * p.height) + 30 * smooth_step(y, 30, 90)) * p.muscle
+        loose = smooth_step(-wall - thick, 0, 6)
+        muscle = cover(outline - deep, pixel) * (1 - np.clip(0.9 * fatty + 0.8 * bundles + loose, 0, 1))
         paint(hu, MUSCLE_HU + 5 * self._grain.at(x, y, z), muscle)
 
     def _paint_abdomen(
@@ -137,15 +143,17 @@ class Body:
         paint(hu, FAT_HU, belly)
         dome = p.z_dome(1)
         grain = 4 * self._grain.at(x, y, z)
-        liver = cover((30 - 0.25 * (y + 40) + 0.3 * (z - dome) - x) * 0.9, pixel)
-        paint(hu, _LIVER_HU + grain, liver * belly)
-        self._paint_ball(hu, x, y, z, belly, (92, 48, dome - 52), (42, 36, 60), _SPLEEN_HU, pixel)
-        size = 46 * self._stomach_size
+        # The left lobe of the liver tapers out in front of the stomach.
+        back, front = np.maximum(y + 40, 0), np.maximum(-40 - y, 0)
+        edge = 34 - 0.5 * back - 0.02 * front**2 + 0.35 * (z - dome) + 5 * self._planes.at(x, y, z)
+        paint(hu, _LIVER_HU + grain, cover((edge - x) * 0.8, pixel) * belly)
+        self._paint_ball(hu, x, y, z, belly, (88, 52, dome - 44), (50, 40, 72), _SPLEEN_HU, pixel)
+        size = 56 * self._stomach_size
         stomach = self._paint_ball(
-            hu, x, y, z, belly, (64, -22, dome - 10 - size), (size, size * 1.05, size), _STOMACH_HU, pixel
+            hu, x, y, z, belly, (68, -30, dome - 4 - size), (size, size * 1.1, size), _STOMACH_HU, pixel
         )
         if p.gas_in_stomach and stomach is not None:
-            level = cover(-22 - 0.15 * size - y, pixel)
+            level = cover(-30 - 0.2 * size - y, pixel)
             paint(hu, AIR_HU + 20, stomach * level * belly)
 
     def _paint_ball(

@@ -10,10 +10,10 @@ from COVIDQuantLib.phantom.patient import Patient
 # Centre, half axes (mm, average adult) and turn in the axial plane (degrees): ventricles, right atrium, left atrium,
 # outflow tract.
 _CHAMBERS = (
-    ((30.0, -34.0, -80.0), (60.0, 40.0, 42.0), 38.0),
-    ((-20.0, -24.0, -72.0), (29.0, 32.0, 38.0), 0.0),
-    ((4.0, 12.0, -46.0), (38.0, 20.0, 26.0), 0.0),
-    ((12.0, -42.0, -48.0), (30.0, 26.0, 34.0), 20.0),
+    ((30.0, -32.0, -84.0), (58.0, 40.0, 38.0), 40.0),
+    ((-18.0, -24.0, -78.0), (30.0, 32.0, 38.0), 0.0),
+    ((4.0, 12.0, -50.0), (36.0, 19.0, 24.0), 0.0),
+    ((10.0, -40.0, -52.0), (32.0, 26.0, 36.0), 20.0),
 )
 _MELT = 7.0
 
@@ -33,10 +33,14 @@ class Heart:
             angle = np.deg2rad(turn)
             self._chambers.append((place, np.array(axes) * scale, float(np.cos(angle)), float(np.sin(angle))))
         self.centre = self._chambers[0][0]
+        self._low = min(place[2] - axes[2] for place, axes, _, _ in self._chambers)
+        self._high = max(place[2] + axes[2] for place, axes, _, _ in self._chambers)
 
     def distance(self, x: FloatArray, y: FloatArray, z: FloatArray | float) -> FloatArray:
         """Approximate signed distance to the muscle's outside, mm, positive inside."""
-        total: FloatArray = np.float32(0)
+        if np.ndim(z) == 0 and not self._low - 40 < z < self._high + 40:
+            return np.full(np.broadcast(x, y).shape, -40.0, np.float32)
+        total: FloatArray = np.zeros(np.broadcast(x, y, z).shape, np.float32)
         for (cx, cy, cz), (a, b, c), cos, sin in self._chambers:
             dx, dy, dz = x - cx, y - cy, z - cz
             # The ventricles point to the left, front and down.

@@ -20,6 +20,7 @@ class FissureShape:
         front_right: height where the right oblique fissure meets the front wall.
         front_left: the same on the left.
         twist: how much flatter the oblique fissures are laterally than medially (a propeller).
+        arch: how far they fall towards the side.
         bow: how far their middle bulges towards the head.
         horizontal: height of the horizontal fissure above the middle of the lung.
         horizontal_forward: its fall towards the front, mm per mm.
@@ -33,6 +34,7 @@ class FissureShape:
     front_right: float
     front_left: float
     twist: float
+    arch: float
     bow: float
     horizontal: float
     horizontal_forward: float
@@ -50,11 +52,12 @@ def draw_fissures(rng: np.random.Generator) -> FissureShape:
         front_right=rng.uniform(-122, -104),
         front_left=rng.uniform(-128, -108),
         twist=rng.uniform(0.05, 0.3),
-        bow=rng.uniform(-4, 10),
+        arch=rng.uniform(0, 20),
+        bow=rng.uniform(-6, 10),
         horizontal=rng.uniform(-42, -22),
         horizontal_forward=rng.uniform(-0.05, 0.2),
         horizontal_outward=rng.uniform(-0.1, 0.15),
-        waves=rng.uniform(2.0, 4.5),
+        waves=rng.uniform(2.5, 5.5),
         complete=(float(complete[0]), float(complete[1]), float(complete[2])),
     )
 
@@ -78,21 +81,21 @@ class Lobes:
     def _oblique(self, x: FloatArray, y: FloatArray, side: int) -> FloatArray:
         """Height of an oblique fissure over a point of the axial plane."""
         p, s = self.thorax.patient, self.shape
-        cx, a, cy, b = self._frame
+        _, _, cy, b = self._frame
         back = s.back_right if side < 0 else s.back_left
         front = s.front_right if side < 0 else s.front_left
         v = (y - cy) / b
-        outward = (np.abs(x) - cx) / a
+        outward = (np.abs(x) - 65) / 65
         slope = 0.5 * (back - front) * (1 - s.twist * outward)
         middle = 0.5 * (back + front)
-        height = middle + slope * v + s.bow * (1 - v * v) + 8.0 * v**3
+        height = middle + slope * v + s.bow * (1 - v * v) + 8.0 * v**3 - s.arch * outward * np.abs(outward)
         waves = self._waves[0 if side < 0 else 1].at(x, y, 0.0)
         return p.height * height + s.waves * waves
 
     def _horizontal(self, x: FloatArray, y: FloatArray) -> FloatArray:
         p, s = self.thorax.patient, self.shape
-        cx, _, cy, _ = self._frame
-        tilt = s.horizontal_forward * (y - cy) - s.horizontal_outward * (np.abs(x) - cx)
+        _, _, cy, _ = self._frame
+        tilt = s.horizontal_forward * (y - cy) - s.horizontal_outward * (np.abs(x) - 65)
         return p.height * s.horizontal + tilt + s.waves * self._waves[2].at(x, y, 0.0)
 
     def distances(self, x: FloatArray, y: FloatArray, z: FloatArray | float) -> tuple[FloatArray, FloatArray]:
@@ -126,7 +129,7 @@ class Lobes:
         return share
 
 
-_PLATE_MM = 0.7
+_PLATE_MM = 0.45
 
 
 def _GAP_LEVEL(complete: float) -> float:  # noqa: N802

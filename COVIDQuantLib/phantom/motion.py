@@ -53,7 +53,7 @@ def draw_motion(rng: np.random.Generator) -> Motion:
         beat_mm=float(rng.uniform(14, 30)),
         diaphragm_mm=float(rng.uniform(4, 12)),
         diaphragm_share=float(rng.uniform(0.3, 0.55)),
-        breath_mm=float(rng.uniform(40, 90)),
+        breath_mm=float(rng.uniform(24, 60)),
         phase=float(rng.uniform(0, 1)),
     )
 

@@ -92,7 +92,6 @@ def _section(anatomy: Anatomy, grid: Grid, layers: _Layers, k: int) -> tuple[Flo
     z, pixel = float(grid.z[k]), grid.pixel_mm
     hu = np.full((len(grid.y), len(grid.x)), AIR_HU, np.float32)
     anatomy.body.paint(hu, x, y, z, pixel)
-    paint(hu, _HEART_HU, cover(anatomy.thorax.heart.distance(x, y, z), pixel))
     soft = _share(layers.soft[k])
     depth = anatomy.thorax.lungs(x, y, z)
     depth = np.where(soft >= 0.5, -np.abs(depth) - 0.01, depth)

@@ -74,7 +74,7 @@ class Skeleton:
         off = (level - number - 0.5) * step
         broad = 6.6 - 1.2 * smooth_step(turn, 0.1, 0.0)
         shape = ellipse_distance(wall + 5.6, off, 4.0, broad)
-        there = near & (number >= 0) & (number < 12) & ((turn < 0.82) | (number < 9))
+        there = near & (np.abs(x) > 24) & (number >= 0) & (number < 12) & ((turn < 0.82) | (number < 9))
         shape = np.where(there, shape, -50)
         part = hu[box]
         bone = turn < self._cartilage
@@ -100,15 +100,21 @@ class Skeleton:
         level = z / p.height
         _, _, cy, b = (float(v) for v in self.thorax.section(min(z, 20.0)))
         if -85 < level < 95:
-            # The blade: broad at the shoulder, running to a tip below; it lies on the ribs' back.
+            # The blade: broad at the shoulder, running to a tip below; it lies bent on the ribs' back.
             reach = float(smooth_step(level, -85, 30))
-            inner = (108 - 26 * reach, cy + b - 6 + 16 * reach)
-            outer = (132 + 26 * reach, cy + b - 34 - 22 * reach)
-            blade = capsule_distance(ax, y, inner, outer, 3.4)
-            self._bone(hu, np.where(outline > 4, blade, -50), 1.3, _MARROW_HU, pixel)
-        if 35 < level < 90:
-            spine = capsule_distance(ax, y, (112, cy + b + 8), (160, cy + b - 20), 3.8)
-            self._bone(hu, np.where(outline > 4, spine, -50), 1.3, _MARROW_HU, pixel)
+            back = cy + b
+            inner, bend, outer = (
+                (104 - 30 * reach, back - 8 + 12 * reach),
+                (122 - 4 * reach, back - 20 + 6 * reach),
+                (130 + 18 * reach, back - 36 - 30 * reach),
+            )
+            blade = np.maximum(
+                capsule_distance(ax, y, inner, bend, 2.2), capsule_distance(ax, y, bend, outer, 2.2 + 1.8 * reach)
+            )
+            self._bone(hu, np.where(outline > 4, blade, -50), 1.2, _MARROW_HU, pixel)
+        if 45 < level < 90:
+            spine = capsule_distance(ax, y, (118, cy + b + 6), (158, cy + b - 12), 3.0)
+            self._bone(hu, np.where(outline > 4, spine, -50), 1.2, _MARROW_HU, pixel)
         if 55 < level < 150:
             size = np.sqrt(max(1 - ((level - 105) / 48) ** 2, 0.0)) * 23
             if size > 1:

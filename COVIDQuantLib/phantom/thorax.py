@@ -9,15 +9,19 @@ from COVIDQuantLib.phantom.heart import Heart
 from COVIDQuantLib.phantom.patient import Patient
 
 # Cross-section of half the rib cage against the way from apex (0) to posterior recess (1): centre and half axes, mm.
-_CENTRE_X = ((0, 46), (0.08, 48), (0.18, 53), (0.3, 58), (0.5, 63), (0.7, 66), (0.85, 67), (1, 66))
-_HALF_X = ((0, 31), (0.08, 35), (0.18, 44), (0.3, 54), (0.5, 64), (0.7, 70), (0.85, 71), (1, 68))
-_CENTRE_Y = ((0, 38), (0.08, 31), (0.18, 20), (0.3, 12), (0.5, 5), (0.7, 1), (0.85, -2), (1, -6))
-_HALF_Y = ((0, 30), (0.08, 37), (0.18, 51), (0.3, 67), (0.5, 84), (0.7, 91), (0.85, 91), (1, 85))
-_DOME_SHARE = 0.2
-_EXPONENT = 2.3
-# Fall of the diaphragm from its top to the chest wall, mm, by direction.
-_FALL_LATERAL, _FALL_MEDIAL, _FALL_BACK, _FALL_FRONT = 64.0, 10.0, 72.0, 34.0
-_FALL_POWER = 2.5
+_CENTRE_X = ((0, 48), (0.08, 47), (0.18, 44), (0.3, 40), (0.5, 37), (0.7, 35), (0.85, 35), (1, 35))
+_HALF_X = ((0, 46), (0.08, 54), (0.18, 69), (0.3, 83), (0.5, 95), (0.7, 101), (0.85, 102), (1, 98))
+_CENTRE_Y = ((0, 32), (0.08, 25), (0.18, 16), (0.3, 9), (0.5, 4), (0.7, 1), (0.85, -2), (1, -6))
+_HALF_Y = ((0, 44), (0.08, 53), (0.18, 66), (0.3, 78), (0.5, 89), (0.7, 94), (0.85, 94), (1, 88))
+# How much the half cage also closes towards the midline: wholly at the apex.
+_CLOSES = ((0, 1.0), (0.08, 0.9), (0.16, 0.45), (0.26, 0.0))
+# The chest wall bulges inwards at the midline, mm: behind (spine) and in front (sternum).
+_DENT_BACK, _DENT_FRONT, _DENT_WIDTH = 13.0, 5.0, 34.0
+_DOME_SHARE = 0.15
+_EXPONENT = 2.15
+# Fall of the diaphragm from its top to the chest wall by direction: mm and power.
+_FALL_LATERAL, _FALL_MEDIAL, _FALL_BACK, _FALL_FRONT = (46.0, 2.4), (8.0, 2.0), (80.0, 1.45), (24.0, 2.0)
+_DOME_FORWARD, _DOME_OUT = 22.0, 24.0
 # Half width of the mediastinum to the right and left against height (mm from carina), behind the sternum,
 # in its middle, and before the spine.
 _FRONT = ((-130, 4), (-80, 3), (-20, 2.5), (15, 5), (45, 20), (75, 30))
@@ -39,6 +43,7 @@ class Thorax:
         self.patient = patient
         self.heart = Heart(patient)
         self._tables = [Table(points) for points in (_CENTRE_X, _HALF_X, _CENTRE_Y, _HALF_Y)]
+        self._closes = Table(_CLOSES)
         self._medial = {
             -1: [Table(points) for points in (_FRONT, _MIDDLE_RIGHT, _BACK_RIGHT)],
             1: [Table(points) for points in (_FRONT, _MIDDLE_LEFT, _BACK_LEFT)],
@@ -65,8 +70,13 @@ class Thorax:
     def wall(self, x: FloatArray, y: FloatArray, z: FloatArray | float) -> FloatArray:
         """Signed distance to the inner face of the rib cage, mm, positive inside."""
         cx, a, cy, b = self.section(z)
-        dx = np.maximum(np.abs(x) - cx, 0.0)
+        p = self.patient
+        closes = self._closes((p.z_apex - np.asarray(z, np.float32)) / (p.z_apex - p.z_sulcus))
+        off = np.abs(x) - cx
+        dx = np.maximum(off, -closes * off)
         dy = y - cy
+        dent = np.exp(-((x / _DENT_WIDTH) ** 2)) * (1 - closes)
+        dy = dy + dent * np.where(dy > 0, _DENT_BACK, -_DENT_FRONT) * np.minimum(np.abs(dy) / 30, 1)
         radius = np.sqrt(dx * dx + dy * dy) + 1e-3
         rho = ((dx / a) ** _EXPONENT + np.abs(dy / b) ** _EXPONENT) ** (1 / _EXPONENT) + 1e-6
         return radius * (1 / rho - 1) + 0.8 * self._wall_bumps.at(x, y, z)
@@ -84,14 +94,17 @@ class Thorax:
         cx, a, cy, b = (float(v) for v in self.section(level))
         left = smooth_step(x, -25, 25)
         top = p.z_dome(-1) * (1 - left) + p.z_dome(1) * left
-        dx, dy = (np.abs(x) - cx) / a, (y - cy + 8) / b
-        square = dx * dx + dy * dy + 1e-6
-        fall = (
-            np.where(dx > 0, _FALL_LATERAL, _FALL_MEDIAL) * dx * dx
-            + np.where(dy > 0, _FALL_BACK, _FALL_FRONT) * dy * dy
-        ) / square
+        dx, dy = (np.abs(x) - cx - _DOME_OUT) / (a - _DOME_OUT), (y - cy + _DOME_FORWARD) / (b + _DOME_FORWARD)
+        fall: FloatArray = np.float32(0)
+        for along, (depth, power) in (
+            (dx, _FALL_LATERAL),
+            (-dx, _FALL_MEDIAL),
+            (dy, _FALL_BACK),
+            (-dy, _FALL_FRONT),
+        ):
+            fall = fall + depth * np.maximum(along, 0) ** power
         bumps = self._dome_bumps.at(x, y, 0.0) * 2.0
-        return top - p.height * fall * square ** (_FALL_POWER / 2) + bumps
+        return top - p.height * fall + bumps
 
     def mediastinum(self, x: FloatArray, y: FloatArray, z: FloatArray | float) -> FloatArray:
         """Signed distance to the outline of mediastinum and spine, mm, positive inside."""
@@ -108,7 +121,12 @@ class Thorax:
             widths.append(width * p.width)
         width = np.where(x < 0, widths[0], widths[1])
         shape = width - np.abs(x)
-        return np.maximum(np.maximum(shape, self.spine(x, y, z)), self.heart.distance(x, y, z) + 3.0)
+        return np.maximum(np.maximum(shape, self.spine(x, y, z)), self.heart_distance(x, y, z) + 3.0)
+
+    def heart_distance(self, x: FloatArray, y: FloatArray, z: FloatArray | float) -> FloatArray:
+        """Signed distance to the heart, which rests on the diaphragm with its full breadth, mm, positive inside."""
+        rest = -92.0 * self.patient.height
+        return self.heart.distance(x, y, np.maximum(z, rest)) - 0.4 * np.maximum(rest - z, 0.0)
 
     def spine_y(self, z: FloatArray | float) -> FloatArray:
         """Where the middle of the vertebral bodies lies."""
