@@ -8,6 +8,7 @@ code                  meaning
 thick-sections        sections thicker than 1.5 mm: small lesions and edges are averaged
 very-thick-sections   sections thicker than 5 mm
 section-gap           sections are thinner than their distance: what lies between was not measured
+section-overlap       sections are much thicker than their distance: neighbours show the same
 large-spacing         sections more than 10 mm apart
 uneven-spacing        slice positions differ a little from an even grid
 gantry-tilt           the gantry was tilted
@@ -33,7 +34,7 @@ import numpy as np
 from COVIDQuantLib.ct.checks_lungs import check_lungs
 from COVIDQuantLib.ct.dicom_stack import MIN_SLICES
 from COVIDQuantLib.ct.kernels import is_sharp
-from COVIDQuantLib.ct.looks import has_bright_blood, noise_hu
+from COVIDQuantLib.ct.looks import foreign_slices, has_bright_blood, noise_hu
 from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN, CTVolume, CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 
@@ -43,6 +44,8 @@ THICK_MM = 1.5
 VERY_THICK_MM = 5.0
 LARGE_SPACING_MM = 10.0
 NOISY_HU = 60.0
+# Sections overlapping by half are usual; closer than this share of the thickness is told.
+_OVERLAP = 0.45
 _MIN_IN_PLANE = 32
 _EXTENT_MM = (60.0, 2500.0)
 _MAX_SPACING_MM = 30.0
@@ -88,6 +91,7 @@ def check_ct(ct: CTVolume, facts: HeaderFacts) -> list[CTWarning]:
     """
     _check_grid(ct, facts)
     _check_values(ct, facts)
+    _check_slices(ct, facts)
     noticed: list[CTWarning] = []
     for code, test in _TESTS.items():
         message = test(ct, facts)
@@ -141,6 +145,17 @@ def _check_values(ct: CTVolume, facts: HeaderFacts) -> None:
         raise UnfitInputError(f"no soft tissue as a chest CT has near 0 HU: {told}", facts.name, remedy)
 
 
+def _check_slices(ct: CTVolume, facts: HeaderFacts) -> None:
+    strange = foreign_slices(ct)
+    if strange:
+        told = ", ".join(str(k + 1) for k in strange[:5])
+        raise UnfitInputError(
+            f"slice {told} of {len(ct.hu)} (by position) does not fit its neighbours, as in a damaged file",
+            facts.name,
+            "Copy or export the CT again.",
+        )
+
+
 def _sample(ct: CTVolume) -> np.ndarray:
     """Measured values of about a million voxels spread over the volume."""
     step = tuple(slice(None, None, max(1, n // 100)) for n in ct.hu.shape)
@@ -171,6 +186,13 @@ def _gap(ct: CTVolume, facts: HeaderFacts) -> str:
     if facts.thickness is None or facts.thickness <= 0 or spacing <= 1.1 * facts.thickness + 0.05:
         return ""
     return f"Sections of {facts.thickness:g} mm lie {spacing:g} mm apart: what lies between was not measured."
+
+
+def _overlap(ct: CTVolume, facts: HeaderFacts) -> str:
+    spacing = ct.geometry.spacing[2]
+    if facts.thickness is None or spacing >= _OVERLAP * facts.thickness:
+        return ""
+    return f"Sections of {facts.thickness:g} mm overlap, they lie {spacing:.4g} mm apart: neighbours show the same."
 
 
 def _large_spacing(ct: CTVolume, facts: HeaderFacts) -> str:  # noqa: ARG001 - the same signature for every test
@@ -222,6 +244,7 @@ _TESTS: dict[str, Callable[[CTVolume, HeaderFacts], str]] = {
     "thick-sections": _thick,
     "very-thick-sections": _very_thick,
     "section-gap": _gap,
+    "section-overlap": _overlap,
     "large-spacing": _large_spacing,
     "contrast": _contrast,
     "sharp-kernel": _sharp,

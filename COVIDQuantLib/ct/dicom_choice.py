@@ -7,15 +7,19 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from COVIDQuantLib.ct.dicom_pixels import peek
 from COVIDQuantLib.ct.dicom_series import SeriesInfo, is_axial
 from COVIDQuantLib.ct.dicom_stack import stack_frames
 from COVIDQuantLib.ct.kernels import is_sharp
+from COVIDQuantLib.ct.looks import lung_share
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 
 # A chest is about this long; more (abdomen along) earns nothing.
 _CHEST_MM = 250.0
 _CHEST_WORDS = ("CHEST", "THORA", "LUNG", "PULM", "COVID", "TORAX", "THX", "BRUST", "POUMON")
 _OTHER_WORDS = ("HEAD", "BRAIN", "SKULL", "NECK", "SPINE", "PELVIS", "ABDOMEN", "KNEE", "FOOT", "HAND", "SINUS", "KOPF")
+# Less of every looked-at slice than this is lung-like: no chest.
+_LUNG_SHARE = 0.05
 _EXPIRATION = re.compile(r"\bEXP(IR|\b)", re.IGNORECASE)
 # Points by section thickness: up to so many millimetres.
 _THICKNESS_POINTS = ((1.5, 20.0, "thin sections"), (3.0, 12.0, "medium sections"), (5.0, 6.0, "5 mm sections"))
@@ -79,6 +83,15 @@ def _regular(series: SeriesInfo) -> tuple[float, str]:
     return 0.0, ""
 
 
+def _lungs_seen(series: SeriesInfo) -> tuple[float, str]:
+    frames = series.frames
+    try:
+        share = lung_share(peek([frames[len(frames) * n // 4] for n in (1, 2, 3)]))
+    except (UnfitInputError, ValueError):
+        return 0.0, "pixels cannot be read"
+    return (30.0, "lungs seen") if share >= _LUNG_SHARE else (0.0, "no lungs seen in three slices")
+
+
 # The score is the sum of these points; each rule also says in words what it saw.
 RULES: tuple[Callable[[SeriesInfo], tuple[float, str]], ...] = (
     _axial,
@@ -94,12 +107,13 @@ RULES: tuple[Callable[[SeriesInfo], tuple[float, str]], ...] = (
 
 
 def rate(series: Sequence[SeriesInfo]) -> None:
-    """Give every fit series its points."""
-    for one in series:
-        if not one.why_not:
-            earned = [rule(one) for rule in RULES]
-            one.score = sum(points for points, _ in earned)
-            one.points = [words for _, words in earned if words]
+    """Give every fit series its points; where there are several, three slices of each are looked at."""
+    fit = [one for one in series if not one.why_not]
+    rules = (*RULES, _lungs_seen) if len(fit) > 1 else RULES
+    for one in fit:
+        earned = [rule(one) for rule in rules]
+        one.score = sum(points for points, _ in earned)
+        one.points = [words for _, words in earned if words]
 
 
 def choose(series: Sequence[SeriesInfo], wanted: str | None, where: str) -> tuple[SeriesInfo, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +51,15 @@ def read_pixels(stack: Stack, report: Report = silent) -> HUBuffer:
             done += 1
             report(done / len(stack.frames))
     return buffer
+
+
+def peek(frames: Sequence[Frame]) -> np.ndarray:
+    """Hounsfield units ``[n, j, i]`` of a few slices of one size, in the order given.
+
+    Raises:
+        UnfitInputError: as :func:`read_pixels`.
+    """
+    return np.stack([values for frame in frames for _, values in _frames_in_hu([(0, frame)])])
 
 
 def _frames_in_hu(wanted: list[tuple[int, Frame]]) -> Iterator[tuple[int, np.ndarray]]:

@@ -1,6 +1,8 @@
-"""What the picture itself tells where the header is silent: noise, and contrast medium in the blood."""
+"""What the picture itself tells where the header is silent: noise, contrast medium, lungs, slices that do not fit."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
@@ -10,11 +12,19 @@ from COVIDQuantLib.ct.volume import CTVolume
 _TISSUE_HU = (-20, 100)
 _SLICES = 24
 _MAD_TO_SIGMA = 1.4826
-# Enhanced blood is this dense over blocks of about 8 mm, evenly so, and there is so much of it; marrow is not so even.
+# Blood with contrast medium is this dense over blocks of about 4 mm, evenly so, and there is much of it in one piece.
 _BLOOD_HU = (130.0, 600.0)
 _BLOCK_MM = 4.0
 _EVEN_HU = 45.0
 _MIN_BLOOD_ML = 40.0
+# Marrow is dense and even too, but lies in a shell of cortical bone: that much denser, over that much of its surface.
+_SHELL_HU = 150.0
+_SHELL_SHARE = 0.2
+# Aerated lung, smoothed; air outside the body is thinner.
+_LUNG_HU = (-940, -500)
+# A slice differs from both neighbours by this (median over tissue), and by so many times the usual.
+_FOREIGN_HU = 150.0
+_FOREIGN_TIMES = 5.0
 
 
 def noise_hu(ct: CTVolume) -> float:
@@ -32,27 +42,71 @@ def noise_hu(ct: CTVolume) -> float:
     return float(_MAD_TO_SIGMA * np.median(np.abs(differences)) / np.sqrt(2.0))
 
 
+def lung_share(slices: np.ndarray) -> float:
+    """Largest share of a slice (``[n, j, i]``, HU) that looks like aerated lung: 0.2 in mid chest, 0.02 elsewhere."""
+    smooth = ndimage.uniform_filter(slices.astype(np.float32), (0, 5, 5))
+    return float(((smooth > _LUNG_HU[0]) & (smooth < _LUNG_HU[1])).mean(axis=(1, 2)).max())
+
+
+def foreign_slices(ct: CTVolume) -> list[int]:
+    """Numbers of slices that resemble neither neighbour, as of a damaged file that still decodes."""
+    step = (slice(None), slice(None, None, 4), slice(None, None, 4))
+    hu = ct.hu[step].astype(np.int32)
+    # Where both slices show air nothing can be told; the body decides.
+    body = (hu[1:] > -900) | (hu[:-1] > -900)
+    gaps = np.array([_median(np.abs(b - a)[m]) for a, b, m in zip(hu[:-1], hu[1:], body, strict=True)])
+    usual = max(float(np.median(gaps)), 1.0)
+    strange = gaps > max(_FOREIGN_HU, _FOREIGN_TIMES * usual)
+    beside = np.concatenate([[True], strange, [True]])
+    alone = beside[:-1] & beside[1:]
+    # At an end only one neighbour speaks, so that one must be at odds with it while at peace with its next.
+    alone[0] &= not strange[1:2].any()
+    alone[-1] &= not strange[-2:-1].any()
+    return [int(k) for k in np.flatnonzero(alone)]
+
+
+def _median(values: np.ndarray) -> float:
+    return float(np.median(values)) if values.size else 0.0
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Mean, standard deviation and maximum of blocks of about 4 mm, and a block's volume."""
+
+    mean: np.ndarray
+    spread: np.ndarray
+    highest: np.ndarray
+    ml: float
+
+
 def has_bright_blood(ct: CTVolume) -> bool:
-    """Whether a large even region is as dense as blood with contrast medium (heart, aorta, pulmonary trunk)."""
-    mean, spread, block_ml = _blocks(ct)
-    bright = (mean > _BLOOD_HU[0]) & (mean < _BLOOD_HU[1]) & (spread < _EVEN_HU)
-    regions, count = ndimage.label(bright)
-    if not count:
+    """Whether a large even region is as dense as blood with contrast medium (heart, aorta, pulmonary trunk).
+
+    Never so on grids too coarse to tell even from uneven.
+    """
+    size = [max(1, round(_BLOCK_MM / s)) for s in ct.geometry.spacing_kji]
+    if np.prod(size) < 4:
         return False
-    return bool(np.bincount(regions.ravel())[1:].max() * block_ml >= _MIN_BLOOD_ML)
+    blocks = _blocks(ct, size)
+    bright = (blocks.mean > _BLOOD_HU[0]) & (blocks.mean < _BLOOD_HU[1]) & (blocks.spread < _EVEN_HU)
+    regions, _ = ndimage.label(bright)
+    volumes = np.bincount(regions.ravel())[1:] * blocks.ml
+    return any(not _in_shell(regions == n + 1, blocks) for n in np.flatnonzero(volumes >= _MIN_BLOOD_ML))
 
 
-def _blocks(ct: CTVolume) -> tuple[np.ndarray, np.ndarray, float]:
-    """Mean and standard deviation over blocks of about 4 mm, and the volume of a block."""
-    spacing = ct.geometry.spacing_kji
-    size = [max(1, round(_BLOCK_MM / s)) for s in spacing]
-    whole = [n // b * b for n, b in zip(ct.hu.shape, size, strict=True)]
-    blocks = ct.hu[: whole[0], : whole[1], : whole[2]].reshape(
-        whole[0] // size[0], size[0], whole[1] // size[1], size[1], whole[2] // size[2], size[2]
-    )
-    mean = blocks.mean(axis=(1, 3, 5), dtype=np.float32)
-    square = np.empty_like(mean)
-    for k, slab in enumerate(blocks):
-        square[k] = np.square(slab, dtype=np.float32).mean(axis=(0, 2, 4))
-    spread = np.sqrt(np.maximum(square - mean**2, 0.0))
-    return mean, spread, float(np.prod(size) * ct.geometry.voxel_volume_ml)
+def _in_shell(region: np.ndarray, blocks: _Blocks) -> bool:
+    around = ndimage.binary_dilation(region) & ~region
+    denser = blocks.highest[around] > blocks.mean[region].mean() + _SHELL_HU
+    return bool(denser.mean() > _SHELL_SHARE)
+
+
+def _blocks(ct: CTVolume, size: list[int]) -> _Blocks:
+    k, j, i = (n // b for n, b in zip(ct.hu.shape, size, strict=True))
+    mean, spread, highest = (np.empty((k, j, i), np.float32) for _ in range(3))
+    for n in range(k):
+        slab = ct.hu[n * size[0] : (n + 1) * size[0], : j * size[1], : i * size[2]].astype(np.float32)
+        slab = slab.reshape(size[0], j, size[1], i, size[2])
+        mean[n] = slab.mean(axis=(0, 2, 4))
+        spread[n] = slab.std(axis=(0, 2, 4))
+        highest[n] = slab.max(axis=(0, 2, 4))
+    return _Blocks(mean, spread, highest, float(np.prod(size) * ct.geometry.voxel_volume_ml))
