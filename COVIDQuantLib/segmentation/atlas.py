@@ -1,0 +1,130 @@
+"""The statistical fissure model: mean surfaces and modes of variation in the coordinates of each lung."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from COVIDQuantLib.resources import resource_path
+from COVIDQuantLib.segmentation.atlas_cut import LungSizes, LungTemplate
+from COVIDQuantLib.segmentation.atlas_frame import FloatArray, LungFrame
+
+RIGHT_OBLIQUE = "right oblique"
+RIGHT_HORIZONTAL = "right horizontal"
+LEFT_OBLIQUE = "left oblique"
+SIDE_OF_FISSURE = {RIGHT_OBLIQUE: "right", RIGHT_HORIZONTAL: "right", LEFT_OBLIQUE: "left"}
+FISSURES = tuple(SIDE_OF_FISSURE)
+
+_DEGREE_ACROSS, _DEGREE_ALONG = 3, 4
+_POWERS = [
+    (a, b) for a in range(_DEGREE_ACROSS + 1) for b in range(_DEGREE_ALONG + 1) if a + b <= max(3, _DEGREE_ALONG)
+]
+TERMS = len(_POWERS)
+# Chebyshev polynomials leave the unit interval steeply; beyond the lung the surface runs on level.
+_REACH = 1.3
+
+
+def sheet_coordinates(fissure: str, unit: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Two coordinates along a fissure and the one across it, of points in a lung's frame.
+
+    The oblique fissures run from low in front to high at the back, so their sheet is turned by 45 degrees; the
+    coordinate across points to the head (and to the front) for all three.
+
+    Args:
+        fissure: one of ``FISSURES``.
+        unit: coordinates ``(…, 3)`` from :meth:`LungFrame.to_unit`.
+    """
+    x, y, z = unit[..., 0], unit[..., 1], unit[..., 2]
+    if fissure == RIGHT_HORIZONTAL:
+        return x, y, z
+    half = np.sqrt(0.5)
+    return x, (y + z) * half / 1.2, (z - y) * half
+
+
+def sheet_terms(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Chebyshev products over the sheet, ``(…, TERMS)``."""
+    across = np.polynomial.chebyshev.chebvander(np.clip(first, -_REACH, _REACH), _DEGREE_ACROSS)
+    along = np.polynomial.chebyshev.chebvander(np.clip(second, -_REACH, _REACH), _DEGREE_ALONG)
+    return np.stack([across[..., a] * along[..., b] for a, b in _POWERS], axis=-1)
+
+
+@dataclass(frozen=True)
+class FissureModel:
+    """A fissure in the population: its coefficients are ``mean + modes @ weights``, weights of unit variance.
+
+    Attributes:
+        mean: ``(TERMS,)``.
+        modes: ``(TERMS, n)``, largest variance first.
+        noise: standard deviation of a landmark about its subject's surface, frame units.
+    """
+
+    mean: FloatArray
+    modes: FloatArray
+    noise: float
+
+
+@dataclass(frozen=True)
+class FissureAtlas:
+    """The model of every fissure, with the lungs it was fitted on.
+
+    Attributes:
+        fissures: by name.
+        lungs: what a whole lung is like by side, for lungs that are cut.
+    """
+
+    fissures: dict[str, FissureModel]
+    lungs: dict[str, LungTemplate]
+
+    @classmethod
+    def of_record(cls, record: dict[str, Any]) -> FissureAtlas:
+        """The atlas of the numbers in its file."""
+        fissures = {
+            name: FissureModel(np.asarray(f["mean"], float), np.asarray(f["modes"], float).T, float(f["noise"]))
+            for name, f in record["fissures"].items()
+        }
+        return cls(fissures, {side: _template(lung) for side, lung in record["lungs"].items()})
+
+
+def _template(record: dict[str, Any]) -> LungTemplate:
+    sizes = LungSizes(np.asarray(record["size_mean"], float), np.asarray(record["size_covariance"], float))
+    return LungTemplate(LungFrame.of_record(record["frame"]), np.asarray(record["profile"], float), sizes)
+
+
+def atlas_path() -> Path:
+    """The shipped model."""
+    return resource_path("Atlas", "fissure_atlas.json")
+
+
+@cache
+def load_atlas() -> FissureAtlas:
+    """The shipped model, read once.
+
+    Raises:
+        FileNotFoundError: the installation is incomplete.
+    """
+    return FissureAtlas.of_record(json.loads(atlas_path().read_text(encoding="utf-8")))
+
+
+@dataclass(frozen=True)
+class FissureSheet:
+    """One fissure of one patient.
+
+    Attributes:
+        fissure: its name.
+        frame: the lung's.
+        coefficients: ``(TERMS,)``.
+    """
+
+    fissure: str
+    frame: LungFrame
+    coefficients: FloatArray
+
+    def height(self, points: FloatArray) -> FloatArray:
+        """How far points ``(…, 3)`` in millimetres lie above the fissure, in frame units."""
+        first, second, across = sheet_coordinates(self.fissure, self.frame.to_unit(points))
+        return across - sheet_terms(first, second) @ self.coefficients
