@@ -13,7 +13,7 @@ from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.segmentation.lesions_background import Background, measure_background
 from COVIDQuantLib.segmentation.lesions_grid import WorkingGrid, local_mean, working_grid
-from COVIDQuantLib.segmentation.vessels import find_vessels
+from COVIDQuantLib.segmentation.vessels import find_vessels, hilar_radius, mediastinum_distance, thick_part
 
 # Normal lung is taken to lie here, so that emphysema or expiration does not carry the threshold along.
 BASE_HU = (-900.0, -700.0)
@@ -27,7 +27,7 @@ CORE_OPACITY = 0.7
 MIN_LESION_ML = 0.3
 # Noise that needs no smoothing beforehand (HU, standard deviation of a block).
 TOLERABLE_NOISE_HU = 25.0
-MAX_NOISE_SIGMA_MM = 1.5
+MAX_NOISE_SIGMA_MM = 2.0
 
 
 def find_lesions(
@@ -62,7 +62,9 @@ def find_lesions(
     calm(grid, background)
     opacity = lesion_opacity(grid, background, report)
     report(0.8)
-    return refine(grid, drop_faint_and_small(opacity, grid), allowed)
+    lesions = refine(grid, drop_faint_and_small(opacity, grid), allowed)
+    report(1.0)
+    return lesions
 
 
 def without_rim(mask: np.ndarray) -> np.ndarray:
@@ -86,10 +88,14 @@ def lesion_opacity(grid: WorkingGrid, background: Background, report: Report = s
     begins, full = OPACITY_HU
     opacity = np.clip((grid.hu - base - begins) / (full - begins), 0, 1).astype(np.float32)
     weight = np.where(grid.weight >= 0.5, grid.weight, 0).astype(np.float32)
-    vessels = find_vessels(grid, base, opacity, weight)
+    to_mediastinum = mediastinum_distance(grid)
+    vessels = find_vessels(grid, base, opacity, weight, to_mediastinum)
     report(0.6)
     mean = local_mean(opacity, np.where(vessels, 0, weight), NEIGHBOURHOOD_MM, grid.spacing)
-    return np.where(grid.side > 0, mean, 0).astype(np.float32)
+    mean = np.where(grid.side > 0, mean, 0).astype(np.float32)
+    # What is left of the roots of the lung is too thin for pneumonia so near to them.
+    lesions = mean > LESION_OPACITY
+    return np.where(lesions & ~thick_part(lesions, hilar_radius(to_mediastinum), grid), 0, mean)
 
 
 def drop_faint_and_small(opacity: np.ndarray, grid: WorkingGrid) -> np.ndarray:

@@ -99,8 +99,9 @@ def working_grid(hu: np.ndarray, lungs: np.ndarray, usable: np.ndarray | None, s
     count = block_sums(inside.astype(np.float32), factors)
     total = block_sums(hu[box] * inside.astype(np.float32), factors)
     right = block_sums((lungs[box] == 1).astype(np.float32), factors)
+    left = block_sums((lungs[box] == 2).astype(np.float32), factors)
     mean = np.divide(total, count, out=np.full_like(total, -1000.0), where=count > 0)
-    side = np.where(count > 0, np.where(2 * right >= count, 1, 2), 0).astype(np.uint8)
+    side = np.where(right + left > 0, np.where(right >= left, 1, 2), 0).astype(np.uint8)
     blocks = (spacing[0] * factor_k, spacing[1] * factor_j, spacing[2] * factor_i)
     return WorkingGrid(mean, count / float(np.prod(factors)), side, blocks, box, factors)
 

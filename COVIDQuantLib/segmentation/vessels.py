@@ -13,6 +13,11 @@ VESSEL_RADII_MM = ((20.0, 8.0), (40.0, 5.5), (np.inf, 3.0))
 # A vessel's blurred edge reaches this far beyond its solid part.
 EDGE_MM = 1.5
 HILUM_MM = 30.0
+MEDIASTINUM_HALF_WIDTH_MM = 45.0
+# Nearer than this to the mediastinum a dense structure at the wall counts as springing from there.
+ROOT_MM = 4.0
+# The hila lie between these shares of the lungs' depth, from the front.
+HILAR_ROWS = (0.2, 0.72)
 # A thin structure is a vessel where the lung around it is no denser than this share of a lesion.
 SURROUND_MM = 3.0
 SURROUND_MAX = 0.22
@@ -20,34 +25,57 @@ SURROUND_MAX_HILUM = 0.35
 
 
 def mediastinum_distance(grid: WorkingGrid) -> np.ndarray:
-    """Distance (mm, float32) to what lies between the lungs: no lung, right lung to one side, left to the other."""
-    after_right = np.maximum.accumulate(grid.side == 1, axis=2)
-    before_left = np.maximum.accumulate((grid.side == 2)[:, :, ::-1], axis=2)[:, :, ::-1]
-    return distance_mm((grid.side == 0) & after_right & before_left, grid.spacing)
+    """Distance (mm, float32) to what lies between the lungs: beyond all of the right lung, before all of the left."""
+    right, left = grid.side == 1, grid.side == 2
+    beyond_right = right.any(axis=2, keepdims=True) & (_from_end(right) == 0)
+    before_left = left.any(axis=2, keepdims=True) & (_from_end(left[:, :, ::-1])[:, :, ::-1] == 0)
+    columns = np.arange(grid.side.shape[2])
+    middle = np.mean([np.average(columns, weights=lung.sum(axis=(0, 1))) for lung in (right, left) if lung.any()])
+    # The domes of the diaphragm lie between the lungs too, but further out.
+    central = np.abs(columns - middle) * grid.spacing[2] < MEDIASTINUM_HALF_WIDTH_MM
+    return distance_mm(beyond_right & before_left & central, grid.spacing)
 
 
-def thin_structures(solid: np.ndarray, to_mediastinum: np.ndarray, grid: WorkingGrid) -> tuple[np.ndarray, np.ndarray]:
-    """Parts a solid mask into what could be vessel by its calibre and what is too thick for one.
+def _from_end(mask: np.ndarray) -> np.ndarray:
+    """Whether the mask is met at this place or further along the last axis, as uint8."""
+    return np.maximum.accumulate(mask[:, :, ::-1].view(np.uint8), axis=2)[:, :, ::-1]
 
-    An opening whose ball has the size of the largest vessel that runs there.
 
-    Args:
-        solid: bool blocks ``[k, j, i]``.
-        to_mediastinum: mm, from :func:`mediastinum_distance`.
-        grid: the blocks' grid.
-
-    Returns:
-        (thin, thick), bool.
-    """
-    radius = np.full(solid.shape, VESSEL_RADII_MM[-1][1], np.float32)
+def vessel_radius(to_mediastinum: np.ndarray) -> np.ndarray:
+    """The largest radius (mm, float32) a vessel may have at each block."""
+    radius = np.full(to_mediastinum.shape, VESSEL_RADII_MM[-1][1], np.float32)
     for nearer, largest in reversed(VESSEL_RADII_MM):
         radius[to_mediastinum < nearer] = largest
-    core = distance_mm(~solid, grid.spacing) > radius
-    thick = solid & (distance_mm(core, grid.spacing) <= radius)
-    return solid & ~thick, thick
+    return radius
 
 
-def find_vessels(grid: WorkingGrid, base: np.ndarray, opacity: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def hilar_radius(to_mediastinum: np.ndarray) -> np.ndarray:
+    """As :func:`vessel_radius` where the hila lie, which is neither far behind nor far in front; 0 elsewhere."""
+    radius = vessel_radius(to_mediastinum)
+    radius[radius == VESSEL_RADII_MM[-1][1]] = 0
+    rows = radius.shape[1]
+    radius[:, : int(HILAR_ROWS[0] * rows)] = 0
+    radius[:, int(HILAR_ROWS[1] * rows) :] = 0
+    return radius
+
+
+def thick_part(mask: np.ndarray, radius: np.ndarray, grid: WorkingGrid, wall: np.ndarray | None = None) -> np.ndarray:
+    """Opening of a mask by a ball whose radius (mm) varies from place to place; all of it where that is 0.
+
+    Args:
+        mask: bool ``[k, j, i]``.
+        radius: float32, same shape.
+        grid: the blocks.
+        wall: bool; the ball may reach into it, so that a layer upon it is as thick as one likes. None if nothing is.
+    """
+    filled = mask if wall is None else mask | wall
+    core = distance_mm(~filled, grid.spacing) > radius
+    return mask & ((radius == 0) | (distance_mm(core, grid.spacing) <= radius))
+
+
+def find_vessels(
+    grid: WorkingGrid, base: np.ndarray, opacity: np.ndarray, weight: np.ndarray, to_mediastinum: np.ndarray
+) -> np.ndarray:
     """Vessels, thick fissures and walls, with their blurred edges.
 
     A vessel that runs through ground glass is left where it is, as part of the lesion.
@@ -57,14 +85,16 @@ def find_vessels(grid: WorkingGrid, base: np.ndarray, opacity: np.ndarray, weigh
         base: HU of normal lung, broadcast to the blocks.
         opacity: float32 0..1, how far a block is from normal lung to lesion.
         weight: float32, how much each block counts.
+        to_mediastinum: mm, from :func:`mediastinum_distance`.
 
     Returns:
         bool blocks ``[k, j, i]``.
     """
-    to_mediastinum = mediastinum_distance(grid)
     solid = (weight > 0) & (grid.hu > base + SOLID_ABOVE_BASE_HU)
-    thin, thick = thin_structures(solid, to_mediastinum, grid)
-    reach = max(EDGE_MM, 1.01 * grid.spacing[2])
+    wall = (weight == 0) & (to_mediastinum > ROOT_MM)
+    thick = thick_part(solid, vessel_radius(to_mediastinum), grid, wall)
+    thin = solid & ~thick
+    reach = max(EDGE_MM, 1.01 * grid.spacing[2], 0.6 * grid.spacing[0])
     edged = (distance_mm(thin, grid.spacing) <= reach) & ~thick
     surround = local_mean(opacity, np.where(edged, 0, weight), SURROUND_MM, grid.spacing)
     limit = np.where(to_mediastinum < HILUM_MM, SURROUND_MAX_HILUM, SURROUND_MAX)
