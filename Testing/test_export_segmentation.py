@@ -7,10 +7,10 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
+from COVIDQuantLib import terminology_text as terminology
 from COVIDQuantLib.anatomy import LESION, LOBES
 from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.errors import Cancelled, UnfitInputError
-from COVIDQuantLib.export import terminology
 from COVIDQuantLib.export.labelmaps import write_label_map
 from COVIDQuantLib.export.segmentation_file import SEGMENTS, read_segmentation, write_segmentation
 from COVIDQuantLib.segmentation.result import Segmentation

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from COVIDQuantLib import terminology_text as terms
 from COVIDQuantLib.anatomy import LESION, LOBES, LUNG, LesionKind, Lobe, Terminology
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError
-from COVIDQuantLib.export import terminology as terms
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from typing import BinaryIO
 import numpy as np
 import SimpleITK as sitk
 
+from COVIDQuantLib import terminology_text as terms
 from COVIDQuantLib.anatomy import LESION, LOBES, Colour, Terminology
 from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.errors import UnfitInputError
-from COVIDQuantLib.export import terminology as terms
 from COVIDQuantLib.export.atomic import write_atomically
 from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.segmentation.result import Segmentation

@@ -12,12 +12,12 @@ import vtk
 from COVIDQuantLib.anatomy import LESION, LOBES, LesionKind, Lobe
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError
-from COVIDQuantLib.export.terminology import TAG, serialize
 from COVIDQuantLib.scene.boxes import Box, occupied_box
 from COVIDQuantLib.scene.counted import CountedScene
 from COVIDQuantLib.scene.counting import merge
 from COVIDQuantLib.scene.volumes import image_of_array, voxels_of
 from COVIDQuantLib.segmentation.result import Segmentation
+from COVIDQuantLib.terminology_text import TAG, serialize
 
 PROVENANCE_ATTRIBUTE = "COVIDQuant.provenance"
 LESION_LABEL = 1

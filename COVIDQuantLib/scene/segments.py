@@ -8,7 +8,7 @@ import slicer
 import vtk
 
 from COVIDQuantLib.anatomy import COVID_19, INFILTRATE, LESION, LOBES, LUNG, MIDDLE_LOBE, Code, Terminology
-from COVIDQuantLib.export.terminology import parse
+from COVIDQuantLib.terminology_text import parse
 
 # Roles beside the lobes' label values 1..5.
 NO_ROLE = 0
