@@ -55,7 +55,9 @@ class Layer:
 
     @property
     def dtype(self) -> np.dtype:
-        """Number type of the labels."""
+        """Number type of the labels; of an emptied label map VTK says double."""
+        if self.is_empty:
+            return np.dtype(np.uint8)
         return np.dtype(vtk_to_numpy_type(self.labelmap.GetScalarType()))
 
     @property
@@ -143,7 +145,9 @@ def layers_of(segmentation: Any, ct_to_world: np.ndarray, ct_shape: tuple[int, i
                 "Create the binary labelmap representation in Slicer's Segmentations module.",
             )
         labelmaps[id(labelmap)] = labelmap
-        members.setdefault(id(labelmap), []).append((segment_id, segment.GetLabelValue(), role))
+        # Slicer's filters take a value that the number type cannot hold for the type's highest.
+        value = min(segment.GetLabelValue(), int(labelmap.GetScalarTypeMax()))
+        members.setdefault(id(labelmap), []).append((segment_id, value, role))
     layers = []
     for key, labelmap in labelmaps.items():
         from_ct = np.linalg.inv(labelmap_to_world(segmentation, labelmap)) @ ct_to_world

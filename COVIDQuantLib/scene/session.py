@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+
 import slicer
 
 
@@ -18,6 +20,14 @@ class HeadlessScene:
 
     def __init__(self) -> None:
         self.scene = slicer.vtkMRMLScene()
+        # Scene bundles (.mrb) are unpacked in the cache's folder.
+        self._unpacked = tempfile.TemporaryDirectory(prefix="covidquant-scene-")
+        cache = slicer.vtkCacheManager()
+        cache.SetRemoteCacheDirectory(self._unpacked.name)
+        data = slicer.vtkDataIOManager()
+        data.SetCacheManager(cache)
+        self.scene.SetCacheManager(cache)
+        self.scene.SetDataIOManager(data)
         self._application = slicer.vtkSlicerApplicationLogic()
         self._application.SetMRMLScene(self.scene)
         self.segmentations = slicer.vtkSlicerSegmentationsModuleLogic()
