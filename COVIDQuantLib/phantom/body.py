@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from COVIDQuantLib.phantom.fields import FloatArray, Lattice, Table, cover, ellipse_distance, paint, smooth_step
@@ -18,6 +20,15 @@ _BACK = ((-260, 116), (-100, 124), (0, 123), (60, 116), (110, 100), (160, 90))
 _OUTLINE_EXPONENT = 2.5
 
 
+@dataclass(frozen=True)
+class _Organ:
+    """An organ as an ellipsoid: centre and half axes in LPS millimetres, and its CT number."""
+
+    centre: tuple[float, float, float]
+    axes: tuple[float, float, float]
+    hu: float
+
+
 class Body:
     """Paints one section of everything but the lungs and the tubes.
 
@@ -31,6 +42,7 @@ class Body:
         self.thorax = thorax
         self._table = table
         self._outline = [Table(points) for points in (_WIDTH, _FRONT, _BACK)]
+        self._contour = Lattice(rng, 42.0)
         self._planes = Lattice(rng, 24.0)
         self._bundles = Lattice(rng, 9.0)
         self._gland = Lattice(rng, 7.0)
@@ -58,11 +70,12 @@ class Body:
         back = back * p.depth + 0.6 * p.fat_mm
         centre, half_y = (front + back) / 2, (back - front) / 2
         dx, dy = x, y - centre
+        bumps = 2.2 * self._contour.at(x, y, z)
         radius = np.sqrt(dx * dx + dy * dy) + 1e-3
         rho = (np.abs(dx / half_x) ** _OUTLINE_EXPONENT + np.abs(dy / half_y) ** _OUTLINE_EXPONENT) ** (
             1 / _OUTLINE_EXPONENT
         ) + 1e-6
-        return radius * (1 / rho - 1)
+        return radius * (1 / rho - 1) + bumps
 
     def _breasts(self, x: FloatArray, y: FloatArray, z: float) -> FloatArray:
         """Signed distance to the breasts, mm, positive inside."""
@@ -121,10 +134,11 @@ class Body:
         p = self.thorax.patient
         # Fat lies thick in front and at the flanks, thin over the back's muscles.
         deep = 2.5 + p.fat_mm * (0.85 - 0.35 * smooth_step(y, 20, 100))
-        depth = -wall + 3.5 * self._planes.at(x, y, z)
+        depth = -wall + 6.0 * self._planes.at(x, y, z)
         sheets = np.abs(depth - 14.0), np.abs(depth - 25.0), np.abs(depth - 39.0)
-        fatty = smooth_step(1.6 - np.minimum.reduce(sheets), 0.0, 1.6)
-        bundles = smooth_step(self._bundles.at(x, y, z), 0.9, 1.5) * smooth_step(-wall, 10, 16)
+        patches = self._bundles.at(x, y, z)
+        fatty = smooth_step(1.5 - np.minimum.reduce(sheets), 0.0, 1.5) * smooth_step(-patches, -0.6, 0.3)
+        bundles = smooth_step(patches, 0.9, 1.5) * smooth_step(-wall, 10, 16)
         thick = (22 + 26 * smooth_step(z, -40 * p.height, 60 * p.height) + 30 * smooth_step(y, 30, 90)) * p.muscle
         loose = smooth_step(-wall - thick, 0, 6)
         muscle = cover(outline - deep, pixel) * (1 - np.clip(0.9 * fatty + 0.8 * bundles + loose, 0, 1))
@@ -147,11 +161,10 @@ class Body:
         back, front = np.maximum(y + 40, 0), np.maximum(-40 - y, 0)
         edge = 34 - 0.5 * back - 0.02 * front**2 + 0.35 * (z - dome) + 5 * self._planes.at(x, y, z)
         paint(hu, _LIVER_HU + grain, cover((edge - x) * 0.8, pixel) * belly)
-        self._paint_ball(hu, x, y, z, belly, (88, 52, dome - 44), (50, 40, 72), _SPLEEN_HU, pixel)
+        self._paint_ball(hu, x, y, z, belly, _Organ((88, 52, dome - 44), (50, 40, 72), _SPLEEN_HU), pixel)
         size = 56 * self._stomach_size
-        stomach = self._paint_ball(
-            hu, x, y, z, belly, (68, -30, dome - 4 - size), (size, size * 1.1, size), _STOMACH_HU, pixel
-        )
+        organ = _Organ((68, -30, dome - 4 - size), (size, size * 1.1, size), _STOMACH_HU)
+        stomach = self._paint_ball(hu, x, y, z, belly, organ, pixel)
         if p.gas_in_stomach and stomach is not None:
             level = cover(-30 - 0.2 * size - y, pixel)
             paint(hu, AIR_HU + 20, stomach * level * belly)
@@ -163,17 +176,17 @@ class Body:
         y: FloatArray,
         z: float,
         where: FloatArray,
-        centre: tuple[float, float, float],
-        axes: tuple[float, float, float],
-        value: float,
+        organ: _Organ,
         pixel: float,
     ) -> FloatArray | None:
+        """Paint an organ; returns the share of its inside, or None in sections that miss it."""
+        centre, axes = organ.centre, organ.axes
         square = 1 - ((z - centre[2]) / axes[2]) ** 2
         if square <= 0:
             return None
         size = square**0.5
         share = cover(ellipse_distance(x - centre[0], y - centre[1], axes[0] * size, axes[1] * size), pixel)
-        paint(hu, value, share * where)
+        paint(hu, organ.hu, share * where)
         lumen: FloatArray = cover(
             ellipse_distance(x - centre[0], y - centre[1], axes[0] * size, axes[1] * size) - 4, pixel
         )

@@ -22,6 +22,7 @@ class Table:
         self._curve = PchipInterpolator(at, values)
 
     def __call__(self, at: FloatArray | float) -> FloatArray:
+        """Values at some positions."""
         return self._curve(np.clip(at, self._low, self._high)).astype(np.float32)
 
 

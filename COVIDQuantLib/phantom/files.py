@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,18 +38,16 @@ def write_phantom(phantom: Phantom, folder: Path | str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, array in volumes.items():
-            _replace(folder / name, lambda path, a=array: _write_image(geometry.to_image(a), path))
+            _replace(folder / name, partial(_write_image, geometry.to_image(array)))
         text = json.dumps(phantom.truth, indent=1, allow_nan=False) + "\n"
-        _replace(folder / "truth.json", lambda path: _write_text(text, path))
+        _replace(folder / "truth.json", partial(_write_text, text))
     except OSError as error:
         raise OutputError(f"cannot be written ({error})", str(folder), "Choose a folder you may write to.") from error
 
 
 def _replace(path: Path, write: Callable[[Path], None]) -> None:
     """Write beside the goal, then move into place in one step."""
-    handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
     try:
         write(temporary)
         temporary.replace(path)

@@ -13,6 +13,14 @@ from COVIDQuantLib.phantom.thorax import Thorax
 
 _KINDS = ("ground glass", "mixed", "crazy paving", "consolidation")
 _KIND_SHARES = (0.42, 0.3, 0.13, 0.15)
+# Depth into the lesion (in radii) where its core turns to consolidation; beyond reach where there is none.
+_NO_CORE = 9.0
+_CORE_OF = {
+    "ground glass": (_NO_CORE, _NO_CORE),
+    "crazy paving": (_NO_CORE, _NO_CORE),
+    "mixed": (0.15, 0.4),
+    "consolidation": (0.04, 0.15),
+}
 _SITES = ("subpleural", "peribronchial", "basal")
 _SITE_SHARES = (0.5, 0.25, 0.25)
 _SAMPLE_STEP_MM = 4.0
@@ -64,7 +72,7 @@ class Pneumonia:
     ) -> None:
         self._thorax, self._lobes = thorax, lobes
         self._waves = Lattice(rng, 9.0), Lattice(rng, 3.2)
-        self._core_wave, self._mottle, self._septa = Lattice(rng, 10.0), Lattice(rng, 4.0), Lattice(rng, 4.5)
+        self._core_wave, self._mottle, self._septa = Lattice(rng, 10.0), Lattice(rng, 4.0), Lattice(rng, 3.4)
         self.extent_percent = extent_percent
         self.lesions: list[Lesion] = []
         self._level = np.inf
@@ -113,7 +121,7 @@ class Pneumonia:
         growth = 1 + 0.012 * self.extent_percent
         radius = float(rng.lognormal(np.log(17), 0.4) * growth)
         flat = site == "subpleural" or (site == "basal" and rng.random() < 0.6)
-        core = {"ground glass": 9.0, "crazy paving": 9.0, "mixed": rng.uniform(0.15, 0.4), "consolidation": 0.02}[kind]
+        low, high = _CORE_OF[kind]
         x, y, z = (float(c) for c in centre)
         return Lesion(
             kind,
@@ -123,7 +131,7 @@ class Pneumonia:
             float(rng.uniform(0.5, 1.1) * radius) if flat else 0.0,
             float(rng.uniform(0, 0.8)),
             float(rng.uniform(-660, -500)),
-            float(core),
+            float(rng.uniform(low, high)),
         )
 
     def _find_level(self, points: FloatArray) -> float:
@@ -136,12 +144,12 @@ class Pneumonia:
     ) -> tuple[FloatArray, FloatArray]:
         """The implicit field and which lesion rules each point; lesions that stay under ``level`` are left out."""
         shape = np.broadcast(x, y).shape
-        field = np.full(shape, -9.0, np.float32)
+        field: FloatArray = np.full(shape, -9.0, np.float32)
         owner = np.zeros(shape, np.int16)
         for number, lesion in enumerate(self.lesions):
             cx, cy, cz = lesion.centre
-            reach = (lesion.rank - level + 4 * (_COARSE_WAVE + _FINE_WAVE)) * lesion.radius
-            if np.ndim(z) == 0 and abs(z - cz) > reach:
+            reach = 1.1 * (lesion.rank - level + 4 * (_COARSE_WAVE + _FINE_WAVE)) * lesion.radius
+            if bool(np.all(np.abs(z - cz) > reach)):
                 continue
             square = ((x - cx) ** 2 + (y - cy) ** 2 + (1.2 * (z - cz)) ** 2) / lesion.radius**2
             if lesion.depth:
@@ -196,7 +204,7 @@ class Pneumonia:
         lines = smooth_step(0.3 - np.abs(self._septa.at(x, y, zz)), 0.0, 0.2)
         target = target + paving * 170 * lines
         result = hu + edge * (np.maximum(target, hu + 60) - hu)
-        solid = smooth_step(margin + 0.12 * self._core_wave.at(x, y, zz) - core, 0.0, 0.12)
-        solid = solid * (core < 5)
+        solid = smooth_step(margin + 0.12 * self._core_wave.at(x, y, zz) - core, -0.06, 0.14)
+        solid = solid * (core < _NO_CORE)
         dense = 18 + 14 * self._mottle.at(x, y, zz)
         return result + solid * (dense - result)

@@ -129,7 +129,7 @@ class Lobes:
         return share
 
 
-_PLATE_MM = 0.45
+_PLATE_MM = 0.27
 
 
 def _GAP_LEVEL(complete: float) -> float:  # noqa: N802

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from COVIDQuantLib.phantom.body import AIR_HU, Body
 from COVIDQuantLib.phantom.fields import FloatArray, Lattice, cover, paint, smooth_step
@@ -17,7 +18,8 @@ from COVIDQuantLib.phantom.tubes import draw_tubes
 from COVIDQuantLib.phantom.vessels import Vasculature
 from COVIDQuantLib.progress import Report, part, silent
 
-_BLOOD_HU, _HEART_HU, _AIRWAY_HU, _WALL_HU, _FISSURE_HU = 42.0, 41.0, -985.0, -60.0, 20.0
+_CUFF_MM, _CUFF_LEVEL = 1.8, 0.2
+_BLOOD_HU, _AIRWAY_HU, _WALL_HU, _FISSURE_HU = 42.0, -985.0, -60.0, 20.0
 
 
 @dataclass
@@ -93,14 +95,16 @@ def _section(anatomy: Anatomy, grid: Grid, layers: _Layers, k: int) -> tuple[Flo
     hu = np.full((len(grid.y), len(grid.x)), AIR_HU, np.float32)
     anatomy.body.paint(hu, x, y, z, pixel)
     soft = _share(layers.soft[k])
+    # Hilar and mediastinal vessels lie in a cuff of connective tissue.
+    cuff = gaussian_filter(soft, _CUFF_MM / pixel, truncate=2.5)
     depth = anatomy.thorax.lungs(x, y, z)
-    depth = np.where(soft >= 0.5, -np.abs(depth) - 0.01, depth)
+    surface = np.minimum(depth, (_CUFF_LEVEL - cuff) * _CUFF_MM / 0.3)
     lesion = np.zeros(hu.shape, bool)
     labels = np.zeros(hu.shape, np.uint8)
-    inside = depth > 0
+    inside = surface > 0
     if inside.any():
         lung, lesion = _lung_section(anatomy, grid, layers, k, depth)
-        paint(hu, lung, cover(depth, pixel))
+        paint(hu, lung, cover(surface, pixel))
         lesion = lesion & inside
         labels = np.where(inside, anatomy.lobes.labels(x, y, z), 0).astype(np.uint8)
     paint(hu, _BLOOD_HU, soft)

@@ -80,8 +80,14 @@ class Scanner:
         row = np.exp(0.075 * (across - 24))
         column = np.exp(0.075 * (along - 16))
         amplitude = np.clip(0.5 * (row + column), 0.45, 3.0)
-        streaks = gaussian_filter(rng.standard_normal(hu.shape, dtype=np.float32), (0.6, 14)) * 5.5
-        return self._noise_hu * (amplitude * noise + np.clip(row - 1.2, 0, 2) * streaks)
+        starved = np.clip(row - 1.2, 0, 2)
+        noise *= amplitude
+        if starved.any():
+            rows = np.flatnonzero(starved)
+            band = np.s_[rows[0] : rows[-1] + 1]
+            white = rng.standard_normal((rows[-1] + 1 - rows[0], hu.shape[1]), dtype=np.float32)
+            noise[band] += starved[band] * 5.5 * gaussian_filter(white, (0.6, 14))
+        return self._noise_hu * noise
 
 
 def section_noise(rng: np.random.Generator, kernel: str, thickness_mm: float) -> float:

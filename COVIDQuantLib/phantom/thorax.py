@@ -95,7 +95,7 @@ class Thorax:
         left = smooth_step(x, -25, 25)
         top = p.z_dome(-1) * (1 - left) + p.z_dome(1) * left
         dx, dy = (np.abs(x) - cx - _DOME_OUT) / (a - _DOME_OUT), (y - cy + _DOME_FORWARD) / (b + _DOME_FORWARD)
-        fall: FloatArray = np.float32(0)
+        fall: FloatArray = np.zeros(np.broadcast(x, y).shape, np.float32)
         for along, (depth, power) in (
             (dx, _FALL_LATERAL),
             (-dx, _FALL_MEDIAL),
@@ -121,7 +121,12 @@ class Thorax:
             widths.append(width * p.width)
         width = np.where(x < 0, widths[0], widths[1])
         shape = width - np.abs(x)
-        return np.maximum(np.maximum(shape, self.spine(x, y, z)), self.heart_distance(x, y, z) + 3.0)
+        return np.maximum(np.maximum(shape, self.spine(x, y, z)), self.heart_distance(x, y, z) + self._pads(x, y, z))
+
+    def _pads(self, x: FloatArray, y: FloatArray, z: FloatArray | float) -> FloatArray:
+        """Thickness of the fat on the heart: thin above, pads in front towards the diaphragm, mm."""
+        low = smooth_step(-np.asarray(z, np.float32) / self.patient.height, 60, 110) * smooth_step(-y, 0, 60)
+        return 2.0 + 0.012 * self.patient.fat_mm * 25 * low + 1.2 * self._dome_bumps.at(x, y, z)
 
     def heart_distance(self, x: FloatArray, y: FloatArray, z: FloatArray | float) -> FloatArray:
         """Signed distance to the heart, which rests on the diaphragm with its full breadth, mm, positive inside."""
@@ -137,7 +142,7 @@ class Thorax:
         """Signed distance to the spine with the soft tissue round it, mm, positive inside."""
         dy = y - self.spine_y(z)
         body = 21.0 - np.sqrt(x * x + dy * dy)
-        return np.maximum(body, np.minimum(dy, 19.0 + 0.45 * dy - np.abs(x)))
+        return np.maximum(body, np.minimum(dy, 18.0 + 0.4 * dy - np.abs(x)))
 
     def lungs(self, x: FloatArray, y: FloatArray, z: FloatArray | float) -> FloatArray:
         """Signed distance to the surface of the lungs, mm, positive inside; tubes at the hila not yet taken out."""

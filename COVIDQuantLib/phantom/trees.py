@@ -8,9 +8,9 @@ import numpy as np
 
 from COVIDQuantLib.phantom.fields import FloatArray
 
-# Radius of a parent from the radii of its children: r^e = sum r^e (between Murray's 3 and area preservation, 2).
-_RADIUS_EXPONENT = 2.7
-_STEPS_PER_BRANCH = 4
+# Radius of a parent from the radii of its children: r^e = sum r^e (between Murray's law).
+_RADIUS_EXPONENT = 3.0
+_STEPS_PER_BRANCH = 3
 
 
 @dataclass

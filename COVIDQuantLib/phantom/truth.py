@@ -33,13 +33,14 @@ def total_truth(records: list[dict[str, Any]]) -> dict[str, Any]:
     lobes = [record for record, region in zip(records, REGIONS, strict=True) if region.is_lobe]
     return {
         "ct_score_total": sum(record["ct_score"] for record in lobes),
-        "involved_lobes": sum(record["lesion_volume_ml"] > 0 for record in lobes),
+        "involved_lobes": sum(bool(record["lesion_volume_ml"] > 0) for record in lobes),
     }
 
 
 def _score(lobes: np.ndarray, lesions: np.ndarray, label: int) -> int:
     lobe = lobes == label
-    extent = 100.0 * np.count_nonzero(lobe & lesions) / max(np.count_nonzero(lobe), 1)
+    size = int(np.count_nonzero(lobe))
+    extent = 100.0 * int(np.count_nonzero(lobe & lesions)) / size if size else 0.0
     if extent == 0:
         return 0
     if extent <= 5:
