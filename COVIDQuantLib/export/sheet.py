@@ -15,7 +15,7 @@ from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.export.atomic import write_atomically
 from COVIDQuantLib.export.sheet_colours import LESION_OPACITY, lesion_rgb, windowed
 from COVIDQuantLib.export.sheet_margin import MARGIN_HEIGHT_INCHES, MARGIN_INCHES, draw_margin
-from COVIDQuantLib.export.sheet_style import BACKGROUND, DPI, FAINT, PLAIN, STRONG, TEXT_SIZE, text_outline
+from COVIDQuantLib.export.sheet_style import BACKGROUND, DPI, FAINT, PLAIN, STRONG, TEXT_BACK, TEXT_SIZE, line_outline
 from COVIDQuantLib.export.sheet_views import AXIAL, CORONAL, Page, Scene, View, render
 from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.quantification.table import MetricsTable
@@ -167,9 +167,10 @@ def _blend(page: Page, thresholds: Thresholds) -> np.ndarray:
 
 def _draw_scale_bar(axes: Axes, width_mm: float) -> None:
     length = _SCALE_BAR_MM / width_mm
-    axes.plot((0.97 - length, 0.97), (0.045, 0.045), color=STRONG, linewidth=1.6, transform=axes.transAxes)
-    label = axes.text(0.97 - length / 2, 0.06, f"{_SCALE_BAR_MM / 10:.0f} cm", transform=axes.transAxes)
-    label.set(color=STRONG, fontsize=TEXT_SIZE - 1.5, ha="center", va="bottom", path_effects=text_outline())
+    (bar,) = axes.plot((0.97 - length, 0.97), (0.045, 0.045), color=STRONG, linewidth=1.6, transform=axes.transAxes)
+    bar.set_path_effects(line_outline())
+    label = axes.text(0.97 - length / 2, 0.075, f"{_SCALE_BAR_MM / 10:.0f} cm", transform=axes.transAxes)
+    label.set(color=STRONG, fontsize=TEXT_SIZE - 1.5, ha="center", va="bottom", bbox=TEXT_BACK)
 
 
 def _draw_levels(axes: Axes, scene: Scene, levels: list[View], height: float) -> None:
@@ -182,7 +183,7 @@ def _draw_levels(axes: Axes, scene: Scene, levels: list[View], height: float) ->
     for number, place in enumerate(places, start=1):
         axes.plot((0, 0.965), (place, place), **_LEVEL_LINE, transform=axes.transAxes)
         mark = axes.text(0.982, place, str(number), transform=axes.transAxes)
-        mark.set(color=STRONG, fontsize=TEXT_SIZE - 2, ha="center", va="center", path_effects=text_outline())
+        mark.set(color=STRONG, fontsize=TEXT_SIZE - 2, ha="center", va="center", bbox=TEXT_BACK)
 
 
 def _draw_caption(axes: Axes, scene: Scene, tile: _Tile, levels: list[View]) -> None:

@@ -8,10 +8,10 @@ from COVIDQuantLib.quantification.thresholds import Thresholds
 
 WINDOW_LEVEL_HU = -600.0
 WINDOW_WIDTH_HU = 1500.0
-LESION_OPACITY = 0.62
-# Ground glass runs from deep to pale blue, consolidation from amber to red; the step between them is the threshold.
+LESION_OPACITY = 0.70
+# Ground glass runs from deep to pale blue, consolidation from amber to red; the step is the threshold.
 _GGO = ((0.00, "#2440b3"), (0.45, "#2f7be0"), (1.00, "#7cc7ef"))
-_CONSOLIDATION = ((0.00, "#f7b64a"), (0.40, "#ee7a1d"), (1.00, "#c9221f"))
+_CONSOLIDATION = ((0.00, "#fbc04d"), (0.45, "#f58a18"), (1.00, "#dd3f05"))
 # As dense as muscle: consolidation is at its warmest from here on.
 _WARMEST_HU = 50
 

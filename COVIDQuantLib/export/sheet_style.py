@@ -14,8 +14,12 @@ WARN = "#e8b04b"
 TEXT_SIZE = 8.0
 
 
-def text_outline() -> list[Any]:
-    """Path effects that keep text readable over any picture."""
+# What keeps small text readable over any picture.
+TEXT_BACK = {"boxstyle": "round,pad=0.18", "facecolor": BACKGROUND, "edgecolor": "none", "alpha": 0.7}
+
+
+def line_outline() -> list[Any]:
+    """Path effects that keep a thin line visible over any picture."""
     from matplotlib import patheffects
 
-    return [patheffects.withStroke(linewidth=1.6, foreground=BACKGROUND)]
+    return [patheffects.withStroke(linewidth=3.0, foreground=BACKGROUND)]
