@@ -115,7 +115,8 @@ def _check_grid(ct: CTVolume, facts: HeaderFacts) -> None:
             f"voxels of {max(ct.geometry.spacing):g} mm are too large", facts.name, "Check the spacing in the header."
         )
     extent = [n * s for n, s in zip(ct.geometry.shape, ct.geometry.spacing_kji, strict=True)]
-    if max(extent) < _EXTENT_MM[0] or max(extent) > _EXTENT_MM[1]:
+    # A slab may be thin, but not in two directions.
+    if sorted(extent)[1] < _EXTENT_MM[0] or max(extent) > _EXTENT_MM[1]:
         raise UnfitInputError(
             f"a grid of {extent[2]:.0f}×{extent[1]:.0f}×{extent[0]:.0f} mm is no chest",
             facts.name,

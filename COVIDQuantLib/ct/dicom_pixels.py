@@ -24,6 +24,9 @@ from COVIDQuantLib.progress import Report, silent
 NATIVE = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"}
 # A multi-frame class for which GDCM applies no rescale, so that stored values come out.
 _PLAIN_MULTIFRAME = "1.2.840.10008.5.1.4.1.1.7.3"
+# Item (FFFE,E0DD) of length 0 closes packed pixels; hardly anything follows it.
+_SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
+_TAIL_BYTES = 1 << 12
 _AGAIN = "Copy or export the series again."
 
 
@@ -65,6 +68,8 @@ def peek(frames: Sequence[Frame]) -> np.ndarray:
 def _frames_in_hu(wanted: list[tuple[int, Frame]]) -> Iterator[tuple[int, np.ndarray]]:
     """Hounsfield units ``[j, i]``, not yet rounded, of frames that share a file."""
     file = wanted[0][1].file
+    if file.syntax not in NATIVE and not _ends_properly(file.path):
+        raise UnfitInputError("the file is truncated, it ends before its pixels do", file.path.name, _AGAIN)
     try:
         if file.syntax in NATIVE:
             stored = _native(file)
@@ -82,6 +87,13 @@ def _frames_in_hu(wanted: list[tuple[int, Frame]]) -> Iterator[tuple[int, np.nda
         ) from error
     for k, frame in wanted:
         yield k, rescale(_checked(stored, frame)[frame.index], frame)
+
+
+def _ends_properly(path: Path) -> bool:
+    """Whether packed pixels are closed by their delimiter; GDCM searches a cut-off file for half a minute."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        return _SEQUENCE_END in stream.read()
 
 
 def rescale(stored: np.ndarray, frame: Frame) -> np.ndarray:

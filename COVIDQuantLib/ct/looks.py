@@ -45,7 +45,9 @@ def noise_hu(ct: CTVolume) -> float:
 def lung_share(slices: np.ndarray) -> float:
     """Largest share of a slice (``[n, j, i]``, HU) that looks like aerated lung: 0.2 in mid chest, 0.02 elsewhere."""
     smooth = ndimage.uniform_filter(slices.astype(np.float32), (0, 5, 5))
-    return float(((smooth > _LUNG_HU[0]) & (smooth < _LUNG_HU[1])).mean(axis=(1, 2)).max())
+    lung = (smooth > _LUNG_HU[0]) & (smooth < _LUNG_HU[1])
+    # The blurred skin passes through these values too, but as a thin line.
+    return float(ndimage.binary_opening(lung, np.ones((1, 5, 5))).mean(axis=(1, 2)).max())
 
 
 def foreign_slices(ct: CTVolume) -> list[int]:
