@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from COVIDQuantLib.ct.geometry import Triple
 
-# Blocks come to about this size: fine enough for a 3 mm lesion, coarse enough to calm a sharp kernel.
-BLOCK_MM = 1.6
+# Blocks come to at most this size: fine enough for a 3 mm lesion, coarse enough to calm a sharp kernel.
+BLOCK_MM = 1.8
 # Share of a neighbourhood that must carry weight for its mean to be told.
 MIN_WEIGHT = 0.02
 _THREADS = 2

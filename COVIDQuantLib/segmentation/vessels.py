@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from COVIDQuantLib.ct.geometry import Triple
 from COVIDQuantLib.segmentation.lesions_grid import WorkingGrid, distance_mm, local_mean
 
 # A structure this much denser than normal lung is vessel, wall, node or consolidation.
@@ -38,7 +39,7 @@ def mediastinum_distance(grid: WorkingGrid) -> np.ndarray:
 
 def _from_end(mask: np.ndarray) -> np.ndarray:
     """Whether the mask is met at this place or further along the last axis, as uint8."""
-    return np.maximum.accumulate(mask[:, :, ::-1].view(np.uint8), axis=2)[:, :, ::-1]
+    return np.maximum.accumulate(mask[:, :, ::-1].astype(np.uint8), axis=2)[:, :, ::-1]
 
 
 def vessel_radius(to_mediastinum: np.ndarray) -> np.ndarray:
@@ -57,6 +58,16 @@ def hilar_radius(to_mediastinum: np.ndarray) -> np.ndarray:
     radius[:, : int(HILAR_ROWS[0] * rows)] = 0
     radius[:, int(HILAR_ROWS[1] * rows) :] = 0
     return radius
+
+
+def inner_wall_distance(side: np.ndarray, spacing: Triple) -> np.ndarray:
+    """Distance (mm, float32) to heart, mediastinum and diaphragm: what lies between parts of lung in a section."""
+    lung = side > 0
+    between = np.zeros_like(lung)
+    for axis in (1, 2):
+        along = np.moveaxis(lung, axis, 2)
+        np.moveaxis(between, axis, 2)[...] |= (_from_end(along) & _from_end(along[:, :, ::-1])[:, :, ::-1]).view(bool)
+    return distance_mm(between & ~lung, spacing)
 
 
 def thick_part(mask: np.ndarray, radius: np.ndarray, grid: WorkingGrid, wall: np.ndarray | None = None) -> np.ndarray:
