@@ -116,13 +116,17 @@ def count_voxels(
 
 
 def _count_slab(hu: np.ndarray, lobes: np.ndarray, lesions: np.ndarray, padding: np.ndarray | None) -> np.ndarray:
-    lesion = lesions != 0
-    inside = (lobes != 0) | lesion
+    if lobes.max() >= LABEL_COUNT or lobes.min() < 0:
+        raise ValueError(f"lobe labels must be 0..{LABEL_COUNT - 1}, found {lobes.min()}..{lobes.max()}")
+    # One byte per voxel tells the row of the table, so that only two arrays are gathered; row 0 is not counted.
+    row = lobes.astype(np.uint8) * np.uint8(2)
+    row += lesions != 0
+    inside = row != 0
     if padding is not None:
         inside &= ~padding
-    values = np.clip(hu[inside].astype(np.int32), HU_MIN, HU_MAX)
-    labels = lobes[inside]
-    if labels.size and (labels.max() >= LABEL_COUNT or labels.min() < 0):
-        raise ValueError(f"lobe labels must be 0..{LABEL_COUNT - 1}, found {labels.min()}..{labels.max()}")
-    index = (labels.astype(np.int32) * 2 + lesion[inside]) * HU_BINS + (values - HU_MIN)
+    values = hu[inside] if hu.dtype == np.int16 else hu[inside].astype(np.int32)
+    index = row[inside].astype(np.intp)
+    index *= HU_BINS
+    index += np.clip(values, HU_MIN, HU_MAX)
+    index -= HU_MIN
     return np.bincount(index, minlength=LABEL_COUNT * 2 * HU_BINS).reshape(LABEL_COUNT, 2, HU_BINS)

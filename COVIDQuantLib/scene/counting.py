@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from COVIDQuantLib.anatomy import LABEL_COUNT
+from COVIDQuantLib.anatomy import LABEL_COUNT, LOBES
 from COVIDQuantLib.quantification.histogram import HU_BINS, count_voxels
 from COVIDQuantLib.scene.boxes import Box, changed_box, in_threads, occupied_box
 from COVIDQuantLib.scene.layers import Member
 from COVIDQuantLib.scene.segments import LESION_ROLE, NO_ROLE
 from COVIDQuantLib.scene.volumes import whole_hu
+
+_AS_WE_LABEL = [(lobe.label, lobe.label) for lobe in LOBES]
 
 
 @dataclass
@@ -64,12 +66,12 @@ class CountedLayer:
         self.stamp: tuple[object, ...] | None = None
         self.resampled = False
         self.reaches_outside = False
-        self.has_lobes = any(role != LESION_ROLE for _, _, role in members)
-        self.has_lesions = any(role == LESION_ROLE for _, _, role in members)
+        self._lesion_values = [value for _, value, role in members if role == LESION_ROLE]
+        self._lobe_values = sorted((value, role) for _, value, role in members if role != LESION_ROLE)
         # The last entry stays without a role: labels beyond the table are clipped to it.
-        self._role_table = np.full(max(value for _, value, _ in members) + 2, NO_ROLE, np.uint8)
-        for _, value, role in members:
-            self._role_table[value] = role
+        self._lobe_table = np.full(max(value for _, value, _ in members) + 2, NO_ROLE, np.uint8)
+        for value, role in self._lobe_values:
+            self._lobe_table[value] = role
 
     def difference(self, labels: np.ndarray, box: Box) -> Box | None:
         """The box of the CT in which the layer now differs from this copy; None if it does not.
@@ -98,9 +100,23 @@ class CountedLayer:
             self.labels[common.slices] = labels[common.shift(box.start, -1).slices]
         self.occupied = box if box.voxels else None
 
-    def roles(self, box: Box) -> np.ndarray:
-        """uint8 role of every voxel of a box."""
-        return self._role_table.take(self.labels[box.slices], mode="clip")
+    def lesions(self, box: Box) -> np.ndarray | None:
+        """Where a box has lesion, bool; None if the layer holds no lesion segment."""
+        labels = self.labels[box.slices]
+        found: np.ndarray | None = None
+        for value in self._lesion_values:
+            found = labels == value if found is None else found | (labels == value)
+        return found
+
+    def lobes(self, box: Box) -> np.ndarray | None:
+        """uint8 lobe label values of a box; None if the layer holds no lobe segment."""
+        if not self._lobe_values:
+            return None
+        labels = self.labels[box.slices]
+        if labels.dtype == np.uint8 and self._lobe_values == _AS_WE_LABEL:
+            # Quicker than a table by an order of magnitude; other segments on the layer have higher values.
+            return labels * (labels < LABEL_COUNT)
+        return self._lobe_table.take(labels, mode="clip")
 
 
 def tally(voxels: np.ndarray, layers: Sequence[CountedLayer], box: Box) -> Tally:
@@ -129,26 +145,21 @@ def merge(layers: Sequence[CountedLayer], box: Box) -> tuple[np.ndarray, np.ndar
     """Lobe labels and lesions of a box from all layers.
 
     Returns:
-        label values, what is nonzero in lesions, and the number of voxels that more than one lobe claims.
+        uint8 label values, bool lesions, and the number of voxels that more than one lobe claims.
     """
     lobes: np.ndarray | None = None
     lesions: np.ndarray | None = None
     contested: np.ndarray | None = None
     for layer in layers:
-        roles = layer.roles(box)
-        if layer.has_lesions:
-            lesion = roles == LESION_ROLE
+        lesion, claimed = layer.lesions(box), layer.lobes(box)
+        if lesion is not None:
             lesions = lesion if lesions is None else lesions | lesion
-            roles[lesion] = NO_ROLE
-        if not layer.has_lobes:
+        if claimed is None or lobes is None:
+            lobes = claimed if lobes is None else lobes
             continue
-        if lobes is None:
-            lobes = roles
-        else:
-            # Where both claim a voxel they are told apart before the lower label takes it.
-            both = (lobes != 0) & (roles != 0) & (lobes != roles)
-            contested = both if contested is None else contested | both
-            lobes = np.where((lobes == 0) | ((roles != 0) & (roles < lobes)), roles, lobes)
+        both = (lobes != 0) & (claimed != 0) & (lobes != claimed)
+        contested = both if contested is None else contested | both
+        lobes = np.where((lobes == 0) | ((claimed != 0) & (claimed < lobes)), claimed, lobes)
     return (
         np.zeros(box.shape, np.uint8) if lobes is None else lobes,
         np.zeros(box.shape, bool) if lesions is None else lesions,
