@@ -251,17 +251,9 @@ class COVIDQuantLogic(ScriptedLoadableModuleLogic):
         Raises:
             COVIDQuantError: the CT cannot be quantified; says why.
         """
-        from COVIDQuantLib.ct.checks import HeaderFacts, check_ct
-        from COVIDQuantLib.pipeline import quantify_ct
-        from COVIDQuantLib.scene.segmentations import create_segmentation_node
-        from COVIDQuantLib.scene.volumes import ct_of_node
+        from COVIDQuantLib.scene.job import quantify_volume
 
-        ct = ct_of_node(volume)
-        ct.warnings += check_ct(ct, HeaderFacts(volume.GetName()))
-        exam = quantify_ct(ct, progress=progress)
-        exam.segmentation.warnings = exam.warnings
-        name = slicer.mrmlScene.GenerateUniqueName(_("{ct} pneumonia").format(ct=volume.GetName()))
-        return create_segmentation_node(volume.GetScene(), volume, exam.segmentation, name)
+        return quantify_volume(volume, _("{ct} pneumonia").format(ct=volume.GetName()), progress)
 
     def follow(self, volume, segmentation, wake):
         """Live figures of a segmentation: those it was saved with, or new ones over the chosen CT.
@@ -299,14 +291,13 @@ class COVIDQuantTest(ScriptedLoadableModuleTest):
         from COVIDQuantLib.scene.volumes import node_of_ct
 
         self.delayDisplay("Making a phantom")
-        phantom = make_phantom(PhantomSettings(seed=1, thickness_mm=5.0, matrix=128, extent_percent=10.0))
+        phantom = make_phantom(PhantomSettings(seed=1, thickness_mm=8.0, matrix=96, extent_percent=10.0))
         volume = node_of_ct(slicer.mrmlScene, phantom.ct, "phantom")
         logic = COVIDQuantLogic()
         self.delayDisplay("Quantifying it")
         segmentation = logic.quantify(volume)
         live = logic.follow(volume, segmentation, wake=lambda: None)
         self.assertGreater(live.metrics.value("whole lung", "extent_percent"), 0.0)
-        segmentation.GetSegmentation().GetSegment("pneumonia").RemoveAllRepresentations()
         segmentation.GetSegmentation().RemoveSegment("pneumonia")
         live.update()
         self.assertEqual(live.metrics.value("whole lung", "extent_percent"), 0.0)

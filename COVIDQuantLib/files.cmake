@@ -22,6 +22,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/kernels.py
   COVIDQuantLib/ct/labels.py
   COVIDQuantLib/ct/looks.py
+  COVIDQuantLib/ct/nifti_data.py
   COVIDQuantLib/ct/read.py
   COVIDQuantLib/ct/slicer_segments.py
   COVIDQuantLib/ct/volume.py
@@ -75,6 +76,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/scene/counted.py
   COVIDQuantLib/scene/counting.py
   COVIDQuantLib/scene/grids.py
+  COVIDQuantLib/scene/job.py
   COVIDQuantLib/scene/layers.py
   COVIDQuantLib/scene/live.py
   COVIDQuantLib/scene/observers.py
@@ -89,6 +91,9 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/segmentation/atlas_cut.py
   COVIDQuantLib/segmentation/atlas_fit.py
   COVIDQuantLib/segmentation/atlas_frame.py
+  COVIDQuantLib/segmentation/atlas_shares.py
+  COVIDQuantLib/segmentation/fissures.py
+  COVIDQuantLib/segmentation/fissures_search.py
   COVIDQuantLib/segmentation/lesions.py
   COVIDQuantLib/segmentation/lesions_background.py
   COVIDQuantLib/segmentation/lesions_grid.py
