@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from COVIDQuantLib.resources import resource_path
 from COVIDQuantLib.segmentation.atlas_cut import LungSizes, LungTemplate
@@ -27,6 +28,9 @@ _POWERS = [
 TERMS = len(_POWERS)
 # Chebyshev polynomials leave the unit interval steeply; beyond the lung the surface runs on level.
 _REACH = 1.3
+RELIEF_REACH = 1.25
+_HALF = float(np.sqrt(0.5))
+_ALONG = 1.2
 
 
 def sheet_coordinates(fissure: str, unit: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -42,8 +46,23 @@ def sheet_coordinates(fissure: str, unit: FloatArray) -> tuple[FloatArray, Float
     x, y, z = unit[..., 0], unit[..., 1], unit[..., 2]
     if fissure == RIGHT_HORIZONTAL:
         return x, y, z
-    half = np.sqrt(0.5)
-    return x, (y + z) * half / 1.2, (z - y) * half
+    return x, (y + z) * _HALF / _ALONG, (z - y) * _HALF
+
+
+def sheet_to_unit(fissure: str, first: FloatArray, second: FloatArray, across: FloatArray) -> FloatArray:
+    """Frame coordinates ``(…, 3)`` of sheet coordinates: the way back of :func:`sheet_coordinates`."""
+    if fissure == RIGHT_HORIZONTAL:
+        return np.stack(np.broadcast_arrays(first, second, across), axis=-1)
+    along = second * _ALONG
+    return np.stack(np.broadcast_arrays(first, (along - across) * _HALF, (along + across) * _HALF), axis=-1)
+
+
+def sheet_mm(fissure: str, frame: LungFrame) -> FloatArray:
+    """Millimetres per unit along the sheet's two coordinates and at right angles to it."""
+    x, y, z = frame.unit_mm
+    if fissure == RIGHT_HORIZONTAL:
+        return np.array([x, y, z])
+    return np.array([x, _ALONG * _HALF * np.hypot(y, z), 1 / (_HALF * np.hypot(1 / y, 1 / z))])
 
 
 def sheet_terms(first: FloatArray, second: FloatArray) -> FloatArray:
@@ -118,13 +137,27 @@ class FissureSheet:
         fissure: its name.
         frame: the lung's.
         coefficients: ``(TERMS,)``.
+        relief: what the image adds to the smooth sheet, frame units, on a lattice over ``RELIEF_REACH`` of both
+            sheet coordinates; None if nothing.
     """
 
     fissure: str
     frame: LungFrame
     coefficients: FloatArray
+    relief: FloatArray | None = None
+
+    def level(self, first: FloatArray, second: FloatArray) -> FloatArray:
+        """The sheet's coordinate across, over its two coordinates along."""
+        smooth = sheet_terms(first, second) @ self.coefficients
+        if self.relief is None:
+            return smooth
+        places = [
+            np.clip((along / RELIEF_REACH + 1) * 0.5 * (count - 1), 0, count - 1)
+            for along, count in zip((first, second), self.relief.shape, strict=True)
+        ]
+        return smooth + ndimage.map_coordinates(self.relief, np.stack(np.broadcast_arrays(*places)), order=1)
 
     def height(self, points: FloatArray) -> FloatArray:
         """How far points ``(…, 3)`` in millimetres lie above the fissure, in frame units."""
         first, second, across = sheet_coordinates(self.fissure, self.frame.to_unit(points))
-        return across - sheet_terms(first, second) @ self.coefficients
+        return across - self.level(first, second)

@@ -72,6 +72,27 @@ class LungFrame:
         unit[..., 2] = 2 * (z - base) / (1 - base) - 1
         return unit
 
+    def to_points(self, unit: FloatArray) -> FloatArray:
+        """Positions ``(…, 3)`` in millimetres of coordinates in the frame; the way back of :meth:`to_unit`."""
+        x, y, z = unit[..., 0], unit[..., 1], unit[..., 2]
+        box_y, box_z = y, z
+        # The walls depend on the height and the base on the depth, both gently: a few turns settle it.
+        for _ in range(12):
+            base = self.base_at(x, box_y)
+            box_z = base + 0.5 * (z + 1) * (1 - base)
+            height = np.clip(box_z, -1.0, 1.0)
+            front, back = np.polyval(self.front, height), np.polyval(self.back, height)
+            box_y = front + 0.5 * (y + 1) * np.maximum(back - front, 0.2)
+        box = np.stack([x, box_y, box_z], axis=-1)
+        return self.low + 0.5 * (box + 1) * (self.high - self.low)
+
+    @property
+    def unit_mm(self) -> FloatArray:
+        """Millimetres per frame unit along x, y, z in the middle of the lung."""
+        base = float(self.base_at(np.zeros(()), np.zeros(())))
+        depth = 0.5 * (self.back[-1] - self.front[-1])
+        return self.half_size * np.array([1.0, max(float(depth), 0.1), 0.5 * (1 - base)])
+
     def base_at(self, x: FloatArray, y: FloatArray) -> FloatArray:
         """Height of the diaphragm in box units over the box's x and y."""
         terms = _quadratic(np.clip(x, -_BASE_REACH, _BASE_REACH), np.clip(y, -_BASE_REACH, _BASE_REACH))

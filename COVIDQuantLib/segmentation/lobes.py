@@ -1,4 +1,4 @@
-"""The five lobes: the fissure atlas placed by the lungs (papers.md row P2)."""
+"""The five lobes: the atlas placed by the lungs, then drawn to the fissures that the image shows (row P2)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from COVIDQuantLib.segmentation.atlas import (
 )
 from COVIDQuantLib.segmentation.atlas_cut import PartialLung, frames_of_lungs
 from COVIDQuantLib.segmentation.atlas_frame import FloatArray
+from COVIDQuantLib.segmentation.fissures import draw_to_image
 
 SIDES = {"right": 1, "left": 2}
 _SAMPLE_MM = 3.0
@@ -70,20 +71,22 @@ def place_atlas(lungs: np.ndarray, geometry: Geometry) -> dict[str, FissureSheet
     }
 
 
-def find_lobes(ct: CTVolume, lungs: np.ndarray, report: Report = silent) -> np.ndarray:
+def find_lobes(ct: CTVolume, lungs: np.ndarray, report: Report = silent, *, use_image: bool = True) -> np.ndarray:
     """Part the lungs into lobes.
 
     Args:
         ct: the CT on a canonical grid.
         lungs: uint8 ``[k, j, i]`` on that grid, 1 right, 2 left.
         report: progress; may raise ``Cancelled``.
+        use_image: whether the fissures are drawn to those the image shows; else the atlas stands.
 
     Returns:
         uint8 ``[k, j, i]``, label values of :mod:`COVIDQuantLib.anatomy`; nonzero exactly where the lungs are.
     """
     report(0.0)
     sheets = place_atlas(lungs, ct.geometry)
-    report(0.1)
+    if use_image:
+        sheets = draw_to_image(ct, lungs, sheets, part(report, 0.1, 0.7))
     return lobes_of_sheets(lungs, ct.geometry, sheets, part(report, 0.7, 1.0))
 
 
