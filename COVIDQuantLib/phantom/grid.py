@@ -10,7 +10,7 @@ import numpy as np
 from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.phantom.fields import FloatArray
 
-# Coarsest distance of the rendered sections; thicker sections are averages of several.
+# Distance of the rendered sections (coarser where pixels are); thicker sections are averages of several.
 _FINE_MM = 1.25
 
 
@@ -39,7 +39,7 @@ class Grid:
         cls, matrix: int, pixel_mm: float, thickness_mm: float, slices: int, centre: tuple[float, float, float]
     ) -> Grid:
         """A grid of ``slices`` sections about a centre (x, y, z)."""
-        fine = math.ceil(thickness_mm / _FINE_MM - 1e-6)
+        fine = math.ceil(thickness_mm / max(_FINE_MM, 0.6 * pixel_mm) - 1e-6)
         across = (np.arange(matrix) - (matrix - 1) / 2) * pixel_mm
         count = slices * fine
         up = (np.arange(count) - (count - 1) / 2) * (thickness_mm / fine)

@@ -98,7 +98,7 @@ def _section(anatomy: Anatomy, grid: Grid, layers: _Layers, k: int) -> tuple[Flo
     # Hilar and mediastinal vessels lie in a cuff of connective tissue.
     cuff = gaussian_filter(soft, _CUFF_MM / pixel, truncate=2.5)
     depth = anatomy.thorax.lungs(x, y, z)
-    surface = np.minimum(depth, (_CUFF_LEVEL - cuff) * _CUFF_MM / 0.3)
+    surface = np.minimum(depth, (_CUFF_LEVEL - cuff) * 6.0 * max(1.0, pixel))
     lesion = np.zeros(hu.shape, bool)
     labels = np.zeros(hu.shape, np.uint8)
     inside = surface > 0

@@ -91,7 +91,7 @@ class Vasculature:
         vessels: arteries and veins within the lungs.
         trachea: lumen of trachea and main bronchi, outside the lungs.
         airways: lumen of the lobar and smaller bronchi.
-        leaves: per lobe label the end points of the airways, ``[n, 3]``.
+        nodes: points along the segmental airways, ``[n, 3]``.
     """
 
     great: dict[str, Tubes]
