@@ -33,7 +33,8 @@ class Geometry:
     @property
     def voxel_volume_ml(self) -> float:
         """Volume of one voxel in millilitres (papers.md, Definitions: from spacing)."""
-        return float(np.prod(self.spacing)) / 1000.0
+        # Sorted, so that the order in which a file stores its axes cannot change the last digit.
+        return float(np.prod(sorted(self.spacing))) / 1000.0
 
     @property
     def spacing_kji(self) -> Triple:
