@@ -1,6 +1,6 @@
 """The benchmark of edits runs, and its own checks against a full count and against Slicer hold."""
 
-import importlib.util
+import importlib
 import json
 from pathlib import Path
 
@@ -8,13 +8,10 @@ import pytest
 
 pytest.importorskip("slicer")
 
-SCRIPT = Path(__file__).parent / "benchmarks" / "bench_edit.py"
 
-
-def test_bench_edit_runs_small(tmp_path, capsys):
-    spec = importlib.util.spec_from_file_location("bench_edit", SCRIPT)
-    bench = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(bench)
+def test_bench_edit_runs_small(tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "benchmarks"))
+    bench = importlib.import_module("bench_edit")
     out = tmp_path / "edit.json"
     bench.main(["--size", "48", "48", "32", "--strokes", "3", "--repeats", "1", "--json", str(out)])
     record = json.loads(out.read_text(encoding="utf-8"))

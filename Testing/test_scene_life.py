@@ -177,6 +177,7 @@ def test_ct_shrunk_under_the_segments_counts_what_is_left():
     cropped.SetVOI(0, SHAPE[2] - 6, 0, SHAPE[1] - 5, 0, SHAPE[0] - 4)
     cropped.Update()
     world.volume.SetAndObserveImageData(cropped.GetOutput())
+    assert live.is_out_of_date
     live.update()
     world.geometry = type(world.geometry)((SHAPE[0] - 3, SHAPE[1] - 4, SHAPE[2] - 5), world.geometry.spacing)
     assert np.array_equal(live.histogram.counts, world.recount()[0])
@@ -185,7 +186,8 @@ def test_ct_shrunk_under_the_segments_counts_what_is_left():
 
 def test_bent_segmentation_is_a_clear_error_and_mends_itself():
     world = World(39)
-    live = LiveQuantification(world.volume, world.node)
+    woken = []
+    live = LiveQuantification(world.volume, world.node, wake=lambda: woken.append(1))
     before = cells(live.table)
     bend = world.scene.AddNewNodeByClass("vtkMRMLBSplineTransformNode")
     grid = slicer.vtkOrientedBSplineTransform()
@@ -201,7 +203,9 @@ def test_bent_segmentation_is_a_clear_error_and_mends_itself():
     assert live.is_out_of_date
     assert live.problem is not None
     assert cells(live.table) == before
+    told = len(woken)
     world.node.SetAndObserveTransformNodeID(None)
+    assert len(woken) == told + 1
     assert live.update()
     assert live.problem is None
     assert cells(live.table) == before

@@ -234,6 +234,41 @@ def test_segments_are_known_by_id_or_codes(segment_id, terminology, role):
     assert role_of(segment_id, terminology) == role
 
 
+TOTAL_SEGMENTATOR = (
+    ("lung_upper_lobe_left", "SCT^45653009^Upper lobe of lung~SCT^7771000^Left"),
+    ("lung_lower_lobe_left", "SCT^90572001^Lower lobe of lung~SCT^7771000^Left"),
+    ("lung_upper_lobe_right", "SCT^45653009^Upper lobe of lung~SCT^24028007^Right"),
+    ("lung_middle_lobe_right", "SCT^72481006^Middle lobe of right lung~^^"),
+    ("lung_lower_lobe_right", "SCT^90572001^Lower lobe of lung~SCT^24028007^Right"),
+    ("heart", "SCT^80891009^Heart~^^"),
+)
+
+
+def test_lobes_of_total_segmentator_are_counted():
+    world = World(16)
+    lobes = slab_lobes()
+    own = LiveQuantification(world.volume, world.node)
+    node = world.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "TotalSegmentator")
+    context = "Segmentation category and type - Total Segmentator"
+    world.node = node
+    for (name, codes), label in zip(TOTAL_SEGMENTATOR, (4, 5, 1, 2, 3, 0), strict=True):
+        tag = f"{context}~SCT^123037004^Anatomical Structure~{codes}~Anatomic codes - DICOM master list~^^~^^"
+        world.add(f"Segment_{label + 10}", world.labelmap((lobes == label).astype(np.uint8)), tag, name)
+    live = LiveQuantification(world.volume, node)
+    for lobe in LOBES:
+        assert live.metrics.value(lobe.name, "volume_ml") == own.metrics.value(lobe.name, "volume_ml")
+    assert [warning.code for warning in live.warnings()] == ["segment-missing"]
+
+
+def test_segments_without_label_map_are_refused_with_a_remedy():
+    world = World(17)
+    live = LiveQuantification(world.volume, world.node)
+    assert world.node.SetSourceRepresentationToClosedSurface()
+    world.node.RemoveBinaryLabelmapRepresentation()
+    with pytest.raises(UnfitInputError, match="no binary label map"):
+        live.update()
+
+
 def test_table_is_the_contract_with_undefined_cells_empty():
     world = World(13)
     world.logic.ClearSegment(world.node, "pneumonia")

@@ -16,7 +16,7 @@ import slicer
 from vtk.util.numpy_support import get_numpy_array_type as vtk_to_numpy_type
 
 from COVIDQuantLib.errors import UnfitInputError
-from COVIDQuantLib.scene.boxes import Box
+from COVIDQuantLib.scene.boxes import Box, in_threads
 from COVIDQuantLib.scene.grids import labelmap_to_world
 from COVIDQuantLib.scene.segments import roles_of
 from COVIDQuantLib.scene.volumes import array_of_image
@@ -167,16 +167,39 @@ def resample_nearest(labels: np.ndarray, from_ct: np.ndarray, box: Box) -> np.nd
         Array of the box's shape; 0 where the label map has no voxel.
     """
     out = np.zeros(box.shape, labels.dtype)
-    # i, j, k of the label map as sums of one line per axis of the CT.
-    ijk = [np.arange(start, stop, dtype=float) for start, stop in zip(box.start[::-1], box.stop[::-1], strict=True)]
-    lines = [[from_ct[row, axis] * ijk[axis] for axis in range(3)] for row in range(3)]
-    for k in range(box.shape[0]):
-        index, inside = [], np.True_
-        for row in range(3):
-            position = lines[row][0][None, :] + lines[row][1][:, None] + (lines[row][2][k] + from_ct[row, 3])
-            nearest = np.floor(position + 0.5 + _TIE).astype(np.intp)
-            size = labels.shape[2 - row]
-            inside = inside & (nearest >= 0) & (nearest < size)
-            index.append(np.clip(nearest, 0, size - 1))
-        out[k] = np.where(inside, labels[index[2], index[1], index[0]], 0)
+    off_axis = np.abs(from_ct[:3, :3] - np.diag(np.diag(from_ct[:3, :3])))
+    is_turned = (off_axis @ np.array(box.stop[::-1])).max() > _TIE
+    fill = _fill_turned if is_turned else _fill_aligned
+    in_threads(lambda chunk: fill(labels, from_ct, chunk, out[chunk.shift(box.start, -1).slices]), box)
     return out
+
+
+def _fill_aligned(labels: np.ndarray, from_ct: np.ndarray, box: Box, out: np.ndarray) -> None:
+    """Grids with the same axes: one line of indices per axis."""
+    index, inside = [], []
+    for axis, (start, stop) in enumerate(zip(box.start, box.stop, strict=True)):
+        row = 2 - axis
+        nearest = _nearest(from_ct[row, row] * np.arange(start, stop) + from_ct[row, 3])
+        within = (nearest >= 0) & (nearest < labels.shape[axis])
+        inside.append(np.flatnonzero(within))
+        index.append(nearest[within])
+    out[np.ix_(*inside)] = labels[np.ix_(*index)]
+
+
+def _fill_turned(labels: np.ndarray, from_ct: np.ndarray, box: Box, out: np.ndarray) -> None:
+    """Any other grid, slice by slice."""
+    i, j = np.arange(box.start[2], box.stop[2]), np.arange(box.start[1], box.stop[1])[:, None]
+    for slab, k in enumerate(range(box.start[0], box.stop[0])):
+        inside: np.ndarray | None = None
+        index = []
+        for axis in range(3):
+            a, b, c, origin = from_ct[2 - axis]
+            nearest = _nearest(a * i + b * j + (c * k + origin))
+            within = (nearest >= 0) & (nearest < labels.shape[axis])
+            inside = within if inside is None else inside & within
+            index.append(nearest)
+        out[slab][inside] = labels[index[0][inside], index[1][inside], index[2][inside]]
+
+
+def _nearest(position: np.ndarray) -> np.ndarray:
+    return np.floor(position + (0.5 + _TIE)).astype(np.intp)

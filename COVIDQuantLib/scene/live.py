@@ -38,7 +38,7 @@ class LiveQuantification:
         segmentation: vtkMRMLSegmentationNode; lobes and pneumonia are found by ID or terminology.
         table: vtkMRMLTableNode to keep up to date; a new one is made if None.
         thresholds: bounds of ground glass and consolidation.
-        wake: called once whenever the figures have become out of date.
+        wake: called at the first event after an update; the place to start a timer that calls :meth:`update`.
         immediately: update at each event.
 
     Raises:
@@ -72,6 +72,7 @@ class LiveQuantification:
         self._counted = CountedScene(volume, segmentation)
         self._dirty = True
         self._updating = False
+        self._woken = False
         self._observers = Observers()
         self._link_nodes()
         self.update()
@@ -142,7 +143,7 @@ class LiveQuantification:
             return False
         self._updating = True
         try:
-            self._dirty = False
+            self._dirty = self._woken = False
             self.problem = None
             changed = self._counted.refresh()
             if changed or self.metrics is None or self.warnings() != self._written_warnings:
@@ -155,6 +156,15 @@ class LiveQuantification:
         finally:
             self._updating = False
         return False
+
+    def recount(self) -> None:
+        """Count everything anew, for voxels that were changed without telling VTK.
+
+        Raises:
+            UnfitInputError: see :meth:`update`.
+        """
+        self._counted.forget()
+        self.update()
 
     def warnings(self) -> list[CTWarning]:
         """What the reader should know about the figures as last counted."""
@@ -209,12 +219,13 @@ class LiveQuantification:
         self._observers.on(self.segmentation.GetScene(), (scene.StartCloseEvent,), self.close)
 
     def _on_change(self) -> None:
-        was_dirty, self._dirty = self._dirty, True
+        self._dirty = True
         if self._immediately:
             # An exception in an observer reaches nobody.
             with suppress(COVIDQuantError):
                 self.update()
-        elif not was_dirty and self._wake is not None:
+        elif self._wake is not None and not self._woken:
+            self._woken = True
             self._wake()
 
     def _on_node_removed(self, node: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import slicer
@@ -55,12 +56,17 @@ def _same(one: Code | None, other: Code | None) -> bool:
     return one is not None and other is not None and (one.scheme, one.value) == (other.scheme, other.value)
 
 
-def terminology_of(segment: Any) -> Terminology | None:
-    """The terminology entry of a vtkSegment, None if it has none that can be read."""
+@lru_cache(maxsize=4096)
+def _role_of_entry(segment_id: str, entry: str) -> int:
+    # Asked of every segment at every update, and some segmentations have a hundred.
+    return role_of(segment_id, parse(entry))
+
+
+def entry_of(segment: Any) -> str:
+    """The terminology entry of a vtkSegment as Slicer keeps it, empty if it has none."""
     entry = vtk.reference("")
-    if not segment.GetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), entry):
-        return None
-    return parse(str(entry))
+    segment.GetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), entry)
+    return str(entry)
 
 
 def roles_of(segmentation: Any) -> dict[str, int]:
@@ -68,7 +74,7 @@ def roles_of(segmentation: Any) -> dict[str, int]:
     roles = {}
     for index in range(segmentation.GetNumberOfSegments()):
         segment_id = segmentation.GetNthSegmentID(index)
-        role = role_of(segment_id, terminology_of(segmentation.GetNthSegment(index)))
+        role = _role_of_entry(segment_id, entry_of(segmentation.GetNthSegment(index)))
         if role != NO_ROLE:
             roles[segment_id] = role
     return roles
