@@ -6,9 +6,9 @@ import re
 
 # Names that vendors give to high-resolution kernels. Siemens puts sharpness in a number (10 smooth .. 80 sharp).
 _SHARP_NAMES = (
-    r"LUNG",  # GE, Philips, Canon
-    r"BONE",
-    r"EDGE",
+    r"LUNG[A-Z]*",  # GE, Philips, Canon
+    r"BONE[A-Z]*",
+    r"EDGE[A-Z]*",
     r"ULTRA",
     r"HD ?ULTRA",
     r"DETAIL",

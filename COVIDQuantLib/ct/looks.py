@@ -35,6 +35,7 @@ def noise_hu(ct: CTVolume) -> float:
     hu = ct.hu[:: max(1, len(ct.hu) // _SLICES)].astype(np.float32)
     smooth = ndimage.uniform_filter(hu, (0, 5, 5))
     tissue = (smooth > _TISSUE_HU[0]) & (smooth < _TISSUE_HU[1])
+    tissue = ndimage.binary_erosion(tissue, np.ones((1, 5, 5)))
     both = tissue[:, :, :-2] & tissue[:, :, 2:]
     differences = (hu[:, :, 2:] - hu[:, :, :-2])[both]
     if differences.size < 1000:

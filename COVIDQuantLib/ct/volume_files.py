@@ -8,16 +8,19 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from COVIDQuantLib.ct.geometry import Geometry
+from COVIDQuantLib.ct.nifti_data import check_nifti_data
 from COVIDQuantLib.errors import UnfitInputError
 
 FORMATS = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr) or MetaImage (.mha, .mhd)"
-_PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif"}
-_NAMES = {
-    "NiftiImageIO": "NIfTI",
-    "NrrdImageIO": "NRRD",
-    "MetaImageIO": "MetaImage",
+_FORMAT_OF_SUFFIX = {
+    ".nii": "NIfTI",
+    ".nii.gz": "NIfTI",
+    ".nrrd": "NRRD",
+    ".nhdr": "NRRD",
+    ".mha": "MetaImage",
+    ".mhd": "MetaImage",
 }
+_PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif"}
 
 
 def read_volume(path: Path, *, layers: bool = False) -> tuple[sitk.Image, str]:
@@ -44,21 +47,27 @@ def read_volume(path: Path, *, layers: bool = False) -> tuple[sitk.Image, str]:
         image = reader.Execute()
     except RuntimeError as error:
         raise UnfitInputError(f"the file is truncated or damaged ({_reason(error)})", name, "Copy it again.") from error
+    if _format_of(path) == "NIfTI":
+        missing = check_nifti_data(path)
+        if missing is not None:
+            image = _with_nan(image, missing)
     if image.GetDimension() == 4:
         image = image[:, :, :, 0]
-    return image, _NAMES.get(reader.GetImageIO(), "") or _format_of(path)
+    return image, _format_of(path)
+
+
+def _with_nan(image: sitk.Image, missing: np.ndarray) -> sitk.Image:
+    """The image with NaN where the file has no number."""
+    values = sitk.GetArrayFromImage(image)
+    values[missing.reshape(values.shape)] = np.nan
+    restored = sitk.GetImageFromArray(values)
+    restored.CopyInformation(image)
+    return restored
 
 
 def _format_of(path: Path) -> str:
-    suffixes = {
-        ".nii": "NIfTI",
-        ".gz": "NIfTI",
-        ".hdr": "NIfTI",
-        ".img": "NIfTI",
-        ".mha": "MetaImage",
-        ".mhd": "MetaImage",
-    }
-    return suffixes.get(path.suffix.lower(), "NRRD")
+    name = path.name.lower()
+    return next((known for suffix, known in _FORMAT_OF_SUFFIX.items() if name.endswith(suffix)), "volume file")
 
 
 def _check_header(reader: sitk.ImageFileReader, name: str, *, layers: bool) -> None:
@@ -96,11 +105,6 @@ def check_numbers(values: tuple[float, ...], name: str) -> None:
     """
     if not np.isfinite(values).all():
         raise UnfitInputError("the header's origin or direction is not a number", name, "Export it again.")
-
-
-def geometry_of(image: sitk.Image) -> Geometry:
-    """The grid of an image."""
-    return Geometry.of_image(image)
 
 
 def _why_unreadable(error: RuntimeError) -> str:
