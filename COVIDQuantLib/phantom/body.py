@@ -14,7 +14,7 @@ AIR_HU, FAT_HU, MUSCLE_HU, SKIN_HU = -1000.0, -98.0, 52.0, 25.0
 _LIVER_HU, _SPLEEN_HU, _STOMACH_HU, _DIAPHRAGM_HU = 57.0, 48.0, 32.0, 45.0
 _GLAND_HU, _HEART_HU = 25.0, 41.0
 # Outline of a body without fat against height from the carina, mm: half width, front, back.
-_WIDTH = ((-260, 150), (-150, 158), (-60, 163), (0, 168), (50, 184), (85, 204), (120, 208), (160, 170))
+_WIDTH = ((-260, 146), (-150, 152), (-60, 155), (0, 160), (45, 178), (85, 204), (120, 208), (160, 170))
 _FRONT = ((-260, -104), (-100, -106), (-20, -96), (30, -80), (70, -64), (110, -48), (160, -42))
 _BACK = ((-260, 116), (-100, 124), (0, 123), (60, 116), (110, 100), (160, 90))
 _OUTLINE_EXPONENT = 2.5
@@ -83,8 +83,8 @@ class Body:
         front = float(self._outline[1](z / p.height)) * p.depth - 0.9 * p.fat_mm
         dz = (z + 62 * p.height) / (66 * p.height)
         size = np.sqrt(max(1 - dz * dz, 1e-6))
-        half_y = max(36 * p.breast * size, 1e-2)
-        return ellipse_distance(np.abs(x) - 84 * p.width, y - front - 10, max(64 * size, 1e-2), half_y)
+        half_y = max(36 * p.breast * size**1.5, 1e-2)
+        return ellipse_distance(np.abs(x) - 84 * p.width, y - front - 10, max(64 * size**0.5, 1e-2), half_y)
 
     def paint(self, hu: FloatArray, x: FloatArray, y: FloatArray, z: float, pixel: float) -> FloatArray:
         """Paint a section of the body in place.

@@ -16,6 +16,7 @@ from COVIDQuantLib.phantom.fields import (
 from COVIDQuantLib.phantom.thorax import Thorax
 
 _CORTEX_HU, _MARROW_HU, _CARTILAGE_HU, _DISC_HU, _CORD_HU, _SPONGY_HU = 620.0, 160.0, 100.0, 75.0, 35.0, 190.0
+_MUSCLE_HU = 52.0
 _RIB_STEP, _RIB_DROP = 25.0, 84.0
 
 
@@ -47,7 +48,7 @@ class Skeleton:
         """Ribs, sternum, shoulder girdle."""
         self._paint_ribs(hu, x, y, z, wall, pixel)
         self._paint_sternum(hu, x, y, z, pixel)
-        self._paint_shoulders(hu, x, y, z, outline, pixel)
+        self._paint_shoulders(hu, x, y, z, (wall, outline), pixel)
 
     def _bone(self, hu: FloatArray, shape: FloatArray, shell: float, marrow: FloatArray | float, pixel: float) -> None:
         paint(hu, _CORTEX_HU, cover(shape, pixel))
@@ -93,9 +94,16 @@ class Skeleton:
         self._bone(hu, shape, 1.2, 110 + 30 * self._spongy.at(x, y, z), pixel)
 
     def _paint_shoulders(
-        self, hu: FloatArray, x: FloatArray, y: FloatArray, z: float, outline: FloatArray, pixel: float
+        self,
+        hu: FloatArray,
+        x: FloatArray,
+        y: FloatArray,
+        z: float,
+        surfaces: tuple[FloatArray, FloatArray],
+        pixel: float,
     ) -> None:
         p = self.thorax.patient
+        wall, outline = surfaces
         ax = np.abs(x) / p.width
         level = z / p.height
         _, _, cy, b = (float(v) for v in self.thorax.section(min(z, 20.0)))
@@ -111,14 +119,17 @@ class Skeleton:
             blade = np.maximum(
                 capsule_distance(ax, y, inner, bend, 2.2), capsule_distance(ax, y, bend, outer, 2.2 + 1.8 * reach)
             )
+            if 30 < level:
+                ridge = capsule_distance(ax, y, (132, back - 38), (158, back - 12), 2.8)
+                blade = np.maximum(blade, ridge)
+            clothed = np.minimum(blade + 6 + 11 * reach, outline - 3)
+            paint(hu, _MUSCLE_HU, cover(clothed, pixel) * cover(-2.0 - wall, pixel))
             self._bone(hu, np.where(outline > 4, blade, -50), 1.2, _MARROW_HU, pixel)
-        if 45 < level < 90:
-            spine = capsule_distance(ax, y, (118, cy + b + 6), (158, cy + b - 12), 3.0)
-            self._bone(hu, np.where(outline > 4, spine, -50), 1.2, _MARROW_HU, pixel)
         if 55 < level < 150:
             size = np.sqrt(max(1 - ((level - 105) / 48) ** 2, 0.0)) * 23
             if size > 1:
                 head = size - np.hypot(ax - 176, y - cy - 12)
+                paint(hu, _MUSCLE_HU, cover(np.minimum(head + 16, outline - 4), pixel))
                 self._bone(hu, np.where(outline > 4, head, -50), 2.2, _SPONGY_HU, pixel)
         for start, stop, radius in (((20, -58, 46), (84, -52, 84), 6.0), ((84, -52, 84), (150, -6, 112), 6.0)):
             self._paint_bar(hu, ax * p.width, y, z, np.array(start), np.array(stop), radius, pixel)
