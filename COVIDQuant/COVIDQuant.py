@@ -110,10 +110,7 @@ class COVIDQuantWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def exit(self):
         """Called each time the reader leaves the module; the figures go on following."""
-        if self._parameterNode:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self._parameterNodeGuiTag = None
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
+        self._disconnectParameterNode()
 
     def onSceneStartClose(self, _caller, _event):
         """Forget the nodes before they go."""
@@ -140,14 +137,18 @@ class COVIDQuantWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def setParameterNode(self, parameterNode):
         """Connect the panel to a parameter node, or to none."""
-        if self._parameterNode:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
+        self._disconnectParameterNode()
         self._parameterNode = parameterNode
         if self._parameterNode:
             self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
             self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
             self._onParametersChanged()
+
+    def _disconnectParameterNode(self):
+        if self._parameterNodeGuiTag is not None:
+            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+            self._parameterNodeGuiTag = None
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
 
     def _onParametersChanged(self, _caller=None, _event=None):
         volume = self._parameterNode.inputVolume if self._parameterNode else None
@@ -224,7 +225,8 @@ class COVIDQuantWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._showWarnings()
 
     def _showWarnings(self):
-        self.ui.statusLabel.text = "\n".join(warning.message for warning in self._live.warnings())
+        warnings = self.logic.warnings(self._live)
+        self.ui.statusLabel.text = "\n".join(warning.message for warning in warnings)
 
 
 class COVIDQuantLogic(ScriptedLoadableModuleLogic):
@@ -271,6 +273,12 @@ class COVIDQuantLogic(ScriptedLoadableModuleLogic):
         if volume is None or segmentation.GetNodeReference(VOLUME_ROLE):
             return LiveQuantification.reattach(segmentation, wake=wake)
         return LiveQuantification(volume, segmentation, wake=wake)
+
+    def warnings(self, live):
+        """What the reader should know: of the CT and the segmentation when made, and of the segments as they are."""
+        from COVIDQuantLib.scene.job import warnings_of_node
+
+        return [*warnings_of_node(live.segmentation), *live.warnings()]
 
 
 class COVIDQuantTest(ScriptedLoadableModuleTest):

@@ -9,7 +9,7 @@ from COVIDQuantLib.errors import Cancelled, UnfitInputError
 from COVIDQuantLib.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.pipeline import STAGES, quantify_ct
 from COVIDQuantLib.progress import StagedProgress
-from COVIDQuantLib.scene.job import quantify_volume
+from COVIDQuantLib.scene.job import quantify_volume, warnings_of_node
 from COVIDQuantLib.scene.live import LiveQuantification
 from COVIDQuantLib.scene.session import HeadlessScene
 from COVIDQuantLib.scene.volumes import node_of_ct, voxels_of
@@ -31,6 +31,7 @@ def test_the_figures_of_the_nodes_are_those_of_the_arrays_and_follow_an_edit(wor
     segmentation = quantify_volume(volume, "CT pneumonia")
     ids = [segmentation.GetSegmentation().GetNthSegmentID(n) for n in range(6)]
     assert ids == [*(lobe.segment_id for lobe in LOBES), LESION.segment_id]
+    assert "very-thick-sections" in [warning.code for warning in warnings_of_node(segmentation)]
     live = LiveQuantification(volume, segmentation)
     expected = quantify_ct(phantom_ct).metrics
     assert live.metrics.rows == expected.rows

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from COVIDQuantLib.ct.checks import HeaderFacts, check_ct
+from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.pipeline import quantify_ct
 from COVIDQuantLib.progress import StagedProgress
-from COVIDQuantLib.scene.segmentations import create_segmentation_node
+from COVIDQuantLib.scene.segmentations import PROVENANCE_ATTRIBUTE, create_segmentation_node
 from COVIDQuantLib.scene.volumes import ct_of_node
 
 
@@ -31,3 +33,9 @@ def quantify_volume(volume: Any, name: str, progress: StagedProgress | None = No
     exam.segmentation.warnings = exam.warnings
     scene = volume.GetScene()
     return create_segmentation_node(scene, volume, exam.segmentation, scene.GenerateUniqueName(name))
+
+
+def warnings_of_node(segmentation: Any) -> list[CTWarning]:
+    """What was noticed on the CT and its segmentation when a segmentation node was made; survives the scene file."""
+    record = json.loads(segmentation.GetAttribute(PROVENANCE_ATTRIBUTE) or "{}")
+    return [CTWarning(warning["code"], warning["message"]) for warning in record.get("warnings", [])]
