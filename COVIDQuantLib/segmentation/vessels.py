@@ -9,8 +9,9 @@ from COVIDQuantLib.segmentation.lesions_grid import WorkingGrid, distance_mm, lo
 
 # A structure this much denser than normal lung is vessel, wall, node or consolidation.
 SOLID_ABOVE_BASE_HU = 350.0
-# The largest radius of a vessel by its distance from the mediastinum: (nearer than mm, radius mm).
-VESSEL_RADII_MM = ((20.0, 8.0), (40.0, 5.5), (np.inf, 3.0))
+# The largest radius of a vessel by its distance from the mediastinum: (nearer than mm, radius mm), and elsewhere.
+HILAR_RADII_MM = ((40.0, 5.5), (20.0, 8.0))
+PERIPHERAL_RADIUS_MM = 3.0
 # A vessel's blurred edge reaches this far beyond its solid part.
 EDGE_MM = 1.5
 HILUM_MM = 30.0
@@ -43,20 +44,20 @@ def _from_end(mask: np.ndarray) -> np.ndarray:
 
 
 def vessel_radius(to_mediastinum: np.ndarray) -> np.ndarray:
-    """The largest radius (mm, float32) a vessel may have at each block."""
-    radius = np.full(to_mediastinum.shape, VESSEL_RADII_MM[-1][1], np.float32)
-    for nearer, largest in reversed(VESSEL_RADII_MM):
-        radius[to_mediastinum < nearer] = largest
+    """The largest radius (mm, float32) of a vessel at each block; the hila are neither far behind nor in front."""
+    rows = to_mediastinum.shape[1]
+    hilar = np.zeros((1, rows, 1), bool)
+    hilar[:, int(HILAR_ROWS[0] * rows) : int(HILAR_ROWS[1] * rows)] = True
+    radius = np.full(to_mediastinum.shape, PERIPHERAL_RADIUS_MM, np.float32)
+    for nearer, largest in HILAR_RADII_MM:
+        radius[hilar & (to_mediastinum < nearer)] = largest
     return radius
 
 
 def hilar_radius(to_mediastinum: np.ndarray) -> np.ndarray:
-    """As :func:`vessel_radius` where the hila lie, which is neither far behind nor far in front; 0 elsewhere."""
+    """As :func:`vessel_radius` near the hila, 0 elsewhere."""
     radius = vessel_radius(to_mediastinum)
-    radius[radius == VESSEL_RADII_MM[-1][1]] = 0
-    rows = radius.shape[1]
-    radius[:, : int(HILAR_ROWS[0] * rows)] = 0
-    radius[:, int(HILAR_ROWS[1] * rows) :] = 0
+    radius[radius == PERIPHERAL_RADIUS_MM] = 0
     return radius
 
 
