@@ -7,6 +7,8 @@ from scipy import ndimage
 from COVIDQuantLib.anatomy import LOBES, REGIONS
 from COVIDQuantLib.errors import Cancelled, UsageError
 from COVIDQuantLib.phantom import Phantom, PhantomSettings, make_phantom
+from COVIDQuantLib.quantification.histogram import JointHistogram
+from COVIDQuantLib.quantification.table import compute_metrics
 
 COARSE = {"matrix": 72, "thickness_mm": 5.0}
 # Shares of the lobes in adults, percent, widely: right upper, middle, lower, left upper, lower.
@@ -155,6 +157,19 @@ def test_truth_rows_are_consistent(phantom):
     assert outside["volume_ml"] is None
     assert outside["lesion_volume_ml"] == 0
     assert phantom.truth["ct_score_total"] == whole["ct_score"]
+
+
+def test_truth_agrees_with_the_quantification(phantom):
+    histogram = JointHistogram.of(
+        phantom.ct.hu, phantom.lobes, phantom.lesions, phantom.ct.geometry.voxel_volume_ml, phantom.ct.padding
+    )
+    table = compute_metrics(histogram)
+    for row, truth in zip(table.rows, phantom.truth["regions"], strict=True):
+        assert row.keys() == truth.keys()
+        for name, value in truth.items():
+            assert row[name] == (pytest.approx(value, rel=1e-9) if isinstance(value, float) else value), name
+    assert table.ct_score_total == phantom.truth["ct_score_total"]
+    assert table.involved_lobes == phantom.truth["involved_lobes"]
 
 
 @pytest.mark.parametrize(("thickness", "slices"), [(0.6, 60), (7.2, 5)])

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
-from COVIDQuantLib.errors import OutputError
+from COVIDQuantLib.export.atomic import OutputFolder
 from COVIDQuantLib.phantom.make import Phantom
+
+# What scanners write where they measured nothing.
+_FILLER_HU = -3024
 
 
 def write_phantom(phantom: Phantom, folder: Path | str) -> None:
-    """Write ``ct.nrrd``, ``lobes.nrrd``, ``lesions.nrrd``, ``artefacts.nrrd`` and ``truth.json``.
-
-    Each file appears whole or not at all.
+    """Write ``ct.nrrd``, ``lobes.nrrd``, ``lesions.nrrd``, ``artefacts.nrrd`` and ``truth.json``, all or none.
 
     Args:
         phantom: what :func:`~COVIDQuantLib.phantom.make.make_phantom` made.
@@ -27,32 +26,24 @@ def write_phantom(phantom: Phantom, folder: Path | str) -> None:
     Raises:
         OutputError: the folder cannot be made or written.
     """
-    folder = Path(folder)
     geometry = phantom.ct.geometry
     volumes = {
-        "ct.nrrd": phantom.ct.hu,
+        "ct.nrrd": _with_filler(phantom),
         "lobes.nrrd": phantom.lobes,
         "lesions.nrrd": phantom.lesions.astype(np.uint8),
         "artefacts.nrrd": phantom.artefacts.astype(np.uint8),
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with OutputFolder(Path(folder)) as out:
         for name, array in volumes.items():
-            _replace(folder / name, partial(_write_image, geometry.to_image(array)))
-        text = json.dumps(phantom.truth, indent=1, allow_nan=False) + "\n"
-        _replace(folder / "truth.json", partial(_write_text, text))
-    except OSError as error:
-        raise OutputError(f"cannot be written ({error})", str(folder), "Choose a folder you may write to.") from error
+            out.write(name, partial(_write_image, geometry.to_image(array)))
+        out.write("truth.json", partial(_write_text, json.dumps(phantom.truth, indent=1, allow_nan=False) + "\n"))
 
 
-def _replace(path: Path, write: Callable[[Path], None]) -> None:
-    """Write beside the goal, then move into place in one step."""
-    temporary = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _with_filler(phantom: Phantom) -> np.ndarray:
+    """The CT numbers with scanners' usual filler where nothing was measured."""
+    if phantom.ct.padding is None:
+        return phantom.ct.hu
+    return np.where(phantom.ct.padding, np.int16(_FILLER_HU), phantom.ct.hu)
 
 
 def _write_image(image: sitk.Image, path: Path) -> None:

@@ -10,7 +10,7 @@ from COVIDQuantLib.phantom.patient import Patient
 # Centre, half axes (mm, average adult) and turn in the axial plane (degrees): ventricles, right atrium, left atrium,
 # outflow tract.
 _CHAMBERS = (
-    ((30.0, -32.0, -84.0), (58.0, 40.0, 38.0), 40.0),
+    ((33.0, -32.0, -84.0), (61.0, 42.0, 39.0), 39.0),
     ((-18.0, -24.0, -78.0), (30.0, 32.0, 38.0), 0.0),
     ((4.0, 12.0, -50.0), (36.0, 19.0, 24.0), 0.0),
     ((10.0, -40.0, -52.0), (32.0, 26.0, 36.0), 20.0),

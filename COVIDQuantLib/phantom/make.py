@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.ct.geometry import Geometry
-from COVIDQuantLib.ct.volume import CTVolume
+from COVIDQuantLib.ct.volume import HU_MIN, CTVolume
 from COVIDQuantLib.phantom.body import Body
 from COVIDQuantLib.phantom.fields import Lattice
 from COVIDQuantLib.phantom.grid import Grid
@@ -27,6 +28,7 @@ from COVIDQuantLib.phantom.vessels import grow_vasculature
 from COVIDQuantLib.progress import Report, part, silent
 
 _MARGIN_MM = 16.0
+_CRUMB_SHARE = 0.002
 
 
 @dataclass
@@ -56,6 +58,7 @@ class _Drawn:
     motion: Motion | None
     kernel: str
     noise_hu: float
+    circle: bool
 
 
 def _stream(seed: int, purpose: int) -> np.random.Generator:
@@ -84,10 +87,12 @@ def make_phantom(settings: PhantomSettings, report: Report = silent) -> Phantom:
         moved = move(hu, grid, anatomy.thorax, drawn.motion, part(report, 0.7, 0.85))
         spoiled = artefacts(hu, moved, lobes > 0, lesions)
         hu = moved
-    labels = _majority_labels(lobes, grid.fine)
+    labels = _without_specks(_majority_labels(lobes, grid.fine))
+    ct = CTVolume(_scan(hu, grid, drawn, settings.seed, part(report, 0.85, 0.97)), grid.geometry)
+    if drawn.circle:
+        _blank_corners(ct, labels)
     lesions = _majority(lesions, grid.fine) & (labels > 0)
     mask = _majority(spoiled, grid.fine) & (labels > 0) & ~lesions if spoiled.size else np.zeros(labels.shape, bool)
-    ct = CTVolume(_scan(hu, grid, drawn, settings.seed, part(report, 0.85, 0.97)), grid.geometry)
     ct.source = {"phantom_seed": settings.seed, "thickness_mm": settings.thickness_mm, "kernel": drawn.kernel}
     truth = _truth(settings, drawn, anatomy, ct, (labels, lesions, mask))
     report(1.0)
@@ -99,6 +104,7 @@ def _draw(settings: PhantomSettings) -> _Drawn:
     extent = 0.0 if rng.random() < 0.1 else float(MAX_EXTENT_PERCENT * rng.beta(0.8, 3.0))
     kernel = str(rng.choice(KERNELS, p=(0.25, 0.5, 0.25)))
     motion, moves = draw_motion(rng), bool(rng.random() < 0.35)
+    circle = bool(rng.random() < 0.2)
     kernel = settings.kernel or kernel
     noise = section_noise(rng, kernel, settings.thickness_mm)
     return _Drawn(
@@ -106,6 +112,7 @@ def _draw(settings: PhantomSettings) -> _Drawn:
         motion if (moves if settings.motion is None else settings.motion) else None,
         kernel,
         noise if settings.noise_hu is None else settings.noise_hu,
+        circle if settings.circle is None else settings.circle,
     )
 
 
@@ -157,6 +164,26 @@ def _majority_labels(lobes: np.ndarray, fine: int) -> np.ndarray:
     return np.where(lungs, labels, 0).astype(np.uint8)
 
 
+def _without_specks(lobes: np.ndarray) -> np.ndarray:
+    """The labels without crumbs of lung that hang together with neither lung."""
+    pieces, count = ndimage.label(lobes)
+    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
+    crumbs = sizes < _CRUMB_SHARE * sizes[1:].sum()
+    crumbs[0] = False
+    lobes[crumbs[pieces]] = 0
+    return lobes
+
+
+def _blank_corners(ct: CTVolume, lobes: np.ndarray) -> None:
+    """Fill what lies outside the circle in each section, and take it out of the lungs."""
+    rows, columns = np.ogrid[: ct.hu.shape[1], : ct.hu.shape[2]]
+    middle = (np.array(ct.hu.shape[1:]) - 1) / 2
+    corners = (rows - middle[0]) ** 2 + (columns - middle[1]) ** 2 > (min(ct.hu.shape[1:]) / 2) ** 2
+    ct.padding = np.broadcast_to(corners, ct.hu.shape).copy()
+    ct.hu[ct.padding] = HU_MIN
+    lobes[:, corners] = 0
+
+
 def _scan(hu: np.ndarray, grid: Grid, drawn: _Drawn, seed: int, report: Report) -> np.ndarray:
     scanner = Scanner(grid, drawn.kernel, drawn.noise_hu, seed)
     sections = hu.reshape(-1, grid.fine, *hu.shape[1:])
@@ -185,6 +212,7 @@ def _truth(
             "extent_percent": drawn.extent_percent,
             "kernel": drawn.kernel,
             "noise_hu": drawn.noise_hu,
+            "circle": drawn.circle,
             "motion": drawn.motion.as_record() if drawn.motion else None,
         },
         "geometry": geometry.as_record(),

@@ -33,7 +33,6 @@ class Patient:
     gas_in_stomach: bool
     gas_in_oesophagus: bool
     asymmetry: float
-    rotation: float
 
     @property
     def z_apex(self) -> float:
@@ -43,7 +42,7 @@ class Patient:
     @property
     def z_sulcus(self) -> float:
         """Height of the deepest posterior recess."""
-        return min(self.z_dome(-1), self.z_dome(1)) - 72.0 * self.height
+        return min(self.z_dome(-1), self.z_dome(1)) - 78.0 * self.height
 
     def z_dome(self, side: int) -> float:
         """Height of the diaphragm's top, ``side`` −1 right, +1 left."""
@@ -78,5 +77,4 @@ def draw_patient(rng: np.random.Generator) -> Patient:
         gas_in_stomach=bool(rng.random() < 0.7),
         gas_in_oesophagus=bool(rng.random() < 0.5),
         asymmetry=float(rng.uniform(-0.03, 0.03)),
-        rotation=float(rng.uniform(-3, 3)),
     )

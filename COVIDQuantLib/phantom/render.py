@@ -81,7 +81,7 @@ def _draw_layers(tubes: Vasculature, grid: Grid, report: Report) -> _Layers:
     draw_tubes(layers.soft, grid, soft, part(report, 0.0, 0.2))
     draw_tubes(layers.vessels, grid, tubes.vessels, part(report, 0.2, 0.8))
     draw_tubes(layers.walls, grid, tubes.walled(tubes.airways), part(report, 0.8, 0.9))
-    draw_tubes(layers.air, grid, Tubes.joined([tubes.trachea, tubes.airways]), part(report, 0.9, 1.0))
+    draw_tubes(layers.air, grid, Tubes.joined([tubes.trachea, tubes.gas, tubes.airways]), part(report, 0.9, 1.0))
     return layers
 
 

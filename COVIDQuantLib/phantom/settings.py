@@ -25,6 +25,7 @@ class PhantomSettings:
         kernel: ``soft``, ``standard`` or ``sharp``.
         noise_hu: standard deviation of the noise in the middle of the chest, HU; 0 is noise free.
         table: whether the CT table is in the picture.
+        circle: whether the scanner measured only the circle within each section, the corners being filler.
     """
 
     seed: int = 0
@@ -37,6 +38,7 @@ class PhantomSettings:
     kernel: str | None = None
     noise_hu: float | None = None
     table: bool = True
+    circle: bool | None = None
 
     def check(self) -> None:
         """Refuse settings that no scanner or patient could have.

@@ -119,7 +119,7 @@ class Skeleton:
             blade = np.maximum(
                 capsule_distance(ax, y, inner, bend, 2.2), capsule_distance(ax, y, bend, outer, 2.2 + 1.8 * reach)
             )
-            if 30 < level:
+            if level > 30:
                 ridge = capsule_distance(ax, y, (132, back - 38), (158, back - 12), 2.8)
                 blade = np.maximum(blade, ridge)
             clothed = np.minimum(blade + 6 + 11 * reach, outline - 3)

@@ -72,14 +72,14 @@ class Thorax:
         cx, a, cy, b = self.section(z)
         p = self.patient
         closes = self._closes((p.z_apex - np.asarray(z, np.float32)) / (p.z_apex - p.z_sulcus))
-        off = np.abs(x) - cx
+        off = np.abs(x) * (1 + p.asymmetry * np.sign(x)) - cx
         dx = np.maximum(off, -closes * off)
         dy = y - cy
         dent = np.exp(-((x / _DENT_WIDTH) ** 2)) * (1 - closes)
         dy = dy + dent * np.where(dy > 0, _DENT_BACK, -_DENT_FRONT) * np.minimum(np.abs(dy) / 30, 1)
         radius = np.sqrt(dx * dx + dy * dy) + 1e-3
         rho = ((dx / a) ** _EXPONENT + np.abs(dy / b) ** _EXPONENT) ** (1 / _EXPONENT) + 1e-6
-        return radius * (1 / rho - 1) + 0.8 * self._wall_bumps.at(x, y, z)
+        return radius * (1 / rho - 1) + np.minimum(0.03 * a, 0.8) * self._wall_bumps.at(x, y, z)
 
     def angle(self, x: FloatArray, y: FloatArray, z: FloatArray | float) -> FloatArray:
         """Direction round the rib cage: 0 at the spine, 1 at the sternum."""

@@ -60,13 +60,9 @@ class Tubes:
             return cls()
         return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("start", "stop", "radius")))
 
-    def select(self, chosen: FloatArray) -> Tubes:
-        """The pieces chosen by a mask or indices."""
+    def select(self, chosen: FloatArray | slice) -> Tubes:
+        """The pieces chosen by a mask, indices or a slice."""
         return Tubes(self.start[chosen], self.stop[chosen], self.radius[chosen])
-
-    def offset(self, shift: FloatArray, factor: float) -> Tubes:
-        """The tubes moved by a vector or one per piece's end, radii multiplied."""
-        return Tubes(self.start + shift, self.stop + shift, self.radius * factor)
 
 
 @dataclass

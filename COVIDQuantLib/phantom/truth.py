@@ -32,15 +32,17 @@ def total_truth(records: list[dict[str, Any]]) -> dict[str, Any]:
     """The figures beside the rows: total CT score and number of involved lobes."""
     lobes = [record for record, region in zip(records, REGIONS, strict=True) if region.is_lobe]
     return {
-        "ct_score_total": sum(record["ct_score"] for record in lobes),
+        "ct_score_total": _sum([record["ct_score"] for record in lobes]),
         "involved_lobes": sum(bool(record["lesion_volume_ml"] > 0) for record in lobes),
     }
 
 
-def _score(lobes: np.ndarray, lesions: np.ndarray, label: int) -> int:
+def _score(lobes: np.ndarray, lesions: np.ndarray, label: int) -> int | None:
     lobe = lobes == label
     size = int(np.count_nonzero(lobe))
-    extent = 100.0 * int(np.count_nonzero(lobe & lesions)) / size if size else 0.0
+    if not size:
+        return None
+    extent = 100.0 * int(np.count_nonzero(lobe & lesions)) / size
     if extent == 0:
         return 0
     if extent <= 5:
@@ -50,6 +52,11 @@ def _score(lobes: np.ndarray, lesions: np.ndarray, label: int) -> int:
     if extent < 50:
         return 3
     return 4 if extent <= 75 else 5
+
+
+def _sum(scores: list[int | None]) -> int | None:
+    defined = [score for score in scores if score is not None]
+    return sum(defined) if defined else None
 
 
 def _weight(values: np.ndarray, voxel_ml: float) -> float:
@@ -65,7 +72,12 @@ def _mean(values: np.ndarray) -> float | None:
 
 
 def _record(
-    region: Region, hu: np.ndarray, lobes: np.ndarray, lesions: np.ndarray, voxel_ml: float, scores: dict[int, int]
+    region: Region,
+    hu: np.ndarray,
+    lobes: np.ndarray,
+    lesions: np.ndarray,
+    voxel_ml: float,
+    scores: dict[int, int | None],
 ) -> dict[str, Any]:
     inside = np.isin(lobes, region.labels)
     lesion = hu[inside & lesions].astype(np.float64)
@@ -88,5 +100,5 @@ def _record(
         "mean_lesion_hu": _mean(lesion),
         "mean_lung_hu": _mean(lung),
         "lung_weight_g": None if outside else _weight(lung, voxel_ml),
-        "ct_score": None if outside else sum(scores[label] for label in region.labels),
+        "ct_score": None if outside else _sum([scores[label] for label in region.labels]),
     }

@@ -90,6 +90,7 @@ class Vasculature:
         central: arteries, veins at the hila, outside the lungs.
         vessels: arteries and veins within the lungs.
         trachea: lumen of trachea and main bronchi, outside the lungs.
+        gas: gas in the oesophagus.
         airways: lumen of the lobar and smaller bronchi.
         nodes: points along the segmental airways, ``[n, 3]``.
     """
@@ -98,6 +99,7 @@ class Vasculature:
     central: Tubes
     vessels: Tubes
     trachea: Tubes
+    gas: Tubes
     airways: Tubes
     nodes: FloatArray
 
@@ -151,12 +153,15 @@ def grow_vasculature(rng: np.random.Generator, thorax: Thorax, lobes: Lobes) -> 
                 airways += [bronchus, _beside(tree, bronchus.stop[-1], root)]
                 nodes.append(tree.stop[(tree.radius[:, 1] > 1.2) & (tree.radius[:, 1] < 2.6)])
     trachea = Tubes.joined([_placed(patient, points) for points in (_TRACHEA, *_MAIN_BRONCHI.values())])
+    gullet = great["oesophagus"]
+    gas = gullet.select(slice(3, 3 + rng.integers(4, 20))) if patient.gas_in_oesophagus else Tubes()
     joined = Tubes.joined(airways)
     return Vasculature(
         great,
         Tubes.joined(central),
         Tubes.joined(vessels),
         trachea,
+        Tubes(gas.start, gas.stop, gas.radius * rng.uniform(0.25, 0.5)),
         joined.select(joined.radius.max(axis=1) > _SMALLEST_AIRWAY_MM),
         np.concatenate(nodes),
     )
