@@ -16,7 +16,7 @@ from COVIDQuantLib.export.atomic import write_atomically
 from COVIDQuantLib.export.sheet_colours import LESION_OPACITY, lesion_rgb, windowed
 from COVIDQuantLib.export.sheet_margin import MARGIN_HEIGHT_INCHES, MARGIN_INCHES, draw_margin
 from COVIDQuantLib.export.sheet_style import BACKGROUND, DPI, FAINT, PLAIN, STRONG, TEXT_BACK, TEXT_SIZE, line_outline
-from COVIDQuantLib.export.sheet_views import AXIAL, CORONAL, Page, Scene, View, render
+from COVIDQuantLib.export.sheet_views import AXIAL, Page, Scene, View, render
 from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.quantification.table import MetricsTable
 from COVIDQuantLib.quantification.thresholds import Thresholds
@@ -32,8 +32,6 @@ _BORDER_INCHES = 0.3
 _GAP_INCHES = 0.08
 _CAPTION_INCHES = 0.2
 _AXIALS_PER_ROW = 4
-# A slab this low leaves room for a second row of axial slices.
-_LOW_MM = 110.0
 _SCALE_BAR_MM = 50.0
 _OUTLINE = 0.55
 _LEVEL_LINE: dict[str, Any] = {"color": STRONG, "linewidth": 0.5, "alpha": 0.45, "dashes": (4, 4)}
@@ -113,11 +111,26 @@ def draw_sheet(
 
 
 def _choose(scene: Scene) -> list[list[View]]:
-    """Rows of views: axial slices above, the two other planes below."""
-    low = scene.size_mm(CORONAL)[1] < _LOW_MM
-    axials = scene.axial(2 * _AXIALS_PER_ROW if low else _AXIALS_PER_ROW)
-    rows = [axials[start : start + _AXIALS_PER_ROW] for start in range(0, len(axials), _AXIALS_PER_ROW)]
-    return [*rows, [*scene.coronal(2), *scene.sagittal()]]
+    """Rows of views: axial slices above, in two rows if that fits the page, the two other planes below."""
+    below = [*scene.coronal(2), *scene.sagittal()]
+    rows: list[list[View]] = []
+    for count in (2, 1):
+        axials = scene.axial(count * _AXIALS_PER_ROW)
+        rows = [axials[start : start + _AXIALS_PER_ROW] for start in range(0, len(axials), _AXIALS_PER_ROW)]
+        rows.append(below)
+        by_width, by_height = _scales([[scene.size_mm(view.plane) for view in row] for row in rows])
+        if by_width <= by_height:
+            break
+    return rows
+
+
+def _scales(rows: list[list[tuple[float, float]]]) -> tuple[float, float]:
+    """Inches per millimetre at which rows of tiles (width and height in mm) fill the page's width and its height."""
+    by_width = min(
+        (_MAX_WIDTH_INCHES - (len(row) - 1) * _GAP_INCHES) / sum(across for across, _ in row) for row in rows
+    )
+    tall = sum(max(down for _, down in row) for row in rows)
+    return by_width, (_MAX_HEIGHT_INCHES - len(rows) * (_CAPTION_INCHES + _GAP_INCHES)) / tall
 
 
 def _lay_out(scene: Scene, rows: list[list[View]]) -> tuple[list[_Tile], float, float]:
@@ -126,9 +139,7 @@ def _lay_out(scene: Scene, rows: list[list[View]]) -> tuple[list[_Tile], float, 
     widths = [sum(across for across, _ in row) for row in sizes]
     heights = [max(down for _, down in row) for row in sizes]
     gaps = [(len(row) - 1) * _GAP_INCHES for row in rows]
-    captions = len(rows) * (_CAPTION_INCHES + _GAP_INCHES)
-    scale = min((_MAX_WIDTH_INCHES - gap) / width for width, gap in zip(widths, gaps, strict=True))
-    scale = min(scale, (_MAX_HEIGHT_INCHES - captions) / sum(heights))
+    scale = min(_scales(sizes))
     total = max(width * scale + gap for width, gap in zip(widths, gaps, strict=True))
     tiles, top = [], 0.0
     for number, row in enumerate(rows):
