@@ -82,14 +82,15 @@ def labels_of_segments(
 Chosen = tuple[list[tuple[int, FileSegment]], list[CTWarning]]
 
 
-def _is(segment: FileSegment, ours: Lobe | LesionKind) -> bool:
+def is_of(segment: FileSegment, ours: Lobe | LesionKind) -> bool:
+    """Whether a segment is this lobe or the pneumonia, by its ID or else by its terminology."""
     if segment.segment_id == ours.segment_id:
         return True
     return segment.terminology is not None and terms.same_concept(ours.terminology, segment.terminology)
 
 
 def _lobes(segments: Sequence[FileSegment], name: str) -> Chosen:
-    chosen = [(lobe.label, segment) for lobe in LOBES for segment in segments if _is(segment, lobe)]
+    chosen = [(lobe.label, segment) for lobe in LOBES for segment in segments if is_of(segment, lobe)]
     if not chosen:
         raise UnfitInputError(
             f"no segment is a lobe by ID or terminology ({_names(segments)})",
@@ -101,7 +102,7 @@ def _lobes(segments: Sequence[FileSegment], name: str) -> Chosen:
 
 def _is_lung(segment: FileSegment) -> bool:
     coded = segment.terminology is not None and segment.terminology.type.value == LUNG.value
-    return coded or any(_is(segment, lobe) for lobe in LOBES)
+    return coded or any(is_of(segment, lobe) for lobe in LOBES)
 
 
 def _lungs(segments: Sequence[FileSegment], name: str) -> Chosen:
@@ -109,7 +110,7 @@ def _lungs(segments: Sequence[FileSegment], name: str) -> Chosen:
 
 
 def _lesions(segments: Sequence[FileSegment], name: str) -> Chosen:
-    known = [s for s in segments if _is(s, LESION)]
+    known = [s for s in segments if is_of(s, LESION)]
     return _those_or_all([s for s in segments if not _is_lung(s)], known, "lesions", name)
 
 

@@ -7,7 +7,7 @@ key/value pairs ``Segment<n>_<Key>:=<value>`` (Slicer's vtkMRMLSegmentationStora
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +18,7 @@ import SimpleITK as sitk
 from COVIDQuantLib import terminology_text as terms
 from COVIDQuantLib.anatomy import LESION, LOBES, Colour, Terminology
 from COVIDQuantLib.ct.geometry import Geometry
+from COVIDQuantLib.ct.slicer_segments import FileSegment, is_of, labels_of_segments, segments_of
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.export.atomic import write_atomically
 from COVIDQuantLib.progress import Report, silent
@@ -34,7 +35,7 @@ _EMPTY_EXTENT = (0, -1, 0, -1, 0, -1)
 
 @dataclass(frozen=True)
 class SegmentEntry:
-    """One segment as the file's header describes it.
+    """One segment as it is written.
 
     Attributes:
         segment_id: its ID, unique in the file.
@@ -42,7 +43,7 @@ class SegmentEntry:
         colour: RGB 0..1.
         layer: index along the list axis.
         label: its value on that layer.
-        terminology: what it is; None if the file does not say.
+        terminology: what it is.
     """
 
     segment_id: str
@@ -50,7 +51,7 @@ class SegmentEntry:
     colour: Colour
     layer: int
     label: int
-    terminology: Terminology | None
+    terminology: Terminology
 
 
 SEGMENTS: tuple[SegmentEntry, ...] = (
@@ -135,7 +136,6 @@ def _segmentation_fields(geometry: Geometry) -> Iterator[tuple[str, str]]:
 def _segment_fields(segmentation: Segmentation) -> Iterator[tuple[str, str]]:
     extents = label_extents(segmentation)
     for index, segment in enumerate(SEGMENTS):
-        tag = terms.serialize(segment.terminology) if segment.terminology else ""
         fields = {
             "ID": segment.segment_id,
             "Name": segment.name,
@@ -145,7 +145,7 @@ def _segment_fields(segmentation: Segmentation) -> Iterator[tuple[str, str]]:
             "Layer": str(segment.layer),
             "LabelValue": str(segment.label),
             "Extent": " ".join(map(str, extents[segment.layer, segment.label])),
-            "Tags": f"{terms.TAG}:{tag}|" if tag else "",
+            "Tags": f"{terms.TAG}:{terms.serialize(segment.terminology)}|",
         }
         yield from ((f"Segment{index}_{key}", value) for key, value in fields.items())
 
@@ -176,7 +176,7 @@ class SegmentationFile:
 
     geometry: Geometry
     segmentation: Segmentation
-    segments: tuple[SegmentEntry, ...]
+    segments: tuple[FileSegment, ...]
 
 
 def read_segmentation(path: Path) -> SegmentationFile:
@@ -188,48 +188,27 @@ def read_segmentation(path: Path) -> SegmentationFile:
         UnfitInputError: the file cannot be read, or holds neither a lobe nor a lesion.
     """
     image, header = _read(path)
-    segments = _entries(path, header)
+    segments = segments_of(header, str(path))
     layers = sitk.GetArrayViewFromImage(image)
     if image.GetNumberOfComponentsPerPixel() == 1:
         layers = layers[..., np.newaxis]
-    geometry = Geometry.of_image(image)
-    lobes = np.zeros(geometry.shape, np.uint8)
-    lesions = np.zeros(geometry.shape, bool)
-    found = False
-    for segment in segments:
-        ours = _ours(segment)
-        if ours is None:
-            continue
-        found = True
-        if segment.layer >= layers.shape[-1]:
-            raise UnfitInputError(
-                f"segment '{segment.name}' is on layer {segment.layer}, which the file lacks",
-                str(path),
-                "Save the segmentation again in Slicer.",
-            )
-        mask = layers[..., segment.layer] == segment.label
-        if ours.layer == _LESION_LAYER:
-            lesions |= mask
-        else:
-            lobes[mask & ((lobes == 0) | (lobes > ours.label))] = ours.label
-    if not found:
+    lobes = [segment for segment in segments if any(is_of(segment, lobe) for lobe in LOBES)]
+    lesions = [segment for segment in segments if is_of(segment, LESION)]
+    if not lobes and not lesions:
         names = ", ".join(segment.name for segment in segments) or "none"
         raise UnfitInputError(
             f"no segment is a lobe or a lesion of COVIDQuant by ID or terminology (segments: {names})",
             str(path),
             "Give a segmentation made by COVIDQuant, or a label map.",
         )
-    return SegmentationFile(geometry, Segmentation(lobes, lesions), segments)
 
+    def labels(of: Sequence[FileSegment], content: str) -> np.ndarray:
+        if not of:
+            return np.zeros(layers.shape[:3], np.uint8)
+        return labels_of_segments(layers, of, content, str(path))[0]
 
-def _ours(segment: SegmentEntry) -> SegmentEntry | None:
-    by_id = next((ours for ours in SEGMENTS if ours.segment_id == segment.segment_id), None)
-    if by_id is not None or segment.terminology is None:
-        return by_id
-    for ours in SEGMENTS:
-        if ours.terminology and terms.same_concept(ours.terminology, segment.terminology):
-            return ours
-    return None
+    segmentation = Segmentation(labels(lobes, "lobes"), labels(lesions, "lesions") != 0)
+    return SegmentationFile(Geometry.of_image(image), segmentation, tuple(segments))
 
 
 def _read(path: Path) -> tuple[sitk.Image, dict[str, str]]:
@@ -245,30 +224,3 @@ def _read(path: Path) -> tuple[sitk.Image, dict[str, str]]:
     if image.GetDimension() != 3:
         raise UnfitInputError("is not three-dimensional", str(path), "Give a segmentation of a CT volume.")
     return image, {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
-
-
-def _entries(path: Path, header: dict[str, str]) -> tuple[SegmentEntry, ...]:
-    entries = []
-    index = 0
-    while f"Segment{index}_ID" in header:
-        entries.append(_entry(path, header, index))
-        index += 1
-    return tuple(entries)
-
-
-def _entry(path: Path, header: dict[str, str], index: int) -> SegmentEntry:
-    def field(key: str, default: str) -> str:
-        return header.get(f"Segment{index}_{key}", default)
-
-    segment_id = field("ID", "")
-    tags = dict(tag.split(":", 1) for tag in field("Tags", "").split("|") if ":" in tag)
-    try:
-        red, green, blue = (float(part) for part in field("Color", "0.5 0.5 0.5").split())
-        layer, label = int(field("Layer", str(index))), int(field("LabelValue", "1"))
-    except ValueError as error:
-        raise UnfitInputError(
-            f"the header of segment '{segment_id}' is damaged", str(path), "Save the segmentation again in Slicer."
-        ) from error
-    return SegmentEntry(
-        segment_id, field("Name", segment_id), (red, green, blue), layer, label, terms.parse(tags.get(terms.TAG, ""))
-    )
