@@ -20,7 +20,9 @@ from COVIDQuantLib.segmentation.lungs_edge import refine
 from COVIDQuantLib.segmentation.lungs_sides import LEFT, RIGHT, part_sides, spread_sides
 from COVIDQuantLib.segmentation.lungs_wall import dense_at_wall
 from COVIDQuantLib.segmentation.morphology import (
+    Box,
     Spacing,
+    bounding_box,
     close,
     dilate,
     enlarge,
@@ -32,6 +34,9 @@ from COVIDQuantLib.segmentation.morphology import (
 GRID_MM = 2.0
 LEAST_LUNGS_ML = 60.0
 CLOSE_MM = 8.0
+WIDE_CLOSE_MM = 20.0
+MEDIASTINUM_MM = 40.0
+HILUM_MM = 35.0
 AIRWAY_WALL_MM = 2.5
 
 
@@ -92,6 +97,7 @@ class _WorkingGrid:
     Attributes:
         hu: int16 ``[k, j, i]``.
         spacing: mm per axis.
+        box: where these arrays lie in the whole working grid.
         body: the patient, lungs included.
         threshold: HU that parts lung from soft tissue.
         air: darker than the threshold, within the body.
@@ -100,6 +106,7 @@ class _WorkingGrid:
 
     hu: np.ndarray
     spacing: Spacing
+    box: Box
     body: np.ndarray
     threshold: float
     air: np.ndarray
@@ -119,7 +126,9 @@ class _WorkingGrid:
             padding = shrink_mean(ct.padding.astype(np.int16) * 1000, factors) > 0
         body = body_mask(hu, padding, spacing)
         threshold = adaptive_threshold(hu, body) if body.any() else -400.0
-        return cls(hu, spacing, body, threshold, body & (hu < threshold), _midline(body))
+        box = bounding_box(body) or (slice(None), slice(None), slice(None))
+        hu, body = hu[box], body[box]
+        return cls(hu, spacing, box, body, threshold, body & (hu < threshold), _midline(body))
 
 
 def _midline(body: np.ndarray) -> np.ndarray:
@@ -131,13 +140,21 @@ def _midline(body: np.ndarray) -> np.ndarray:
 
 
 def _solid(sides: np.ndarray, grid: _WorkingGrid, lumen: np.ndarray) -> np.ndarray:
-    """Each lung closed over its vessels and small bronchi; the wide airways and the other lung stay out."""
+    """Each lung closed over its vessels, small bronchi and dense patches.
+
+    Away from the mediastinum and the hila a wide ball closes over disease; there a small one, or the great vessels
+    would be taken in. The wide airways and the other lung stay out.
+    """
+    barred = dilate(lumen, AIRWAY_WALL_MM, grid.spacing) | ~grid.body
+    off_midline = np.abs(np.arange(sides.shape[2])[None, :] - grid.midline[:, None]) * grid.spacing[2]
+    far = (off_midline > MEDIASTINUM_MM)[:, None, :] & ~dilate(lumen, HILUM_MM, grid.spacing)
     solid = sides.copy()
-    walled = dilate(lumen, AIRWAY_WALL_MM, grid.spacing)
     for side in (RIGHT, LEFT):
         own = sides == side
-        closed = fill_slices(close(own, CLOSE_MM, grid.spacing)) & grid.body & (sides == 0)
-        solid[closed & (solid == 0) & ~walled] = side
+        closed = fill_slices(close(own, CLOSE_MM, grid.spacing))
+        closed |= close(own, WIDE_CLOSE_MM, grid.spacing) & far
+        closed |= fill_slices(closed.swapaxes(0, 1)).swapaxes(0, 1) & far
+        solid[closed & (solid == 0) & ~barred] = side
     return solid
 
 
@@ -147,11 +164,15 @@ def _on_ct_grid(
     """Lungs and airways on the CT's grid, never in padding."""
     lung = sides > 0
     airways = dilate(lumen, AIRWAY_WALL_MM, grid.spacing) & ~lung
-    keep_out = airways | ~grid.body
-    fine = refine(ct.hu, lung, lung & ~grid.air, keep_out, grid.threshold, factors, grid.spacing)
+    near = 2.01 * max(grid.spacing[1:])
+    labels = spread_sides(sides, dilate(lung, near, grid.spacing))
+    labels[airways | ~grid.body] = 0
+    corner = tuple(slice(span.start * f, span.stop * f) for span, f in zip(grid.box, factors, strict=True))
+    mask, tubes = np.zeros(ct.hu.shape, np.uint8), np.zeros(ct.hu.shape, bool)
+    hu = ct.hu[corner]
+    fine = refine(hu, lung, lung & ~grid.air, labels > 0, grid.threshold, factors, grid.spacing)
     if ct.padding is not None:
-        fine &= ~ct.padding
-    labels = spread_sides(sides, dilate(lung, 2.01 * max(grid.spacing[1:]), grid.spacing))
-    mask = enlarge(labels, factors, ct.hu.shape) * fine
-    airways_fine = enlarge(airways, factors, ct.hu.shape) & ~fine
-    return mask, airways_fine
+        fine &= ~ct.padding[corner]
+    mask[corner] = enlarge(labels, factors, hu.shape) * fine
+    tubes[corner] = enlarge(airways, factors, hu.shape) & ~fine
+    return mask, tubes

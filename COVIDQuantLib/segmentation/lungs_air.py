@@ -18,16 +18,20 @@ from COVIDQuantLib.segmentation.morphology import (
 TABLE_SHELL_MM = 2.0
 THIN_SKIN_MM = 8.0
 FREE_AIR_HU = -965
-# A lung that the field of view cuts: so much of its edge lies between these HU, and it is no longer than this.
-LUNG_EDGE_HU = (-950, -300)
+# A lung that the field of view cuts: so much of its edge is denser than free air, and it is no longer than this.
+NOT_FREE_AIR_HU = -950
 LUNG_EDGE_SHARE = 0.5
 CUT_MM = 250.0
 CORNER_MM = 300.0
+CORNER_HU = -925.0
 # The threshold between lung and soft tissue is sought between these.
 THRESHOLD_HU = (-500.0, -300.0)
 SOFT_TISSUE_HU = (-200, 200)
 # Gas in gut and trachea is emptier than any lung but the emptiest.
 GAS_HU = -945
+PURE_GAS_HU = -960
+GAS_ML = 3.0
+GAS_OVER_LUNG = 0.2
 LARGE_LUNG_ML = 600.0
 LEAST_LUNG_ML = 15.0
 SMALL_SHARE = 0.02
@@ -95,9 +99,9 @@ def _cut_walls(hu: np.ndarray, flesh: np.ndarray, seen: np.ndarray, spacing: Spa
 
 
 def _lung_runs(gaps: np.ndarray, profile: np.ndarray, longest: float) -> np.ndarray:
-    """The runs of a line along the edge (second axis) most of which is as dense as lung and that are not too long."""
+    """The runs of a line along the edge (second axis) most of which is denser than free air and that are not too long."""
     runs, counts = slice_components(gaps[:, None, :])
-    like_lung = (profile >= LUNG_EDGE_HU[0]) & (profile <= LUNG_EDGE_HU[1])
+    like_lung = profile >= NOT_FREE_AIR_HU
     share = np.bincount(runs.ravel(), weights=like_lung.ravel()) / np.maximum(counts, 1)
     good = (share >= LUNG_EDGE_SHARE) & (counts <= longest)
     good[0] = False
@@ -116,8 +120,8 @@ def _corner_walls(hu: np.ndarray, flesh: np.ndarray, seen: np.ndarray, spacing: 
                 j, i = int(down.argmax()), int(along.argmax())
                 values = np.concatenate([hu[turn][k, :j, 0], hu[turn][k, 0, :i]])
                 short = j * spacing[1] + i * spacing[2] <= CORNER_MM
-                like_lung = (values >= LUNG_EDGE_HU[0]) & (values <= LUNG_EDGE_HU[1])
-                if short and like_lung.mean() >= LUNG_EDGE_SHARE:
+                like_lung = values >= NOT_FREE_AIR_HU
+                if short and like_lung.mean() >= LUNG_EDGE_SHARE and values.mean() > CORNER_HU:
                     walls[turn][k, :j, 0] = True
                     walls[turn][k, 0, :i] = True
     return walls
@@ -131,20 +135,35 @@ def _first_seen(seen: np.ndarray, axis: int) -> np.ndarray:
 def lung_air(hu: np.ndarray, air: np.ndarray, spacing: Spacing) -> np.ndarray:
     """Of the air within the body (airways already out) the parts that are lung, not gas in gut or between clothes."""
     ml = float(np.prod(spacing)) / 1000.0
-    air = without_small(air, 0.3 / ml)
+    air = without_small(air & ~_gas_below(hu, air, spacing), 0.3 / ml)
     inner = erode(air, 0.99 * max(spacing[1:]), spacing)
     labels, counts = components(air)
     inner_counts = np.bincount(labels[inner], minlength=len(counts))
     gas = np.bincount(labels[inner & (hu < GAS_HU)], minlength=len(counts))
     volumes = counts * ml
-    gassy = gas >= 0.5 * np.maximum(inner_counts, 1)
-    chosen = (volumes >= LEAST_LUNG_ML) & (~gassy | (volumes >= LARGE_LUNG_ML))
+    pure = np.bincount(labels[inner & (hu < PURE_GAS_HU)], minlength=len(counts))
+    half = 0.5 * np.maximum(inner_counts, 1)
+    gassy = (gas >= half) & ((pure >= half) | (volumes < LARGE_LUNG_ML))
+    chosen = (volumes >= LEAST_LUNG_ML) & ~gassy
     chosen[0] = False
     if not chosen.any():
         return np.zeros_like(air)
     chosen &= volumes >= SMALL_SHARE * volumes[chosen].max()
     lung = chosen[labels]
     return lung | _islands(air & ~lung, labels, gassy, lung, spacing)
+
+
+def _gas_below(hu: np.ndarray, air: np.ndarray, spacing: Spacing) -> np.ndarray:
+    """Gas in stomach and gut, also where a thin diaphragm hardly parts it from lung: pure, and no lung under it."""
+    step = 1.01 * max(spacing[1:])
+    cores = without_small(erode(air & (hu < PURE_GAS_HU), step, spacing), GAS_ML * 1000.0 / float(np.prod(spacing)))
+    tissue = erode(air & (hu > GAS_HU), step, spacing)
+    over_lung = np.maximum.accumulate(tissue, axis=0)
+    labels, counts = components(cores)
+    framed = np.bincount(labels.ravel(), weights=over_lung.ravel())
+    gas = framed <= GAS_OVER_LUNG * counts
+    gas[0] = False
+    return air & dilate(gas[labels], 2.5 * step, spacing)
 
 
 def _islands(rest: np.ndarray, labels: np.ndarray, gassy: np.ndarray, lung: np.ndarray, spacing: Spacing) -> np.ndarray:

@@ -14,7 +14,7 @@ def refine(
     hu: np.ndarray,
     lung: np.ndarray,
     dense: np.ndarray,
-    keep_out: np.ndarray,
+    allowed: np.ndarray,
     threshold: float,
     factors: tuple[int, int, int],
     spacing: Spacing,
@@ -25,7 +25,7 @@ def refine(
         hu: the CT ``[k, j, i]``.
         lung: lung on the working grid, dense parts included.
         dense: the part of it that is not darker than the threshold.
-        keep_out: on the working grid, never lung (airways, outside).
+        allowed: on the working grid, where the edge may move to (not airways, nor outside the body).
         threshold: HU that parts lung from soft tissue.
         factors: CT voxels per working voxel ``(k, j, i)``.
         spacing: mm of the working grid.
@@ -36,7 +36,7 @@ def refine(
     """
     step = 1.01 * max(spacing[1:])
     core = erode(lung, step, spacing)
-    band = dilate(lung, step, spacing) & ~keep_out
+    band = dilate(lung, step, spacing) & allowed
     fine = enlarge(core, factors, hu.shape) | (enlarge(band, factors, hu.shape) & (hu < threshold))
     soft_edge = dilate(dense, step, spacing)
     fine |= smooth_enlarge(lung, factors, hu.shape) & enlarge(soft_edge, factors, hu.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import SimpleITK as sitk
 
-from COVIDQuantLib.segmentation.morphology import Spacing, components, distance_to
+from COVIDQuantLib.segmentation.morphology import Spacing, bounding_box, components, distance_to
 
 RIGHT, LEFT = 1, 2
 # The bridge between two touching lungs is thinner than this, and each lung holds at least this share of both.
@@ -74,8 +74,15 @@ def spread_sides(sides: np.ndarray, within: np.ndarray) -> np.ndarray:
     """Every voxel of ``within`` gets the side of the nearest labelled voxel."""
     if not sides.any():
         return sides
-    nearer_left = _apart(sides == LEFT) < _apart(sides == RIGHT)
-    return np.where(within, np.where(sides > 0, sides, np.where(nearer_left, LEFT, RIGHT)), 0).astype(np.uint8)
+    spread = np.where(within, sides, 0).astype(np.uint8)
+    box = bounding_box(within | (sides > 0))
+    if box is None or not (within & (sides == 0)).any():
+        return spread
+    near = sides[box]
+    nearer_left = _apart(near == LEFT) < _apart(near == RIGHT)
+    missing = within[box] & (near == 0)
+    spread[box][missing] = np.where(nearer_left, LEFT, RIGHT)[missing]
+    return spread
 
 
 def _apart(mask: np.ndarray) -> np.ndarray:

@@ -23,11 +23,15 @@ SMALLEST_BONE_ML = 0.3
 RIB_WITHIN_MM = 6.0
 RIB_BEYOND_MM = 70.0
 SMOOTH_MM = 9.0
-WALL_MM = (1.5, 9.0)
+WALL_MM = (1.0, 9.0)
+LEAST_HEALTHY = 50
+APEX_MM = 12.0
 # A gap to the pleura below this is blur and muscle, not disease.
 LEAST_FILL_MM = 3.0
+NARROWEST_MM = 12.0
 DEEPEST_FILL_MM = 45.0
 DEEP_SHARE = 0.03
+FRAMED_SHARE = 0.8
 
 
 @dataclass(frozen=True)
@@ -104,32 +108,67 @@ def dense_at_wall(hu: np.ndarray, lung: np.ndarray, body: np.ndarray, spacing: S
         Bool array of voxels to add; empty where no ribs are seen.
     """
     rays = rays_of(lung, spacing)
-    radii = rays.radii
-    air = rays.sample(lung)
-    has_air = air.any(axis=2)
-    outermost = np.where(has_air, radii[air.shape[2] - 1 - air[:, :, ::-1].argmax(axis=2)], np.nan)
+    outermost = _outermost(rays.sample(lung), rays.radii)
+    arc_mm = 2 * np.pi * float(np.nanmedian(outermost)) / ANGLES
+    cell = (spacing[0], arc_mm)
     bone = without_small((hu > BONE_HU) & body, SMALLEST_BONE_ML * 1000.0 / float(np.prod(spacing)))
-    rib = _rib_radius(rays.sample(bone), outermost, radii)
-    surface = _smooth_surface(rib, outermost, spacing[0])
+    surface = _smooth_surface(_rib_radius(rays.sample(bone), outermost, rays.radii), cell)
     gap = surface - outermost
-    healthy = np.isfinite(gap) & (gap < 12.0)
-    if healthy.sum() < 50:
-        return np.zeros(lung.shape, bool)
-    wall = float(np.clip(np.quantile(gap[healthy], 0.5), *WALL_MM))
-    outer = np.where(_believable(gap - wall), surface - wall, np.nan)
+    wall = _wall_thickness(gap, cell)
+    fill = np.where(_air_above(outermost, spacing[0]), gap - wall, np.nan)
+    outer = np.where(_believable(fill, cell), surface - wall, np.nan)
     return rays.between(outermost, outer) & body & ~bone & (hu > -500)
 
 
-def _believable(fill: np.ndarray) -> np.ndarray:
-    """Where the depth between air and pleura is disease: patches that are deep nowhere (there lie liver and heart)."""
+def _outermost(air: np.ndarray, radii: np.ndarray) -> np.ndarray:
+    """Radius ``[k, angle]`` of the air furthest out; NaN where there is none.
+
+    Single rays that slip past the lung's thin rim are closed over.
+    """
+    furthest = np.where(air.any(axis=2), radii[air.shape[2] - 1 - air[:, :, ::-1].argmax(axis=2)], 0.0)
+    closed = ndimage.grey_closing(furthest, (1, 7), mode="wrap")
+    return np.where(furthest > 0, closed, np.nan)
+
+
+def _air_above(outermost: np.ndarray, slice_mm: float) -> np.ndarray:
+    """Where lung still reaches higher in about the same direction: at the apex the wall is no model."""
+    near = ndimage.maximum_filter1d(np.isfinite(outermost).astype(np.uint8), 7, axis=1, mode="wrap") > 0
+    steps = max(1, round(APEX_MM / slice_mm))
+    higher = np.ones_like(near)
+    higher[:-steps] = near[steps:]
+    return higher
+
+
+def _wall_thickness(gap: np.ndarray, cell: tuple[float, float]) -> np.ndarray:
+    """Thickness of the wall between ribs' inner surface and aerated lung, from healthy places around."""
+    healthy = np.where(gap < WALL_MM[1], gap, np.nan)
+    if np.isfinite(healthy).sum() < LEAST_HEALTHY:
+        return np.full(gap.shape, np.inf)
+    usual = float(np.nanmedian(healthy))
+    local = _weighted_mean(np.where(healthy < usual + 4.0, healthy, np.nan), (30.0 / cell[0], 30.0 / cell[1]))
+    return np.clip(np.where(np.isfinite(local), local, usual), *WALL_MM)
+
+
+def _believable(fill: np.ndarray, cell: tuple[float, float]) -> np.ndarray:
+    """Where the depth between air and pleura is disease and not liver.
+
+    A believable patch is broad, and either deep nowhere or has aerated lung below it.
+    """
     patch = np.nan_to_num(fill, nan=-1.0) > LEAST_FILL_MM
+    wide = [max(1, round(NARROWEST_MM / mm)) for mm in cell]
+    patch = ndimage.binary_opening(np.pad(patch, ((0, 0), (wide[1], wide[1])), mode="wrap"), np.ones(wide))
+    patch = patch[:, wide[1] : -wide[1]]
     labels, _ = ndimage.label(patch, np.ones((3, 3)))
     for right, left in zip(labels[:, 0], labels[:, -1], strict=True):  # angles come full circle
         if right and left and right != left:
             labels[labels == left] = right
-    deep = np.bincount(labels.ravel(), weights=(fill > DEEPEST_FILL_MM).ravel())
     sizes = np.bincount(labels.ravel())
-    good = deep <= DEEP_SHARE * sizes
+    deep = np.bincount(labels.ravel(), weights=(fill > DEEPEST_FILL_MM).ravel())
+    aerated = np.isfinite(fill) & ~patch
+    below = np.zeros_like(patch)
+    below[1:] = np.maximum.accumulate(aerated, axis=0)[:-1]
+    framed = np.bincount(labels.ravel(), weights=below.ravel())
+    good = (deep <= DEEP_SHARE * sizes) | (framed >= FRAMED_SHARE * sizes)
     good[0] = False
     return good[labels]
 
@@ -141,10 +180,9 @@ def _rib_radius(bone: np.ndarray, outermost: np.ndarray, radii: np.ndarray) -> n
     return np.where(beyond.any(axis=2), radii[beyond.argmax(axis=2)], np.nan)
 
 
-def _smooth_surface(rib: np.ndarray, outermost: np.ndarray, slice_mm: float) -> np.ndarray:
+def _smooth_surface(rib: np.ndarray, cell: tuple[float, float]) -> np.ndarray:
     """The ribs' inner surface over angle and height, also between the ribs."""
-    arc_mm = 2 * np.pi * float(np.nanmedian(outermost)) / ANGLES if np.isfinite(outermost).any() else 4.0
-    sigma = (SMOOTH_MM / slice_mm, SMOOTH_MM / arc_mm)
+    sigma = (SMOOTH_MM / cell[0], SMOOTH_MM / cell[1])
     surface = _weighted_mean(rib, sigma)
     for _ in range(2):  # shoulder blade and collar bone lie behind the ribs
         surface = _weighted_mean(np.where(rib <= surface + 4.0, rib, np.nan), sigma)

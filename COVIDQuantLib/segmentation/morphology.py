@@ -98,13 +98,28 @@ def erode(mask: np.ndarray, mm: float, spacing: Spacing) -> np.ndarray:
 
 
 def close(mask: np.ndarray, mm: float, spacing: Spacing) -> np.ndarray:
-    """The mask with hollows filled that a ball of radius ``mm`` does not enter."""
-    box = bounding_box(mask, _margin(mm, spacing, 2))
+    """The mask with hollows filled that a ball of radius ``mm`` does not enter; it goes on beyond the array's edge."""
+    box = bounding_box(mask)
     if box is None:
         return mask.copy()
-    closed = mask.copy()
-    closed[box] |= erode(dilate(mask[box], mm, spacing), mm, spacing)
-    return closed
+    margin = _margin(mm, spacing, 2)
+    ends = [_margins(span, size, m) for span, size, m in zip(box, mask.shape, margin, strict=True)]
+    # Where the mask ends within the array there is room for nothing; where the array cuts it, it is carried on.
+    around = np.pad(np.pad(mask[box], [e[0] for e in ends]), [e[1] for e in ends], mode="edge")
+    closed = erode(dilate(around, mm, spacing), mm, spacing)
+    back = tuple(
+        slice(sum(e[n][0] for n in (0, 1)), s - sum(e[n][1] for n in (0, 1)))
+        for e, s in zip(ends, closed.shape, strict=True)
+    )
+    whole = mask.copy()
+    whole[box] |= closed[back]
+    return whole
+
+
+def _margins(span: slice, size: int, margin: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Padding of a box along an axis: empty where it lies within the array, carried on where the array cuts it."""
+    low, high = span.start > 0, span.stop < size
+    return (margin * low, margin * high), (margin * (not low), margin * (not high))
 
 
 def open_(mask: np.ndarray, mm: float, spacing: Spacing) -> np.ndarray:
