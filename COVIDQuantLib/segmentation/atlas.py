@@ -26,8 +26,6 @@ _POWERS = [
     (a, b) for a in range(_DEGREE_ACROSS + 1) for b in range(_DEGREE_ALONG + 1) if a + b <= max(3, _DEGREE_ALONG)
 ]
 TERMS = len(_POWERS)
-# Chebyshev polynomials leave the unit interval steeply; beyond the lung the surface runs on level.
-_REACH = 1.3
 RELIEF_REACH = 1.25
 _HALF = float(np.sqrt(0.5))
 _ALONG = 1.2
@@ -65,10 +63,21 @@ def sheet_mm(fissure: str, frame: LungFrame) -> FloatArray:
     return np.array([x, _ALONG * _HALF * np.hypot(y, z), 1 / (_HALF * np.hypot(1 / y, 1 / z))])
 
 
-def sheet_terms(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Chebyshev products over the sheet, ``(…, TERMS)``."""
-    across = np.polynomial.chebyshev.chebvander(np.clip(first, -_REACH, _REACH), _DEGREE_ACROSS)
-    along = np.polynomial.chebyshev.chebvander(np.clip(second, -_REACH, _REACH), _DEGREE_ALONG)
+def sheet_terms(first: FloatArray, second: FloatArray, reach: FloatArray) -> FloatArray:
+    """Chebyshev products over the sheet, ``(…, TERMS)``.
+
+    Args:
+        first: coordinate along the sheet.
+        second: the other one.
+        reach: least and greatest value of each that landmarks bear out, ``(2, 2)``; beyond, the surface runs on
+            level, for polynomials leave their interval steeply.
+    """
+    scaled = [
+        np.clip(2 * (along - low) / (high - low) - 1, -1.0, 1.0)
+        for along, (low, high) in zip((first, second), reach, strict=True)
+    ]
+    across = np.polynomial.chebyshev.chebvander(scaled[0], _DEGREE_ACROSS)
+    along = np.polynomial.chebyshev.chebvander(scaled[1], _DEGREE_ALONG)
     return np.stack([across[..., a] * along[..., b] for a, b in _POWERS], axis=-1)
 
 
@@ -80,11 +89,25 @@ class FissureModel:
         mean: ``(TERMS,)``.
         modes: ``(TERMS, n)``, largest variance first.
         noise: standard deviation of a landmark about its subject's surface, frame units.
+        reach: least and greatest value of both sheet coordinates among the landmarks, ``(2, 2)``.
+        usual: mode weights that give the lobes of the reference lung their usual shares.
     """
 
     mean: FloatArray
     modes: FloatArray
     noise: float
+    reach: FloatArray
+    usual: FloatArray
+
+    @classmethod
+    def of_record(cls, record: dict[str, Any]) -> FissureModel:
+        """The model of the numbers in the atlas's file, where each mode is a row."""
+        mean, modes, reach, usual = (np.asarray(record[key], float) for key in ("mean", "modes", "reach", "usual"))
+        return cls(mean, modes.T, float(record["noise"]), reach, usual)
+
+    def terms(self, first: FloatArray, second: FloatArray) -> FloatArray:
+        """The terms of :func:`sheet_terms` with this fissure's reach."""
+        return sheet_terms(first, second, self.reach)
 
 
 @dataclass(frozen=True)
@@ -99,13 +122,14 @@ class FissureAtlas:
     fissures: dict[str, FissureModel]
     lungs: dict[str, LungTemplate]
 
+    def of_side(self, side: str) -> dict[str, FissureModel]:
+        """The fissures of the ``right`` or ``left`` lung."""
+        return {name: model for name, model in self.fissures.items() if SIDE_OF_FISSURE[name] == side}
+
     @classmethod
     def of_record(cls, record: dict[str, Any]) -> FissureAtlas:
         """The atlas of the numbers in its file."""
-        fissures = {
-            name: FissureModel(np.asarray(f["mean"], float), np.asarray(f["modes"], float).T, float(f["noise"]))
-            for name, f in record["fissures"].items()
-        }
+        fissures = {name: FissureModel.of_record(fissure) for name, fissure in record["fissures"].items()}
         return cls(fissures, {side: _template(lung) for side, lung in record["lungs"].items()})
 
 
@@ -136,19 +160,23 @@ class FissureSheet:
     Attributes:
         fissure: its name.
         frame: the lung's.
-        coefficients: ``(TERMS,)``.
+        model: the population's.
+        expected: mode weights that the lungs alone suggest.
+        weights: mode weights of this sheet.
         relief: what the image adds to the smooth sheet, frame units, on a lattice over ``RELIEF_REACH`` of both
             sheet coordinates; None if nothing.
     """
 
     fissure: str
     frame: LungFrame
-    coefficients: FloatArray
+    model: FissureModel
+    expected: FloatArray
+    weights: FloatArray
     relief: FloatArray | None = None
 
     def level(self, first: FloatArray, second: FloatArray) -> FloatArray:
         """The sheet's coordinate across, over its two coordinates along."""
-        smooth = sheet_terms(first, second) @ self.coefficients
+        smooth = self.model.terms(first, second) @ (self.model.mean + self.model.modes @ self.weights)
         if self.relief is None:
             return smooth
         places = [

@@ -16,9 +16,17 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from COVIDQuantLib.segmentation.atlas import FISSURES, SIDE_OF_FISSURE, TERMS, sheet_coordinates, sheet_terms
+from COVIDQuantLib.segmentation.atlas import (
+    FISSURES,
+    SIDE_OF_FISSURE,
+    TERMS,
+    FissureModel,
+    sheet_coordinates,
+    sheet_terms,
+)
 from COVIDQuantLib.segmentation.atlas_cut import lung_profile
 from COVIDQuantLib.segmentation.atlas_frame import FloatArray, LungFrame
+from COVIDQuantLib.segmentation.atlas_shares import weights_for_shares
 
 REFERENCE = "10002K_INSP_STD_BWH_COPD_leftLungRightLung.nrrd"
 REFERENCE_LABELS = {"right": 2, "left": 3}
@@ -26,7 +34,8 @@ MODES = 6
 MIN_LANDMARKS = 8
 _STRIDE = 4
 _MARGIN_MM = 25.0
-_REACH = 1.7
+_FAR = 1.7
+_REACH_PERCENT = 0.5
 _ROUNDS = 60
 _RIDGE = 1e-4
 
@@ -71,15 +80,17 @@ def _fissure_name(region: str, kind: str) -> str | None:
     return f"{side} oblique" if side and kind == "OBLIQUEFISSURE" else None
 
 
-def observations(fissure: str, landmarks: FloatArray, frame: LungFrame) -> Observations | None:
-    """What the landmarks say about the sheet; None if too few lie at the reference lung."""
+def on_sheet(fissure: str, landmarks: FloatArray, frame: LungFrame) -> FloatArray | None:
+    """Sheet coordinates ``(n, 3)`` of the landmarks at the reference lung; None if they are too few."""
     near = ((landmarks > frame.low - _MARGIN_MM) & (landmarks < frame.high + _MARGIN_MM)).all(axis=1)
     unit = frame.to_unit(landmarks[near])
-    unit = unit[(np.abs(unit) < _REACH).all(axis=1)]
-    if len(unit) < MIN_LANDMARKS:
-        return None
-    first, second, across = sheet_coordinates(fissure, unit)
-    return sheet_terms(first, second), across
+    unit = unit[(np.abs(unit) < _FAR).all(axis=1)]
+    return np.stack(sheet_coordinates(fissure, unit), axis=1) if len(unit) >= MIN_LANDMARKS else None
+
+
+def observations(sheets: Sequence[FloatArray], reach: FloatArray) -> list[Observations]:
+    """What each subject's landmarks say about the coefficients."""
+    return [(sheet_terms(sheet[:, 0], sheet[:, 1], reach), sheet[:, 2]) for sheet in sheets]
 
 
 def fit_sheet(subjects: Sequence[Observations]) -> tuple[FloatArray, FloatArray, float]:
@@ -130,18 +141,25 @@ def fit_atlas(folder: Path) -> dict[str, Any]:
     frames = {side: LungFrame.of(points) for side, points in lungs.items()}
     files = sorted(folder.glob("*_regionAndTypePoints.csv"))
     subjects = [subject_landmarks(path) for path in files]
-    fissures = {}
+    fissures: dict[str, dict[str, Any]] = {}
     for name in FISSURES:
-        seen = [observations(name, subject[name], frames[SIDE_OF_FISSURE[name]]) for subject in subjects]
-        used = [one for one in seen if one is not None]
-        mean, covariance, noise = fit_sheet(used)
+        seen = [on_sheet(name, subject[name], frames[SIDE_OF_FISSURE[name]]) for subject in subjects]
+        used = [sheet for sheet in seen if sheet is not None]
+        reach = np.percentile(np.concatenate(used)[:, :2], (_REACH_PERCENT, 100 - _REACH_PERCENT), axis=0).T
+        mean, covariance, noise = fit_sheet(observations(used, reach))
         fissures[name] = {
             "subjects": len(used),
-            "landmarks": sum(len(across) for _, across in used),
+            "landmarks": sum(map(len, used)),
             "mean": _rounded(mean),
             "modes": _rounded(principal_modes(covariance)),
             "noise": _rounded(np.sqrt(noise)),
+            "reach": _rounded(reach),
         }
+    for side, frame in frames.items():
+        own = [name for name in FISSURES if SIDE_OF_FISSURE[name] == side]
+        models = {name: FissureModel.of_record({**fissures[name], "usual": []}) for name in own}
+        for name, weights in weights_for_shares(lungs[side], frame, models).items():
+            fissures[name]["usual"] = _rounded(weights)
     return {
         "about": "Fissure model fitted by COVIDQuantLib.segmentation.atlas_fit to the landmarks of the Chest Imaging "
         "Platform's lung lobe atlas; a modified work, see License.txt beside it.",

@@ -15,9 +15,7 @@ from COVIDQuantLib.segmentation.atlas import (
     RIGHT_HORIZONTAL,
     RIGHT_OBLIQUE,
     FissureSheet,
-    load_atlas,
     sheet_mm,
-    sheet_terms,
     sheet_to_unit,
 )
 from COVIDQuantLib.segmentation.atlas_frame import FloatArray
@@ -180,21 +178,20 @@ def _along_modes(
     sheet: FissureSheet, first: FloatArray, second: FloatArray, offset: FloatArray, trust: FloatArray, unit_mm: float
 ) -> FissureSheet:
     """The sheet shifted within the population's modes to the levels found, each weighed by its trust."""
-    model = load_atlas().fissures[sheet.fissure]
-    terms = sheet_terms(first, second).reshape(-1, sheet.coefficients.size)
-    lift = terms @ model.modes
+    model = sheet.model
+    lift = (model.terms(first, second) @ model.modes).reshape(-1, model.modes.shape[1])
     sigma = 3.0 / unit_mm
-    now = np.linalg.lstsq(model.modes, sheet.coefficients - model.mean, rcond=None)[0]
     # Nodes within about 12 mm tell the same story.
     independent = (_NODE_MM * _THIN / 12.0) ** 2
-    target, weight = offset.ravel() + lift @ now, trust.ravel() * independent
-    weights = now
+    target = offset.ravel() + lift @ (sheet.weights - sheet.expected)
+    weight = trust.ravel() * independent
+    change = sheet.weights - sheet.expected
     for _ in range(8):
-        residual = (target - lift @ weights) / sigma
+        residual = (target - lift @ change) / sigma
         robust = weight / (1 + (residual / 2.0) ** 2) / sigma**2
         normal = (lift * robust[:, None]).T @ lift + np.eye(lift.shape[1])
-        weights = np.linalg.solve(normal, (lift * robust[:, None]).T @ target)
-    return replace(sheet, coefficients=sheet.coefficients + model.modes @ (weights - now))
+        change = np.linalg.solve(normal, (lift * robust[:, None]).T @ target)
+    return replace(sheet, weights=sheet.expected + change)
 
 
 def _with_relief(

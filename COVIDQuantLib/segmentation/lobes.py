@@ -14,12 +14,12 @@ from COVIDQuantLib.segmentation.atlas import (
     LEFT_OBLIQUE,
     RIGHT_HORIZONTAL,
     RIGHT_OBLIQUE,
-    SIDE_OF_FISSURE,
     FissureSheet,
     load_atlas,
 )
 from COVIDQuantLib.segmentation.atlas_cut import PartialLung, frames_of_lungs
 from COVIDQuantLib.segmentation.atlas_frame import FloatArray
+from COVIDQuantLib.segmentation.atlas_shares import weights_for_shares
 from COVIDQuantLib.segmentation.fissures import draw_to_image
 
 SIDES = {"right": 1, "left": 2}
@@ -46,7 +46,7 @@ class _Crop:
 
 
 def place_atlas(lungs: np.ndarray, geometry: Geometry) -> dict[str, FissureSheet]:
-    """The mean fissures where the lungs' shape puts them, by name.
+    """The fissures where the lungs' shape puts them, by name.
 
     Positions are voxel indices ``i, j, k`` times the spacing, in millimetres along the grid's own axes.
 
@@ -64,11 +64,15 @@ def place_atlas(lungs: np.ndarray, geometry: Geometry) -> dict[str, FissureSheet
             parts[side] = lung
     atlas = load_atlas()
     frames = frames_of_lungs(parts, atlas.lungs) if parts else {}
-    return {
-        name: FissureSheet(name, frames[SIDE_OF_FISSURE[name]], model.mean)
-        for name, model in atlas.fissures.items()
-        if SIDE_OF_FISSURE[name] in frames
-    }
+    sheets = {}
+    for side, frame in frames.items():
+        models = atlas.of_side(side)
+        whole = not parts[side].is_cut
+        weights = weights_for_shares(parts[side].points, frame, models) if whole else {}
+        for name, model in models.items():
+            expected = weights.get(name, model.usual)
+            sheets[name] = FissureSheet(name, frame, model, expected, expected)
+    return sheets
 
 
 def find_lobes(ct: CTVolume, lungs: np.ndarray, report: Report = silent, *, use_image: bool = True) -> np.ndarray:
