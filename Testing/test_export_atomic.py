@@ -68,9 +68,11 @@ def test_a_failure_while_moving_puts_every_file_back(tmp_path, monkeypatch, fail
         return move(self, target)
 
     monkeypatch.setattr(Path, "replace", replace)
-    with pytest.raises((OutputError, KeyboardInterrupt)):
+    with pytest.raises((OutputError, KeyboardInterrupt)) as caught:
         write_set(tmp_path, **dict.fromkeys("abc", text("new")))
     assert everything(tmp_path) == before
+    if caught.type is OutputError:
+        assert caught.value.where == str(tmp_path / "abc"[failing])
 
 
 def test_folders_made_for_a_failure_are_gone(tmp_path):

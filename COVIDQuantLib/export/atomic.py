@@ -170,9 +170,10 @@ class OutputFolder:
                 _refuse_folder(target)
                 moved.append(name)
                 # A hard link keeps the earlier file until all are in place, and the name is never empty.
-                if target.exists():
-                    _link_or_copy(target, before / name)
-                (staging / name).replace(target)
+                with _said_for(target):
+                    if target.exists():
+                        _link_or_copy(target, before / name)
+                    (staging / name).replace(target)
         except BaseException:
             for name in moved:
                 self._put_back(name, before / name, came=not (staging / name).exists())
