@@ -82,9 +82,11 @@ class Body:
         p = self.thorax.patient
         front = float(self._outline[1](z / p.height)) * p.depth - 0.9 * p.fat_mm
         dz = (z + 62 * p.height) / (66 * p.height)
-        size = np.sqrt(max(1 - dz * dz, 1e-6))
-        half_y = max(36 * p.breast * size**1.5, 1e-2)
-        return ellipse_distance(np.abs(x) - 84 * p.width, y - front - 10, max(64 * size**0.5, 1e-2), half_y)
+        # Towards its upper and lower end a breast sinks into the chest wall.
+        size = max(1 - dz * dz, 0.05) ** 0.5
+        sunk = 10 + 16 * (1 - size)
+        shape = ellipse_distance(np.abs(x) - 84 * p.width, y - front - sunk, 66 * size, 36 * p.breast * size + 6)
+        return shape if abs(dz) < 1 else np.full_like(shape, -50.0)
 
     def paint(self, hu: FloatArray, x: FloatArray, y: FloatArray, z: float, pixel: float) -> FloatArray:
         """Paint a section of the body in place.
@@ -139,7 +141,7 @@ class Body:
         patches = self._bundles.at(x, y, z)
         fatty = smooth_step(1.5 - np.minimum.reduce(sheets), 0.0, 1.5) * smooth_step(-patches, -0.6, 0.3)
         bundles = smooth_step(patches, 0.9, 1.5) * smooth_step(-wall, 10, 16)
-        thick = (22 + 26 * smooth_step(z, -40 * p.height, 60 * p.height) + 30 * smooth_step(y, 30, 90)) * p.muscle
+        thick = (22 + 46 * smooth_step(z, -30 * p.height, 80 * p.height) + 30 * smooth_step(y, 30, 90)) * p.muscle
         loose = smooth_step(-wall - thick, 0, 6)
         muscle = cover(outline - deep, pixel) * (1 - np.clip(0.9 * fatty + 0.8 * bundles + loose, 0, 1))
         paint(hu, MUSCLE_HU + 5 * self._grain.at(x, y, z), muscle)

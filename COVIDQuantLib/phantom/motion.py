@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import map_coordinates
 
-from COVIDQuantLib.phantom.fields import FloatArray
+from COVIDQuantLib.phantom.fields import FloatArray, smooth_step
 from COVIDQuantLib.phantom.grid import Grid
 from COVIDQuantLib.phantom.thorax import Thorax
 from COVIDQuantLib.progress import Report, silent
@@ -76,7 +76,8 @@ def move(hu: np.ndarray, grid: Grid, thorax: Thorax, motion: Motion, report: Rep
     dome = thorax.diaphragm(x, y)
     for k, z in enumerate(grid.z):
         report(k / len(grid.z))
-        section = _breathe(hu, k, float(z), grid, dome, motion)
+        shift = _breath(thorax, grid, float(z), dome, motion)
+        section = _breathe(hu, k, grid, shift, motion)
         moved[k] = _beat(section, float(z), grid, thorax, motion)
     return moved
 
@@ -86,11 +87,17 @@ def artefacts(rest: np.ndarray, moved: np.ndarray, lungs: np.ndarray, lesions: n
     return (moved.astype(np.int32) - rest > _ARTEFACT_HU) & lungs & ~lesions
 
 
-def _breathe(hu: np.ndarray, k: int, z: float, grid: Grid, dome: FloatArray, motion: Motion) -> FloatArray:
-    """The section with the diaphragm partly raised: near the dome, some of what lies below."""
-    rest = hu[k].astype(np.float32)
+def _breath(thorax: Thorax, grid: Grid, z: float, dome: FloatArray, motion: Motion) -> FloatArray:
+    """How far the tissue of a section is raised by breath, mm: near the dome, within the rib cage."""
+    x, y = grid.section_axes
     swing = 0.5 + 0.5 * np.cos(2 * np.pi * (z / motion.breath_mm + motion.phase))
     shift = motion.diaphragm_mm * swing * np.exp(-(((z - dome) / 16.0) ** 2))
+    return shift * smooth_step(thorax.wall(x, y, z), -1.0, 4.0) if shift.max() > _DEAD_MM else shift
+
+
+def _breathe(hu: np.ndarray, k: int, grid: Grid, shift: FloatArray, motion: Motion) -> FloatArray:
+    """The section with the diaphragm partly raised: some of what lies below."""
+    rest = hu[k].astype(np.float32)
     if shift.max() < _DEAD_MM:
         return rest
     rows, columns = (np.flatnonzero((shift > _DEAD_MM).any(axis=axis)) for axis in (1, 0))

@@ -20,7 +20,7 @@ _DENT_BACK, _DENT_FRONT, _DENT_WIDTH = 13.0, 5.0, 34.0
 _DOME_SHARE = 0.15
 _EXPONENT = 2.15
 # Fall of the diaphragm from its top to the chest wall by direction: mm and power.
-_FALL_LATERAL, _FALL_MEDIAL, _FALL_BACK, _FALL_FRONT = (48.0, 2.2), (20.0, 1.7), (78.0, 1.5), (24.0, 2.0)
+_FALL_LATERAL, _FALL_MEDIAL, _FALL_BACK, _FALL_FRONT = (48.0, 2.2), (48.0, 1.7), (78.0, 1.55), (24.0, 2.0)
 _DOME_FORWARD, _DOME_OUT = 22.0, 18.0
 # Half width of the mediastinum to the right and left against height (mm from carina), behind the sternum,
 # in its middle, and before the spine.
