@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     CTImageStorage,
@@ -95,6 +98,28 @@ def write(datasets: Iterable[Dataset], folder: Path, name="IM{:04d}", change: Ca
 
 def compress(ds: Dataset) -> Dataset:
     ds.compress(RLELossless, generate_instance_uid=False)
+    return ds
+
+
+def jpeg(ds: Dataset, kind: str, folder: Path) -> Dataset:
+    """Pack the stored values as GDCM does: ``JPEG`` (lossless) or ``JPEG2000`` (lossless)."""
+    frames = int(ds.get("NumberOfFrames", 1))
+    dtype = "<i2" if ds.PixelRepresentation else "<u2"
+    stored = np.frombuffer(ds.PixelData, dtype).reshape(frames, ds.Rows, ds.Columns)
+    packed = []
+    for n, values in enumerate(stored):
+        writer = sitk.ImageFileWriter()
+        writer.SetImageIO("GDCMImageIO")
+        writer.UseCompressionOn()
+        writer.SetCompressor(kind)
+        writer.SetFileName(str(folder / f"packed{n}.dcm"))
+        writer.Execute(sitk.GetImageFromArray(values))
+        made = dcmread(folder / f"packed{n}.dcm")
+        packed += list(generate_frames(made.PixelData, number_of_frames=1))
+    ds.PixelData = encapsulate(packed)
+    ds["PixelData"].VR = "OB"
+    ds["PixelData"].is_undefined_length = True
+    ds.file_meta.TransferSyntaxUID = made.file_meta.TransferSyntaxUID
     return ds
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from dicom_maker import PATIENT, big_endian, chest, compress, enhanced, set_pixels, slice_datasets, write
+from dicom_maker import PATIENT, big_endian, chest, compress, enhanced, jpeg, set_pixels, slice_datasets, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -86,6 +86,14 @@ def test_every_coding_gives_the_same_values(tmp_path, coded):
     assert np.array_equal(read_ct(write(datasets, tmp_path)).hu, HU)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "JPEG2000"])
+@pytest.mark.parametrize("signed", [True, False])
+def test_lossless_jpeg_of_either_kind(tmp_path, kind, signed):
+    (tmp_path / "packed").mkdir()
+    datasets = [jpeg(ds, kind, tmp_path / "packed") for ds in slice_datasets(HU, signed=signed)]
+    assert np.array_equal(read_ct(write(datasets, tmp_path / "series")).hu, HU)
+
+
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "rle"])
 @pytest.mark.parametrize(("slope", "intercept"), [(1.0, -1024.0), (1.0, -1100.5), (0.5, -1024.0), (0.1, -1200.0)])
@@ -138,6 +146,12 @@ class TestMultiFrame:
         assert_same_voxels(ct, HU, ORDERS["axial"])
         assert ct.source["slice_thickness_mm"] == 5.0
         assert read_ct(tmp_path).geometry == ct.geometry
+
+    @pytest.mark.parametrize("kind", ["JPEG", "JPEG2000"])
+    def test_packed_frames(self, tmp_path, kind):
+        (tmp_path / "packed").mkdir()
+        write([jpeg(enhanced(HU, self.SLOPES), kind, tmp_path / "packed")], tmp_path, name="multi.dcm")
+        assert_same_voxels(read_ct(tmp_path / "multi.dcm"), HU, ORDERS["axial"])
 
     def test_frames_are_sorted_by_position(self, tmp_path):
         ds = enhanced(HU, np.ones(len(HU)))

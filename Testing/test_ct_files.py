@@ -14,6 +14,7 @@ from test_ct_unfit import stops
 
 from COVIDQuantLib.ct.geometry import Geometry, Reorientation
 from COVIDQuantLib.ct.read import read_ct
+from COVIDQuantLib.errors import UsageError
 
 HU = chest((34, 48, 64))
 SPACING, ORIGIN = (2.5, 4.0, 6.0), (-70.0, -95.0, 210.0)
@@ -122,6 +123,11 @@ def test_the_record_names_the_file_alone(tmp_path):
     ct = read_ct(saved(image_of(), tmp_path / "ct.nii.gz"))
     assert (ct.source["name"], ct.source["format"]) == ("ct.nii.gz", "NIfTI")
     assert str(tmp_path) not in repr(ct.source)
+
+
+def test_a_series_is_only_asked_of_dicom(tmp_path):
+    with pytest.raises(UsageError, match="no DICOM"):
+        read_ct(saved(image_of(), tmp_path / "ct.nrrd"), series="3")
 
 
 def four_dimensional():

@@ -21,6 +21,9 @@ damaged-files         damaged files in other folders were left out
 several-patients      the folder holds CTs of several patients
 lungs-cut             the lungs touch the edge of what was measured
 small-lungs           the lungs are smaller than an adult's
+labels-resampled      a mask lies on another grid and was resampled
+labels-outside        part of a mask lies outside the CT
+segments-joined       no segment says what it is, so all were taken
 ===================== ==========================================================================================
 """
 

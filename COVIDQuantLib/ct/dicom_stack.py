@@ -79,7 +79,7 @@ def stack_frames(frames: Sequence[Frame], where: str) -> Stack:
     lps = lps[order]
     spacing, warnings = _check_intervals(lps @ axes[2], ordered, where)
     shifts, tilt = _sideways(lps, axes, (row_mm, column_mm), where)
-    tilt = _tilt_to_tell(tilt, ordered, warnings)
+    warnings += _tilt_warning(tilt, ordered, moved=bool(shifts.any()))
     corner = lps[0] - shifts[0, 0] * row_mm * axes[1] - shifts[0, 1] * column_mm * axes[0]
     rows, columns = rows + int(shifts[:, 0].max()), columns + int(shifts[:, 1].max())
     geometry = Geometry(
@@ -88,7 +88,7 @@ def stack_frames(frames: Sequence[Frame], where: str) -> Stack:
         (float(corner[0]), float(corner[1]), float(corner[2])),
         tuple(float(c) for c in axes.T.ravel()),
     )
-    facts = {"spacing_between_slices_mm": spacing, "gantry_tilt_degrees": tilt}
+    facts = {"spacing_between_slices_mm": spacing, "gantry_tilt_degrees": round(tilt, 3)}
     return Stack(ordered, geometry, tuple((int(j), int(i)) for j, i in shifts), facts, tuple(warnings))
 
 
@@ -227,15 +227,14 @@ def _sideways(lps: np.ndarray, axes: np.ndarray, pixel_mm: tuple[float, float], 
     return shifts - shifts.min(axis=0), tilt
 
 
-def _tilt_to_tell(tilt: float, frames: Sequence[Frame], warnings: list[CTWarning]) -> float:
+def _tilt_warning(tilt: float, frames: Sequence[Frame], *, moved: bool) -> list[CTWarning]:
     named = abs(frames[0].file.number("GantryDetectorTilt") or 0.0)
     if tilt >= TILT_WARNS_DEGREES:
-        text = (
-            f"The gantry was tilted by {tilt:.1f} degrees; slices were moved sideways by whole pixels to stand above "
-            "each other, values are as measured."
-        )
-        warnings.append(CTWarning("gantry-tilt", text))
+        text = f"The gantry was tilted by {tilt:.1f} degrees"
+        if moved:
+            text += "; slices were moved sideways by whole pixels to stand above each other, values are as measured"
     elif named >= TILT_WARNS_DEGREES:
-        text = f"The header names a gantry tilt of {named:.1f} degrees that the slice positions do not show."
-        warnings.append(CTWarning("gantry-tilt", text))
-    return round(tilt, 3)
+        text = f"The header names a gantry tilt of {named:.1f} degrees that the slice positions do not show"
+    else:
+        return []
+    return [CTWarning("gantry-tilt", f"{text}.")]

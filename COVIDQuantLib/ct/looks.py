@@ -15,6 +15,8 @@ _MAD_TO_SIGMA = 1.4826
 # Blood with contrast medium is this dense over blocks of about 4 mm, evenly so, and there is much of it in one piece.
 _BLOOD_HU = (130.0, 600.0)
 _BLOCK_MM = 4.0
+# A few voxels along each axis of a block tell its mean and spread.
+_BLOCK_VOXELS = 3
 _EVEN_HU = 45.0
 _MIN_BLOOD_ML = 40.0
 # Marrow is dense and even too, but lies in a shell of cortical bone: that much denser, over that much of its surface.
@@ -87,10 +89,9 @@ def has_bright_blood(ct: CTVolume) -> bool:
 
     Never so on grids too coarse to tell even from uneven.
     """
-    size = [max(1, round(_BLOCK_MM / s)) for s in ct.geometry.spacing_kji]
-    if np.prod(size) < 4:
+    blocks = _blocks(ct)
+    if blocks is None:
         return False
-    blocks = _blocks(ct, size)
     bright = (blocks.mean > _BLOOD_HU[0]) & (blocks.mean < _BLOOD_HU[1]) & (blocks.spread < _EVEN_HU)
     regions, _ = ndimage.label(bright)
     volumes = np.bincount(regions.ravel())[1:] * blocks.ml
@@ -103,13 +104,20 @@ def _in_shell(region: np.ndarray, blocks: _Blocks) -> bool:
     return bool(denser.mean() > _SHELL_SHARE)
 
 
-def _blocks(ct: CTVolume, size: list[int]) -> _Blocks:
-    k, j, i = (n // b for n, b in zip(ct.hu.shape, size, strict=True))
+def _blocks(ct: CTVolume) -> _Blocks | None:
+    """Blocks of about 4 mm; None where they would hold too few voxels to tell their spread."""
+    whole = [max(1, round(_BLOCK_MM / s)) for s in ct.geometry.spacing_kji]
+    step = [max(1, size // _BLOCK_VOXELS) for size in whole]
+    size = [w // s for w, s in zip(whole, step, strict=True)]
+    if np.prod(size) < 4:
+        return None
+    hu = ct.hu[:: step[0], :: step[1], :: step[2]]
+    k, j, i = (n // b for n, b in zip(hu.shape, size, strict=True))
     mean, spread, highest = (np.empty((k, j, i), np.float32) for _ in range(3))
     for n in range(k):
-        slab = ct.hu[n * size[0] : (n + 1) * size[0], : j * size[1], : i * size[2]].astype(np.float32)
+        slab = hu[n * size[0] : (n + 1) * size[0], : j * size[1], : i * size[2]].astype(np.float32)
         slab = slab.reshape(size[0], j, size[1], i, size[2])
         mean[n] = slab.mean(axis=(0, 2, 4))
         spread[n] = slab.std(axis=(0, 2, 4))
         highest[n] = slab.max(axis=(0, 2, 4))
-    return _Blocks(mean, spread, highest, float(np.prod(size) * ct.geometry.voxel_volume_ml))
+    return _Blocks(mean, spread, highest, float(np.prod(size) * np.prod(step) * ct.geometry.voxel_volume_ml))

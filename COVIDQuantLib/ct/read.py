@@ -18,7 +18,7 @@ from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.ct.volume_files import FORMATS, read_volume
 from COVIDQuantLib.ct.whole_hu import HUBuffer
-from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.progress import Report, part, silent
 
 
@@ -47,6 +47,8 @@ def read_ct(path: Path, series: str | None = None, report: Report = silent) -> C
         if path.is_dir() or is_dicom(path):
             ct, facts = _read_dicom(path, series, part(report, 0.0, 0.9))
         else:
+            if series:
+                raise UsageError("a series was named, but the CT is no DICOM", path.name, "Leave --series out.")
             ct, facts = _read_file(path)
     except OSError as error:
         raise UnfitInputError(
