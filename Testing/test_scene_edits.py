@@ -143,7 +143,8 @@ class Reader:
         image = self.world.content.GetSegment(segment_id).GetRepresentation("Binary labelmap") if segment_id else None
         if image is not None and not image.IsEmpty():
             labels = vtk_to_numpy(image.GetPointData().GetScalars())
-            labels[self.rng.random(labels.shape) < 0.05] = self.world.content.GetSegment(segment_id).GetLabelValue()
+            value = self.world.content.GetSegment(segment_id).GetLabelValue()
+            labels[self.rng.random(labels.shape) < 0.05] = min(value, np.iinfo(labels.dtype).max)
             image.GetPointData().GetScalars().Modified()
             image.Modified()
 
