@@ -33,7 +33,7 @@ CORE_OPACITY = 0.7
 MIN_LESION_ML = 0.3
 # Near heart and diaphragm a layer needs this half thickness: what is thinner is the blur of their motion.
 MOVING_MM = 10.0
-LAYER_RADIUS_MM = 3.5
+LAYER_RADIUS_MM = 4.2
 # Noise that needs no smoothing beforehand (HU, standard deviation of a block).
 TOLERABLE_NOISE_HU = 25.0
 MAX_NOISE_SIGMA_MM = 2.0
