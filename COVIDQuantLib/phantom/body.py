@@ -85,7 +85,9 @@ class Body:
         # Towards its upper and lower end a breast sinks into the chest wall.
         size = max(1 - dz * dz, 0.05) ** 0.5
         sunk = 10 + 16 * (1 - size)
-        shape = ellipse_distance(np.abs(x) - 84 * p.width, y - front - sunk, 66 * size, 36 * p.breast * size + 6)
+        shape = ellipse_distance(
+            np.abs(x) - 80 * p.width, y - front - sunk, (44 + 22 * p.breast) * size, 36 * p.breast * size + 6
+        )
         return shape if abs(dz) < 1 else np.full_like(shape, -50.0)
 
     def paint(self, hu: FloatArray, x: FloatArray, y: FloatArray, z: float, pixel: float) -> FloatArray:
