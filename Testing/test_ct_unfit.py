@@ -1,11 +1,15 @@
 """Every way a DICOM folder can be unfit stops with one line that says what, where and what to do."""
 
+import contextlib
 import re
 import shutil
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from dicom_maker import chest, compress, enhanced, set_pixels, slice_datasets, write
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.uid import MRImageStorage, SecondaryCaptureImageStorage, generate_uid
 
@@ -221,6 +225,48 @@ class TestDamagedFiles:
         ds.RescaleSlope, ds.RescaleIntercept = 1, -1024
         write([ds], tmp_path, name="multi.dcm")
         stops(tmp_path, "does not tell where")
+
+
+SMALL = chest((6, 40, 48))
+
+
+@pytest.fixture(scope="module")
+def victims(tmp_path_factory):
+    """A file to damage and what is read then: a slice of a series, a multi-frame file, two volume files."""
+    folder = tmp_path_factory.mktemp("victims")
+    series = write(slice_datasets(SMALL), folder / "series")
+    multi = write([enhanced(SMALL, np.ones(len(SMALL)))], folder / "multi", name="multi.dcm")
+    found = [(series / "IM0002", series), (multi / "multi.dcm", multi)]
+    for name in ("ct.nii", "ct.nrrd"):
+        image = sitk.GetImageFromArray(SMALL)
+        image.SetSpacing((4.0, 4.0, 5.0))
+        sitk.WriteImage(image, str(folder / name))
+        found.append((folder / name, folder / name))
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(which=st.integers(0, 3), seed=st.integers(0, 2**32 - 1), end=st.sampled_from([300, 1200, None]))
+def test_random_damage_is_read_or_refused_but_never_surprises(victims, which, seed, end):
+    file, read = victims[which]
+    whole = file.read_bytes()
+    damaged, rng = bytearray(whole), np.random.default_rng(seed)
+    place = int(rng.integers(min(len(whole), end or len(whole))))
+    match seed % 3:
+        case 0:
+            damaged[place] = int(rng.integers(256))
+        case 1:
+            damaged[place : place + 8] = rng.integers(0, 256, 8, dtype=np.uint8).tobytes()
+        case _:
+            del damaged[place : place + int(rng.integers(1, 40))]
+    file.write_bytes(damaged)
+    try:
+        # Any other error than these fails the test.
+        with contextlib.suppress(UnfitInputError):
+            ct = read_ct(read)
+            assert ct.hu.shape == ct.geometry.shape
+    finally:
+        file.write_bytes(whole)
 
 
 class TestNoCTAtAll:

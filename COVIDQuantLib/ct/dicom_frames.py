@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pydicom.dataset import Dataset
 
-from COVIDQuantLib.ct.dicom_headers import ImageFile, as_number
+from COVIDQuantLib.ct.dicom_headers import ImageFile, as_number, value_of
 from COVIDQuantLib.errors import UnfitInputError
 
 
@@ -47,6 +47,11 @@ class Frame:
         return self.file.path.name if frames == 1 else f"{self.file.path.name} frame {self.index + 1}"
 
     @property
+    def matrix(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return int(self.file.number("Rows") or 0), int(self.file.number("Columns") or 0)
+
+    @property
     def padding_hu(self) -> tuple[float, float] | None:
         """Lowest and highest HU that the header calls padding (Pixel Padding Value and Range Limit)."""
         first = self.file.number("PixelPaddingValue")
@@ -70,8 +75,8 @@ def frames_of(file: ImageFile) -> list[Frame]:
     Raises:
         UnfitInputError: a multi-frame file's functional groups do not match its number of frames.
     """
-    groups = file.head.get("PerFrameFunctionalGroupsSequence")
-    shared = file.head.get("SharedFunctionalGroupsSequence")
+    groups = value_of(file.head, "PerFrameFunctionalGroupsSequence")
+    shared = value_of(file.head, "SharedFunctionalGroupsSequence")
     count = int(file.number("NumberOfFrames") or 1)
     if groups is None and shared is None:
         if count > 1:
@@ -106,9 +111,9 @@ _GROUPS = {
 def _lookup(holders: list[Dataset], keyword: str) -> Any:
     group = _GROUPS[keyword]
     for holder in holders:
-        sequence = holder.get(group)
+        sequence = value_of(holder, group)
         item = sequence[0] if sequence else holder
-        value = item.get(keyword)
+        value = value_of(item, keyword)
         if value is not None and value != "":
             return value
     return None
@@ -116,7 +121,7 @@ def _lookup(holders: list[Dataset], keyword: str) -> Any:
 
 def _frame(file: ImageFile, index: int, holders: list[Dataset]) -> Frame:
     spacing = _vector(_lookup(holders, "PixelSpacing"), 2)
-    image_type = _lookup(holders, "FrameType") or file.head.get("ImageType") or ()
+    image_type = _lookup(holders, "FrameType") or value_of(file.head, "ImageType") or ()
     return Frame(
         file=file,
         index=index,

@@ -11,7 +11,6 @@ from typing import Any
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
@@ -89,7 +88,7 @@ class ImageFile:
 
     def text(self, keyword: str) -> str:
         """A header field as text; several values joined by a blank, empty if absent."""
-        value = self.head.get(keyword)
+        value = value_of(self.head, keyword)
         if value is None:
             return ""
         if isinstance(value, (list, tuple, MultiValue)):
@@ -98,7 +97,7 @@ class ImageFile:
 
     def number(self, keyword: str) -> float | None:
         """A header field as a number, None if absent or no number; the first of several."""
-        return as_number(self.head.get(keyword))
+        return as_number(value_of(self.head, keyword))
 
 
 @dataclass
@@ -116,13 +115,21 @@ class Findings:
     damaged: dict[Path, str] = field(default_factory=dict)
 
 
+def value_of(dataset: Dataset, keyword: str) -> Any:
+    """A header field, None if it is absent or damaged: pydicom converts late and raises what it likes."""
+    try:
+        return dataset.get(keyword)
+    except Exception:  # noqa: BLE001
+        return None
+
+
 def as_number(value: Any) -> float | None:
     """A DICOM value as a float, None if it is absent, empty or no number."""
     if isinstance(value, (list, tuple, MultiValue)):
         value = value[0] if len(value) else None
     try:
         return None if value is None or value == "" else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -171,11 +178,11 @@ def _sort_in(path: Path, findings: Findings) -> None:
                 findings.damaged[path] = "it is empty" if not path.stat().st_size else "it does not begin as DICOM does"
             return
         image = read_header(path)
-    except (InvalidDicomError, OSError, EOFError, ValueError, AttributeError, KeyError, NotImplementedError) as error:
+    except Exception as error:  # noqa: BLE001 - pydicom raises what it likes on damaged files
         findings.damaged[path] = str(error) or type(error).__name__
         return
     sop_class = image.text("SOPClassUID")
-    if image.head.get("Rows") and image.head.get("Columns") and "Segmentation" not in UID(sop_class).name:
+    if image.number("Rows") and image.number("Columns") and "Segmentation" not in UID(sop_class).name:
         if not image.text("SeriesInstanceUID"):
             findings.damaged[path] = "its header names no series"
         else:
@@ -192,7 +199,7 @@ def read_header(path: Path) -> ImageFile:
     """The header of one file.
 
     Raises:
-        InvalidDicomError, EOFError, ValueError: it cannot be parsed.
+        Exception: it cannot be parsed; pydicom has no common kind for that.
     """
     with warnings.catch_warnings():
         # pydicom grumbles about harmless breaches of the standard; what matters is checked here.
@@ -203,4 +210,7 @@ def read_header(path: Path) -> ImageFile:
             sop_class = head.file_meta.get("MediaStorageSOPClassUID")
             if sop_class:
                 head.SOPClassUID = sop_class
+        for keyword in _KEYWORDS:
+            # Converts the raw bytes here, where warnings are off.
+            value_of(head, keyword)
     return ImageFile(path, head, syntax or "1.2.840.10008.1.2", path.stat().st_size)

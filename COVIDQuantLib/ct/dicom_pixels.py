@@ -16,6 +16,7 @@ from pydicom.uid import UID
 from COVIDQuantLib.ct.dicom_frames import Frame
 from COVIDQuantLib.ct.dicom_headers import ImageFile
 from COVIDQuantLib.ct.dicom_stack import Stack
+from COVIDQuantLib.ct.itk_files import first_reason, image_reader, itk_silent
 from COVIDQuantLib.ct.whole_hu import HUBuffer
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.progress import Report, silent
@@ -27,6 +28,8 @@ _PLAIN_MULTIFRAME = "1.2.840.10008.5.1.4.1.1.7.3"
 # Item (FFFE,E0DD) of length 0 closes packed pixels; hardly anything follows it.
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _TAIL_BYTES = 1 << 12
+# An intercept beyond this is no CT's and might leave 32 bits.
+_WHOLE_BELOW = 2**20
 _AGAIN = "Copy or export the series again."
 
 
@@ -71,22 +74,26 @@ def _frames_in_hu(wanted: list[tuple[int, Frame]]) -> Iterator[tuple[int, np.nda
     if file.syntax not in NATIVE and not _ends_properly(file.path):
         raise UnfitInputError("the file is truncated, it ends before its pixels do", file.path.name, _AGAIN)
     try:
-        if file.syntax in NATIVE:
-            stored = _native(file)
-        elif int(file.number("NumberOfFrames") or 1) > 1:
-            stored = _compressed_frames(file)
-        else:
-            # GDCM rescales classic CT images itself, in double precision where the slope asks for it.
-            yield wanted[0][0], _checked(sitk.GetArrayFromImage(_read_image(file.path)), wanted[0][1])[0]
-            return
-    except (RuntimeError, ValueError, AttributeError, EOFError, OSError, NotImplementedError) as error:
+        pixels, rescaled = _decoded(file)
+    except Exception as error:
         raise UnfitInputError(
-            f"the pixels cannot be read, the file is truncated or damaged ({_first_line(error)})",
+            f"the pixels cannot be read, the file is truncated or damaged ({first_reason(error)})",
             file.path.name,
             _AGAIN,
         ) from error
     for k, frame in wanted:
-        yield k, rescale(_checked(stored, frame)[frame.index], frame)
+        values = _checked(pixels, frame)[frame.index]
+        yield k, values if rescaled else rescale(values, frame)
+
+
+def _decoded(file: ImageFile) -> tuple[np.ndarray, bool]:
+    """Pixels ``[frame, j, i]`` of a file and whether they are in Hounsfield units already."""
+    if file.syntax in NATIVE:
+        return _native(file), False
+    if int(file.number("NumberOfFrames") or 1) > 1:
+        return _compressed_frames(file), False
+    # GDCM rescales classic CT images itself, in double precision where the slope asks for it.
+    return sitk.GetArrayFromImage(_read_image(file.path)), True
 
 
 def _ends_properly(path: Path) -> bool:
@@ -101,7 +108,7 @@ def rescale(stored: np.ndarray, frame: Frame) -> np.ndarray:
     slope, intercept = frame.slope, frame.intercept
     assert slope is not None  # noqa: S101 - the series was checked
     assert intercept is not None  # noqa: S101
-    if slope == 1.0 and intercept == int(intercept):
+    if slope == 1.0 and intercept == int(intercept) and abs(intercept) < _WHOLE_BELOW:
         return stored.astype(np.int32) + np.int32(intercept)
     return stored.astype(np.float64) * slope + intercept
 
@@ -137,16 +144,13 @@ def _compressed_frames(file: ImageFile) -> np.ndarray:
 
 
 def _read_image(path: Path) -> sitk.Image:
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(path))
-    return reader.Execute()
+    with itk_silent():
+        return image_reader(path, "GDCMImageIO").Execute()
 
 
 def _checked(pixels: np.ndarray, frame: Frame) -> np.ndarray:
     """The decoded pixels ``[frame, j, i]`` if they are as large as the header says."""
-    head = frame.file.head
-    expected = (int(frame.file.number("NumberOfFrames") or 1), int(head.Rows), int(head.Columns))
+    expected = (int(frame.file.number("NumberOfFrames") or 1), *frame.matrix)
     if pixels.shape != expected:
         raise UnfitInputError(
             f"the decoded picture has shape {pixels.shape} where the header says {expected}",
@@ -154,9 +158,3 @@ def _checked(pixels: np.ndarray, frame: Frame) -> np.ndarray:
             _AGAIN,
         )
     return pixels
-
-
-def _first_line(error: Exception) -> str:
-    # SimpleITK puts its own source line first; the reason follows.
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:160]

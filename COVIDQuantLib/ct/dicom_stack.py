@@ -95,7 +95,7 @@ def stack_frames(frames: Sequence[Frame], where: str) -> Stack:
 def _one_matrix(frames: Sequence[Frame], where: str) -> tuple[int, int]:
     sizes: dict[tuple[int, int], Frame] = {}
     for frame in frames:
-        sizes.setdefault((int(frame.file.head.Rows), int(frame.file.head.Columns)), frame)
+        sizes.setdefault(frame.matrix, frame)
     if len(sizes) > 1:
         told = " and ".join(f"{columns}×{rows} ({frame.name})" for (rows, columns), frame in list(sizes.items())[:3])
         raise UnfitInputError(f"its slices differ in size: {told}", where, "Give a series of one reconstruction.")

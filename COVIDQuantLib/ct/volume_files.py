@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from COVIDQuantLib.ct.itk_files import first_reason, image_reader, itk_silent
 from COVIDQuantLib.ct.nifti_data import check_nifti_data
 from COVIDQuantLib.errors import UnfitInputError
 
@@ -36,17 +37,20 @@ def read_volume(path: Path, *, layers: bool = False) -> tuple[sitk.Image, str]:
     name = path.name
     if path.suffix.lower() in _PICTURES:
         raise UnfitInputError("a picture is no CT: it has no Hounsfield units", name, f"Give DICOM, {FORMATS}.")
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader = image_reader(path)
     try:
-        reader.ReadImageInformation()
+        with itk_silent():
+            reader.ReadImageInformation()
     except RuntimeError as error:
         raise UnfitInputError(_why_unreadable(error), name, f"Give DICOM, {FORMATS}.") from error
     _check_header(reader, name, layers=layers)
     try:
-        image = reader.Execute()
+        with itk_silent():
+            image = reader.Execute()
     except RuntimeError as error:
-        raise UnfitInputError(f"the file is truncated or damaged ({_reason(error)})", name, "Copy it again.") from error
+        raise UnfitInputError(
+            f"the file is truncated or damaged ({first_reason(error)})", name, "Copy it again."
+        ) from error
     if _format_of(path) == "NIfTI":
         missing = check_nifti_data(path)
         if missing is not None:
@@ -111,9 +115,4 @@ def _why_unreadable(error: RuntimeError) -> str:
     text = str(error)
     if "Unable to determine ImageIO reader" in text:
         return "the file is of no kind that can be read, or damaged"
-    return f"the file cannot be read ({_reason(error)})"
-
-
-def _reason(error: RuntimeError) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else "no reason given")[:160]
+    return f"the file cannot be read ({first_reason(error)})"
