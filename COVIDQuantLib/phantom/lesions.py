@@ -24,7 +24,7 @@ _CORE_OF = {
 _SITES = ("subpleural", "peribronchial", "basal")
 _SITE_SHARES = (0.5, 0.25, 0.25)
 _SAMPLE_STEP_MM = 4.0
-_COARSE_WAVE, _FINE_WAVE = 0.13, 0.05
+_COARSE_WAVE, _FINE_WAVE = 0.15, 0.08
 
 
 @dataclass(frozen=True)
@@ -200,11 +200,13 @@ class Pneumonia:
         )
         zz = np.full_like(x, z)
         edge = 0.45 + 0.55 * smooth_step(margin * radius, 0.0, 5.0)
-        target = ggo + 40 * self._mottle.at(x, y, zz)
+        target = ggo + 45 * self._mottle.at(x, y, zz) + 35 * self._core_wave.at(x, y, zz)
         lines = smooth_step(0.3 - np.abs(self._septa.at(x, y, zz)), 0.0, 0.2)
         target = target + paving * 170 * lines
         result = hu + edge * (np.maximum(target, hu + 60) - hu)
-        solid = smooth_step(margin + 0.12 * self._core_wave.at(x, y, zz) - core, -0.06, 0.14)
+        solid = smooth_step(
+            margin + 0.14 * self._core_wave.at(x, y, zz) + 0.08 * self._mottle.at(x, y, zz) - core, -0.06, 0.14
+        )
         solid = solid * (core < _NO_CORE)
         dense = 18 + 14 * self._mottle.at(x, y, zz)
         return result + solid * (dense - result)

@@ -77,8 +77,8 @@ _VEIN = {
 }
 _WALL_SHARE, _WALL_MM = 0.12, 0.45
 _SMALLEST_AIRWAY_MM = 0.85
-_LEAVES_PER_LITRE = 430
-_TIP_MM = 0.6
+_LEAVES_PER_LITRE = 680
+_TIP_MM = 0.54
 
 
 @dataclass
@@ -117,7 +117,7 @@ def _placed(patient: Patient, points: tuple[tuple[tuple[float, float, float], fl
 
 
 def _cloud(rng: np.random.Generator, thorax: Thorax, lobes: Lobes, step: float) -> dict[int, FloatArray]:
-    """Jittered points throughout each lobe, not nearer than 3 mm to the pleura."""
+    """Jittered points throughout each lobe, not nearer than 2 mm to the pleura."""
     p = thorax.patient
     x = np.arange(-165, 165, step)
     y = np.arange(-125, 125, step)
@@ -125,7 +125,7 @@ def _cloud(rng: np.random.Generator, thorax: Thorax, lobes: Lobes, step: float) 
     points = np.stack(np.meshgrid(x, y, z, indexing="ij"), axis=-1).reshape(-1, 3)
     points = points + rng.uniform(-0.48 * step, 0.48 * step, points.shape)
     px, py, pz = points.astype(np.float32).T
-    inside = thorax.lungs(px, py, pz) > 3.0
+    inside = thorax.lungs(px, py, pz) > 2.0
     points, px, py, pz = points[inside], px[inside], py[inside], pz[inside]
     labels = lobes.labels(px, py, pz)
     oblique, horizontal = lobes.distances(px, py, pz)
