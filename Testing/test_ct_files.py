@@ -125,6 +125,36 @@ def test_the_record_names_the_file_alone(tmp_path):
     assert str(tmp_path) not in repr(ct.source)
 
 
+def nrrd_with(path, *fields):
+    lines = ["NRRD0004", "type: short", "dimension: 3", "sizes: 64 48 34", "endian: little", "encoding: raw", *fields]
+    path.write_bytes("\n".join(lines).encode() + b"\n\n" + HU.tobytes())
+    return path
+
+
+def test_a_header_without_voxel_size_stops(tmp_path):
+    stops(nrrd_with(tmp_path / "ct.nrrd"), "size of its voxels")
+    stops(without_field(saved(image_of(), tmp_path / "ct.mhd"), "ElementSpacing"), "size of its voxels")
+
+
+def without_field(path, name):
+    path.write_text("\n".join(line for line in path.read_text().split("\n") if not line.startswith(name)))
+    return path
+
+
+def test_a_header_without_directions_is_told(tmp_path):
+    nifti = image_of()
+    path = saved(nifti, tmp_path / "ct.nii")
+    data = bytearray(path.read_bytes())
+    data[252:256] = bytes(4)
+    path.write_bytes(data)
+    bare = nrrd_with(tmp_path / "ct.nrrd", "spacings: 2.5 4 6")
+    for file in (path, bare, without_field(saved(image_of(), tmp_path / "ct.mhd"), "TransformMatrix")):
+        ct = read_ct(file)
+        assert "no-orientation" in {w.code for w in ct.warnings}, file
+        assert ct.geometry.spacing == pytest.approx((2.5, 4.0, 6.0))
+    assert "no-orientation" not in {w.code for w in read_ct(saved(image_of(), tmp_path / "whole.nii.gz")).warnings}
+
+
 def test_a_series_is_only_asked_of_dicom(tmp_path):
     with pytest.raises(UsageError, match="no DICOM"):
         read_ct(saved(image_of(), tmp_path / "ct.nrrd"), series="3")

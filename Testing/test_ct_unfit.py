@@ -288,7 +288,7 @@ class TestNoCTAtAll:
 
     def test_one_slice_asks_for_the_folder(self, tmp_path):
         write(slice_datasets(HU), tmp_path)
-        stops(tmp_path / "IM0003", "only 1 slice", "folder|parallel slices")
+        stops(tmp_path / "IM0003", "only 1 slice", "Give the folder")
 
 
 def structured_report() -> Dataset:

@@ -17,6 +17,7 @@ sharp-kernel          a sharp kernel or strong noise: densities scatter further
 padding               part of the picture was not measured and is left out of every figure
 clipped-low           values below −1024 HU were set to −1024
 clipped-high          values above 3071 HU were set to 3071
+no-orientation        the file does not say how it lies in the patient
 damaged-files         damaged files in other folders were left out
 several-patients      the folder holds CTs of several patients
 lungs-cut             the lungs touch the edge of what was measured

@@ -135,7 +135,9 @@ def choose(series: Sequence[SeriesInfo], wanted: str | None, where: str) -> tupl
         return chosen, "named by the user"
     fit = sorted((one for one in series if not one.why_not), key=lambda s: (-s.score, -len(s.frames)))
     if not fit:
-        raise UnfitInputError(_nothing_fit(series), where, "Give a chest CT of parallel slices in Hounsfield units.")
+        short = any(one.why_not.startswith("only ") for one in series)
+        remedy = "Give the folder with the whole series." if short else "Give a chest CT in Hounsfield units."
+        raise UnfitInputError(_nothing_fit(series), where, remedy)
     best = fit[0]
     if best.phase_number:
         phases = [one for one in series if one.uid == best.uid]

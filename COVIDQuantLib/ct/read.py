@@ -15,6 +15,7 @@ from COVIDQuantLib.ct.dicom_pixels import read_pixels
 from COVIDQuantLib.ct.dicom_series import SeriesInfo, group_series
 from COVIDQuantLib.ct.dicom_stack import Stack, stack_frames
 from COVIDQuantLib.ct.geometry import Geometry
+from COVIDQuantLib.ct.header_gaps import check_header_gaps
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.ct.volume_files import FORMATS, read_volume
 from COVIDQuantLib.ct.whole_hu import HUBuffer
@@ -173,6 +174,7 @@ def _read_file(path: Path) -> tuple[CTVolume, HeaderFacts]:
         raise UnfitInputError(
             "8-bit values are no Hounsfield units", path.name, "Export the CT with its original 16-bit values."
         )
+    warnings = check_header_gaps(path, image, kind)
     geometry = Geometry.of_image(image)
     values = sitk.GetArrayViewFromImage(image)
     buffer = HUBuffer(geometry.shape)
@@ -186,4 +188,4 @@ def _read_file(path: Path) -> tuple[CTVolume, HeaderFacts]:
         lowest=buffer.lowest,
         highest=buffer.highest,
     )
-    return CTVolume(buffer.hu, geometry, buffer.padding, source), facts
+    return CTVolume(buffer.hu, geometry, buffer.padding, source, warnings), facts
