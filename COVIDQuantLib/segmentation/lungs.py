@@ -24,9 +24,11 @@ from COVIDQuantLib.segmentation.morphology import (
     Spacing,
     bounding_box,
     close,
+    components,
     dilate,
     enlarge,
     fill_slices,
+    open_,
     shrink_factors,
     shrink_mean,
 )
@@ -34,8 +36,12 @@ from COVIDQuantLib.segmentation.morphology import (
 GRID_MM = 2.0
 LEAST_LUNGS_ML = 60.0
 CLOSE_MM = 8.0
-WIDE_CLOSE_MM = 20.0
-MEDIASTINUM_MM = 40.0
+WIDE_CLOSE_MM = 25.0
+WIDE_GRID_MM = 3.5
+# A hollow is bulky when a ball of this radius fits, far from and near the midline.
+BULKY_MM = (6.0, 13.0)
+SMALL_HOLE_ML = 3.0
+MEDIASTINUM_MM = 55.0
 HILUM_MM = 35.0
 AIRWAY_WALL_MM = 2.5
 
@@ -140,22 +146,41 @@ def _midline(body: np.ndarray) -> np.ndarray:
 
 
 def _solid(sides: np.ndarray, grid: _WorkingGrid, lumen: np.ndarray) -> np.ndarray:
-    """Each lung closed over its vessels, small bronchi and dense patches.
-
-    Away from the mediastinum and the hila a wide ball closes over disease; there a small one, or the great vessels
-    would be taken in. The wide airways and the other lung stay out.
-    """
+    """Each lung closed over its vessels, small bronchi and dense patches; wide airways and the other lung stay out."""
     barred = dilate(lumen, AIRWAY_WALL_MM, grid.spacing) | ~grid.body
-    off_midline = np.abs(np.arange(sides.shape[2])[None, :] - grid.midline[:, None]) * grid.spacing[2]
-    far = (off_midline > MEDIASTINUM_MM)[:, None, :] & ~dilate(lumen, HILUM_MM, grid.spacing)
+    away = ~dilate(lumen, HILUM_MM, grid.spacing)
+    off_midline = np.abs(np.arange(sides.shape[2]) - grid.midline[:, None])[:, None] * grid.spacing[2]
+    bulk = np.where(off_midline > MEDIASTINUM_MM, BULKY_MM[0], BULKY_MM[1])
     solid = sides.copy()
     for side in (RIGHT, LEFT):
-        own = sides == side
-        closed = fill_slices(close(own, CLOSE_MM, grid.spacing))
-        closed |= close(own, WIDE_CLOSE_MM, grid.spacing) & far
-        closed |= fill_slices(closed.swapaxes(0, 1)).swapaxes(0, 1) & far
+        closed = close(sides == side, CLOSE_MM, grid.spacing)
+        closed |= _enclosed(closed, grid.spacing)
+        for mm in BULKY_MM:
+            closed |= _bulky_hollows(closed, mm, grid.spacing) & away & (mm >= bulk)
         solid[closed & (solid == 0) & ~barred] = side
     return solid
+
+
+def _enclosed(lung: np.ndarray, spacing: Spacing) -> np.ndarray:
+    """Holes that lung surrounds in axial slices and that stand on lung, unlike the domes of the diaphragm."""
+    holes = fill_slices(lung) & ~lung
+    labels, counts = components(holes)
+    foot = np.bincount(labels[1:][~holes[:-1]], minlength=len(counts))
+    on_lung = np.bincount(labels[1:][lung[:-1]], minlength=len(counts))
+    small = counts * float(np.prod(spacing)) <= SMALL_HOLE_ML * 1000.0
+    # With no foot in the CT the hole goes on below it: only a slender one can be told to be a vessel or disease.
+    filled = small | ((foot > 0) & (on_lung >= 0.5 * (foot + np.bincount(labels[0].ravel(), minlength=len(counts)))))
+    filled[0] = False
+    return filled[labels]
+
+
+def _bulky_hollows(lung: np.ndarray, bulk_mm: float, spacing: Spacing) -> np.ndarray:
+    """Hollows that a wide ball does not enter and that are bulky: disease; aorta and veins leave only slender ones."""
+    factors = shrink_factors(spacing, WIDE_GRID_MM)
+    k, j, i = (s * f for s, f in zip(spacing, factors, strict=True))
+    coarse = shrink_mean(lung.astype(np.int16) * 100, factors) >= 50
+    hollows = close(coarse, WIDE_CLOSE_MM, (k, j, i)) & ~coarse
+    return enlarge(open_(hollows, bulk_mm, (k, j, i)), factors, lung.shape)
 
 
 def _on_ct_grid(

@@ -99,7 +99,7 @@ def _cut_walls(hu: np.ndarray, flesh: np.ndarray, seen: np.ndarray, spacing: Spa
 
 
 def _lung_runs(gaps: np.ndarray, profile: np.ndarray, longest: float) -> np.ndarray:
-    """The runs of a line along the edge (second axis) most of which is denser than free air and that are not too long."""
+    """The runs of a line along the edge (second axis) mostly denser than free air and not too long."""
     runs, counts = slice_components(gaps[:, None, :])
     like_lung = profile >= NOT_FREE_AIR_HU
     share = np.bincount(runs.ravel(), weights=like_lung.ravel()) / np.maximum(counts, 1)

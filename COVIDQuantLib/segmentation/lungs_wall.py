@@ -25,13 +25,14 @@ RIB_BEYOND_MM = 70.0
 SMOOTH_MM = 9.0
 WALL_MM = (1.0, 9.0)
 LEAST_HEALTHY = 50
-APEX_MM = 12.0
+APEX_MM = 30.0
 # A gap to the pleura below this is blur and muscle, not disease.
 LEAST_FILL_MM = 3.0
 NARROWEST_MM = 12.0
-DEEPEST_FILL_MM = 45.0
+DEEPEST_FILL_MM = 60.0
+RECESS_MM = 15.0
+RECESS_FILL_MM = 12.0
 DEEP_SHARE = 0.03
-FRAMED_SHARE = 0.8
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ def dense_at_wall(hu: np.ndarray, lung: np.ndarray, body: np.ndarray, spacing: S
     surface = _smooth_surface(_rib_radius(rays.sample(bone), outermost, rays.radii), cell)
     gap = surface - outermost
     wall = _wall_thickness(gap, cell)
-    fill = np.where(_air_above(outermost, spacing[0]), gap - wall, np.nan)
+    # At the apex the wall curves over the lung and the rays do not measure its thickness.
+    fill = np.where(_air_beyond(np.isfinite(outermost), APEX_MM / spacing[0]), gap - wall, np.nan)
     outer = np.where(_believable(fill, cell), surface - wall, np.nan)
     return rays.between(outermost, outer) & body & ~bone & (hu > -500)
 
@@ -130,13 +132,16 @@ def _outermost(air: np.ndarray, radii: np.ndarray) -> np.ndarray:
     return np.where(furthest > 0, closed, np.nan)
 
 
-def _air_above(outermost: np.ndarray, slice_mm: float) -> np.ndarray:
-    """Where lung still reaches higher in about the same direction: at the apex the wall is no model."""
-    near = ndimage.maximum_filter1d(np.isfinite(outermost).astype(np.uint8), 7, axis=1, mode="wrap") > 0
-    steps = max(1, round(APEX_MM / slice_mm))
-    higher = np.ones_like(near)
-    higher[:-steps] = near[steps:]
-    return higher
+def _air_beyond(aerated: np.ndarray, slices: float) -> np.ndarray:
+    """Where lung still reaches so many slices higher (lower if negative) in about the same direction."""
+    near = ndimage.maximum_filter1d(aerated.astype(np.uint8), 7, axis=1, mode="wrap") > 0
+    steps = max(1, round(abs(slices)))
+    beyond = np.ones_like(near)  # what the CT does not show may be lung
+    if slices > 0:
+        beyond[:-steps] = near[steps:]
+    else:
+        beyond[steps:] = near[:-steps]
+    return beyond
 
 
 def _wall_thickness(gap: np.ndarray, cell: tuple[float, float]) -> np.ndarray:
@@ -152,9 +157,11 @@ def _wall_thickness(gap: np.ndarray, cell: tuple[float, float]) -> np.ndarray:
 def _believable(fill: np.ndarray, cell: tuple[float, float]) -> np.ndarray:
     """Where the depth between air and pleura is disease and not liver.
 
-    A believable patch is broad, and either deep nowhere or has aerated lung below it.
+    A believable patch is broad, and deep nowhere or with aerated lung above and below.
     """
-    patch = np.nan_to_num(fill, nan=-1.0) > LEAST_FILL_MM
+    # Where lung ends soon below, diaphragm lies between it and the ribs.
+    least = np.where(_air_beyond(np.isfinite(fill), -RECESS_MM / cell[0]), LEAST_FILL_MM, RECESS_FILL_MM)
+    patch = np.nan_to_num(fill, nan=-1.0) > least
     wide = [max(1, round(NARROWEST_MM / mm)) for mm in cell]
     patch = ndimage.binary_opening(np.pad(patch, ((0, 0), (wide[1], wide[1])), mode="wrap"), np.ones(wide))
     patch = patch[:, wide[1] : -wide[1]]
@@ -165,12 +172,11 @@ def _believable(fill: np.ndarray, cell: tuple[float, float]) -> np.ndarray:
     sizes = np.bincount(labels.ravel())
     deep = np.bincount(labels.ravel(), weights=(fill > DEEPEST_FILL_MM).ravel())
     aerated = np.isfinite(fill) & ~patch
-    below = np.zeros_like(patch)
-    below[1:] = np.maximum.accumulate(aerated, axis=0)[:-1]
-    framed = np.bincount(labels.ravel(), weights=below.ravel())
-    good = (deep <= DEEP_SHARE * sizes) | (framed >= FRAMED_SHARE * sizes)
+    below = np.maximum.accumulate(aerated, axis=0)
+    above = np.maximum.accumulate(aerated[::-1], axis=0)[::-1]
+    good = deep <= DEEP_SHARE * sizes
     good[0] = False
-    return good[labels]
+    return good[labels] | (patch & above & below)
 
 
 def _rib_radius(bone: np.ndarray, outermost: np.ndarray, radii: np.ndarray) -> np.ndarray:
