@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +93,10 @@ def frames_of(file: ImageFile) -> list[Frame]:
             f"the file announces {count} frames but describes {len(own)}", file.path.name, "Export it again."
         )
     common = list(shared or [])[:1]
-    return [_frame(file, index, [own[index], *common, file.head]) for index in range(count)]
+    with warnings.catch_warnings():
+        # pydicom grumbles about harmless breaches of the standard as it converts the fields of each group.
+        warnings.simplefilter("ignore")
+        return [_frame(file, index, [own[index], *common, file.head]) for index in range(count)]
 
 
 # Fields of a frame: the keyword and the functional group that holds it in multi-frame files.
