@@ -14,7 +14,7 @@ from COVIDQuantLib.ct.geometry import Triple
 # Blocks come to at most this size: fine enough for a 3 mm lesion, coarse enough to calm a sharp kernel.
 BLOCK_MM = 1.8
 # Share of a neighbourhood that must carry weight for its mean to be told.
-MIN_WEIGHT = 0.02
+MIN_WEIGHT = 0.1
 _THREADS = 2
 
 

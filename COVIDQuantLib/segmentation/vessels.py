@@ -9,8 +9,10 @@ from COVIDQuantLib.segmentation.lesions_grid import WorkingGrid, distance_mm, lo
 
 # A structure this much denser than normal lung is vessel, wall, node or consolidation.
 SOLID_ABOVE_BASE_HU = 350.0
+# Pneumonia is not this dense; contrast medium in vessels and calcium are.
+ENHANCED_HU = 130.0
 # The largest radius of a vessel by its distance from the mediastinum: (nearer than mm, radius mm), and elsewhere.
-HILAR_RADII_MM = ((40.0, 5.5), (20.0, 8.0))
+HILAR_RADII_MM = ((50.0, 5.5), (25.0, 8.0))
 PERIPHERAL_RADIUS_MM = 3.0
 # A vessel's blurred edge reaches this far beyond its solid part.
 EDGE_MM = 1.5
@@ -23,7 +25,7 @@ HILAR_ROWS = (0.2, 0.72)
 # A thin structure is a vessel where the lung around it is no denser than this share of a lesion.
 SURROUND_MM = 3.0
 SURROUND_MAX = 0.22
-SURROUND_MAX_HILUM = 0.35
+SURROUND_MAX_HILUM = 0.45
 
 
 def mediastinum_distance(grid: WorkingGrid) -> np.ndarray:
@@ -110,4 +112,6 @@ def find_vessels(
     edged = (distance_mm(thin, grid.spacing) <= reach) & ~thick
     surround = local_mean(opacity, np.where(edged, 0, weight), SURROUND_MM, grid.spacing)
     limit = np.where(to_mediastinum < HILUM_MM, SURROUND_MAX_HILUM, SURROUND_MAX)
-    return edged & (surround < limit)
+    # Smoothed, so that noise does not make specks of it in consolidation.
+    enhanced = solid & (local_mean(grid.hu, weight, EDGE_MM, grid.spacing) > ENHANCED_HU)
+    return (edged & (surround < limit)) | (distance_mm(enhanced, grid.spacing) <= reach)
