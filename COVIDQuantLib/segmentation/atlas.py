@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -165,6 +165,7 @@ class FissureSheet:
         weights: mode weights of this sheet.
         relief: what the image adds to the smooth sheet, frame units, on a lattice over ``RELIEF_REACH`` of both
             sheet coordinates; None if nothing.
+        loose: whether the lung is cut, so that the sheet may be far off.
     """
 
     fissure: str
@@ -173,10 +174,19 @@ class FissureSheet:
     expected: FloatArray
     weights: FloatArray
     relief: FloatArray | None = None
+    loose: bool = False
+
+    def raised(self, height_mm: float) -> FissureSheet:
+        """The sheet with its lung's frame moved to the head."""
+        return replace(self, frame=self.frame.moved(np.array([0.0, 0.0, height_mm])))
+
+    def smooth_level(self, first: FloatArray, second: FloatArray) -> FloatArray:
+        """The level without the relief."""
+        return self.model.terms(first, second) @ (self.model.mean + self.model.modes @ self.weights)
 
     def level(self, first: FloatArray, second: FloatArray) -> FloatArray:
         """The sheet's coordinate across, over its two coordinates along."""
-        smooth = self.model.terms(first, second) @ (self.model.mean + self.model.modes @ self.weights)
+        smooth = self.smooth_level(first, second)
         if self.relief is None:
             return smooth
         places = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,10 @@ class LungFrame:
         high = np.maximum(high, low + 1.0)
         box = _to_box(points, low, high)
         return cls(low, high, _fit_base(box), *_fit_walls(box))
+
+    def moved(self, by: FloatArray) -> LungFrame:
+        """The frame moved by millimetres along x, y, z."""
+        return replace(self, low=self.low + by, high=self.high + by)
 
     @property
     def half_size(self) -> FloatArray:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from COVIDQuantLib.ct.volume import CTVolume
-from COVIDQuantLib.progress import Report, silent
+from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.segmentation.atlas import (
     LEFT_OBLIQUE,
     RELIEF_REACH,
@@ -19,6 +19,7 @@ from COVIDQuantLib.segmentation.atlas import (
     sheet_to_unit,
 )
 from COVIDQuantLib.segmentation.atlas_frame import FloatArray
+from COVIDQuantLib.segmentation.fissures_evidence import image_cost
 from COVIDQuantLib.segmentation.fissures_search import cheapest_surface
 
 # The oblique ones first: the horizontal one ends at the right oblique.
@@ -41,14 +42,21 @@ class Pass:
     local: bool
 
 
-PASSES = (Pass(30.0, 14.0, local=False), Pass(16.0, 8.0, local=False), Pass(10.0, 6.0, local=True))
+PASSES = (Pass(30.0, 14.0, local=False), Pass(16.0, 8.0, local=True), Pass(10.0, 6.0, local=True))
+# A cut lung does not tell its own height: the oblique fissure is looked for at several.
+_HEIGHTS_MM = (0.0, -60.0, -45.0, -30.0, -15.0, 15.0, 30.0, 45.0, 60.0)
+_HEIGHT_SIGMA_MM = 30.0
+_HEIGHT_LOOK = Pass(12.0, 8.0, local=False)
 
 _NODE_MM = 2.0
 _LEVEL_MM = 1.0
-# Nodes carry costs every third one: a plate is told from noise by its neighbourhood.
+# Every second node carries a level: a plate is told from noise by its neighbourhood.
 _THIN = 2
-_AIR_HU, _SOFT_HU = -1000.0, -500.0
+_PULL_COST = 0.35
+_STEP_COST = (0.15, 0.5, 1.2)
+_JUMP_COST = 3.0
 _RIM_MM = 2.5
+_RELIEF_SIGMA_MM = 5.0
 
 
 def draw_to_image(
@@ -65,32 +73,89 @@ def draw_to_image(
     drawn = dict(sheets)
     names = [name for name in ORDER if name in sheets]
     for number, name in enumerate(names):
+        tell = part(report, number / len(names), (number + 1) / len(names))
+        if drawn[name].loose and name != RIGHT_HORIZONTAL:
+            _settle_height(ct, lungs, drawn, name, part(tell, 0.0, 0.5))
         below = drawn.get(RIGHT_OBLIQUE) if name == RIGHT_HORIZONTAL else None
         for turn, look in enumerate(PASSES):
-            report((number + turn / len(PASSES)) / len(names))
-            drawn[name] = _look(ct, lungs, drawn[name], look, below)
+            tell(0.5 + 0.5 * turn / len(PASSES))
+            drawn[name] = _drawn(ct, lungs, drawn[name], look, below)
     report(1.0)
     return drawn
 
 
-def _look(ct: CTVolume, lungs: np.ndarray, sheet: FissureSheet, look: Pass, below: FissureSheet | None) -> FissureSheet:
-    """One pass over one fissure."""
+def _settle_height(
+    ct: CTVolume, lungs: np.ndarray, drawn: dict[str, FissureSheet], oblique: str, report: Report
+) -> None:
+    """Shift a cut lung's fissures to the height at which most of its oblique fissure is seen."""
+    scores = []
+    for number, height in enumerate(_HEIGHTS_MM):
+        report(number / len(_HEIGHTS_MM))
+        seen = _look(ct, lungs, drawn[oblique].raised(height), _HEIGHT_LOOK, None)
+        area = 0.0 if seen is None else float(seen.trust.sum()) * (_NODE_MM * _THIN) ** 2
+        scores.append(area * np.exp(-0.5 * (height / _HEIGHT_SIGMA_MM) ** 2))
+    best = _HEIGHTS_MM[int(np.argmax(scores))]
+    for name, sheet in drawn.items():
+        if SIDE_VALUE[name] == SIDE_VALUE[oblique]:
+            drawn[name] = sheet.raised(best)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a pass saw at the nodes.
+
+    Attributes:
+        nodes: both sheet coordinates of each.
+        offset: from the sheet to the best level, frame units.
+        trust: how far that is a fissure's, 0..1.
+        unit_mm: millimetres across per frame unit.
+    """
+
+    nodes: tuple[FloatArray, ...]
+    offset: FloatArray
+    trust: FloatArray
+    unit_mm: float
+
+
+def _look(ct: CTVolume, lungs: np.ndarray, sheet: FissureSheet, look: Pass, below: FissureSheet | None) -> _Seen | None:
+    """Where the image shows the fissure near the sheet; None if the CT hardly holds that neighbourhood."""
     band = _Band(sheet, look.band_mm)
     hu, inside = band.sample(ct, lungs, SIDE_VALUE[sheet.fissure], below)
     if inside.any(axis=2).mean() < 0.02:
+        return None
+    image = image_cost(hu, inside, (_NODE_MM, _NODE_MM, _LEVEL_MM), band.blur_mm(ct))
+    image, inside = image[::_THIN, ::_THIN], inside[::_THIN, ::_THIN]
+    pull = _PULL_COST * (band.offsets / look.pull_mm) ** 2
+    level = cheapest_surface((image + pull).astype(np.float32), _STEP_COST, _JUMP_COST)
+    offset = np.interp(level, np.arange(len(band.offsets)), band.offsets) / band.mm[2]
+    nodes = tuple(np.meshgrid(band.first[::_THIN], band.second[::_THIN], indexing="ij"))
+    return _Seen(nodes, offset, _trust(image, inside, level), float(band.mm[2]))
+
+
+def _drawn(
+    ct: CTVolume, lungs: np.ndarray, sheet: FissureSheet, look: Pass, below: FissureSheet | None
+) -> FissureSheet:
+    """The sheet after one pass."""
+    seen = _look(ct, lungs, sheet, look, below)
+    if seen is None:
         return sheet
-    evidence = plate_evidence(hu, inside, band.blur_mm(ct))
-    cost = -evidence + 1.5 * vessel_density(hu, inside)
-    cost = cost[::_THIN, ::_THIN]
-    offsets = band.offsets
-    seen = inside[::_THIN, ::_THIN].any(axis=2)
-    cost += 0.35 * (offsets / look.pull_mm) ** 2
-    level, margin = cheapest_surface(cost.astype(np.float32), (0.15, 0.5, 1.2), 3.0)
-    trust = np.clip(margin / 1.5, 0, 1) * seen
-    offset = np.interp(level, np.arange(len(offsets)), offsets) / band.mm[2]
-    first, second = np.meshgrid(band.first[::_THIN], band.second[::_THIN], indexing="ij")
-    moved = _along_modes(sheet, first, second, offset, trust, band.mm[2])
-    return _with_relief(moved, sheet, band, offset, trust) if look.local else moved
+    moved = _along_modes(sheet, seen)
+    return _with_relief(moved, sheet, seen) if look.local else moved
+
+
+def _trust(image: FloatArray, inside: np.ndarray, level: FloatArray) -> FloatArray:
+    """How far the level found at each node is a fissure's, 0..1: by how much it stands out from its column's mean.
+
+    On phantoms levels with a gain over 2 lie within 2 mm of the fissure; below 1 most are chance.
+    """
+    chosen = np.rint(level).astype(np.int64)[..., None]
+    there = np.take_along_axis(inside, chosen, axis=2)[..., 0].astype(np.float32)
+    usual = (image * inside).sum(axis=2) / np.maximum(inside.sum(axis=2), 1)
+    gain = usual - np.take_along_axis(image, chosen, axis=2)[..., 0]
+    sigma = 8.0 / (_NODE_MM * _THIN)
+    around = ndimage.gaussian_filter(there, sigma)
+    gain = ndimage.gaussian_filter(gain * there, sigma) / np.maximum(around, 0.05)
+    return np.clip((gain - 0.8) / 1.4, 0, 1) * there
 
 
 class _Band:
@@ -99,10 +164,9 @@ class _Band:
     def __init__(self, sheet: FissureSheet, band_mm: float) -> None:
         self.sheet = sheet
         self.mm = sheet_mm(sheet.fissure, sheet.frame)
-        self.first, self.second = (
-            np.linspace(-RELIEF_REACH, RELIEF_REACH, int(np.ceil(2 * RELIEF_REACH * mm / _NODE_MM)) + 1)
-            for mm in self.mm[:2]
-        )
+        # Every second node carries a level and the last is one of them, so that the levels are the relief's lattice.
+        counts = [_THIN * int(np.ceil(2 * RELIEF_REACH * mm / _NODE_MM / _THIN)) + 1 for mm in self.mm[:2]]
+        self.first, self.second = (np.linspace(-RELIEF_REACH, RELIEF_REACH, count) for count in counts)
         half = int(np.ceil(band_mm / _LEVEL_MM))
         self.offsets = np.arange(-half, half + 1) * _LEVEL_MM
 
@@ -125,6 +189,8 @@ class _Band:
         inside = (lungs[tuple(nearest)] == side) & within
         rim = [max(1, round(_RIM_MM / mm)) for mm in (_NODE_MM, _NODE_MM, _LEVEL_MM)]
         inside = ndimage.minimum_filter(inside, [2 * r + 1 for r in rim])
+        # No fissure has been seen beyond the landmarks' reach, and the horizontal one has an end inside the lung.
+        inside &= (second <= self.sheet.model.reach[1, 1])[..., None]
         if below is not None:
             inside &= below.height(points) * sheet_mm(below.fissure, below.frame)[2] > 2.0
         return hu, inside
@@ -137,75 +203,28 @@ class _Band:
         return float(np.hypot(1.0, 0.35 * thickness * share))
 
 
-def plate_evidence(hu: FloatArray, inside: np.ndarray, width_mm: float) -> FloatArray:
-    """How much each node and level looks like a thin bright plate along the sheet, in noise units 0..6.
-
-    Args:
-        hu: ``(first, second, levels)``.
-        inside: where to look.
-        width_mm: standard deviation of the plate across.
-    """
-    weight = (inside & (hu < _SOFT_HU)).astype(np.float32)
-    value = np.clip(hu, _AIR_HU, _SOFT_HU)
-    sheet_sigma = (3.0 / _NODE_MM, 3.0 / _NODE_MM)
-    centre = _blurred(value, weight, (*sheet_sigma, width_mm / _LEVEL_MM))
-    around = _blurred(value, weight, (*sheet_sigma, 2.5 * width_mm / _LEVEL_MM))
-    rise = np.where(inside, centre - around, 0.0)
-    if not inside.any():
-        return rise
-    noise = 1.4826 * np.median(np.abs(rise[inside])) + 1e-3
-    return np.clip(rise / noise - 0.5, 0, 6).astype(np.float32)
-
-
-def vessel_density(hu: FloatArray, inside: np.ndarray) -> FloatArray:
-    """Share of vessels about each node and level, relative to the whole band's, 0..3."""
-    lung = inside.astype(np.float32)
-    back = _blurred(np.clip(hu, _AIR_HU, _SOFT_HU), lung, (8.0 / _NODE_MM, 8.0 / _NODE_MM, 8.0 / _LEVEL_MM))
-    vessel = np.clip((hu - back - 80.0) / 120.0, 0, 1)
-    share = _blurred(vessel, lung, (5.0 / _NODE_MM, 5.0 / _NODE_MM, 2.0 / _LEVEL_MM))
-    usual = float(share[inside].mean()) if inside.any() else 1.0
-    return np.where(inside, np.clip(share / max(usual, 1e-3), 0, 3), 1.0).astype(np.float32)
-
-
-def _blurred(value: FloatArray, weight: FloatArray, sigma: tuple[float, ...]) -> FloatArray:
-    """Gaussian mean of the values that count."""
-    total = ndimage.gaussian_filter(weight, sigma, mode="constant", truncate=3.0)
-    mean = ndimage.gaussian_filter(value * weight, sigma, mode="constant", truncate=3.0)
-    return np.where(total > 0.02, mean / np.maximum(total, 0.02), 0.0)
-
-
-def _along_modes(
-    sheet: FissureSheet, first: FloatArray, second: FloatArray, offset: FloatArray, trust: FloatArray, unit_mm: float
-) -> FissureSheet:
+def _along_modes(sheet: FissureSheet, seen: _Seen) -> FissureSheet:
     """The sheet shifted within the population's modes to the levels found, each weighed by its trust."""
     model = sheet.model
-    lift = (model.terms(first, second) @ model.modes).reshape(-1, model.modes.shape[1])
-    sigma = 3.0 / unit_mm
+    lift = (model.terms(*seen.nodes) @ model.modes).reshape(-1, model.modes.shape[1])
     # Nodes within about 12 mm tell the same story.
-    independent = (_NODE_MM * _THIN / 12.0) ** 2
-    target = offset.ravel() + lift @ (sheet.weights - sheet.expected)
-    weight = trust.ravel() * independent
-    change = sheet.weights - sheet.expected
-    for _ in range(8):
+    weight = seen.trust.ravel() * (_NODE_MM * _THIN / 12.0) ** 2
+    target = seen.offset.ravel() + (sheet.level(*seen.nodes) - sheet.smooth_level(*seen.nodes)).ravel()
+    target = target + lift @ (sheet.weights - sheet.expected)
+    change = np.zeros(lift.shape[1])
+    sigma = 3.0 / seen.unit_mm
+    # Tolerant at first, then outliers lose their say.
+    for tolerance in (20.0, 10.0, 5.0, 3.0, 2.0, 2.0, 2.0):
         residual = (target - lift @ change) / sigma
-        robust = weight / (1 + (residual / 2.0) ** 2) / sigma**2
+        robust = weight / (1 + (residual / tolerance) ** 2) / sigma**2
         normal = (lift * robust[:, None]).T @ lift + np.eye(lift.shape[1])
         change = np.linalg.solve(normal, (lift * robust[:, None]).T @ target)
-    return replace(sheet, weights=sheet.expected + change)
+    return replace(sheet, weights=sheet.expected + change, relief=None)
 
 
-def _with_relief(
-    moved: FissureSheet, before: FissureSheet, band: _Band, offset: FloatArray, trust: FloatArray
-) -> FissureSheet:
+def _with_relief(moved: FissureSheet, before: FissureSheet, seen: _Seen) -> FissureSheet:
     """What the levels found add to the moved sheet, smoothed; it fades out where nothing is seen."""
-    first, second = np.meshgrid(band.first[::_THIN], band.second[::_THIN], indexing="ij")
-    rest = before.level(first, second) + offset - moved.level(first, second)
-    sigma = 5.0 / (_NODE_MM * _THIN)
-    total = ndimage.gaussian_filter(trust, sigma)
-    mean = ndimage.gaussian_filter(rest * trust, sigma) / (total + 0.1)
-    full = RELIEF_REACH * 2
-    places = [
-        np.linspace(0, full / (axis[1] - axis[0]) / _THIN, 2 * n) for axis, n in ((band.first, 60), (band.second, 60))
-    ]
-    rows, columns = np.meshgrid(*places, indexing="ij")
-    return replace(moved, relief=ndimage.map_coordinates(mean, [rows, columns], order=1, mode="nearest"))
+    rest = before.level(*seen.nodes) + seen.offset - moved.level(*seen.nodes)
+    sigma = _RELIEF_SIGMA_MM / (_NODE_MM * _THIN)
+    total = ndimage.gaussian_filter(seen.trust, sigma)
+    return replace(moved, relief=ndimage.gaussian_filter(rest * seen.trust, sigma) / (total + 0.05))

@@ -10,7 +10,7 @@ FloatArray = np.ndarray
 _DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1))
 
 
-def cheapest_surface(cost: FloatArray, step_cost: tuple[float, ...], jump_cost: float) -> tuple[FloatArray, FloatArray]:
+def cheapest_surface(cost: FloatArray, step_cost: tuple[float, ...], jump_cost: float) -> FloatArray:
     """The level at each node of a sheet that is cheap itself and close to its neighbours' levels.
 
     Semi-global matching: costs are summed along eight directions by dynamic programming.
@@ -21,18 +21,12 @@ def cheapest_surface(cost: FloatArray, step_cost: tuple[float, ...], jump_cost: 
         jump_cost: price of any larger change.
 
     Returns:
-        The level as float (parabola through the minimum), and how much dearer the best level elsewhere is (more than
-        three levels away), per direction; both ``(first, second)``.
+        The level as float (parabola through the minimum), ``(first, second)``.
     """
     total = np.zeros_like(cost)
     for direction in _DIRECTIONS:
         total += _carried(cost, direction, step_cost, jump_cost)
-    total /= len(_DIRECTIONS)
-    best = total.argmin(axis=2)
-    levels = np.arange(cost.shape[2])
-    least = np.take_along_axis(total, best[..., None], axis=2)[..., 0]
-    elsewhere = np.where(np.abs(levels - best[..., None]) > 3, total, np.inf).min(axis=2)
-    return _vertex(total, best), elsewhere - least
+    return _vertex(total, total.argmin(axis=2))
 
 
 def _carried(cost: FloatArray, direction: tuple[int, int], steps: tuple[float, ...], jump: float) -> FloatArray:

@@ -71,7 +71,7 @@ def place_atlas(lungs: np.ndarray, geometry: Geometry) -> dict[str, FissureSheet
         weights = weights_for_shares(parts[side].points, frame, models) if whole else {}
         for name, model in models.items():
             expected = weights.get(name, model.usual)
-            sheets[name] = FissureSheet(name, frame, model, expected, expected)
+            sheets[name] = FissureSheet(name, frame, model, expected, expected, loose=not whole)
     return sheets
 
 
