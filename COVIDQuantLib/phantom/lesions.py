@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from COVIDQuantLib.phantom.fields import FloatArray, Lattice, smooth_step
-from COVIDQuantLib.phantom.lobes import Lobes
+from COVIDQuantLib.phantom.grid import Grid
 from COVIDQuantLib.phantom.thorax import Thorax
+from COVIDQuantLib.phantom.trees import Tubes
+from COVIDQuantLib.phantom.tubes import draw_tubes
+from COVIDQuantLib.phantom.vessels import Vasculature
 
 _KINDS = ("ground glass", "mixed", "crazy paving", "consolidation")
 _KIND_SHARES = (0.42, 0.3, 0.13, 0.15)
@@ -23,7 +27,7 @@ _CORE_OF = {
 }
 _SITES = ("subpleural", "peribronchial", "basal")
 _SITE_SHARES = (0.5, 0.25, 0.25)
-_SAMPLE_STEP_MM = 4.0
+_SAMPLE_STEP_MM = 3.5
 _COARSE_WAVE, _FINE_WAVE = 0.15, 0.08
 
 
@@ -61,39 +65,37 @@ class Pneumonia:
 
     Args:
         thorax: the chest.
-        lobes: its lobes.
-        bronchi: points along the segmental airways, ``[n, 3]``.
+        vasculature: its airways, and the tubes that belong to no lung.
         extent_percent: wanted share of the lungs.
         rng: for place, kind and shape.
     """
 
     def __init__(
-        self, thorax: Thorax, lobes: Lobes, bronchi: FloatArray, extent_percent: float, rng: np.random.Generator
+        self, thorax: Thorax, vasculature: Vasculature, extent_percent: float, rng: np.random.Generator
     ) -> None:
-        self._thorax, self._lobes = thorax, lobes
+        self._thorax = thorax
         self._waves = Lattice(rng, 9.0), Lattice(rng, 3.2)
         self._core_wave, self._mottle, self._septa = Lattice(rng, 10.0), Lattice(rng, 4.0), Lattice(rng, 3.4)
         self.extent_percent = extent_percent
         self.lesions: list[Lesion] = []
         self._level = np.inf
         if extent_percent > 0:
-            points = self._lung_points()
-            self.lesions = self._draw(rng, points, bronchi)
+            points = self._lung_points(vasculature.outside)
+            self.lesions = self._draw(rng, points, vasculature.nodes)
             self._level = self._find_level(points)
 
-    def _lung_points(self) -> FloatArray:
+    def _lung_points(self, outside: Tubes) -> FloatArray:
         p = self._thorax.patient
-        axes = [
-            np.arange(low, high, _SAMPLE_STEP_MM, dtype=np.float32)
-            for low, high in ((-170, 170), (-130, 130), (p.z_sulcus - 8, p.z_apex + 4))
-        ]
-        parts = []
-        for z in axes[2]:
-            x, y = axes[0][None, :], axes[1][:, None]
-            inside = self._thorax.lungs(x, y, float(z)) > 0
-            j, i = np.nonzero(inside)
-            parts.append(np.stack([axes[0][i], axes[1][j], np.full(len(i), z, np.float32)], axis=1))
-        return np.concatenate(parts)
+        middle = (0.0, 0.0, (p.z_apex + p.z_sulcus) / 2)
+        sections = math.ceil((p.z_apex - p.z_sulcus + 16) / _SAMPLE_STEP_MM)
+        grid = Grid.make(math.ceil(340 / _SAMPLE_STEP_MM), _SAMPLE_STEP_MM, _SAMPLE_STEP_MM, sections, middle)
+        taken = np.zeros(grid.shape, np.uint8)
+        draw_tubes(taken, grid, outside)
+        x, y = grid.section_axes
+        # The lung ends halfway into a voxel that a tube and its cuff fill to a third.
+        inside = np.stack([self._thorax.lungs(x, y, float(z)) > 0 for z in grid.z]) & (taken < 85)
+        k, j, i = np.nonzero(inside)
+        return np.stack([grid.x[i], grid.y[j], grid.z[k]], axis=1)
 
     def _draw(self, rng: np.random.Generator, points: FloatArray, bronchi: FloatArray) -> list[Lesion]:
         count = int(3 + rng.integers(0, 4) + self.extent_percent * rng.uniform(0.25, 0.6))
@@ -185,28 +187,25 @@ class Pneumonia:
             return None
         j, i = np.nonzero(inside)
         result = hu.copy()
-        px, py = x[0, i], y[j, 0]
-        result[j, i] = self._density(hu[j, i], owner[j, i], margin[j, i], px, py, z)
+        waves = np.stack([wave.at(x, y, z)[j, i] for wave in (self._mottle, self._core_wave, self._septa)])
+        result[j, i] = self._density(hu[j, i], owner[j, i], margin[j, i], waves)
         return result, inside
 
-    def _density(
-        self, hu: FloatArray, owner: FloatArray, margin: FloatArray, x: FloatArray, y: FloatArray, z: float
-    ) -> FloatArray:
+    def _density(self, hu: FloatArray, owner: FloatArray, margin: FloatArray, waves: FloatArray) -> FloatArray:
+        """CT numbers within lesions, all arguments ``[n]`` (``waves`` ``[3, n]``: mottle, coarse waves, septa)."""
         radius, ggo, core, paving = (
             np.array(values, np.float32)[owner]
             for values in zip(
                 *((n.radius, n.ggo_hu, n.core, n.kind == "crazy paving") for n in self.lesions), strict=True
             )
         )
-        zz = np.full_like(x, z)
+        mottle, coarse, septa = waves
         edge = 0.45 + 0.55 * smooth_step(margin * radius, 0.0, 5.0)
-        target = ggo + 45 * self._mottle.at(x, y, zz) + 35 * self._core_wave.at(x, y, zz)
-        lines = smooth_step(0.3 - np.abs(self._septa.at(x, y, zz)), 0.0, 0.2)
+        target = ggo + 45 * mottle + 35 * coarse
+        lines = smooth_step(0.3 - np.abs(septa), 0.0, 0.2)
         target = target + paving * 170 * lines
         result = hu + edge * (np.maximum(target, hu + 60) - hu)
-        solid = smooth_step(
-            margin + 0.14 * self._core_wave.at(x, y, zz) + 0.08 * self._mottle.at(x, y, zz) - core, -0.06, 0.14
-        )
+        solid = smooth_step(margin + 0.14 * coarse + 0.08 * mottle - core, -0.06, 0.14)
         solid = solid * (core < _NO_CORE)
-        dense = 18 + 14 * self._mottle.at(x, y, zz)
+        dense = 18 + 14 * mottle
         return result + solid * (dense - result)

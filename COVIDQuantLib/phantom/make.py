@@ -121,7 +121,7 @@ def _anatomy(settings: PhantomSettings, extent_percent: float) -> Anatomy:
     thorax = Thorax(draw_patient(_stream(seed, 2)), _stream(seed, 3))
     lobes = Lobes(thorax, draw_fissures(_stream(seed, 4)), _stream(seed, 5))
     vasculature = grow_vasculature(_stream(seed, 6), thorax, lobes)
-    pneumonia = Pneumonia(thorax, lobes, vasculature.nodes, extent_percent, _stream(seed, 8))
+    pneumonia = Pneumonia(thorax, vasculature, extent_percent, _stream(seed, 8))
     texture = _stream(seed, 9)
     textures = (Lattice(texture, 1.6), Lattice(texture, 5.0), Lattice(texture, 30.0))
     return Anatomy(

@@ -72,7 +72,7 @@ def draw_patient(rng: np.random.Generator) -> Patient:
         dome_right=float(rng.uniform(-6, 10)),
         dome_left=float(rng.uniform(-16, -2)),
         kyphosis=float(rng.uniform(0.5, 1.6)),
-        lung_hu=float(rng.uniform(-880, -835)),
+        lung_hu=float(rng.uniform(-893, -848)),
         dependent_hu=float(rng.uniform(25, 80)),
         gas_in_stomach=bool(rng.random() < 0.7),
         gas_in_oesophagus=bool(rng.random() < 0.5),

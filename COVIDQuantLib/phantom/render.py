@@ -77,8 +77,7 @@ def render(anatomy: Anatomy, grid: Grid, report: Report = silent) -> tuple[np.nd
 
 def _draw_layers(tubes: Vasculature, grid: Grid, report: Report) -> _Layers:
     layers = _Layers(*(np.zeros(grid.shape, np.uint8) for _ in range(4)))
-    soft = Tubes.joined([*tubes.great.values(), tubes.central, tubes.walled(tubes.trachea)])
-    draw_tubes(layers.soft, grid, soft, part(report, 0.0, 0.2))
+    draw_tubes(layers.soft, grid, tubes.outside, part(report, 0.0, 0.2))
     draw_tubes(layers.vessels, grid, tubes.vessels, part(report, 0.2, 0.8))
     draw_tubes(layers.walls, grid, tubes.walled(tubes.airways), part(report, 0.8, 0.9))
     draw_tubes(layers.air, grid, Tubes.joined([tubes.trachea, tubes.gas, tubes.airways]), part(report, 0.9, 1.0))

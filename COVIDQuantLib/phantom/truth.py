@@ -79,7 +79,9 @@ def _record(
     voxel_ml: float,
     scores: dict[int, int | None],
 ) -> dict[str, Any]:
-    inside = np.isin(lobes, region.labels)
+    member = np.zeros(256, bool)
+    member[list(region.labels)] = True
+    inside = member[lobes]
     lesion = hu[inside & lesions].astype(np.float64)
     outside = region == OUTSIDE_LOBES
     lung = hu[inside].astype(np.float64) if not outside else np.zeros(0)

@@ -103,6 +103,11 @@ class Vasculature:
     airways: Tubes
     nodes: FloatArray
 
+    @property
+    def outside(self) -> Tubes:
+        """What belongs to no lung: great and hilar vessels, trachea and main bronchi with their walls."""
+        return Tubes.joined([*self.great.values(), self.central, self.walled(self.trachea)])
+
     @staticmethod
     def walled(lumen: Tubes) -> Tubes:
         """The tubes including their walls."""
