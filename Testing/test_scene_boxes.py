@@ -8,9 +8,10 @@ pytest.importorskip("slicer")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from COVIDQuantLib.scene import boxes
+from COVIDQuantLib.scene import boxes, placed
 from COVIDQuantLib.scene.boxes import Box, changed_box, disjoint, in_threads, occupied_box
 from COVIDQuantLib.scene.layers import resample_nearest
+from COVIDQuantLib.scene.placed import PlacedLabels
 
 SHAPE = (7, 8, 9)
 
@@ -52,7 +53,7 @@ def test_changed_box_is_the_smallest_that_holds_every_difference(box, seed, chun
         new[tuple(rng.integers(size) for size in new.shape)] += 7
     whole, boxes._CHUNK_VOXELS = boxes._CHUNK_VOXELS, chunk
     try:
-        found = changed_box(old, new, box.start, box)
+        found = changed_box(old, (0, 0, 0), new, box.start, box)
     finally:
         boxes._CHUNK_VOXELS = whole
     different = np.zeros(SHAPE, bool)
@@ -62,7 +63,38 @@ def test_changed_box_is_the_smallest_that_holds_every_difference(box, seed, chun
         return
     where = np.argwhere(different)
     assert found == Box(tuple(where.min(axis=0)), tuple(where.max(axis=0) + 1))
-    assert occupied_box(different, Box.of_shape(SHAPE)) == found
+    assert occupied_box(different, (0, 0, 0), Box.of_shape(SHAPE)) == found
+
+
+@settings(deadline=None)
+@given(some_boxes(), some_boxes(), st.integers(0, 2**32 - 1), st.integers(0, 3), st.booleans())
+def test_placed_labels_differ_and_follow(one, other, seed, changes, wide):
+    """Boxes that are equal, apart, nested; few differences, at any byte, or many."""
+    rng = np.random.default_rng(seed)
+    dtype = np.uint16 if wide else np.uint8
+    whole = rng.integers(0, 3, SHAPE).astype(dtype)
+    if seed % 3 == 0:
+        other = one
+    copy = placed.LabelCopy(np.dtype(dtype))
+    copy.follow(PlacedLabels(whole[one.slices].copy(), one), None)
+    then = np.zeros(SHAPE, dtype)
+    then[one.slices] = whole[one.slices]
+    for _ in range(changes):
+        whole[tuple(rng.integers(size) for size in SHAPE)] += 5
+    now = PlacedLabels(whole[other.slices].copy(), other)
+    after = np.zeros(SHAPE, dtype)
+    after[other.slices] = now.array
+    words, placed._WORDS = placed._WORDS, 1 + seed % 7
+    try:
+        changed = copy.labels.difference(now)
+    finally:
+        placed._WORDS = words
+    where = np.argwhere(then != after)
+    expected = Box(tuple(where.min(axis=0)), tuple(where.max(axis=0) + 1)) if len(where) else None
+    assert changed == expected
+    copy.follow(now, changed)
+    assert np.array_equal(copy.labels.crop(Box.of_shape(SHAPE)), after)
+    assert not np.shares_memory(copy.labels.array, now.array)
 
 
 def test_chunks_cover_a_box_once_in_threads():

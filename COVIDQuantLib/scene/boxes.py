@@ -15,7 +15,8 @@ _CHUNK_VOXELS = 1 << 20
 # More threads than this wait for memory.
 THREADS = min(4, os.cpu_count() or 1)
 
-T = TypeVar("T")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -106,30 +107,49 @@ def disjoint(boxes: Iterable[Box]) -> list[Box]:
     return apart
 
 
-def in_threads(function: Callable[[Box], T], box: Box) -> list[T]:
-    """A function of every chunk of a box, in threads if there are several; numpy lets them run side by side."""
-    chunks = list(box.chunks())
-    if len(chunks) == 1 or THREADS == 1:
-        return [function(chunk) for chunk in chunks]
+def map_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """A function of every item, in threads if there are several; numpy lets them run side by side."""
+    todo = list(items)
+    if len(todo) <= 1 or THREADS == 1:
+        return [function(item) for item in todo]
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(function, chunks))
+        return list(pool.map(function, todo))
 
 
-def occupied_box(array: np.ndarray, box: Box) -> Box | None:
-    """The smallest box around the nonzero voxels of an array within a box; None if there are none."""
-    return _true_box(lambda chunk: array[chunk.slices] != 0, box)
+def in_threads(function: Callable[[Box], Result], box: Box) -> list[Result]:
+    """A function of every chunk of a box, in threads if there are several."""
+    return map_threads(function, box.chunks())
 
 
-def changed_box(old: np.ndarray, new: np.ndarray, origin: tuple[int, int, int], box: Box) -> Box | None:
+Corner = tuple[int, int, int]
+
+
+def occupied_box(array: np.ndarray, corner: Corner, box: Box) -> Box | None:
+    """The smallest box around the nonzero voxels of an array within a box; None if there are none.
+
+    Args:
+        array: ``[k, j, i]``.
+        corner: voxel at which the array begins.
+        box: where to look, within the array.
+    """
+    return _true_box(lambda chunk: array[chunk.shift(corner, -1).slices] != 0, box)
+
+
+def changed_box(old: np.ndarray, old_corner: Corner, new: np.ndarray, new_corner: Corner, box: Box) -> Box | None:
     """The smallest box, within a box, around the voxels where two arrays differ; None if they are equal.
 
     Args:
-        old: the array last counted ``[k, j, i]``.
-        new: the array now, beginning at voxel ``origin`` of ``old``.
-        origin: where in ``old`` the array ``new`` begins, ``k, j, i``.
-        box: where to compare, in ``old``'s voxels; within both.
+        old: an array ``[k, j, i]``.
+        old_corner: voxel at which it begins.
+        new: another.
+        new_corner: voxel at which that begins.
+        box: where to compare, within both.
     """
-    return _true_box(lambda chunk: old[chunk.slices] != new[chunk.shift(origin, -1).slices], box)
+
+    def unlike(chunk: Box) -> np.ndarray:
+        return old[chunk.shift(old_corner, -1).slices] != new[chunk.shift(new_corner, -1).slices]
+
+    return _true_box(unlike, box)
 
 
 def _true_box(truth: Callable[[Box], np.ndarray], box: Box) -> Box | None:

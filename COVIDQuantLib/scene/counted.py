@@ -14,18 +14,18 @@ from COVIDQuantLib.scene.boxes import Box, disjoint
 from COVIDQuantLib.scene.counting import CountedLayer, Tally, tally
 from COVIDQuantLib.scene.grids import geometry_of, volume_to_world
 from COVIDQuantLib.scene.layers import Layer, layers_of
+from COVIDQuantLib.scene.placed import PlacedLabels
 from COVIDQuantLib.scene.volumes import voxels_of
 
 
 @dataclass
 class _Change:
-    """What happens to one layer: ``known`` is its copy (new ones are empty), ``box`` the voxels that change."""
+    """What happens to one layer: ``box`` holds the voxels that change; a layer that is gone has no labels now."""
 
     known: CountedLayer
     box: Box | None
     layer: Layer | None = None
-    labels: np.ndarray | None = None
-    filled: Box | None = None
+    now: PlacedLabels | None = None
 
 
 class CountedScene:
@@ -134,20 +134,20 @@ class CountedScene:
         return fresh or bool(boxes)
 
     def _changes(self, layers: Sequence[Layer]) -> list[_Change]:
-        known = {_identity(layer.members, layer.labels.dtype): layer for layer in self._layers}
+        known = {_identity(layer.members, layer.labels.array.dtype): layer for layer in self._layers}
         changes = []
         for layer in layers:
             counted = known.pop(_identity(layer.members, layer.dtype), None)
             if counted is not None and counted.stamp == layer.stamp:
                 continue
-            labels, filled = layer.read()
+            now = layer.read()
             if counted is None:
-                counted = CountedLayer(layer.members, layer.ct_shape, labels.dtype)
-                box = filled if filled.voxels else None
+                counted = CountedLayer(layer.members, layer.dtype)
+                box = _unless_empty(now.box)
             else:
-                box = counted.difference(labels, filled)
-            changes.append(_Change(counted, box, layer, labels, filled))
-        return changes + [_Change(gone, gone.occupied) for gone in known.values()]
+                box = counted.labels.difference(now)
+            changes.append(_Change(counted, box, layer, now))
+        return changes + [_Change(gone, _unless_empty(gone.labels.box)) for gone in known.values()]
 
     def _tally(self, voxels: np.ndarray, boxes: Sequence[Box]) -> Tally:
         total = Tally.nothing()
@@ -157,15 +157,19 @@ class CountedScene:
 
     def _apply(self, changes: Sequence[_Change]) -> None:
         for change in changes:
-            if change.layer is None or change.labels is None or change.filled is None:
+            if change.layer is None or change.now is None:
                 self._layers.remove(change.known)
                 continue
-            change.known.copy(change.labels, change.filled, change.box)
+            change.known.copy.follow(change.now, change.box)
             change.known.stamp = change.layer.stamp
             change.known.resampled = change.layer.offset is None
             change.known.reaches_outside = change.layer.reaches_outside()
             if change.known not in self._layers:
                 self._layers.append(change.known)
+
+
+def _unless_empty(box: Box) -> Box | None:
+    return box if box.voxels else None
 
 
 def _identity(members: tuple[Any, ...], dtype: np.dtype) -> tuple[Any, ...]:

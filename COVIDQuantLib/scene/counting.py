@@ -14,8 +14,9 @@ import numpy as np
 
 from COVIDQuantLib.anatomy import LABEL_COUNT, LOBES
 from COVIDQuantLib.quantification.histogram import HU_BINS, count_voxels
-from COVIDQuantLib.scene.boxes import Box, changed_box, in_threads, occupied_box
+from COVIDQuantLib.scene.boxes import Box, in_threads
 from COVIDQuantLib.scene.layers import Member
+from COVIDQuantLib.scene.placed import LabelCopy, PlacedLabels
 from COVIDQuantLib.scene.segments import LESION_ROLE, NO_ROLE
 from COVIDQuantLib.scene.volumes import whole_hu
 
@@ -48,21 +49,17 @@ class Tally:
 class CountedLayer:
     """The copy of a layer that was counted last, on the CT's grid.
 
-    The copy spans the CT, but memory is only used where labels lie: untouched pages of zeros cost nothing.
-
     Attributes:
         members: see :class:`~COVIDQuantLib.scene.layers.Layer`.
-        labels: the layer's own label values ``[k, j, i]`` on the CT's voxels.
-        occupied: the box outside which there is no label; None if there is none at all.
+        copy: the layer's own label values.
         stamp: the layer's stamp when it was copied.
         resampled: whether the layer does not lie on the CT's voxels.
         reaches_outside: whether it has labels where the CT has no voxel.
     """
 
-    def __init__(self, members: tuple[Member, ...], shape: tuple[int, int, int], dtype: np.dtype) -> None:
+    def __init__(self, members: tuple[Member, ...], dtype: np.dtype) -> None:
         self.members = members
-        self.labels = np.zeros(shape, dtype)
-        self.occupied: Box | None = None
+        self.copy = LabelCopy(dtype)
         self.stamp: tuple[object, ...] | None = None
         self.resampled = False
         self.reaches_outside = False
@@ -73,46 +70,26 @@ class CountedLayer:
         for value, role in self._lobe_values:
             self._lobe_table[value] = role
 
-    def difference(self, labels: np.ndarray, box: Box) -> Box | None:
-        """The box of the CT in which the layer now differs from this copy; None if it does not.
-
-        Args:
-            labels: the layer now, see :meth:`Layer.read`.
-            box: the box of the CT that it fills.
-        """
-        parts = [changed_box(self.labels, labels, box.start, box)]
-        if self.occupied is not None:
-            parts += [occupied_box(self.labels, rest) for rest in self.occupied.minus(box)]
-        found = [part for part in parts if part is not None]
-        if not found:
-            return None
-        whole = found[0]
-        for part in found[1:]:
-            whole = whole.hull(part)
-        return whole
-
-    def copy(self, labels: np.ndarray, box: Box, changed: Box | None) -> None:
-        """Take over the layer's labels within the box that changed."""
-        for rest in changed.minus(box) if changed else ():
-            self.labels[rest.slices] = 0
-        common = changed.intersect(box) if changed else None
-        if common is not None:
-            self.labels[common.slices] = labels[common.shift(box.start, -1).slices]
-        self.occupied = box if box.voxels else None
+    @property
+    def labels(self) -> PlacedLabels:
+        """The labels last counted."""
+        return self.copy.labels
 
     def lesions(self, box: Box) -> np.ndarray | None:
-        """Where a box has lesion, bool; None if the layer holds no lesion segment."""
-        labels = self.labels[box.slices]
-        found: np.ndarray | None = None
-        for value in self._lesion_values:
-            found = labels == value if found is None else found | (labels == value)
+        """Where a box has lesion, bool; None if the layer holds no lesion there or nowhere."""
+        if not self._lesion_values or self.labels.box.intersect(box) is None:
+            return None
+        labels = self.labels.crop(box)
+        found = labels == self._lesion_values[0]
+        for value in self._lesion_values[1:]:
+            found |= labels == value
         return found
 
     def lobes(self, box: Box) -> np.ndarray | None:
-        """uint8 lobe label values of a box; None if the layer holds no lobe segment."""
-        if not self._lobe_values:
+        """uint8 lobe label values of a box; None if the layer holds no lobe there or nowhere."""
+        if not self._lobe_values or self.labels.box.intersect(box) is None:
             return None
-        labels = self.labels[box.slices]
+        labels = self.labels.crop(box)
         if labels.dtype == np.uint8 and self._lobe_values == _AS_WE_LABEL:
             # Quicker than a table by an order of magnitude; other segments on the layer have higher values.
             return labels * (labels < LABEL_COUNT)

@@ -18,6 +18,7 @@ from vtk.util.numpy_support import get_numpy_array_type as vtk_to_numpy_type
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.scene.boxes import Box, in_threads
 from COVIDQuantLib.scene.grids import labelmap_to_world
+from COVIDQuantLib.scene.placed import PlacedLabels
 from COVIDQuantLib.scene.segments import roles_of
 from COVIDQuantLib.scene.volumes import array_of_image
 
@@ -77,15 +78,15 @@ class Layer:
             return None
         return int(begin[2]), int(begin[1]), int(begin[0])
 
-    def read(self) -> tuple[np.ndarray, Box]:
-        """The labels on the CT's grid: an array and the box of the CT that it fills (cropped to the CT).
+    def read(self) -> PlacedLabels:
+        """The labels on the CT's grid, cropped to the CT.
 
         The array is a view of Slicer's memory if the layer lies on the CT's voxels.
 
         Raises:
             UnfitInputError: not a label map of whole numbers.
         """
-        nothing = np.zeros((0, 0, 0), self.dtype), Box((0, 0, 0), (0, 0, 0))
+        nothing = PlacedLabels.nothing(self.dtype)
         if self.is_empty:
             return nothing
         labels = array_of_image(self.labelmap, self.name)
@@ -95,9 +96,9 @@ class Layer:
         offset = self.offset
         if offset is None:
             box = self._reach().intersect(whole)
-            return nothing if box is None else (resample_nearest(labels, self.from_ct, box), box)
+            return nothing if box is None else PlacedLabels(resample_nearest(labels, self.from_ct, box), box)
         box = Box.of_shape(labels.shape).shift(offset).intersect(whole)
-        return nothing if box is None else (labels[box.shift(offset, -1).slices], box)
+        return nothing if box is None else PlacedLabels(labels[box.shift(offset, -1).slices], box)
 
     def reaches_outside(self) -> bool:
         """Whether the label map has labels of its segments where the CT has no voxel; only told on its voxels."""

@@ -62,7 +62,7 @@ def _labelmap(volume: Any, labels: np.ndarray) -> Any:
     labelmap = slicer.vtkOrientedImageData()
     matrix = vtk.vtkMatrix4x4()
     volume.GetIJKToRASMatrix(matrix)
-    box = occupied_box(labels, Box.of_shape((labels.shape[0], labels.shape[1], labels.shape[2])))
+    box = occupied_box(labels, (0, 0, 0), Box.of_shape((labels.shape[0], labels.shape[1], labels.shape[2])))
     if box is None:
         labelmap.SetExtent(0, -1, 0, -1, 0, -1)
         labelmap.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
