@@ -26,7 +26,7 @@ _POWERS = [
     (a, b) for a in range(_DEGREE_ACROSS + 1) for b in range(_DEGREE_ALONG + 1) if a + b <= max(3, _DEGREE_ALONG)
 ]
 TERMS = len(_POWERS)
-RELIEF_REACH = 1.25
+RELIEF_REACH = 1.45
 _HALF = float(np.sqrt(0.5))
 _ALONG = 1.2
 

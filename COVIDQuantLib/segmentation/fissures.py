@@ -56,6 +56,7 @@ _PULL_COST = 0.35
 _STEP_COST = (0.15, 0.5, 1.2)
 _JUMP_COST = 3.0
 _RIM_MM = 2.5
+_ANCHORS = 9
 _RELIEF_SIGMA_MM = 5.0
 
 
@@ -176,11 +177,8 @@ class _Band:
         """HU at each node and level, and whether it lies in the lung away from its rim (and above ``below``)."""
         first, second = np.meshgrid(self.first, self.second, indexing="ij")
         level = self.sheet.level(first, second)
-        across = level[..., None] + self.offsets / self.mm[2]
-        points = self.sheet.frame.to_points(
-            sheet_to_unit(self.sheet.fissure, first[..., None], second[..., None], across)
-        )
-        index = (points / np.array(ct.geometry.spacing))[..., ::-1].transpose(3, 0, 1, 2)
+        points = self._points(first, second, level)
+        index = (points / np.array(ct.geometry.spacing, np.float32))[..., ::-1].transpose(3, 0, 1, 2)
         hu = ndimage.map_coordinates(ct.hu, index, output=np.float32, order=1, mode="nearest")
         nearest = np.rint(index).astype(np.int32)
         within = np.all([(n >= 0) & (n < size) for n, size in zip(nearest, lungs.shape, strict=True)], axis=0)
@@ -194,6 +192,17 @@ class _Band:
         if below is not None:
             inside &= below.height(points) * sheet_mm(below.fissure, below.frame)[2] > 2.0
         return hu, inside
+
+    def _points(self, first: FloatArray, second: FloatArray, level: FloatArray) -> FloatArray:
+        """Positions of all nodes and levels; the frame bends so gently that a few levels tell the others."""
+        anchors = np.linspace(self.offsets[0], self.offsets[-1], _ANCHORS)
+        across = level[..., None] + anchors / self.mm[2]
+        unit = sheet_to_unit(self.sheet.fissure, first[..., None], second[..., None], across)
+        place = np.interp(self.offsets, anchors, np.arange(_ANCHORS))
+        low = np.minimum(place.astype(int), _ANCHORS - 2)
+        share = (place - low)[:, None].astype(np.float32)
+        points = self.sheet.frame.to_points(unit).astype(np.float32)
+        return (1 - share) * points[:, :, low] + share * points[:, :, low + 1]
 
     def blur_mm(self, ct: CTVolume) -> float:
         """Width of a plate across the sheet as these sections show it (standard deviation)."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from COVIDQuantLib.anatomy import labels_of_side
 from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.progress import Report, part, silent
@@ -21,6 +22,7 @@ from COVIDQuantLib.segmentation.atlas_cut import PartialLung, frames_of_lungs
 from COVIDQuantLib.segmentation.atlas_frame import FloatArray
 from COVIDQuantLib.segmentation.atlas_shares import weights_for_shares
 from COVIDQuantLib.segmentation.fissures import draw_to_image
+from COVIDQuantLib.segmentation.lobes_whole import join_pieces
 
 SIDES = {"right": 1, "left": 2}
 _SAMPLE_MM = 3.0
@@ -106,6 +108,7 @@ def lobes_of_sheets(
             inside = lungs[crop.box] == value
             labels = _labels_of_side(side, inside.shape, crop.start, geometry, sheets)
             np.copyto(lobes[crop.box], labels, where=inside)
+            join_pieces(lobes[crop.box], labels_of_side(side))
     report(1.0)
     return lobes
 
