@@ -19,6 +19,8 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/dicom_series.py
   COVIDQuantLib/ct/dicom_stack.py
   COVIDQuantLib/ct/geometry.py
+  COVIDQuantLib/ct/header_gaps.py
+  COVIDQuantLib/ct/itk_files.py
   COVIDQuantLib/ct/kernels.py
   COVIDQuantLib/ct/labels.py
   COVIDQuantLib/ct/looks.py
@@ -80,6 +82,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/scene/layers.py
   COVIDQuantLib/scene/live.py
   COVIDQuantLib/scene/observers.py
+  COVIDQuantLib/scene/placed.py
   COVIDQuantLib/scene/segmentations.py
   COVIDQuantLib/scene/segments.py
   COVIDQuantLib/scene/session.py
@@ -93,11 +96,13 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/segmentation/atlas_frame.py
   COVIDQuantLib/segmentation/atlas_shares.py
   COVIDQuantLib/segmentation/fissures.py
+  COVIDQuantLib/segmentation/fissures_evidence.py
   COVIDQuantLib/segmentation/fissures_search.py
   COVIDQuantLib/segmentation/lesions.py
   COVIDQuantLib/segmentation/lesions_background.py
   COVIDQuantLib/segmentation/lesions_grid.py
   COVIDQuantLib/segmentation/lobes.py
+  COVIDQuantLib/segmentation/lobes_whole.py
   COVIDQuantLib/segmentation/lungs.py
   COVIDQuantLib/segmentation/lungs_air.py
   COVIDQuantLib/segmentation/lungs_edge.py
