@@ -16,13 +16,13 @@ from COVIDQuantLib.phantom.tubes import draw_tubes
 from COVIDQuantLib.phantom.vessels import Vasculature
 
 _KINDS = ("ground glass", "mixed", "crazy paving", "consolidation")
-_KIND_SHARES = (0.42, 0.3, 0.13, 0.15)
+_KIND_SHARES = (0.46, 0.28, 0.14, 0.12)
 # Depth into the lesion (in radii) where its core turns to consolidation; beyond reach where there is none.
 _NO_CORE = 9.0
 _CORE_OF = {
     "ground glass": (_NO_CORE, _NO_CORE),
     "crazy paving": (_NO_CORE, _NO_CORE),
-    "mixed": (0.15, 0.4),
+    "mixed": (0.2, 0.5),
     "consolidation": (0.04, 0.15),
 }
 _SITES = ("subpleural", "peribronchial", "basal")
@@ -121,7 +121,9 @@ class Pneumonia:
     def _lesion(self, rng: np.random.Generator, site: str, centre: FloatArray) -> Lesion:
         kind = str(rng.choice(_KINDS, p=_KIND_SHARES))
         growth = 1 + 0.012 * self.extent_percent
-        radius = float(rng.lognormal(np.log(17), 0.4) * growth)
+        # Dense patches are small.
+        usual = 13 if kind == "consolidation" else 17
+        radius = float(rng.lognormal(np.log(usual), 0.4) * growth)
         flat = site == "subpleural" or (site == "basal" and rng.random() < 0.6)
         low, high = _CORE_OF[kind]
         x, y, z = (float(c) for c in centre)

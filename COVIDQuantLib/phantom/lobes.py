@@ -54,7 +54,7 @@ def draw_fissures(rng: np.random.Generator) -> FissureShape:
         twist=rng.uniform(0.05, 0.3),
         arch=rng.uniform(0, 20),
         bow=rng.uniform(-6, 10),
-        horizontal=rng.uniform(-38, -18),
+        horizontal=rng.uniform(-36, -14),
         horizontal_forward=rng.uniform(-0.05, 0.2),
         horizontal_outward=rng.uniform(-0.1, 0.15),
         waves=rng.uniform(2.5, 5.5),
