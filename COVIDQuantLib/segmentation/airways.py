@@ -28,6 +28,8 @@ SEED_LENGTH_MM = 20.0
 LUMEN_RADIUS_MM = 14.0
 LUMEN_AREA_MM2 = 1500.0
 LUMEN_GROWTH = 2.5
+# A leak into lung sprawls: many times the area of its largest circle.
+LUMEN_SPRAWL = 6.0
 SMALLEST_MM2 = 20.0
 SOFT_HU = -500
 
@@ -141,7 +143,9 @@ def _next(plane: _Plane, before: np.ndarray) -> np.ndarray:
         for label in np.unique(labels[reached & (labels > 0) & ~lumen]):
             part = labels == label
             area = part.sum() * plane.pixel_mm2
-            fits = SMALLEST_MM2 <= area <= largest and plane.radius(part) <= LUMEN_RADIUS_MM
-            if fits and plane.enclosed(part) >= ENCLOSED:
+            radius = plane.radius(part)
+            compact = area <= LUMEN_SPRAWL * np.pi * radius**2
+            fits = SMALLEST_MM2 <= area <= largest and radius <= LUMEN_RADIUS_MM
+            if fits and compact and plane.enclosed(part) >= ENCLOSED:
                 lumen |= part
     return lumen

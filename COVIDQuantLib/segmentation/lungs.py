@@ -31,6 +31,7 @@ from COVIDQuantLib.segmentation.morphology import (
     open_,
     shrink_factors,
     shrink_mean,
+    without_small,
 )
 
 GRID_MM = 2.0
@@ -41,6 +42,7 @@ WIDE_GRID_MM = 3.5
 # A hollow is bulky when a ball of this radius fits, far from and near the midline.
 BULKY_MM = (6.0, 13.0)
 SMALL_HOLE_ML = 3.0
+GAS_POCKET_ML = 3.0
 MEDIASTINUM_MM = 55.0
 HILUM_MM = 35.0
 AIRWAY_WALL_MM = 2.5
@@ -89,7 +91,7 @@ def find_lungs(ct: CTVolume, report: Report = silent) -> Lungs:
     sides = part_sides(aerated, grid.midline, grid.spacing)
     report(0.55)
     dense = dense_at_wall(grid.hu, aerated, grid.body, grid.spacing)
-    sides = _solid(spread_sides(sides, aerated | dense), grid, lumen)
+    sides = _solid(spread_sides(sides, aerated | dense), grid, lumen, walled | _gas(grid, aerated))
     report(0.75)
     mask, airways = _on_ct_grid(ct, grid, sides, lumen & (sides == 0), factors)
     report(1.0)
@@ -145,9 +147,14 @@ def _midline(body: np.ndarray) -> np.ndarray:
     return ndimage.gaussian_filter1d(columns, 3.0, mode="nearest")
 
 
-def _solid(sides: np.ndarray, grid: _WorkingGrid, lumen: np.ndarray) -> np.ndarray:
-    """Each lung closed over its vessels, small bronchi and dense patches; wide airways and the other lung stay out."""
-    barred = dilate(lumen, AIRWAY_WALL_MM, grid.spacing) | ~grid.body
+def _gas(grid: _WorkingGrid, aerated: np.ndarray) -> np.ndarray:
+    """Pockets of air that are not lung and too large to be remnants within dense lung."""
+    return without_small(grid.air & ~aerated, GAS_POCKET_ML / grid.voxel_ml)
+
+
+def _solid(sides: np.ndarray, grid: _WorkingGrid, lumen: np.ndarray, barred: np.ndarray) -> np.ndarray:
+    """Each lung closed over its vessels, small bronchi and dense patches; what is barred stays out."""
+    barred = barred | ~grid.body
     away = ~dilate(lumen, HILUM_MM, grid.spacing)
     off_midline = np.abs(np.arange(sides.shape[2]) - grid.midline[:, None])[:, None] * grid.spacing[2]
     bulk = np.where(off_midline > MEDIASTINUM_MM, BULKY_MM[0], BULKY_MM[1])

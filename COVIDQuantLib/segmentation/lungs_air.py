@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 
 from COVIDQuantLib.segmentation.morphology import (
     Spacing,
@@ -156,14 +157,15 @@ def lung_air(hu: np.ndarray, air: np.ndarray, spacing: Spacing) -> np.ndarray:
 def _gas_below(hu: np.ndarray, air: np.ndarray, spacing: Spacing) -> np.ndarray:
     """Gas in stomach and gut, also where a thin diaphragm hardly parts it from lung: pure, and no lung under it."""
     step = 1.01 * max(spacing[1:])
-    cores = without_small(erode(air & (hu < PURE_GAS_HU), step, spacing), GAS_ML * 1000.0 / float(np.prod(spacing)))
-    tissue = erode(air & (hu > GAS_HU), step, spacing)
+    smooth = ndimage.uniform_filter(hu, 3)  # against noise
+    cores = without_small(erode(air & (smooth < PURE_GAS_HU), step, spacing), GAS_ML * 1000.0 / float(np.prod(spacing)))
+    tissue = erode(air & (hu > GAS_HU), 1.01 * max(spacing), spacing)  # not the blurred rim of the gas
     over_lung = np.maximum.accumulate(tissue, axis=0)
     labels, counts = components(cores)
     framed = np.bincount(labels.ravel(), weights=over_lung.ravel())
     gas = framed <= GAS_OVER_LUNG * counts
     gas[0] = False
-    return air & dilate(gas[labels], 2.5 * step, spacing)
+    return air & dilate(gas[labels], 2.5 * step + max(spacing), spacing)
 
 
 def _islands(rest: np.ndarray, labels: np.ndarray, gassy: np.ndarray, lung: np.ndarray, spacing: Spacing) -> np.ndarray:

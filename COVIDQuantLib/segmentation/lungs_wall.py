@@ -17,19 +17,27 @@ from COVIDQuantLib.segmentation.morphology import Spacing, without_small
 ANGLES = 180
 RADIAL_MM = 1.5
 LONGEST_MM = 260.0
-BONE_HU = 160
+BONE_HU = 120
 SMALLEST_BONE_ML = 0.3
 # A rib is looked for from a little within the air's edge to this far beyond it.
 RIB_WITHIN_MM = 6.0
 RIB_BEYOND_MM = 70.0
 SMOOTH_MM = 9.0
+# A rib lies this near every place of the wall (up or down, along the angle); beside it the wall slopes so far.
+NEAREST_RIB_MM = (15.0, 8.0)
+RIB_SLOPE_MM = 7.0
 WALL_MM = (1.0, 9.0)
 LEAST_HEALTHY = 50
 APEX_MM = 30.0
 # A gap to the pleura below this is blur and muscle, not disease.
 LEAST_FILL_MM = 3.0
 NARROWEST_MM = 12.0
-DEEPEST_FILL_MM = 60.0
+# Deeper patches are liver or heart; disease is deepest at the back.
+DEEPEST_BACK_MM = 60.0
+DEEPEST_MM = 35.0
+BACK = 0.3
+# Further forward the dome of the diaphragm too has lung above and, across it, below.
+BESIDE = -0.1
 RECESS_MM = 15.0
 RECESS_FILL_MM = 12.0
 DEEP_SHARE = 0.03
@@ -136,12 +144,9 @@ def _air_beyond(aerated: np.ndarray, slices: float) -> np.ndarray:
     """Where lung still reaches so many slices higher (lower if negative) in about the same direction."""
     near = ndimage.maximum_filter1d(aerated.astype(np.uint8), 7, axis=1, mode="wrap") > 0
     steps = max(1, round(abs(slices)))
-    beyond = np.ones_like(near)  # what the CT does not show may be lung
-    if slices > 0:
-        beyond[:-steps] = near[steps:]
-    else:
-        beyond[steps:] = near[:-steps]
-    return beyond
+    # Lung that reaches the end of the CT is taken to go on there.
+    reached = np.arange(len(near)) + (steps if slices > 0 else -steps)
+    return near[np.clip(reached, 0, len(near) - 1)]
 
 
 def _wall_thickness(gap: np.ndarray, cell: tuple[float, float]) -> np.ndarray:
@@ -170,13 +175,15 @@ def _believable(fill: np.ndarray, cell: tuple[float, float]) -> np.ndarray:
         if right and left and right != left:
             labels[labels == left] = right
     sizes = np.bincount(labels.ravel())
-    deep = np.bincount(labels.ravel(), weights=(fill > DEEPEST_FILL_MM).ravel())
-    aerated = np.isfinite(fill) & ~patch
+    backward = np.sin(np.arange(ANGLES) * (2 * np.pi / ANGLES))
+    deepest = np.where(backward > BACK, DEEPEST_BACK_MM, DEEPEST_MM)
+    deep = np.bincount(labels.ravel(), weights=(fill > deepest).ravel())
+    aerated = np.nan_to_num(fill, nan=np.inf) <= WALL_MM[1]
     below = np.maximum.accumulate(aerated, axis=0)
     above = np.maximum.accumulate(aerated[::-1], axis=0)[::-1]
     good = deep <= DEEP_SHARE * sizes
     good[0] = False
-    return good[labels] | (patch & above & below)
+    return good[labels] | (patch & above & below & (backward > BESIDE))
 
 
 def _rib_radius(bone: np.ndarray, outermost: np.ndarray, radii: np.ndarray) -> np.ndarray:
@@ -189,10 +196,14 @@ def _rib_radius(bone: np.ndarray, outermost: np.ndarray, radii: np.ndarray) -> n
 def _smooth_surface(rib: np.ndarray, cell: tuple[float, float]) -> np.ndarray:
     """The ribs' inner surface over angle and height, also between the ribs."""
     sigma = (SMOOTH_MM / cell[0], SMOOTH_MM / cell[1])
-    surface = _weighted_mean(rib, sigma)
-    for _ in range(2):  # shoulder blade and collar bone lie behind the ribs
-        surface = _weighted_mean(np.where(rib <= surface + 4.0, rib, np.nan), sigma)
-    return surface
+    # Shoulder blade and collar bone lie behind the ribs.
+    nearest = ndimage.minimum_filter(
+        np.where(np.isfinite(rib), rib, np.inf),
+        [2 * round(reach / mm) + 1 for reach, mm in zip(NEAREST_RIB_MM, cell, strict=True)],
+        mode=("nearest", "wrap"),
+    )
+    surface = _weighted_mean(np.where(rib <= nearest + RIB_SLOPE_MM, rib, np.nan), sigma)
+    return _weighted_mean(np.where(rib <= surface + 4.0, rib, np.nan), sigma)
 
 
 def _weighted_mean(values: np.ndarray, sigma: tuple[float, float]) -> np.ndarray:
