@@ -11,7 +11,7 @@ from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.phantom.fields import FloatArray
 
 # Distance of the rendered sections (coarser where pixels are); thicker sections are averages of several.
-_FINE_MM = 1.25
+_FINE_MM = 1.5
 
 
 @dataclass(frozen=True)
