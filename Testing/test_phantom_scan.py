@@ -16,7 +16,7 @@ def made(**settings) -> Phantom:
 @pytest.mark.parametrize(("thickness", "slices"), [(0.6, 60), (7.2, 5)])
 def test_section_thickness_hardly_changes_the_truth(thickness, slices):
     """The same 36 mm of the chest in thin, usual and thick sections."""
-    settings = {"seed": 8, "extent_percent": 20.0, "matrix": 96, "noise_hu": 0.0, "motion": False}
+    settings = {"seed": 8, "extent_percent": 20.0, "matrix": 64, "noise_hu": 0.0, "motion": False}
     usual = make_phantom(PhantomSettings(thickness_mm=2.4, slices=15, **settings)).truth["regions"][0]
     other = make_phantom(PhantomSettings(thickness_mm=thickness, slices=slices, **settings)).truth["regions"][0]
     for name in ("volume_ml", "lesion_volume_ml", "lung_weight_g"):
@@ -35,9 +35,9 @@ def test_too_few_sections_are_said_to_cut_the_lungs():
 
 
 def test_noise_has_the_size_asked_for_and_is_correlated():
-    settings = {"seed": 5, "matrix": 200, "pixel_mm": 0.8, "slices": 5}
+    settings = {"seed": 5, "matrix": 128, "pixel_mm": 0.8, "slices": 5}
     quiet, noisy = made(noise_hu=0.0, **settings), made(noise_hu=20.0, **settings)
-    noise = (noisy.ct.hu.astype(float) - quiet.ct.hu)[:, 60:-60, 60:-60]
+    noise = (noisy.ct.hu.astype(float) - quiet.ct.hu)[:, 20:-20, 20:-20]
     assert 10 < noise.std() < 40
     beside = np.mean(noise[:, :, 1:] * noise[:, :, :-1]) / noise.var()
     assert 0.2 < beside < 0.95
@@ -45,7 +45,7 @@ def test_noise_has_the_size_asked_for_and_is_correlated():
 
 
 def test_sharp_kernel_is_sharper_and_noisier():
-    soft, sharp = (made(seed=5, kernel=kernel, matrix=160, slices=5) for kernel in ("soft", "sharp"))
+    soft, sharp = (made(seed=5, kernel=kernel, matrix=112, slices=5) for kernel in ("soft", "sharp"))
     assert sharp.truth["drawn"]["noise_hu"] > soft.truth["drawn"]["noise_hu"]
 
     def roughness(phantom):
