@@ -35,9 +35,9 @@ def test_too_few_sections_are_said_to_cut_the_lungs():
 
 
 def test_noise_has_the_size_asked_for_and_is_correlated():
-    settings = {"seed": 5, "matrix": 128, "pixel_mm": 0.8, "slices": 5}
+    settings = {"seed": 5, "matrix": 200, "pixel_mm": 0.8, "slices": 5}
     quiet, noisy = made(noise_hu=0.0, **settings), made(noise_hu=20.0, **settings)
-    noise = (noisy.ct.hu.astype(float) - quiet.ct.hu)[:, 20:-20, 20:-20]
+    noise = (noisy.ct.hu.astype(float) - quiet.ct.hu)[:, 60:-60, 60:-60]
     assert 10 < noise.std() < 40
     beside = np.mean(noise[:, :, 1:] * noise[:, :, :-1]) / noise.var()
     assert 0.2 < beside < 0.95
