@@ -36,6 +36,7 @@ GAS_OVER_LUNG = 0.2
 LARGE_LUNG_ML = 600.0
 LEAST_LUNG_ML = 15.0
 SMALL_SHARE = 0.02
+SMALL_CUT_SHARE = 0.12
 
 
 def adaptive_threshold(hu: np.ndarray, body: np.ndarray) -> float:
@@ -149,7 +150,11 @@ def lung_air(hu: np.ndarray, air: np.ndarray, spacing: Spacing) -> np.ndarray:
     chosen[0] = False
     if not chosen.any():
         return np.zeros_like(air)
-    chosen &= volumes >= SMALL_SHARE * volumes[chosen].max()
+    cut = np.zeros(len(counts), bool)
+    for edge in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
+        cut[np.unique(edge)] = True
+    # A small part at the image's edge is mattress or cloth.
+    chosen &= volumes >= np.where(cut, SMALL_CUT_SHARE, SMALL_SHARE) * volumes[chosen].max()
     lung = chosen[labels]
     return lung | _islands(air & ~lung, labels, gassy, lung, spacing)
 
