@@ -80,11 +80,12 @@ class Pneumonia:
         self.lesions: list[Lesion] = []
         self._level = np.inf
         if extent_percent > 0:
-            points = self._lung_points(vasculature.outside)
-            self.lesions = self._draw(rng, points, vasculature.nodes)
-            self._level = self._find_level(points)
+            points, depth = self._lung_points(vasculature.outside)
+            self.lesions = self._draw(rng, points, depth, vasculature.nodes)
+            self._level = self._find_level(points, depth)
 
-    def _lung_points(self, outside: Tubes) -> FloatArray:
+    def _lung_points(self, outside: Tubes) -> tuple[FloatArray, FloatArray]:
+        """Points ``[n, 3]`` evenly throughout the lungs, and their depth under the lungs' surface."""
         p = self._thorax.patient
         middle = (0.0, 0.0, (p.z_apex + p.z_sulcus) / 2)
         sections = math.ceil((p.z_apex - p.z_sulcus + 16) / _SAMPLE_STEP_MM)
@@ -93,13 +94,14 @@ class Pneumonia:
         draw_tubes(taken, grid, outside)
         x, y = grid.section_axes
         # The lung ends halfway into a voxel that a tube and its cuff fill to a third.
-        inside = np.stack([self._thorax.lungs(x, y, float(z)) > 0 for z in grid.z]) & (taken < 85)
-        k, j, i = np.nonzero(inside)
-        return np.stack([grid.x[i], grid.y[j], grid.z[k]], axis=1)
+        depth = np.stack([self._thorax.lungs(x, y, float(z)) for z in grid.z])
+        k, j, i = np.nonzero((depth > 0) & (taken < 85))
+        return np.stack([grid.x[i], grid.y[j], grid.z[k]], axis=1), depth[k, j, i]
 
-    def _draw(self, rng: np.random.Generator, points: FloatArray, bronchi: FloatArray) -> list[Lesion]:
+    def _draw(
+        self, rng: np.random.Generator, points: FloatArray, depth: FloatArray, bronchi: FloatArray
+    ) -> list[Lesion]:
         count = int(3 + rng.integers(0, 4) + self.extent_percent * rng.uniform(0.25, 0.6))
-        depth = self._thorax.lungs(*points.T)
         p = self._thorax.patient
         low = smooth_step(points[:, 2], p.z_apex, p.z_sulcus * 0.5) + 0.15
         back = smooth_step(points[:, 1], -60, 60) + 0.3
@@ -138,9 +140,9 @@ class Pneumonia:
             float(rng.uniform(low, high)),
         )
 
-    def _find_level(self, points: FloatArray) -> float:
+    def _find_level(self, points: FloatArray, depth: FloatArray) -> float:
         x, y, z = points.T
-        field, _ = self._field(x, y, z, self._thorax.lungs(x, y, z), -np.inf)
+        field, _ = self._field(x, y, z, depth, -np.inf)
         return float(np.quantile(field, 1 - self.extent_percent / 100))
 
     def _field(
