@@ -99,7 +99,7 @@ def frames_of_lungs(lungs: Mapping[str, PartialLung], templates: Mapping[str, Lu
     if len(whole) == len(lungs):
         return whole
     problem = _Problem(lungs, templates, whole)
-    fits = [least_squares(problem.residuals, problem.start(share), max_nfev=60) for share in _STARTS]
+    fits = [least_squares(problem.residuals, problem.start(share), max_nfev=30) for share in _STARTS]
     boxes = problem.boxes(min(fits, key=lambda fit: fit.cost).x)
     frames = {}
     for side in lungs:

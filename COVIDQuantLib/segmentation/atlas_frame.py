@@ -81,7 +81,7 @@ class LungFrame:
         x, y, z = unit[..., 0], unit[..., 1], unit[..., 2]
         box_y, box_z = y, z
         # The walls depend on the height and the base on the depth, both gently: a few turns settle it.
-        for _ in range(12):
+        for _ in range(8):
             base = self.base_at(x, box_y)
             box_z = base + 0.5 * (z + 1) * (1 - base)
             height = np.clip(box_z, -1.0, 1.0)
@@ -99,8 +99,9 @@ class LungFrame:
 
     def base_at(self, x: FloatArray, y: FloatArray) -> FloatArray:
         """Height of the diaphragm in box units over the box's x and y."""
-        terms = _quadratic(np.clip(x, -_BASE_REACH, _BASE_REACH), np.clip(y, -_BASE_REACH, _BASE_REACH))
-        return np.minimum(np.tensordot(terms, self.base, axes=(-1, 0)), 0.5)
+        x, y = np.clip(x, -_BASE_REACH, _BASE_REACH), np.clip(y, -_BASE_REACH, _BASE_REACH)
+        level, y1, y2, x1, xy, x2 = self.base
+        return np.minimum(level + y * (y1 + y * y2) + x * (x1 + y * xy + x * x2), 0.5)
 
     def as_record(self) -> dict[str, Any]:
         """The frame's numbers for the atlas file."""

@@ -44,7 +44,7 @@ class Pass:
 
 PASSES = (Pass(30.0, 14.0, local=False), Pass(16.0, 8.0, local=True), Pass(10.0, 6.0, local=True))
 # A cut lung does not tell its own height: the oblique fissure is looked for at several.
-_HEIGHTS_MM = (0.0, -60.0, -45.0, -30.0, -15.0, 15.0, 30.0, 45.0, 60.0)
+_HEIGHTS_MM = (0.0, -60.0, -40.0, -20.0, 20.0, 40.0, 60.0)
 _HEIGHT_SIGMA_MM = 30.0
 _HEIGHT_LOOK = Pass(12.0, 8.0, local=False)
 
@@ -56,7 +56,7 @@ _PULL_COST = 0.35
 _STEP_COST = (0.15, 0.5, 1.2)
 _JUMP_COST = 3.0
 _RIM_MM = 2.5
-_ANCHORS = 9
+_ANCHORS = 5
 _RELIEF_SIGMA_MM = 5.0
 
 
