@@ -81,7 +81,7 @@ def test_phantom_lobes_in_lungs_that_were_found():
     assert mean_dice(find_lobes(ct, find_lungs(ct).mask), truth) >= 0.90
 
 
-def test_each_lobe_is_one_piece_where_its_lung_is():
+def test_each_lobe_is_one_piece():
     ct, truth = phantom(THIN)
     found = find_lobes(ct, lungs_of(truth))
     for lobe in LOBES:
