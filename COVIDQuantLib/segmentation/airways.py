@@ -25,6 +25,9 @@ SEED_ENCLOSED = 0.5
 ENCLOSED = 0.3
 SEED_OFF_MIDLINE_MM = 45.0
 SEED_LENGTH_MM = 20.0
+# A tube of its own is a bronchus only this near the end of the highest one; a tongue of lung before the heart is not.
+BELOW_HIGHEST_MM = 30.0
+BESIDE_HIGHEST_MM = 45.0
 LUMEN_RADIUS_MM = 14.0
 LUMEN_AREA_MM2 = 1500.0
 LUMEN_GROWTH = 2.5
@@ -75,7 +78,7 @@ def find_airways(
     """
     planes = [_Plane(hu[k], air[k], spacing[1:]) for k in range(len(hu))]
     lumen = np.zeros(hu.shape, bool)
-    tubes = _tubes([_seeds(plane, midline[k]) for k, plane in enumerate(planes)], spacing[0])
+    tubes = _of_one_tree(_tubes([_seeds(plane, midline[k]) for k, plane in enumerate(planes)], spacing[0]), spacing)
     report(0.4)
     for number, tube in enumerate(tubes):
         for k, part in tube:
@@ -121,6 +124,24 @@ def _tubes(seeds: list[list[np.ndarray]], slice_mm: float) -> list[list[tuple[in
         growing = continued
     needed = min(SEED_LENGTH_MM, 0.7 * len(seeds) * slice_mm)
     return [tube for tube in finished + growing if len(tube) * slice_mm >= needed]
+
+
+def _of_one_tree(tubes: list[list[tuple[int, np.ndarray]]], spacing: Spacing) -> list[list[tuple[int, np.ndarray]]]:
+    """The highest tube and those that begin near its lower end."""
+    if len(tubes) < 2:
+        return tubes
+    highest = max(tubes, key=lambda tube: (tube[-1][0], len(tube)))
+    end, part = highest[0]
+    row = np.nonzero(part)[0].mean()
+
+    def near(tube: list[tuple[int, np.ndarray]]) -> bool:
+        top, upper = tube[-1]
+        return (
+            top * spacing[0] > end * spacing[0] - BELOW_HIGHEST_MM
+            and abs(np.nonzero(upper)[0].mean() - row) * spacing[1] < BESIDE_HIGHEST_MM
+        )
+
+    return [tube for tube in tubes if near(tube)]
 
 
 def _follow(planes: list[_Plane], lumen: np.ndarray, start: tuple[int, np.ndarray], step: int) -> None:

@@ -18,6 +18,7 @@ from COVIDQuantLib.segmentation.airways import find_airways
 from COVIDQuantLib.segmentation.lungs_air import adaptive_threshold, body_mask, lung_air
 from COVIDQuantLib.segmentation.lungs_edge import refine
 from COVIDQuantLib.segmentation.lungs_sides import LEFT, RIGHT, part_sides, spread_sides
+from COVIDQuantLib.segmentation.lungs_support import beside_opacity
 from COVIDQuantLib.segmentation.lungs_wall import dense_at_wall
 from COVIDQuantLib.segmentation.morphology import (
     Box,
@@ -91,6 +92,7 @@ def find_lungs(ct: CTVolume, report: Report = silent) -> Lungs:
     sides = part_sides(aerated, grid.midline, grid.spacing)
     report(0.55)
     dense = dense_at_wall(grid.hu, aerated, grid.body, grid.spacing)
+    dense = beside_opacity(dense, aerated, grid.hu, grid.spacing)
     sides = _solid(spread_sides(sides, aerated | dense), grid, lumen, walled | _gas(grid, aerated))
     report(0.75)
     mask, airways = _on_ct_grid(ct, grid, sides, lumen & (sides == 0), factors)
