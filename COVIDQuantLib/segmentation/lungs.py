@@ -17,6 +17,7 @@ from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.segmentation.airways import find_airways
 from COVIDQuantLib.segmentation.lungs_air import adaptive_threshold, body_mask, lung_air
 from COVIDQuantLib.segmentation.lungs_edge import refine
+from COVIDQuantLib.segmentation.lungs_mirror import dense_by_mirror
 from COVIDQuantLib.segmentation.lungs_sides import LEFT, RIGHT, part_sides, spread_sides
 from COVIDQuantLib.segmentation.lungs_support import beside_opacity
 from COVIDQuantLib.segmentation.lungs_wall import dense_at_wall
@@ -91,9 +92,15 @@ def find_lungs(ct: CTVolume, report: Report = silent) -> Lungs:
     report(0.45)
     sides = part_sides(aerated, grid.midline, grid.spacing)
     report(0.55)
-    dense = dense_at_wall(grid.hu, aerated, grid.body, grid.spacing)
-    dense = beside_opacity(dense, aerated, grid.hu, grid.spacing)
-    sides = _solid(spread_sides(sides, aerated | dense), grid, lumen, walled | _gas(grid, aerated))
+    barred = walled | _gas(grid, aerated)
+    dense = _dense_lung(grid, aerated)
+    sides = _solid(spread_sides(sides, aerated | dense), grid, lumen, barred)
+    report(0.65)
+    mirrored = dense_by_mirror(grid.hu, sides, grid.midline, grid.spacing)
+    if mirrored.any():
+        known = np.where(barred, 0, np.maximum(sides, mirrored))
+        dense = _dense_lung(grid, known > 0)
+        sides = _solid(spread_sides(known, (known > 0) | dense), grid, lumen, barred)
     report(0.75)
     mask, airways = _on_ct_grid(ct, grid, sides, lumen & (sides == 0), factors)
     report(1.0)
@@ -147,6 +154,12 @@ def _midline(body: np.ndarray) -> np.ndarray:
     totals = counts.sum(axis=1)
     columns = np.where(totals > 0, counts @ np.arange(body.shape[2]) / np.maximum(totals, 1), body.shape[2] / 2)
     return ndimage.gaussian_filter1d(columns, 3.0, mode="nearest")
+
+
+def _dense_lung(grid: _WorkingGrid, lung: np.ndarray) -> np.ndarray:
+    """Dense lung between what is known of the lung and the chest wall."""
+    dense = dense_at_wall(grid.hu, lung, grid.body, grid.spacing)
+    return beside_opacity(dense, lung, grid.hu, grid.spacing)
 
 
 def _gas(grid: _WorkingGrid, aerated: np.ndarray) -> np.ndarray:
