@@ -107,7 +107,9 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/segmentation/lungs_air.py
   COVIDQuantLib/segmentation/lungs_edge.py
   COVIDQuantLib/segmentation/lungs_given.py
+  COVIDQuantLib/segmentation/lungs_mirror.py
   COVIDQuantLib/segmentation/lungs_sides.py
+  COVIDQuantLib/segmentation/lungs_support.py
   COVIDQuantLib/segmentation/lungs_wall.py
   COVIDQuantLib/segmentation/morphology.py
   COVIDQuantLib/segmentation/result.py
