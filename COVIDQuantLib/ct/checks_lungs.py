@@ -34,7 +34,7 @@ def check_lungs(lungs: np.ndarray, ct: CTVolume) -> list[CTWarning]:
     places = [*_cut_slices(mask, ct), *_cut_in_plane(mask, ct)]
     if places:
         cut = ", ".join(places)
-        text = f"The lungs are cut at {cut}: volumes are of the part that was measured, and its lobes are a rough guess."
+        text = f"The lungs are cut at {cut}: volumes are of the part in view, its lobes a rough guess."
         warnings.append(CTWarning("lungs-cut", text))
     elif volume < SMALL_LUNG_ML:
         warnings.append(CTWarning("small-lungs", f"The lungs measure only {volume:.0f} mL."))
