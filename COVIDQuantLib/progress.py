@@ -13,6 +13,10 @@ from dataclasses import dataclass
 
 Report = Callable[[float], None]
 
+# Before this much of the job and of time has passed, the time left is a guess not worth showing.
+_LEAST_FRACTION = 0.02
+_LEAST_SECONDS = 1.0
+
 
 def silent(fraction: float) -> None:
     """The report of someone who does not want to know."""
@@ -86,5 +90,6 @@ class StagedProgress:
     def _tell(self, name: str, done: float) -> None:
         fraction = min(done / self._total, 1.0)
         elapsed = self._clock() - self._began
-        left = elapsed * (1.0 - fraction) / fraction if fraction > 0.02 else None
+        settled = fraction > _LEAST_FRACTION and elapsed >= _LEAST_SECONDS
+        left = elapsed * (1.0 - fraction) / fraction if settled else None
         self._show(ProgressState(name, fraction, left))

@@ -27,7 +27,7 @@ GIVEN = {
     "lesions": "pneumonia to use instead of finding it (anything but 0)",
     "lungs": "lungs to use instead of finding them (anything but 0)",
 }
-_READING, _WRITING = Stage("reading", 4.0), Stage("writing", 6.0)
+_READING, _WRITING = Stage("reading", 2.5), Stage("writing", 4.0)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
