@@ -63,10 +63,11 @@ def test_a_skipped_stage_and_an_unknown_one():
 
 def test_cancelling_comes_out_of_the_report():
     def stop(state):
-        if state.fraction > 0.3:
+        if 0.3 < state.fraction < 0.75:
             raise Cancelled
 
-    progress = StagedProgress(STAGES, stop)
-    with pytest.raises(Cancelled), progress.stage("lungs") as report:
-        for step in range(10):
-            report(step / 10)
+    with StagedProgress(STAGES, stop).stage("lungs") as report:
+        report(0.1)
+        with pytest.raises(Cancelled):
+            report(0.9)
+        report(0.2)
