@@ -99,7 +99,6 @@ LOBES: tuple[Lobe, ...] = tuple(
     )
     for label, name, short, side, code, colour in _LOBES
 )
-LOBE_OF_LABEL = {lobe.label: lobe for lobe in LOBES}
 OUTSIDE_LABEL = 0
 LABEL_COUNT = 1 + len(LOBES)
 

@@ -88,6 +88,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/scene/session.py
   COVIDQuantLib/scene/tables.py
   COVIDQuantLib/scene/volumes.py
+  COVIDQuantLib/segment_roles.py
   COVIDQuantLib/segmentation/__init__.py
   COVIDQuantLib/segmentation/airways.py
   COVIDQuantLib/segmentation/atlas.py

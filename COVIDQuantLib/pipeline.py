@@ -137,7 +137,6 @@ class _Steps:
         else:
             found: Lungs = self._made("lungs", lambda report: find_lungs(self._ct, report))
             self._airways = found.airways
-            self.warnings += found.warnings
             lungs = found.mask
         self.warnings += check_lungs(lungs, self._ct)
         return lungs

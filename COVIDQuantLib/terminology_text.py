@@ -37,18 +37,6 @@ def parse(entry: str) -> Terminology | None:
     return Terminology(category, kind, _code(parts[3]), _code(parts[5]))
 
 
-def same_concept(one: Terminology, other: Terminology) -> bool:
-    """Whether two entries code the same thing: type and modifier, whatever the words and the context.
-
-    The category is left out because dictionaries file the same type under different ones.
-    """
-    return _key(one.type) == _key(other.type) and _key(one.modifier) == _key(other.modifier)
-
-
-def _key(code: Code | None) -> tuple[str, str] | None:
-    return None if code is None else (code.scheme, code.value)
-
-
 def _code_text(code: Code | None) -> str:
     return "^^" if code is None else f"{code.scheme}^{code.value}^{code.meaning}"
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from test_ct_dicom import rotation
 from test_ct_files import TURNS
 
-from COVIDQuantLib.anatomy import LESION, LOBES
+from COVIDQuantLib.anatomy import LESION, LOBES, MIDDLE_LOBE, Terminology
 from COVIDQuantLib.ct.geometry import Geometry, Reorientation
 from COVIDQuantLib.ct.labels import place_labels, read_label_map
+from COVIDQuantLib.ct.slicer_segments import FileSegment, labels_of_segments
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.export.segmentation_file import write_segmentation
 from COVIDQuantLib.segmentation.result import Segmentation
@@ -232,3 +233,14 @@ def test_real_labels_lie_on_their_ct(shared_data):
     # The file calls the left lung 1: x grows to the left.
     upright = Reorientation.of(ct.geometry).apply(lungs)
     assert np.argwhere(upright == 1)[:, 2].mean() > np.argwhere(upright == 2)[:, 2].mean()
+
+
+def test_a_file_of_another_program_is_read_by_the_rules_of_the_scene():
+    """TotalSegmentator codes the middle lobe without a side; a file's segments count as a node's do."""
+    middle = next(lobe for lobe in LOBES if lobe.terminology.type == MIDDLE_LOBE)
+    without_side = Terminology(middle.terminology.category, MIDDLE_LOBE)
+    layers = np.zeros((2, 2, 2, 1), np.uint8)
+    layers[0] = 7
+    segments = [FileSegment("theirs", "middle", 0, 7, without_side)]
+    labels, _ = labels_of_segments(layers, segments, "lobes", "theirs.seg.nrrd")
+    assert np.array_equal(labels, np.where(layers[..., 0] == 7, middle.label, 0))

@@ -26,7 +26,7 @@ AT_THE_ROOT = {
 }  # fmt: skip
 
 # What each part of the library may import of the others: only what lies below it.
-BASE = {"", "anatomy", "errors", "progress", "resources", "terminology", "terminology_text"}
+BASE = {"", "anatomy", "errors", "progress", "resources", "segment_roles", "terminology", "terminology_text"}
 CT = BASE | {"ct"}
 FLOORS = {
     **dict.fromkeys(BASE, BASE),

@@ -20,9 +20,9 @@ from COVIDQuantLib.resources import resource_path
 from COVIDQuantLib.scene.grids import geometry_of, parent_to_world
 from COVIDQuantLib.scene.live import LiveQuantification
 from COVIDQuantLib.scene.segmentations import create_segmentation_node, segmentation_of_node, show_3d
-from COVIDQuantLib.scene.segments import LESION_ROLE, NO_ROLE, role_of
 from COVIDQuantLib.scene.session import HeadlessScene
 from COVIDQuantLib.scene.volumes import ct_of_node, node_of_ct
+from COVIDQuantLib.segment_roles import LESION_ROLE, NO_ROLE, role_of
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.terminology import dictionary
 from COVIDQuantLib.terminology_text import CATEGORY_CONTEXT, serialize

@@ -11,6 +11,7 @@ from COVIDQuantLib import terminology_text as terms
 from COVIDQuantLib.anatomy import LESION, LOBES, LUNG, LesionKind, Lobe, Terminology
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.segment_roles import role_of
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,7 @@ Chosen = tuple[list[tuple[int, FileSegment]], list[CTWarning]]
 
 def is_of(segment: FileSegment, ours: Lobe | LesionKind) -> bool:
     """Whether a segment is this lobe or the pneumonia, by its ID or else by its terminology."""
-    if segment.segment_id == ours.segment_id:
-        return True
-    return segment.terminology is not None and terms.same_concept(ours.terminology, segment.terminology)
+    return role_of(segment.segment_id, segment.terminology) == role_of(ours.segment_id, None)
 
 
 def _lobes(segments: Sequence[FileSegment], name: str) -> Chosen:

@@ -17,8 +17,8 @@ from COVIDQuantLib.quantification.histogram import HU_BINS, count_voxels
 from COVIDQuantLib.scene.boxes import Box, in_threads
 from COVIDQuantLib.scene.layers import Member
 from COVIDQuantLib.scene.placed import LabelCopy, PlacedLabels
-from COVIDQuantLib.scene.segments import LESION_ROLE
 from COVIDQuantLib.scene.volumes import whole_hu
+from COVIDQuantLib.segment_roles import LESION_ROLE
 
 
 @dataclass

@@ -18,8 +18,9 @@ from COVIDQuantLib.quantification.table import MetricsTable, compute_metrics
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
 from COVIDQuantLib.scene.counted import CountedScene
 from COVIDQuantLib.scene.observers import Observers
-from COVIDQuantLib.scene.segments import LESION_ROLE, roles_of
+from COVIDQuantLib.scene.segments import roles_of
 from COVIDQuantLib.scene.tables import METRICS_ATTRIBUTE, create_table_node, write_table
+from COVIDQuantLib.segment_roles import LESION_ROLE
 
 TABLE_ROLE = "COVIDQuant.table"
 SEGMENTATION_ROLE = "COVIDQuant.segmentation"

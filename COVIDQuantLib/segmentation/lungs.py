@@ -6,12 +6,12 @@ follows the CT's own voxels afterwards.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.ct.volume import CTVolume, CTWarning
+from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.segmentation.airways import find_airways
@@ -58,12 +58,10 @@ class Lungs:
         mask: uint8 ``[k, j, i]``: 0 outside, 1 right lung, 2 left lung (the patient's), vessels, ground glass and
             consolidation included.
         airways: bool, trachea and main bronchi with their wall, outside the mask.
-        warnings: what the reader should know about them.
     """
 
     mask: np.ndarray
     airways: np.ndarray
-    warnings: list[CTWarning] = field(default_factory=list)
 
 
 def find_lungs(ct: CTVolume, report: Report = silent) -> Lungs:
