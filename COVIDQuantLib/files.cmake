@@ -9,6 +9,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cli/quantify.py
   COVIDQuantLib/cli/reference.py
   COVIDQuantLib/cli/terminal.py
+  COVIDQuantLib/cohort/__init__.py
   COVIDQuantLib/ct/__init__.py
   COVIDQuantLib/ct/checks.py
   COVIDQuantLib/ct/checks_lungs.py
@@ -43,6 +44,9 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/export/sheet_style.py
   COVIDQuantLib/export/sheet_views.py
   COVIDQuantLib/export/table_file.py
+  COVIDQuantLib/inference/__init__.py
+  COVIDQuantLib/models/__init__.py
+  COVIDQuantLib/networks/__init__.py
   COVIDQuantLib/phantom/__init__.py
   COVIDQuantLib/phantom/body.py
   COVIDQuantLib/phantom/fields.py
@@ -117,4 +121,6 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/segmentation/vessels.py
   COVIDQuantLib/terminology.py
   COVIDQuantLib/terminology_text.py
+  COVIDQuantLib/training/__init__.py
+  COVIDQuantLib/worker/__init__.py
   )

@@ -35,13 +35,33 @@ FLOORS = {
     "quantification": CT | {"quantification"},
     "exam": CT | {"segmentation", "quantification"},
     "phantom": CT | {"segmentation", "quantification", "export", "phantom"},
-    "pipeline": CT | {"segmentation", "quantification", "exam"},
+    "networks": BASE | {"networks"},
+    "models": CT | {"networks", "models"},
+    "inference": CT | {"segmentation", "networks", "models", "inference"},
+    "pipeline": CT | {"segmentation", "quantification", "exam", "models", "inference"},
+    "worker": CT | {"segmentation", "quantification", "exam", "models", "inference", "pipeline", "worker"},
     "export": CT | {"segmentation", "quantification", "exam", "export"},
-    "scene": CT | {"segmentation", "quantification", "exam", "export", "pipeline", "scene"},
-    "cli": CT | {"segmentation", "quantification", "exam", "export", "phantom", "pipeline", "cli"},
+    "cohort": CT | {"segmentation", "quantification", "exam", "export", "cohort"},
+    "training": CT
+    | {"segmentation", "quantification", "phantom", "export", "networks", "models", "inference", "cohort", "training"},
+    "scene": CT
+    | {"segmentation", "quantification", "exam", "export", "models", "inference", "pipeline", "worker", "scene"},
+    "cli": CT
+    | {"segmentation", "quantification", "exam", "export", "phantom", "networks", "models", "inference", "pipeline"}
+    | {"worker", "cohort", "training", "cli"},
 }
 EVERYWHERE = {"numpy", "scipy", "SimpleITK", "pydicom"}
-FOREIGN = {"scene": {"slicer", "vtk", "vtkmodules"}, "cli": {"rich"}, "export": {"matplotlib"}}
+NETWORKS = {"torch", "monai", "safetensors"}
+FOREIGN = {
+    "scene": {"slicer", "vtk", "vtkmodules"},
+    "cli": {"rich"},
+    "export": {"matplotlib"},
+    "networks": NETWORKS,
+    "models": {*NETWORKS, "lungmask"},
+    "inference": {*NETWORKS, "lungmask"},
+    "worker": NETWORKS,
+    "training": {*NETWORKS, "ignite", "matplotlib"},
+}
 ONLY_IN_FUNCTIONS = {"matplotlib"}
 MAX_FUNCTION_LINES = 60
 MAX_FILE_LINES = 500

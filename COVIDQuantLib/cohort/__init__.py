@@ -1,0 +1,1 @@
+"""Many scans: agreement between two sets of results."""

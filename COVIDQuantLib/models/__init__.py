@@ -1,0 +1,1 @@
+"""Trained models as bundles: read, checked, imported, written."""

@@ -1,0 +1,1 @@
+"""Data, losses and loops that make a model bundle."""
