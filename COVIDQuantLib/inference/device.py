@@ -1,0 +1,241 @@
+"""What the networks compute on: which device, in which precision, and what happens when its memory runs out.
+
+Nothing here imports torch before it is needed, so that the command line may name the devices.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, MutableSequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.errors import COVIDQuantError, UsageError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+# The networks' own needs at a batch of one, with the room CUDA takes for itself; below it the CPU is sooner done.
+_LEAST_FREE_BYTES = 1 << 30
+# Older ones have no tensor cores, and most of them compute float16 at a fraction of the speed of float32.
+_FLOAT16_CAPABILITY = (7, 0)
+# Turing without tensor cores; float16 convolutions are known to give NaN there.
+_FLOAT16_UNSOUND = ("GTX 16",)
+# torch 2.6 renamed these questions; the processors that answer yes multiply bfloat16 in hardware.
+_BFLOAT16_QUESTIONS = (
+    "_is_avx512_bf16_supported",
+    "_is_amx_tile_supported",
+    "_is_cpu_support_avx512_bf16",
+    "_is_cpu_support_amx_tile",
+)
+# How allocators that raise a bare RuntimeError say that memory ran out, in lower case.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "bad allocation",
+    "status_alloc_failed",
+    "invalid buffer size",
+)
+
+Result = TypeVar("Result")
+
+
+class MemoryRanOutError(COVIDQuantError):
+    """Neither a smaller batch nor the CPU made the job fit into memory."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where networks compute.
+
+    Attributes:
+        kind: ``cpu``, ``cuda`` or ``mps``.
+        index: which of several CUDA devices; 0 otherwise.
+        name: the maker's name of it; empty if unknown.
+        precision: name of the torch type in which convolutions are computed: ``float32``, ``float16``, ``bfloat16``.
+    """
+
+    kind: str
+    index: int = 0
+    name: str = ""
+    precision: str = "float32"
+
+    @property
+    def torch(self) -> Any:
+        """The ``torch.device``."""
+        import torch
+
+        return torch.device(self.kind, self.index) if self.kind == "cuda" else torch.device(self.kind)
+
+    def describe(self) -> str:
+        """In words: ``NVIDIA H100 (CUDA)``, ``CPU, 2 threads``."""
+        if self.kind != "cpu":
+            return f"{self.name or 'GPU'} ({self.kind.upper()})"
+        import torch
+
+        threads = torch.get_num_threads()
+        return f"CPU, {threads} thread{'' if threads == 1 else 's'}"
+
+
+def choose_device(wanted: str = "auto") -> Device:
+    """The device that was asked for, or the best one there is.
+
+    ``auto`` is the first CUDA device that computes and has a gibibyte free, else Apple's GPU, else the CPU.
+
+    Precision: float16 on CUDA from compute capability 7.0 (it keeps three bits more than bfloat16, and normalised
+    activations stay far within its range), else float32; float32 on MPS, whose GPUs gain little by float16 and whose
+    three-dimensional convolutions do not know it in every version; on the CPU bfloat16 only where the processor
+    multiplies it in hardware, else float32.
+
+    Args:
+        wanted: one of ``DEVICES``.
+
+    Raises:
+        UsageError: there is no such device, or it is there but does not compute; says what there is.
+    """
+    if wanted not in DEVICES:
+        raise UsageError(f"there is no device named {wanted!r}", remedy=f"Choose one of: {', '.join(DEVICES)}.")
+    makers: dict[str, Callable[[], Device | None]] = {"cuda": _cuda, "mps": _mps, "cpu": cpu_device}
+    if wanted == "auto":
+        found = _cuda(_LEAST_FREE_BYTES) or _mps() or cpu_device()
+    else:
+        found = makers[wanted]()
+    if found is None:
+        there = [device.describe() for device in (make() for make in makers.values()) if device is not None]
+        raise UsageError(
+            f"no {wanted.upper()} device can be used here",
+            remedy=f"There is: {'; '.join(there)}. Choose it, or 'auto'.",
+        )
+    return found
+
+
+def cpu_device() -> Device:
+    """The CPU, with no more threads than the processors this process may run on."""
+    import torch
+
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), _processors())))
+    return Device("cpu", precision="bfloat16" if _bfloat16_in_hardware() else "float32")
+
+
+def autocast(device: Device) -> AbstractContextManager[Any]:
+    """Compute convolutions in the device's precision: ``with autocast(device): net(x)``."""
+    if device.precision == "float32":
+        return nullcontext()
+    import torch
+
+    return torch.autocast(device.kind, getattr(torch, device.precision))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on whichever device."""
+    if isinstance(error, MemoryError):
+        return True
+    # Its subclass torch.OutOfMemoryError says 'out of memory' too, by whatever name a version of torch has it.
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(phrase in text for phrase in _OUT_OF_MEMORY)
+
+
+def with_less_memory(
+    run: Callable[[int, Device], Result], device: Device, batch: int, notices: MutableSequence[CTWarning]
+) -> Result:
+    """Run something with a batch halved whenever memory runs out, and on the CPU when even a batch of one is too much.
+
+    Args:
+        run: computes with a batch size on a device; is begun anew after a failure, so it must not have changed
+            anything until it returns.
+        device: where to begin.
+        batch: items to begin with.
+        notices: gets what the reader should know: that the batch had to shrink, that the CPU took over.
+
+    Raises:
+        MemoryRanOutError: a batch of one does not fit on the CPU either.
+    """
+    whole = batch
+    while True:
+        # The failed attempt's tensors live as long as its traceback; nothing is tried again before both are gone.
+        try:
+            result = run(batch, device)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            if batch < whole:
+                text = f"memory of {device.describe()} ran short: the networks ran {batch} at a time instead of {whole}"
+                notices.append(CTWarning("smaller-batch", text))
+            return result
+        _give_back_memory(device)
+        if batch > 1:
+            batch //= 2
+        elif device.kind != "cpu":
+            text = f"memory of {device.describe()} was not enough: the networks ran on the CPU"
+            notices.append(CTWarning("cpu-instead", text))
+            device, batch = cpu_device(), whole
+        else:
+            raise MemoryRanOutError(
+                "the computer's memory is not enough for the networks on this CT",
+                remedy="Close other programs, or choose the model-free method.",
+            )
+
+
+def _give_back_memory(device: Device) -> None:
+    """Let other programs, and the next attempt, have what torch keeps for later."""
+    if device.kind == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()
+
+
+def _cuda(least_free_bytes: int = 0) -> Device | None:
+    """The first CUDA device that computes and has so much memory free."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    for index in range(torch.cuda.device_count()):
+        try:
+            # A driver may list a GPU for which this build of torch has no code.
+            torch.ones(1, device=f"cuda:{index}").add(1.0).item()
+            free, _ = torch.cuda.mem_get_info(index)
+        except RuntimeError:
+            continue
+        if free >= least_free_bytes:
+            name = torch.cuda.get_device_name(index)
+            sound = not any(part in name for part in _FLOAT16_UNSOUND)
+            quick = torch.cuda.get_device_capability(index) >= _FLOAT16_CAPABILITY
+            return Device("cuda", index, name, "float16" if sound and quick else "float32")
+    return None
+
+
+def _mps() -> Device | None:
+    """Apple's GPU."""
+    import torch
+
+    if not torch.backends.mps.is_available():
+        return None
+    try:
+        torch.ones(1, device="mps").add(1.0).item()
+    except RuntimeError:
+        return None
+    return Device("mps", name="Apple GPU")
+
+
+def _processors() -> int:
+    """Processors this process may run on, which a cluster's queue or a container may have limited."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _bfloat16_in_hardware() -> bool:
+    """Whether the processor multiplies bfloat16 itself; torch's own oneDNN also says yes where it only imitates it."""
+    import torch
+
+    if not torch.backends.mkldnn.is_available():
+        return False
+    for name in _BFLOAT16_QUESTIONS:
+        ask = getattr(torch.cpu, name, None)
+        if ask is not None and ask():
+            return True
+    return False
