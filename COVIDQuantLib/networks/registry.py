@@ -1,0 +1,150 @@
+"""The architectures by name, with their settings; bundles and training configs name them so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from COVIDQuantLib.errors import UsageError
+from COVIDQuantLib.networks.blocks import NORMS
+from COVIDQuantLib.networks.lesion_unets import COVIDLesionNet, LungsUNet2D, YooUNet2D
+from COVIDQuantLib.networks.lobes_unet import UPSAMPLINGS, LobesUNet3D
+from COVIDQuantLib.networks.resnet_unet import ResNet34UNet
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One number or word that an architecture is built with."""
+
+    default: Any
+    meaning: str
+    wanted: str
+    fits: Callable[[Any], bool]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network that can be built by name.
+
+    Attributes:
+        name: as written in bundles and configs.
+        title: for the reader.
+        builder: takes the settings as keywords.
+        spatial_dims: 2 (slices) or 3 (volumes).
+        source: paper and row of the project's list of papers.
+        settings: what it can be built with.
+    """
+
+    name: str
+    title: str
+    builder: Callable[..., nn.Module]
+    spatial_dims: int
+    source: str
+    settings: Mapping[str, Setting]
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The settings' values where none are given: the paper's full size."""
+        return {name: setting.default for name, setting in self.settings.items()}
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _are_features(value: Any) -> bool:
+    return isinstance(value, list | tuple) and 2 <= len(value) <= 6 and all(map(_is_count, value))
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
+
+
+def _count(default: int, meaning: str) -> Setting:
+    return Setting(default, meaning, "a whole number from 1", _is_count)
+
+
+def _choice(default: str, meaning: str, words: Mapping[str, Any]) -> Setting:
+    return Setting(
+        default, meaning, "one of " + ", ".join(words), lambda value: isinstance(value, str) and value in words
+    )
+
+
+def _slices(in_channels: int) -> dict[str, Setting]:
+    return {
+        "in_channels": _count(in_channels, "neighbouring slices given as channels, the middle one being segmented"),
+        "out_channels": _count(1, "logits a pixel"),
+        "width": _count(64, "channels of the first level; the paper's full size by default"),
+    }
+
+
+_VOLUMES = {
+    "in_channels": _count(1, "CT, and further channels such as the coarse probabilities"),
+    "out_channels": _count(6, "logits a voxel: background and five lobes"),
+    "features": Setting(
+        (16, 32, 64, 128), "channels of each level, finest first", "two to six whole numbers from 1", _are_features
+    ),
+    "norm": _choice("batch", "normalisation after each convolution", NORMS),
+    "dropout": Setting(0.0, "share of activations dropped in training", "a number from 0 to below 1", _is_share),
+    "upsampling": _choice("transposed", "how the decoder enlarges", UPSAMPLINGS),
+}
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    record.name: record
+    for record in (
+        Architecture("lobes-unet-3d", "3D U-Net for lungs and lobes", LobesUNet3D, 3, "Huang, row H1", _VOLUMES),
+        Architecture("yoo-unet-2d", "2D U-Net of Yoo", YooUNet2D, 2, "Yoo, row Y1", _slices(1)),
+        Architecture("covid-lesion-net", "COVID-Lesion Net of Pan", COVIDLesionNet, 2, "Pan, row P1", _slices(1)),
+        Architecture(
+            "changsha-resnet34-unet",
+            "2.5D U-Net with ResNet-34 encoder",
+            ResNet34UNet,
+            2,
+            "Changsha, row C1",
+            _slices(3),
+        ),
+        Architecture("changsha-unet-2d-lungs", "2D U-Net for lungs", LungsUNet2D, 2, "Changsha, row C1", _slices(1)),
+    )
+}
+
+
+def architecture(name: str) -> Architecture:
+    """The record of the architecture of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in ARCHITECTURES:
+        raise UsageError(f"there is no architecture '{name}'", remedy="Known are " + ", ".join(ARCHITECTURES) + ".")
+    return ARCHITECTURES[name]
+
+
+def checked_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings of an architecture: those given, checked, and the defaults of the others.
+
+    Raises:
+        UsageError: unknown architecture, unknown setting, or a value it cannot be built with.
+    """
+    known = architecture(name).settings
+    for key, value in settings.items():
+        if key not in known:
+            raise UsageError(f"it has no setting '{key}'", name, "Known are " + ", ".join(known) + ".")
+        if not known[key].fits(value):
+            raise UsageError(f"the setting '{key}' cannot be {value!r}", name, f"Give {known[key].wanted}.")
+    given = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+    return {**architecture(name).defaults, **given}
+
+
+def build_network(name: str, **settings: Any) -> nn.Module:
+    """A network of that name with random weights, in training mode, giving logits.
+
+    Any input shape is taken, [n, in_channels, *space]; the output [n, out_channels, *space] has its shape.
+
+    Raises:
+        UsageError: unknown architecture, unknown setting, or a value it cannot be built with.
+    """
+    values = checked_settings(name, settings)
+    return architecture(name).builder(**values)

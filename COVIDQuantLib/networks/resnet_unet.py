@@ -1,0 +1,68 @@
+"""The Changsha group's 2.5D U-Net with a ResNet-34 encoder."""
+
+from __future__ import annotations
+
+import torch
+from monai.networks.nets.resnet import ResNet
+from torch import nn
+
+from COVIDQuantLib.networks.blocks import AnyShape, final, initialise, segments
+
+RESNET34_BLOCKS = [3, 4, 6, 3]
+
+
+class ResNet34UNet(AnyShape):
+    """U-Net with a ResNet-34 backbone on neighbouring slices (paper 4 of the project, row C1).
+
+    As described: 2.5D, the neighbouring slices being the input channels; U-Net structure; ResNet-34 (a 7×7 convolution
+    at stride 2, max pooling, then 3, 4, 6 and 3 basic blocks of two 3×3 convolutions).
+
+    Left open by the text (the supplement is not at hand) and chosen: three slices; projections (1×1 convolution and
+    batch norm) as shortcuts where the size changes; a decoder of five steps, each nearest-neighbour upsampling,
+    concatenation with the encoder's features of that size (none at full size) and two 3×3 convolutions with batch norm
+    and ReLU, of 4, 2, 1, ½ and ¼ times ``width`` channels; a 1×1 convolution for the logit; no pretrained weights.
+
+    Args:
+        in_channels: neighbouring slices, the middle one being the one segmented.
+        out_channels: one logit for the lesion.
+        width: channels of the first residual stage; ResNet-34 has 64.
+    """
+
+    def __init__(self, in_channels: int = 3, out_channels: int = 1, width: int = 64) -> None:
+        super().__init__(2, 32)
+        self.encoder = ResNet(
+            block="basic",
+            layers=RESNET34_BLOCKS,
+            block_inplanes=[width, 2 * width, 4 * width, 8 * width],
+            spatial_dims=2,
+            n_input_channels=in_channels,
+            conv1_t_size=7,
+            conv1_t_stride=2,
+            shortcut_type="B",
+            bias_downsample=False,
+            feed_forward=False,
+        )
+        self.enlarge = nn.Upsample(scale_factor=2, mode="nearest")
+        below = [8 * width, 4 * width, 2 * width, width, max(width // 2, 1)]
+        bridges = [4 * width, 2 * width, width, width, 0]
+        here = [*below[1:], max(width // 4, 1)]
+        self.decoders = nn.ModuleList(
+            segments(2, (deep + bridge, out, out)) for deep, bridge, out in zip(below, bridges, here, strict=True)
+        )
+        self.final = final(2, here[-1], out_channels)
+        initialise(self)
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits [n, out_channels, j, i] of [n, in_channels, j, i], sides multiples of 32."""
+        encoder = self.encoder
+        x = encoder.act(encoder.bn1(encoder.conv1(x)))
+        bridges = [x]
+        x = encoder.maxpool(x)
+        for stage in (encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4):
+            x = stage(x)
+            bridges.append(x)
+        bridges.pop()
+        for decode in self.decoders:
+            x = self.enlarge(x)
+            x = decode(torch.cat([bridges.pop(), x], dim=1) if bridges else x)
+        return self.final(x)
