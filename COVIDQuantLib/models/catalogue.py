@@ -1,0 +1,120 @@
+"""Which bundles there are: those that ship with COVIDQuant and the user's own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.models.bundle import Bundle, read_bundle
+from COVIDQuantLib.resources import resource_path
+
+# The bundle of each task that is used where the user names none.
+DEFAULTS = {"lobes": "lobes-unet-3d", "lesions": "lesions-default"}
+ENVIRONMENT = "COVIDQUANT_MODELS"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A bundle that is there, whole or not.
+
+    Attributes:
+        path: its folder.
+        shipped: whether it came with COVIDQuant.
+        bundle: None if it cannot be read.
+        refused: why it cannot be read; empty if it can.
+    """
+
+    path: Path
+    shipped: bool
+    bundle: Bundle | None
+    refused: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name to ask for it by."""
+        return self.path.name
+
+
+def user_folder() -> Path:
+    """The folder of the user's own bundles, there or not; the environment's ``COVIDQUANT_MODELS`` comes first."""
+    chosen = os.environ.get(ENVIRONMENT)
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    if sys.platform == "win32":
+        data = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        data = Path.home() / "Library" / "Application Support"
+    else:
+        data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return data / "COVIDQuant" / "Models"
+
+
+def shipped_folder() -> Path | None:
+    """The folder of the bundles that ship; None where the installation has none."""
+    try:
+        return resource_path("Models")
+    except FileNotFoundError:
+        return None
+
+
+def list_bundles() -> list[Listed]:
+    """Every bundle, the shipped ones first, by name; damaged ones with the reason."""
+    found = []
+    for folder, shipped in ((shipped_folder(), True), (user_folder(), False)):
+        if folder is not None and folder.is_dir():
+            paths = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+            found += [_listed(path, shipped=shipped) for path in paths]
+    return found
+
+
+def _listed(path: Path, *, shipped: bool) -> Listed:
+    try:
+        return Listed(path, shipped, read_bundle(path))
+    except UnfitInputError as error:
+        return Listed(path, shipped, None, error.what)
+
+
+def find_bundle(name_or_path: str | Path, task: str | None = None) -> Bundle:
+    """A bundle by the name it is installed under, or by its folder.
+
+    Args:
+        name_or_path: a shipped bundle wins over the user's of the same name, and a name over a folder.
+        task: what it must be for; None takes any.
+
+    Raises:
+        UnfitInputError: there is none, or it is refused; says why.
+    """
+    path = installed_path(str(name_or_path))
+    if path is not None:
+        return read_bundle(path, task)
+    if Path(name_or_path).is_dir():
+        return read_bundle(name_or_path, task)
+    names = ", ".join(sorted({listed.name for listed in list_bundles()})) or "none"
+    raise UnfitInputError("there is no such model bundle", str(name_or_path), f"Installed are {names}.")
+
+
+def installed_path(name: str) -> Path | None:
+    """The folder of the bundle installed under a name; None if there is none."""
+    for folder in (shipped_folder(), user_folder()):
+        # A plain name only: anything else is a path of the user's.
+        if folder is not None and Path(name).name == name and name not in {"", ".", ".."} and (folder / name).is_dir():
+            return folder / name
+    return None
+
+
+def default_bundle(task: str) -> Bundle:
+    """The bundle that is used for a task where the user names none.
+
+    Raises:
+        UnfitInputError: no bundle ships for the task, or the installation is damaged.
+    """
+    if task not in DEFAULTS:
+        raise UnfitInputError(f"no model ships for {task}", remedy="Name a bundle; see `covidquant models list`.")
+    folder = shipped_folder()
+    if folder is None or not (folder / DEFAULTS[task]).is_dir():
+        what = f"the model {DEFAULTS[task]} is missing from the installation"
+        raise UnfitInputError(what, remedy="Install COVIDQuant again, or name another bundle.")
+    return read_bundle(folder / DEFAULTS[task], task)
