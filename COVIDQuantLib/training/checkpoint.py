@@ -1,0 +1,86 @@
+"""Checkpoints that appear whole or not at all, and the state of every random generator in them."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from COVIDQuantLib.errors import OutputError, UnfitInputError
+
+Writer = Callable[[Path], None]
+
+
+def write_whole(path: Path, writer: Writer) -> None:
+    """Write a file under another name on the same disk, then move it into place.
+
+    Raises:
+        OutputError: it cannot be written; an earlier file of the name is as it was.
+    """
+    temporary = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
+    try:
+        writer(temporary)
+        with temporary.open("r+b") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:
+        # torch reports a full disk as a RuntimeError of its zip writer.
+        raise OutputError(
+            f"cannot be written ({error})", str(path), "Free some space or choose another folder."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write tensors and plain values with ``torch.save``, atomically.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    write_whole(path, lambda target: torch.save(state, target))
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU without executing anything in it.
+
+    Raises:
+        UnfitInputError: there is none, it is damaged, or it holds more than tensors and plain values.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UnfitInputError("no checkpoint to resume from", str(path), "Train without --resume first.") from error
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        raise UnfitInputError(
+            "the checkpoint is damaged or not one of ours", str(path), "Train again without --resume."
+        ) from error
+
+
+def random_state() -> dict[str, Any]:
+    """The state of Python's, NumPy's and torch's random generators as tensors and plain values."""
+    name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002 - MONAI draws from it
+    version, numbers, next_gauss = random.getstate()
+    return {
+        "python": [version, list(numbers), next_gauss],
+        "numpy": [name, torch.from_numpy(np.asarray(keys, np.int64)), int(position), int(has_gauss), float(gauss)],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Bring every random generator to a state that :func:`random_state` gave."""
+    version, numbers, next_gauss = state["python"]
+    random.setstate((version, tuple(numbers), next_gauss))
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002 - MONAI draws from it
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
