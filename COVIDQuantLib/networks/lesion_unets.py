@@ -34,8 +34,8 @@ class YooUNet2D(AnyShape):
         self.initial = segments(2, (in_channels, width, width))
         steps = list(pairwise(levels))
         self.encoders = nn.ModuleList(segments(2, (above, here, here)) for above, here in steps)
-        self.pool = Pool[Pool.MAX, 2](2)
-        self.enlarge = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+        self.pools = nn.ModuleList(Pool[Pool.MAX, 2](2) for _ in steps)
+        self.up = nn.ModuleList(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False) for _ in steps)
         self.decoders = nn.ModuleList(segments(2, (here + above, above, above)) for above, here in reversed(steps))
         self.final = final(2, width, out_channels)
         initialise(self)
@@ -44,11 +44,11 @@ class YooUNet2D(AnyShape):
         """Logits [n, out_channels, j, i] of [n, in_channels, j, i], sides multiples of 16."""
         x = self.initial(x)
         bridges: list[torch.Tensor] = []
-        for encode in self.encoders:
+        for pool, encode in zip(self.pools, self.encoders, strict=True):
             bridges.append(x)
-            x = encode(self.pool(x))
-        for decode in self.decoders:
-            x = decode(torch.cat([bridges.pop(), self.enlarge(x)], dim=1))
+            x = encode(pool(x))
+        for enlarge, decode in zip(self.up, self.decoders, strict=True):
+            x = decode(torch.cat([bridges.pop(), enlarge(x)], dim=1))
         return self.final(x)
 
 

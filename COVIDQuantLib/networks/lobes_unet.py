@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from monai.networks.blocks import UpSample
@@ -11,7 +12,7 @@ from torch import nn
 
 from COVIDQuantLib.networks.blocks import NORMS, AnyShape, final, initialise, segments
 
-UPSAMPLINGS = {
+UPSAMPLINGS: dict[str, dict[str, Any]] = {
     "transposed": {"mode": "deconv"},
     "linear": {"mode": "nontrainable", "interp_mode": "linear", "align_corners": False},
     "nearest": {"mode": "nontrainable", "interp_mode": "nearest", "align_corners": None},
@@ -49,8 +50,8 @@ class LobesUNet3D(AnyShape):
             segments(3, (before, here, here), kind, dropout)
             for before, here in zip((in_channels, *features[:-1]), features, strict=True)
         )
-        self.pool = Pool[Pool.MAX, 3](2)
         steps = list(zip(features[:0:-1], features[-2::-1], strict=True))
+        self.pools = nn.ModuleList(Pool[Pool.MAX, 3](2) for _ in steps)
         self.up = nn.ModuleList(UpSample(3, below, here, 2, **UPSAMPLINGS[upsampling]) for below, here in steps)
         self.join = nn.ModuleList(segments(3, (2 * here, here, here), kind, dropout) for _, here in steps)
         self.final = final(3, features[0], out_channels)
@@ -58,11 +59,11 @@ class LobesUNet3D(AnyShape):
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """Logits [n, out_channels, k, j, i] of [n, in_channels, k, j, i], sides multiples of ``factor``."""
+        x = self.down[0](x)
         bridges: list[torch.Tensor] = []
-        for level, convolve in enumerate(self.down):
-            x = convolve(self.pool(x) if level else x)
+        for pool, convolve in zip(self.pools, self.down[1:], strict=True):
             bridges.append(x)
-        bridges.pop()
+            x = convolve(pool(x))
         for enlarge, convolve in zip(self.up, self.join, strict=True):
             x = convolve(torch.cat([bridges.pop(), enlarge(x)], dim=1))
         return self.final(x)

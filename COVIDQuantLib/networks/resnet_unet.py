@@ -9,6 +9,8 @@ from torch import nn
 from COVIDQuantLib.networks.blocks import AnyShape, final, initialise, segments
 
 RESNET34_BLOCKS = [3, 4, 6, 3]
+# A slim network's last steps at full size would be too thin to tell anything.
+_LEAST_CHANNELS = 8
 
 
 class ResNet34UNet(AnyShape):
@@ -20,7 +22,8 @@ class ResNet34UNet(AnyShape):
     Left open by the text (the supplement is not at hand) and chosen: three slices; projections (1×1 convolution and
     batch norm) as shortcuts where the size changes; a decoder of five steps, each nearest-neighbour upsampling,
     concatenation with the encoder's features of that size (none at full size) and two 3×3 convolutions with batch norm
-    and ReLU, of 4, 2, 1, ½ and ¼ times ``width`` channels; a 1×1 convolution for the logit; no pretrained weights.
+    and ReLU, of 4, 2, 1, ½ and ¼ times ``width`` channels (but 8 in the last two at least); a 1×1
+    convolution for the logit; no pretrained weights.
 
     Args:
         in_channels: neighbouring slices, the middle one being the one segmented.
@@ -42,13 +45,13 @@ class ResNet34UNet(AnyShape):
             bias_downsample=False,
             feed_forward=False,
         )
-        self.enlarge = nn.Upsample(scale_factor=2, mode="nearest")
-        below = [8 * width, 4 * width, 2 * width, width, max(width // 2, 1)]
+        below = [8 * width, 4 * width, 2 * width, width, max(width // 2, _LEAST_CHANNELS)]
         bridges = [4 * width, 2 * width, width, width, 0]
-        here = [*below[1:], max(width // 4, 1)]
+        here = [*below[1:], max(width // 4, _LEAST_CHANNELS)]
         self.decoders = nn.ModuleList(
             segments(2, (deep + bridge, out, out)) for deep, bridge, out in zip(below, bridges, here, strict=True)
         )
+        self.up = nn.ModuleList(nn.Upsample(scale_factor=2, mode="nearest") for _ in below)
         self.final = final(2, here[-1], out_channels)
         initialise(self)
 
@@ -62,7 +65,7 @@ class ResNet34UNet(AnyShape):
             x = stage(x)
             bridges.append(x)
         bridges.pop()
-        for decode in self.decoders:
-            x = self.enlarge(x)
+        for enlarge, decode in zip(self.up, self.decoders, strict=True):
+            x = enlarge(x)
             x = decode(torch.cat([bridges.pop(), x], dim=1) if bridges else x)
         return self.final(x)
