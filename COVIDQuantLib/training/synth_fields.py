@@ -89,7 +89,7 @@ def noise_tile(rng: np.random.Generator, slope: float) -> Tile:
     if slope:
         gain = np.where(frequency * wave < 0.5, 0.0, np.maximum(frequency, 1e-6) ** -slope)
     else:
-        gain = np.exp(-(((frequency * wave - 0.8) / 0.35) ** 2))
+        gain = np.exp(-(((frequency * wave - 0.75) / 0.5) ** 2))
     spectrum = np.fft.rfftn(rng.standard_normal((_TILE,) * 3)) * gain
     values = np.fft.irfftn(spectrum, s=(_TILE,) * 3, axes=(0, 1, 2)).astype(np.float32)
     return Tile(values / values.std(), wave)

@@ -39,6 +39,9 @@ class Kind:
         size: factor on the usual radius.
         paving: chance of crazy paving.
         core: range of the depth, in radii, below which it is solid; above 1 never.
+        broken: range of how far islands of 4–10 mm scatter through the border of the solid part.
+        gradual: how wide that border is, in radii.
+        solid: range of the share of air that is gone where it is solid.
     """
 
     name: str
@@ -48,17 +51,21 @@ class Kind:
     size: float = 1.0
     paving: float = 0.0
     core: tuple[float, float] = (9.0, 9.0)
+    broken: tuple[float, float] = (0.0, 0.0)
+    gradual: float = 0.2
+    solid: tuple[float, float] = (0.88, 1.02)
 
 
 _MASSES = ("ellipsoid", "union", "cloud", "band")
 KINDS = (
     Kind("faint ground glass", 0.12, (-800, -740), (*_MASSES, "cuff")),
-    Kind("ground glass", 0.28, (-740, -580), (*_MASSES, "cuff", "ring")),
-    Kind("dense ground glass", 0.14, (-600, -420), (*_MASSES, "cuff")),
-    Kind("crazy paving", 0.14, (-720, -560), _MASSES, 1.15, 1.0),
-    Kind("mixed", 0.16, (-660, -480), _MASSES, 1.1, 0.25, (0.1, 0.5)),
-    Kind("consolidation", 0.10, (-560, -380), (*_MASSES, "cuff"), 0.8, 0.0, (-0.05, 0.1)),
-    Kind("organising", 0.06, (-480, -250), ("band", "arcades", "ring", "cuff"), 0.9, 0.0, (0.05, 9.0)),
+    Kind("ground glass", 0.26, (-740, -580), (*_MASSES, "cuff", "ring")),
+    Kind("dense ground glass", 0.12, (-600, -420), (*_MASSES, "cuff")),
+    Kind("crazy paving", 0.12, (-720, -560), _MASSES, 1.15, 1.0),
+    Kind("mixed", 0.13, (-680, -500), _MASSES, 1.1, 0.25, (0.1, 0.5), (0.2, 0.7), 0.35, (0.7, 1.0)),
+    Kind("mottled", 0.13, (-790, -620), _MASSES, 1.25, 0.2, (-0.1, 0.6), (0.6, 1.5), 1.2, (0.6, 1.0)),
+    Kind("consolidation", 0.07, (-560, -380), (*_MASSES, "cuff"), 0.8, 0.0, (-0.05, 0.1), (0.0, 0.5)),
+    Kind("organising", 0.05, (-480, -250), ("band", "arcades", "ring", "cuff"), 0.9, 0.0, (0.05, 9.0), (0.0, 0.4)),
 )
 
 
@@ -108,6 +115,11 @@ class Lesion:
         soft: width of its edge, mm; the truth's contour is its middle.
         hill: by how much it is thinner at its edge, 0..1.
         core: depth where it turns solid, mm.
+        broken: how far islands scatter through the border of the solid part, in widths of that border.
+        border: that width, mm.
+        solid: share of the air that is gone where it is solid.
+        pleural: how much more solid it is at the pleura, in the same widths.
+        weave: weights of waves, clouds and nets in its texture.
         paving: added fill on the lines of crazy paving.
         cell: width of these cells, mm.
         tubes: bronchi that stay open where it is solid: start and end in mm, radius, ``[n, 7]``.
@@ -121,6 +133,11 @@ class Lesion:
     soft: float
     hill: float
     core: float
+    broken: float
+    border: float
+    solid: float
+    pleural: float
+    weave: tuple[float, float, float]
     paving: float
     cell: float
     tubes: FloatArray = field(repr=False)
@@ -166,8 +183,8 @@ class _Lungs:
 def _box(shape: Shape, origin: FloatArray, step: FloatArray, size: tuple[int, ...]) -> tuple[slice, slice, slice]:
     slices = []
     for axis in range(3):
-        low = int(np.floor((shape.centre[axis] - shape.reach - origin[axis]) / step[axis]))
-        high = int(np.ceil((shape.centre[axis] + shape.reach - origin[axis]) / step[axis])) + 1
+        low = int(np.floor((shape.centre[axis] - shape.reach[axis] - origin[axis]) / step[axis]))
+        high = int(np.ceil((shape.centre[axis] + shape.reach[axis] - origin[axis]) / step[axis])) + 1
         slices.append(slice(min(max(low, 0), size[axis]), min(max(high, 0), size[axis])))
     return slices[0], slices[1], slices[2]
 
@@ -246,6 +263,11 @@ class _Ward:
             float(np.exp(rng.uniform(np.log(0.5), np.log(6.0)))),
             float(rng.uniform(0, 0.5)),
             float(core),
+            float(rng.uniform(*kind.broken)),
+            float(1.5 + kind.gradual * radius * rng.uniform(0.5, 1.5)),
+            float(rng.uniform(*kind.solid)),
+            float(rng.uniform(0, 0.6)) if rng.random() < 0.5 else 0.0,
+            _weights(rng),
             float(rng.uniform(0.1, 0.3)) if rng.random() < kind.paving else 0.0,
             float(rng.uniform(5, 12)),
             _bronchi(rng, centre, radius) if core < radius and rng.random() < 0.6 else np.zeros((0, 7), np.float32),
@@ -304,24 +326,48 @@ def _draw_lesions(
     return lesions, float(np.clip(-middle, -30.0, 3.0))
 
 
+def _weights(rng: np.random.Generator) -> tuple[float, float, float]:
+    """Three weights by chance whose squares sum to 1."""
+    weights = np.sqrt(rng.dirichlet((0.8, 0.8, 0.8)))
+    return float(weights[0]), float(weights[1]), float(weights[2])
+
+
+def _weave(lesion: Lesion, place: Place) -> FloatArray:
+    """Fine texture with mean about 0 and standard deviation about 1: waves, clouds and nets of lines, each unlike."""
+    fields, shift = place.fields, lesion.shape.shift
+    waves, clouds, nets = lesion.weave
+    texture = waves * fields.smooth.at(place.axes, lesion.cell, shift + 9)
+    texture = texture + clouds * fields.rough.at(place.axes, 2.2 * lesion.cell, shift + 13)
+    # The walls' distance has mean 0.2 and standard deviation 0.16 cells; bent, so that the net is no honeycomb.
+    bent = fields.cells.at(place.axes, 1.2 * lesion.cell, shift + 2) + 0.12 * texture
+    return texture + nets * (0.2 - bent) / 0.16
+
+
+def _solid(lesion: Lesion, place: Place, depth: FloatArray, fine: FloatArray) -> FloatArray:
+    """How solid the lesion is, 0..1: within its core, more so at the pleura, broken up by islands."""
+    shift, radius = lesion.shape.shift, lesion.shape.radius
+    patches = place.fields.rough.at(place.axes, max(0.8 * radius, 8.0), shift + 7)
+    inner = (depth - lesion.core + 0.2 * radius * patches) / lesion.border
+    inner = inner + lesion.broken * (0.7 * fine + 0.4 * patches) + lesion.pleural * np.exp(-place.depth / 8)
+    return smooth_step(0.5 + inner)
+
+
 def _fill(lesion: Lesion, place: Place, depth: FloatArray) -> FloatArray:
     """Which share of the air is replaced, 0..1, at points of the given signed depth."""
     shift, radius = lesion.shape.shift, lesion.shape.radius
-    mottle = place.fields.smooth.at(place.axes, 7.0, shift + 9) + 0.8 * place.fields.rough.at(
-        place.axes, 28.0, shift + 4
-    )
+    fine = _weave(lesion, place)
+    mottle = fine + 0.8 * place.fields.rough.at(place.axes, 28.0, shift + 4)
     fill = lesion.fill * np.clip(1 + lesion.mottle * mottle, 0.35, 1.8)
     fill = fill * (1 - lesion.hill * np.exp(-np.maximum(depth, 0) / (0.3 * radius)))
     if lesion.paving:
         walls = place.fields.cells.at(place.axes, lesion.cell, shift) * lesion.cell
         fill = fill + lesion.paving * (1 - smooth_step(walls / 1.8 - 0.2))
     if lesion.core < radius:
-        wander = 0.22 * radius * place.fields.rough.at(place.axes, max(radius, 8.0), shift + 7)
-        solid = smooth_step(0.5 + (depth - lesion.core + wander) / (1.5 + 0.15 * radius))
-        fill = fill + solid * (np.clip(0.97 + 0.03 * mottle, 0, 1.02) - fill)
+        solid = _solid(lesion, place, depth, fine)
+        fill = fill + solid * (lesion.solid + 0.03 * mottle - fill)
         if len(lesion.tubes):
             fill = fill * (1 - 0.85 * solid * _tube_weight(lesion.tubes, place.axes))
-    return smooth_step(0.5 + depth / lesion.soft) * fill
+    return smooth_step(0.5 + depth / lesion.soft) * np.clip(fill, 0, 1.05)
 
 
 def _average(values: FloatArray, factors: npt.NDArray[np.int64]) -> FloatArray:
@@ -367,8 +413,15 @@ class _Canvas:
         self.truth[box] |= inside & allowed & (self._labels[box] > 0)
 
 
-def _densify(hu: FloatArray, fill: FloatArray, labels: npt.NDArray[np.uint8]) -> FloatArray:
-    """Replaces air by fluid; what is denser stays, bronchi stay open, the noise stays as it was."""
+def _densify(hu: FloatArray, fill: FloatArray, labels: npt.NDArray[np.uint8], thicker: float) -> FloatArray:
+    """Replaces air by fluid; what is denser stays, bronchi stay open, the noise stays as it was.
+
+    Args:
+        hu: the CT.
+        fill: share of air replaced.
+        labels: lungs.
+        thicker: how much vessels within lesions swell, 0..1.
+    """
     where = ndimage.find_objects((fill > 0.005).astype(np.uint8))
     if not where:
         return hu
@@ -380,12 +433,14 @@ def _densify(hu: FloatArray, fill: FloatArray, labels: npt.NDArray[np.uint8]) ->
     # Bronchi are clearly darker than the lung around them; outside the mask nothing but partial volume may change.
     open_air = smooth_step((usual - 60 - base) / 70)
     share = share * (1 - 0.85 * open_air) * (inside | (base > -700))
-    added = share * np.maximum(FLUID_HU - base, 0)
+    if thicker:
+        vessels = ndimage.gaussian_filter(smooth_step((base - usual - 150) / 250), (0, 0.9, 0.9))
+        share = np.maximum(share, thicker * vessels * smooth_step(share * 6))
     detail = part - base
     kept = np.clip(detail, -2.5 * spread, 2.5 * spread)
     result = hu.copy()
-    result[box] = base + added + detail * (1 - share) + kept * share
-    result[box] = np.where(share > 0, result[box], part)
+    filled = base + share * np.maximum(FLUID_HU - base, 0) + detail * (1 - share) + kept * share
+    result[box] = np.where(share > 0, filled, part)
     return result
 
 
@@ -420,7 +475,8 @@ def insert_lesions(
         return np.clip(image, *HU_LIMITS), np.zeros(lobes.shape, bool)
     fields = Fields(rng)
     lesions, growth = _draw_lesions(lungs, _side_table(lobes), fields, rng, min(extent_percent, 95.0) / 100)
+    thicker = float(rng.choice([0.0, rng.uniform(0.2, 0.9)]))
     canvas = _Canvas(lobes, lungs, fields)
     for lesion in lesions:
         canvas.add(lesion, growth)
-    return np.clip(_densify(image, canvas.fill, lobes), *HU_LIMITS), canvas.truth
+    return np.clip(_densify(image, canvas.fill, lobes, thicker), *HU_LIMITS), canvas.truth

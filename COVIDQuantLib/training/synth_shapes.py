@@ -14,6 +14,10 @@ import numpy as np
 
 from COVIDQuantLib.training.synth_fields import Axes, Fields, FloatArray
 
+# How far some shapes reach, in radii of their ball; how far all may grow and be soft.
+_WIDTH = {"cloud": 1.8, "cuff": 2.3}
+_GROWTH_MM = 6.0
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -42,9 +46,13 @@ class Shape:
     thickness: float
 
     @property
-    def reach(self) -> float:
-        """No part of it lies farther than this from its centre, mm."""
-        return self.radius * (1.9 + self.bend + 2 * self.rough) + 6.0
+    def reach(self) -> FloatArray:
+        """No part of it lies farther than this from its centre along z, y, x, mm."""
+        wide = _WIDTH.get(self.name, 1.0)
+        if self.name == "union":
+            wide = float((np.linalg.norm(self.balls[:, :3], axis=1) + self.balls[:, 3]).max())
+        waves = 1.5 * self.bend + 2.5 * self.rough
+        return self.radius * (wide + waves) * np.linalg.norm(np.linalg.inv(self.axes), axis=1) + _GROWTH_MM
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ def draw_shape(rng: np.random.Generator, name: str, centre: FloatArray, radius: 
         radius,
         (turn / stretch[:, None]).astype(np.float32),
         float(rng.uniform(0.05, 0.4)),
-        float(rng.choice([0.04, 0.1, 0.2, 0.32])),
+        float(rng.choice([0.02, 0.06, 0.12, 0.2])),
         float(rng.uniform(0, 40)),
         balls.astype(np.float32),
         float(rng.uniform(3.0, 5.0) + rng.exponential(0.18) * radius),
@@ -119,8 +127,8 @@ def _union(shape: Shape, place: Place) -> FloatArray:
 def _cloud(shape: Shape, place: Place) -> FloatArray:
     """Noise over a threshold that rises away from the centre: patchy, with holes and islands."""
     far = _norm(_local(shape, place))
-    noise = place.fields.rough.at(place.axes, max(0.8 * shape.radius, 8.0), shape.shift)
-    return (0.32 * noise + 0.75 * (0.85 - far)) * shape.radius
+    noise = place.fields.smooth.at(place.axes, max(0.7 * shape.radius, 10.0), shape.shift)
+    return (0.3 * noise + 0.75 * (0.85 - far) + _edge_waves(shape, place)) * shape.radius
 
 
 def _band(shape: Shape, place: Place) -> FloatArray:
