@@ -120,7 +120,7 @@ def cpu_device() -> Device:
 
 
 def autocast(device: Device) -> AbstractContextManager[Any]:
-    """Compute convolutions in the device's precision: ``with autocast(device): net(x)``."""
+    """A context in which convolutions are computed in the device's precision."""
     if device.precision == "float32":
         return nullcontext()
     import torch

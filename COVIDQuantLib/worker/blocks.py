@@ -1,0 +1,150 @@
+"""Arrays in memory that two processes share.
+
+The parent makes a block and removes it; the child only looks into it. One block serves a whole job: the results take
+the place of the CT that the child has taken out.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import resource_tracker, shared_memory
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from COVIDQuantLib.worker.failures import WorkerError
+
+# Arrays begin at multiples of this many bytes, the length of a line of the processor's cache.
+_ALIGNMENT = 64
+# Where Linux shows shared blocks as files.
+_SHARED_FOLDER = Path("/dev/shm")  # noqa: S108 - no temporary file is made there by name
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where an array lies in a block: offset in bytes, shape, and numpy's name of its type."""
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: str
+
+    def view(self, buffer: memoryview) -> np.ndarray:
+        """The array, not copied; the block cannot be closed while it lives."""
+        return np.ndarray(self.shape, self.dtype, buffer, self.offset)
+
+
+def lay_out(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, Slot], int]:
+    """Where each array goes, in the order given, and the bytes that all of them need."""
+    slots, offset = {}, 0
+    for name, array in arrays.items():
+        slots[name] = Slot(offset, array.shape, array.dtype.str)
+        offset += -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
+    return slots, max(offset, 1)
+
+
+class Block:
+    """A block of shared memory that this process made; freed by :meth:`free`, at exit, or by its last reference.
+
+    Should this process be killed, Python's resource tracker frees it (on Windows the system does).
+
+    Args:
+        size: bytes.
+
+    Raises:
+        WorkerError: there is too little room.
+    """
+
+    def __init__(self, size: int) -> None:
+        try:
+            self._memory = shared_memory.SharedMemory(create=True, size=size)
+        except OSError as error:
+            raise _no_room(size) from error
+        self._free = weakref.finalize(self, _remove, self._memory)
+        try:
+            _reserve(self._memory.name, size)
+        except OSError as error:
+            self.free()
+            raise _no_room(size) from error
+
+    @property
+    def name(self) -> str:
+        """What the other process opens it by."""
+        return self._memory.name
+
+    @property
+    def buffer(self) -> memoryview:
+        """The bytes."""
+        buffer = self._memory.buf
+        if buffer is None:
+            raise ValueError("the block was freed")
+        return buffer
+
+    def free(self) -> None:
+        """Give the memory back; once more does no harm."""
+        self._free()
+
+
+def _remove(memory: shared_memory.SharedMemory) -> None:
+    # Unlinked first: the name must go even if somebody still looks at the bytes.
+    with suppress(FileNotFoundError):
+        memory.unlink()
+    with suppress(BufferError):
+        memory.close()
+
+
+def _reserve(name: str, size: int) -> None:
+    """Have Linux set the memory aside now; without this, writing into a full /dev/shm would kill the process."""
+    path = _SHARED_FOLDER / name
+    if not hasattr(os, "posix_fallocate") or not path.exists():
+        return
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.posix_fallocate(handle, 0, size)
+    finally:
+        os.close(handle)
+
+
+def _no_room(size: int) -> WorkerError:
+    return WorkerError(
+        f"there is no room for {size / 1e6:.0f} MB of shared memory",
+        str(_SHARED_FOLDER) if _SHARED_FOLDER.is_dir() else "",
+        "Close other programs; in a container, give it more (--shm-size=2g).",
+    )
+
+
+@contextmanager
+def opened(name: str) -> Iterator[memoryview]:
+    """The bytes of a block that the other process made; leave no array that looks into them behind."""
+    memory = _attach(name)
+    buffer = memory.buf
+    if buffer is None:
+        raise ValueError(f"the block {name} was freed")
+    try:
+        yield buffer
+    finally:
+        del buffer
+        memory.close()
+
+
+def _attach(name: str) -> shared_memory.SharedMemory:
+    """Open a block without making this process answer for it: only its maker removes it."""
+    untracked: dict[str, Any] = {"track": False}
+    if sys.version_info >= (3, 13):
+        return shared_memory.SharedMemory(name, **untracked)
+    # Before 3.13 opening registers too; a tracker of this process would remove the block when this process ends.
+    register = resource_tracker.register
+    resource_tracker.register = _register_nothing
+    try:
+        return shared_memory.SharedMemory(name)
+    finally:
+        resource_tracker.register = register
+
+
+def _register_nothing(name: Any, rtype: str) -> None:
+    """Takes the place of the tracker's own while a block is opened."""

@@ -1,0 +1,121 @@
+"""Messages between the two processes: JSON, one to a line, through the child's standard input and output."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections import deque
+from contextlib import suppress
+from typing import IO, Any
+
+Message = dict[str, Any]
+
+_CHUNK = 1 << 16
+
+
+def encoded(message: Message) -> bytes:
+    """A message as one line."""
+    return json.dumps(message, allow_nan=False, default=str).encode("ascii") + b"\n"
+
+
+class Inbox:
+    """The parent's end: what has arrived, without ever waiting, so that a window's event loop may ask.
+
+    Args:
+        stream: the unbuffered reading end of a pipe.
+
+    Attributes:
+        ended: whether the other process has closed its end, as it does when it ends.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._descriptor = stream.fileno()
+        self._rest = b""
+        self.ended = False
+        if sys.platform != "win32":
+            os.set_blocking(self._descriptor, False)
+
+    def take(self) -> list[Message]:
+        """The messages that have arrived since."""
+        while not self.ended:
+            chunk = self._read()
+            if chunk is None:
+                break
+            self.ended = not chunk
+            self._rest += chunk
+        *lines, self._rest = self._rest.split(b"\n")
+        return [json.loads(line) for line in lines if line]
+
+    def _read(self) -> bytes | None:
+        """What is there; nothing at the end, None if there is nothing yet."""
+        if sys.platform == "win32":
+            import _winapi
+            import msvcrt
+
+            try:
+                available, _ = _winapi.PeekNamedPipe(msvcrt.get_osfhandle(self._descriptor), 0)
+                return os.read(self._descriptor, available) if available else None
+            except OSError:
+                return b""
+        try:
+            return os.read(self._descriptor, _CHUNK)
+        except BlockingIOError:
+            return None
+
+
+class Outbox:
+    """The child's end: a thread writes, so that the job never waits for a parent that does not read.
+
+    Messages keep their order; of the progress only the latest is kept until it can be written.
+
+    Args:
+        stream: the writing end of a pipe.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._queue: deque[bytes] = deque()
+        self._latest: bytes | None = None
+        self._closing = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._write, name="outbox", daemon=True)
+        self._thread.start()
+
+    def put(self, message: Message) -> None:
+        """Send a message; progress that was not sent yet is out of date and dropped."""
+        line = encoded(message)
+        with self._changed:
+            self._latest = None
+            self._queue.append(line)
+            self._changed.notify()
+
+    def put_progress(self, message: Message) -> None:
+        """Send a message in the place of the one before, if that is not sent yet."""
+        line = encoded(message)
+        with self._changed:
+            self._latest = line
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Wait until everything is sent."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _next(self) -> bytes | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._latest is not None or self._closing)
+            if self._queue:
+                return self._queue.popleft()
+            line, self._latest = self._latest, None
+            return line
+
+    def _write(self) -> None:
+        # A parent that is gone needs no message; the thread that listens to it ends the process.
+        with suppress(OSError):
+            while (line := self._next()) is not None:
+                self._stream.write(line)
+                self._stream.flush()

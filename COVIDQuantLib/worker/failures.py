@@ -1,0 +1,84 @@
+"""Errors of the second process, and errors of the job on their way from there to here."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+from typing import Any
+
+from COVIDQuantLib.errors import COVIDQuantError
+
+_AGAIN = "Try again."
+_REPORT = "Try again; if it happens again, report it with these lines"
+# How the process ended, and what the user can do, where that is known.
+_MEMORY = "Most often the computer's memory ran out: close other programs and try again."
+_REMEDIES = {"SIGKILL": _MEMORY}
+
+
+class WorkerError(COVIDQuantError):
+    """The process that computes could not be started, or ended before it was done.
+
+    Attributes:
+        log: the last lines that it wrote.
+    """
+
+    def __init__(self, what: str, where: str = "", remedy: str = "", log: str = "") -> None:
+        super().__init__(what, where, remedy)
+        self.log = log
+
+
+def death_of(code: int | None, log: str) -> WorkerError:
+    """The error for a process that ended although it had work.
+
+    Args:
+        code: its exit status as ``subprocess`` gives it; None if it could not be told.
+        log: the last lines that it wrote.
+    """
+    how = _manner(code)
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    otherwise = f"{_REPORT}: {' | '.join(lines[-3:])}" if lines else _AGAIN
+    remedy = _REMEDIES.get(how, otherwise)
+    return WorkerError(f"the process that computes ended before it was done ({how})", remedy=remedy, log=log)
+
+
+def _manner(code: int | None) -> str:
+    if code is None:
+        return "cause unknown"
+    if code < 0:
+        try:
+            return signal.Signals(-code).name
+        except ValueError:
+            return f"signal {-code}"
+    # Windows names its causes by large numbers that are known in hexadecimal.
+    return f"status {code:#010x}" if code > 255 else f"status {code}"
+
+
+def error_record(error: COVIDQuantError) -> dict[str, Any]:
+    """An error for the way through the channel, with the names of its classes."""
+    kinds = [[kind.__module__, kind.__qualname__] for kind in type(error).__mro__ if issubclass(kind, COVIDQuantError)]
+    return {"kinds": kinds, "what": error.what, "where": error.where, "remedy": error.remedy}
+
+
+def error_of_record(record: dict[str, Any]) -> COVIDQuantError:
+    """The error that :func:`error_record` described, of its class or of the nearest one that can be had here."""
+    for module, name in record["kinds"]:
+        kind = _class_named(module, name)
+        if kind is not None:
+            break
+    else:
+        kind = COVIDQuantError
+    # A subclass may want other arguments; what the user reads is in these three.
+    error = kind.__new__(kind)
+    COVIDQuantError.__init__(error, record["what"], record["where"], record["remedy"])
+    return error
+
+
+def _class_named(module: str, name: str) -> type[COVIDQuantError] | None:
+    """A class of this library; None where its module cannot be imported, as without torch."""
+    if module.split(".", maxsplit=1)[0] != "COVIDQuantLib":
+        return None
+    try:
+        kind = getattr(importlib.import_module(module), name, None)
+    except ImportError:
+        return None
+    return kind if isinstance(kind, type) and issubclass(kind, COVIDQuantError) else None

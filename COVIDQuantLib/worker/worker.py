@@ -1,0 +1,226 @@
+"""Segmentation in a second process that stays warm: submit a CT, ask now and then, cancel whenever."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from COVIDQuantLib.ct.volume import CTVolume
+from COVIDQuantLib.errors import Cancelled
+from COVIDQuantLib.pipeline import GivenMasks
+from COVIDQuantLib.progress import ProgressState, show_nothing
+from COVIDQuantLib.segmentation.result import Segmentation
+from COVIDQuantLib.worker.channel import Message
+from COVIDQuantLib.worker.failures import WorkerError, death_of, error_of_record
+from COVIDQuantLib.worker.packing import Task, pack_task, unpack_result
+from COVIDQuantLib.worker.process import ChildProcess, child_command, clean_environment
+
+_SECONDS_BETWEEN_LOOKS = 0.02
+
+
+class Job:
+    """One CT on its way through a worker. Made by :meth:`Worker.submit`."""
+
+    def __init__(self, worker: Worker, number: int, task: Task) -> None:
+        self._worker = worker
+        self._shape = task.ct.hu.shape
+        self._block, where = pack_task(task)
+        self.order: Message = {"job": number, **where}
+        self.taken = False
+        self.retried = False
+        self._state = ProgressState("waiting", 0.0, None)
+        self._outcome: Segmentation | BaseException | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is done, failed or cancelled, as far as :meth:`poll` has seen."""
+        return self._outcome is not None
+
+    def poll(self) -> ProgressState | Segmentation:
+        """How far it is, or the result; never waits. Ask from a timer.
+
+        Raises:
+            Cancelled: it was.
+            WorkerError: the process ended or failed.
+            COVIDQuantError: what the job itself raised, of the same class.
+        """
+        self._worker.advance()
+        if isinstance(self._outcome, BaseException):
+            raise self._outcome
+        return self._outcome or self._state
+
+    def wait(self, show: Callable[[ProgressState], None] = show_nothing) -> Segmentation:
+        """Wait for the result; for scripts. An interrupt, or an error of ``show``, cancels the job.
+
+        Args:
+            show: called with the progress; may raise ``Cancelled``.
+
+        Raises:
+            Cancelled: as raised by ``show``, or by :meth:`cancel`.
+            COVIDQuantError: see :meth:`poll`.
+        """
+        try:
+            while not isinstance(state := self.poll(), Segmentation):
+                show(state)
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+        except BaseException:
+            self.cancel()
+            raise
+        return state
+
+    def cancel(self) -> None:
+        """End it, with its process if that is at work on it; a job that is over stays as it is."""
+        if not self.is_over:
+            self._worker.drop(self)
+
+    def hear(self, message: Message) -> None:
+        """Take in a message of the child about this job."""
+        if "progress" in message:
+            self._state = ProgressState(**message["progress"])
+        elif "taken" in message:
+            self.taken = True
+        elif "done" in message:
+            self.finish(unpack_result(self._block, self._shape, message))
+        elif "failed" in message:
+            error = error_of_record(message)
+            if isinstance(error, WorkerError):
+                error.log = message.get("log", "")
+            self.finish(error)
+
+    def finish(self, outcome: Segmentation | BaseException) -> None:
+        """Keep the outcome and give the shared memory back."""
+        self._outcome = outcome
+        self._block.free()
+
+
+class Worker:
+    """A second process of this interpreter that segments CTs, one after another, and stays warm in between.
+
+    Jobs that are submitted while one runs wait for their turn. Two workers are independent. Nothing here waits or
+    uses threads, which starve in Slicer's window; but nothing goes on unless some job of the worker is polled.
+    To be used from one thread.
+
+    Args:
+        environment: of the process, in Slicer ``slicer.util.startupEnvironment()``; otherwise this process's own.
+        idle_seconds: the process ends after so long without a job, and the next job starts another; None: never.
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None, idle_seconds: float | None = None) -> None:
+        self._idle_seconds = idle_seconds
+        self._environment = clean_environment(environment)
+        self._process: ChildProcess | None = None
+        self._current: Job | None = None
+        self._queue: deque[Job] = deque()
+        self._count = 0
+        self._closed = False
+
+    def start(self) -> None:
+        """Start the process ahead of the first job, so that it is warm by then.
+
+        Raises:
+            WorkerError: it cannot be started.
+        """
+        self._running()
+
+    def submit(self, ct: CTVolume, given: GivenMasks | None = None) -> Job:
+        """Begin to segment a CT; returns at once.
+
+        Args:
+            ct: a checked CT in any orientation; copied, so that it may change from now on.
+            given: masks that take the place of a step.
+
+        Raises:
+            WorkerError: the process cannot be started, or there is too little shared memory.
+        """
+        self.start()
+        self._count += 1
+        job = Job(self, self._count, Task(ct, given or GivenMasks()))
+        self._queue.append(job)
+        self.advance()
+        return job
+
+    def close(self) -> None:
+        """End the process and cancel what it had to do; the worker cannot be used again."""
+        self._closed = True
+        for job in [*self._queue, *([self._current] if self._current else [])]:
+            job.finish(Cancelled())
+        self._queue.clear()
+        self._end()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The process's ID; None while there is none."""
+        return self._process.pid if self._process else None
+
+    def advance(self) -> None:
+        """Take in what the process has said and give it the next job; never waits."""
+        if self._process is not None:
+            for message in self._process.receive():
+                self._hear(message)
+            if self._process.ended:
+                self._bury()
+        while self._current is None and self._queue:
+            job = self._queue.popleft()
+            try:
+                self._running().send(job.order)
+            except WorkerError as error:
+                job.finish(error)
+            else:
+                self._current = job
+
+    def drop(self, job: Job) -> None:
+        """Cancel a job that is not over."""
+        job.finish(Cancelled())
+        if job in self._queue:
+            self._queue.remove(job)
+        else:
+            self._end()
+            self.advance()
+
+    def _hear(self, message: Message) -> None:
+        job = self._current
+        if job is None:
+            return
+        job.hear(message)
+        if job.is_over:
+            self._current = None
+
+    def _bury(self) -> None:
+        """The process has ended by itself: tell the job it was at, and be ready to start another."""
+        job, was_ready = self._current, self._process is not None and self._process.ready
+        code, log = self._end()
+        if job is None:
+            return
+        if was_ready and not job.taken and not job.retried:
+            # It died between two jobs; this one has seen nothing of it.
+            job.retried = True
+            self._queue.appendleft(job)
+        else:
+            job.finish(death_of(code, log))
+
+    def _end(self) -> tuple[int | None, str]:
+        process, self._process, self._current = self._process, None, None
+        return process.end() if process is not None else (None, "")
+
+    def _running(self) -> ChildProcess:
+        """The process, started if there is none."""
+        if self._closed:
+            raise RuntimeError("the worker was closed")
+        if self._process is None:
+            self._process = ChildProcess(self._command(), self._environment)
+        return self._process
+
+    def _command(self) -> list[str]:
+        return child_command(f"from COVIDQuantLib.worker.child import main; main({self._idle_seconds!r})")
