@@ -95,6 +95,12 @@ def valid_name(name: str) -> bool:
     return bool(_NAME.fullmatch(name)) and name.split(".", maxsplit=1)[0] not in _DEVICES
 
 
+def leaves(relative: str) -> bool:
+    """Whether a path in a bundle or zip is anything but names going down, on this system or another."""
+    windows = PureWindowsPath(relative)
+    return bool(windows.drive or windows.root or "\0" in relative or ".." in windows.parts)
+
+
 def read_metadata(folder: Path) -> dict[str, Any]:
     """The metadata of the bundle in a folder, complete and of the right types.
 
@@ -178,14 +184,8 @@ def _check_network(role: str, network: Any, where: str) -> None:
     if not weights.endswith(WEIGHTS_SUFFIX):
         what = f"the weights {weights!r:.80} are not a safetensors file; other kinds can run code and are not opened"
         raise UnfitInputError(what, where, "Convert them, or import them by their own format.")
-    if _leaves(weights):
+    if leaves(weights):
         raise UnfitInputError(f"the weights' path {weights!r:.80} leaves the bundle", where, "Do not use this bundle.")
-
-
-def _leaves(relative: str) -> bool:
-    """Whether a path is anything but names going down, on this system or another."""
-    windows = PureWindowsPath(relative)
-    return bool(windows.drive or windows.root or "\0" in relative or ".." in windows.parts)
 
 
 def _check_measured(figure: Any, prefix: str, where: str) -> None:

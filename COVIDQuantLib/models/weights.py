@@ -59,7 +59,7 @@ def checked_tensors(record: NetworkRecord) -> dict[str, torch.Tensor]:
     # Without memory: settings in a stranger's bundle may ask for a network of any size.
     with torch.device("meta"):
         expected = _build(record).state_dict()
-    _check_shapes(tensors, expected, record)
+    check_shapes(tensors, expected, record.architecture, where)
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise UnfitInputError(f"the weights {name} hold values that are no numbers", where, _REMEDY)
@@ -117,16 +117,26 @@ def _build(record: NetworkRecord) -> torch.nn.Module:
         raise UnfitInputError("the bundle's settings are not an architecture's", where, _REMEDY) from error
 
 
-def _check_shapes(tensors: Mapping[str, Any], expected: Mapping[str, Any], record: NetworkRecord) -> None:
-    where = str(record.weights)
+def check_shapes(tensors: Mapping[str, Any], expected: Mapping[str, Any], architecture: str, where: str) -> None:
+    """Refuse tensors whose names, shapes or kinds are not those of an architecture.
+
+    Args:
+        tensors: by name, as given.
+        expected: the architecture's own ``state_dict``.
+        architecture: its name, for the message.
+        where: the file, for the message.
+
+    Raises:
+        UnfitInputError: names the first tensor that differs.
+    """
     missing = sorted(set(expected) - set(tensors))
     extra = sorted(set(tensors) - set(expected))
     for names, said in ((missing, "lack"), (extra, "have an unknown")):
         if names:
-            what = f"the weights {said} {names[0]} ({len(names)} in all) for architecture {record.architecture}"
-            raise UnfitInputError(what, where, _REMEDY)
+            what = f"the weights {said} {names[0]!r:.80} ({len(names)} such) for the architecture {architecture}"
+            raise UnfitInputError(what, where, "They belong to another network.")
     for name, tensor in expected.items():
         given = tensors[name]
         if given.shape != tensor.shape or given.is_floating_point() != tensor.is_floating_point():
             what = f"the weights {name} have shape {tuple(given.shape)} instead of {tuple(tensor.shape)}"
-            raise UnfitInputError(what, where, f"They belong to another network than {record.architecture}.")
+            raise UnfitInputError(what, where, f"They belong to another network than {architecture}.")

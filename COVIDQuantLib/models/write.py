@@ -94,38 +94,26 @@ def write_bundle(
         OutputError: it cannot be written; names the cause.
     """
     target = Path(folder)
-    with _new_folder(target, replace=replace) as staging:
+    with new_folder(target, replace=replace) as staging:
         sums = {role: _write_weights(staging / _weights_path(role), network) for role, network in networks.items()}
         metadata = _metadata(networks, sums, facts)
         check_metadata(metadata, str(target))
-        _write_text(staging / METADATA, json.dumps(metadata, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-        _write_text(staging / INFERENCE, json.dumps(_inference(networks, facts), indent=2, allow_nan=False) + "\n")
+        _write_json(staging / METADATA, metadata)
+        _write_json(staging / INFERENCE, _inference(networks, facts))
         for name, text in (texts or {}).items():
             _write_text(staging / name, text)
         read_bundle(staging).verify()
     return read_bundle(target)
 
 
-def install_folder(source: Path, target: Path, *, replace: bool = False) -> None:
-    """Copy a bundle's folder to where bundles are installed, atomically; symbolic links are not copied.
+@contextmanager
+def new_folder(target: Path, *, replace: bool) -> Iterator[Path]:
+    """A folder to fill that becomes ``target`` when the block ends well, and is gone when it does not.
 
     Raises:
-        UsageError: the target is taken and ``replace`` is not set.
-        UnfitInputError: what arrived is not a whole bundle.
-        OutputError: it cannot be written.
+        UsageError: the target is there and ``replace`` is not set, or is no bundle.
+        OutputError: anything in the block or around it could not be written.
     """
-    with _new_folder(target, replace=replace) as staging:
-        shutil.copytree(source, staging, dirs_exist_ok=True, ignore=_links)
-        read_bundle(staging).verify()
-
-
-def _links(folder: str, names: list[str]) -> list[str]:
-    return [name for name in names if Path(folder, name).is_symlink()]
-
-
-@contextmanager
-def _new_folder(target: Path, *, replace: bool) -> Iterator[Path]:
-    """A folder to fill that becomes ``target`` when the block ends well, and is gone when it does not."""
     if target.exists() and not replace:
         raise UsageError("there is a bundle already", str(target), "Choose another name, or ask to replace it.")
     if target.exists() and not (target / METADATA).is_file():
@@ -164,6 +152,15 @@ def _said_for(target: Path) -> Iterator[None]:
     except OSError as error:
         what = f"the bundle cannot be written ({error.strerror or error})"
         raise OutputError(what, str(target), "Free some space, or choose a folder you may write to.") from error
+
+
+def _write_json(path: Path, record: Mapping[str, Any]) -> None:
+    try:
+        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        what = f"the facts about the bundle do not fit into JSON ({error})"
+        raise UsageError(what, path.name, "Give text, finite numbers, lists and objects.") from error
+    _write_text(path, text + "\n")
 
 
 def _write_text(path: Path, text: str) -> None:

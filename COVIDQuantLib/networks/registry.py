@@ -12,6 +12,7 @@ from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.networks.blocks import NORMS
 from COVIDQuantLib.networks.lesion_unets import COVIDLesionNet, LungsUNet2D, YooUNet2D
 from COVIDQuantLib.networks.lobes_unet import UPSAMPLINGS, LobesUNet3D
+from COVIDQuantLib.networks.lungmask_unet import lungmask_unet
 from COVIDQuantLib.networks.resnet_unet import ResNet34UNet
 
 
@@ -92,6 +93,8 @@ _VOLUMES = {
     "upsampling": _choice("transposed", "how the decoder enlarges", UPSAMPLINGS),
 }
 
+_LUNGMASK = {"in_channels": _count(1, "the slice"), "out_channels": _count(3, "log-probabilities a pixel")}
+
 ARCHITECTURES: Mapping[str, Architecture] = {
     record.name: record
     for record in (
@@ -107,6 +110,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
             _slices(3),
         ),
         Architecture("changsha-unet-2d-lungs", "2D U-Net for lungs", LungsUNet2D, 2, "Changsha, row C1", _slices(1)),
+        Architecture("lungmask-unet", "2D U-Net of lungmask", lungmask_unet, 2, "Hofmanninger 2020", _LUNGMASK),
     )
 }
 

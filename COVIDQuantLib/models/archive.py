@@ -1,0 +1,108 @@
+"""The bundle in a folder or a zip file that came from elsewhere; a zip is unpacked where it can do no harm."""
+
+from __future__ import annotations
+
+import stat
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from COVIDQuantLib.errors import OutputError, UnfitInputError
+from COVIDQuantLib.models.metadata import METADATA, leaves
+from COVIDQuantLib.models.weights import MAX_WEIGHT_BYTES
+
+# A bundle is a handful of files; more, or larger, is something else.
+MAX_MEMBERS = 1000
+MAX_TOTAL_BYTES = 2 * MAX_WEIGHT_BYTES
+_CHUNK = 1 << 20
+_ENCRYPTED = 0x1
+_REMEDY = "Do not use this file; get the bundle from a source you trust."
+
+
+@contextmanager
+def opened(source: Path) -> Iterator[Path]:
+    """The folder of the one bundle in a folder or zip, where it lies at the top or in one folder below.
+
+    Args:
+        source: a folder, or a zip file, which is unpacked to a temporary folder until the block ends.
+
+    Raises:
+        UnfitInputError: nothing there, no bundle, several, or a zip that is damaged or dangerous.
+        OutputError: the zip cannot be unpacked here.
+    """
+    if source.is_dir():
+        yield _bundle_in(source, source)
+        return
+    if not source.is_file():
+        raise UnfitInputError("there is no such folder or file", str(source))
+    if not zipfile.is_zipfile(source):
+        what = "neither a bundle's folder nor a zip file"
+        raise UnfitInputError(what, str(source), "For weights of other programs say --format.")
+    with tempfile.TemporaryDirectory(prefix="covidquant-") as unpacked:
+        _unpack(source, Path(unpacked))
+        yield _bundle_in(Path(unpacked), source)
+
+
+def _bundle_in(folder: Path, source: Path) -> Path:
+    if (folder / METADATA).is_file():
+        return folder
+    found = [path for path in sorted(folder.iterdir()) if path.is_dir() and (path / METADATA).is_file()]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(path.name for path in found[:5])
+        raise UnfitInputError(f"there are several bundles: {names}", str(source), "Import them one by one.")
+    raise UnfitInputError("there is no model bundle: configs/metadata.json is missing", str(source))
+
+
+def _unpack(source: Path, folder: Path) -> None:
+    where = str(source)
+    try:
+        with zipfile.ZipFile(source) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            _check_members(members, where)
+            left = MAX_TOTAL_BYTES
+            for member in members:
+                left -= _extract(archive, member, folder, left)
+                if left < 0:
+                    raise UnfitInputError("unpacked, the zip is too large to be a bundle", where, _REMEDY)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise UnfitInputError(f"the zip is damaged ({error})", where, "Download it again.") from error
+    except OSError as error:
+        what = f"the zip cannot be unpacked ({error.strerror or error})"
+        raise OutputError(what, where, "Free some space, or import the unpacked folder.") from error
+
+
+def _check_members(members: list[zipfile.ZipInfo], where: str) -> None:
+    """Refuse a zip by its list, before anything of it is unpacked."""
+    if len(members) > MAX_MEMBERS:
+        raise UnfitInputError(f"a zip of {len(members)} files is no bundle", where, _REMEDY)
+    if sum(member.file_size for member in members) > MAX_TOTAL_BYTES:
+        raise UnfitInputError("unpacked, the zip is too large to be a bundle", where, _REMEDY)
+    seen = set()
+    for member in members:
+        name = member.filename
+        if leaves(name):
+            raise UnfitInputError(f"the zip would write outside its folder ({name!r:.80})", where, _REMEDY)
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise UnfitInputError(f"the zip holds a link ({name!r:.80})", where, _REMEDY)
+        if member.flag_bits & _ENCRYPTED:
+            raise UnfitInputError("the zip is encrypted", where, "Unpack it and import the folder.")
+        # Two names that are one on Windows and macOS would hide one file behind another.
+        if name.casefold() in seen:
+            raise UnfitInputError(f"the zip holds {name!r:.80} twice", where, _REMEDY)
+        seen.add(name.casefold())
+
+
+def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path, most: int) -> int:
+    """Write one file; returns its bytes, counted as they come since the list may lie."""
+    target = folder.joinpath(*PurePosixPath(member.filename).parts)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written = 0
+    with archive.open(member) as packed, target.open("xb") as file:
+        while written <= most and (chunk := packed.read(_CHUNK)):
+            written += file.write(chunk)
+    return written

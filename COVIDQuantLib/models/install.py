@@ -1,0 +1,102 @@
+"""The user's own bundles: imported after every check, removed on wish. Those that ship are never touched."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from COVIDQuantLib.errors import OutputError, UnfitInputError, UsageError
+from COVIDQuantLib.models.archive import opened
+from COVIDQuantLib.models.bundle import Bundle, read_bundle
+from COVIDQuantLib.models.catalogue import shipped_folder, user_folder
+from COVIDQuantLib.models.metadata import INFERENCE, METADATA
+from COVIDQuantLib.models.write import new_folder
+from COVIDQuantLib.progress import Report, silent
+
+# Beside metadata, weights and docs; scripts and pickles of a stranger's bundle stay behind.
+_TEXTS = ("LICENSE", "LICENSE.txt", "README.md")
+_DOCUMENTS = {".md", ".txt", ".png"}
+
+
+def import_bundle(source: str | Path, *, replace: bool = False, report: Report = silent) -> Bundle:
+    """Install a bundle from a folder or zip among the user's own.
+
+    Args:
+        source: the bundle's folder, or a zip of it.
+        replace: take the place of the user's bundle of the same name.
+        report: told the fraction done.
+
+    Raises:
+        UnfitInputError: it is no whole, unaltered bundle that this version can run.
+        UsageError: the name is taken by a shipped bundle, or by one of the user's and ``replace`` is not set.
+        OutputError: it cannot be written.
+    """
+    with opened(Path(source)) as folder:
+        bundle = read_bundle(folder)
+        target = place_for(bundle.name)
+        with new_folder(target, replace=replace) as staging:
+            for relative in _wanted(bundle):
+                (staging / relative).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(folder / relative, staging / relative)
+            # What was copied is checked, not what was there: the source may change meanwhile.
+            _verify(staging, Path(source), report)
+    return read_bundle(target)
+
+
+def _verify(staging: Path, source: Path, report: Report) -> None:
+    try:
+        read_bundle(staging).verify(report)
+    except UnfitInputError as error:
+        raise UnfitInputError(error.what, str(source), error.remedy) from error
+
+
+def place_for(name: str) -> Path:
+    """Where the user's bundle of a name belongs.
+
+    Raises:
+        UsageError: a shipped bundle has this name.
+    """
+    shipped = shipped_folder()
+    if shipped is not None and (shipped / name).is_dir():
+        raise UsageError(f"a bundle named {name} ships with COVIDQuant", remedy="Give yours another name.")
+    return user_folder() / name
+
+
+def _wanted(bundle: Bundle) -> list[Path]:
+    """The files of a bundle to copy, relative to its folder; links are left behind."""
+    needed = [Path(METADATA), *(network.weights.relative_to(bundle.path) for network in bundle.networks.values())]
+    documents = (path for path in (bundle.path / "docs").glob("*") if path.suffix in _DOCUMENTS)
+    optional = [bundle.path / INFERENCE, *(bundle.path / name for name in _TEXTS), *documents]
+    kept = (path.relative_to(bundle.path) for path in optional if path.is_file() and not path.is_symlink())
+    return [*needed, *kept]
+
+
+def remove_bundle(name: str) -> Path:
+    """Remove one of the user's bundles, whole or damaged; returns the folder that is gone.
+
+    Raises:
+        UsageError: it ships with COVIDQuant.
+        UnfitInputError: the user has no such bundle.
+        OutputError: it cannot be removed.
+    """
+    own = user_folder()
+    path = own / name
+    # A plain name with metadata inside: a folder variable set wrongly must not cost the user other folders.
+    if Path(name).name != name or not (path / METADATA).is_file():
+        shipped = shipped_folder()
+        if shipped is not None and Path(name).name == name and (shipped / name).is_dir():
+            raise UsageError(f"{name} ships with COVIDQuant and stays", remedy="Only imported bundles can be removed.")
+        raise UnfitInputError("you have no model bundle of this name", name, f"Yours are in {own}.")
+    try:
+        if path.is_symlink():
+            path.unlink()
+            return path
+        # Out of the list at once, so that nothing finds it half gone.
+        doomed = Path(tempfile.mkdtemp(prefix=".covidquant-", dir=own))
+        path.rename(doomed / name)
+    except OSError as error:
+        what = f"the bundle cannot be removed ({error.strerror or error})"
+        raise OutputError(what, str(path), "Close programs that use it.") from error
+    shutil.rmtree(doomed, ignore_errors=True)
+    return path
