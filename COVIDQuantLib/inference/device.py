@@ -163,20 +163,26 @@ def with_less_memory(
         else:
             if batch < whole:
                 text = f"memory of {device.describe()} ran short: the networks ran {batch} at a time instead of {whole}"
-                notices.append(CTWarning("smaller-batch", text))
+                _notice(notices, "smaller-batch", text)
             return result
         _give_back_memory(device)
         if batch > 1:
             batch //= 2
         elif device.kind != "cpu":
             text = f"memory of {device.describe()} was not enough: the networks ran on the CPU"
-            notices.append(CTWarning("cpu-instead", text))
+            _notice(notices, "cpu-instead", text)
             device, batch = cpu_device(), whole
         else:
             raise MemoryRanOutError(
                 "the computer's memory is not enough for the networks on this CT",
                 remedy="Close other programs, or choose the model-free method.",
             )
+
+
+def _notice(notices: MutableSequence[CTWarning], code: str, text: str) -> None:
+    """Once is enough, however many networks it happened to."""
+    if all(notice.code != code for notice in notices):
+        notices.append(CTWarning(code, text))
 
 
 def _give_back_memory(device: Device) -> None:

@@ -7,6 +7,7 @@ the place of the CT that the child has taken out.
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 import weakref
 from collections.abc import Iterator, Mapping
@@ -62,7 +63,7 @@ class Block:
 
     def __init__(self, size: int) -> None:
         try:
-            self._memory = shared_memory.SharedMemory(create=True, size=size)
+            self._memory = shared_memory.SharedMemory(_new_name(), create=True, size=size)
         except OSError as error:
             raise _no_room(size) from error
         self._free = weakref.finalize(self, _remove, self._memory)
@@ -88,6 +89,11 @@ class Block:
     def free(self) -> None:
         """Give the memory back; once more does no harm."""
         self._free()
+
+
+def _new_name() -> str:
+    """A name that tells whose block it is; macOS allows 30 characters."""
+    return f"covidquant-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def _remove(memory: shared_memory.SharedMemory) -> None:
