@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from COVIDQuantLib.ct.geometry import Reorientation
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.exam import Exam
-from COVIDQuantLib.progress import Report, Stage, StagedProgress
+from COVIDQuantLib.progress import Report, Stage, StagedProgress, part
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.table import compute_metrics
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
@@ -24,18 +24,79 @@ from COVIDQuantLib.segmentation.lungs import Lungs, find_lungs
 from COVIDQuantLib.segmentation.lungs_given import part_lungs
 from COVIDQuantLib.segmentation.result import Segmentation
 
+if TYPE_CHECKING:
+    from COVIDQuantLib.inference.networks import Networks
+
 _Result = TypeVar("_Result")
 
-MODEL_FREE = "model-free"
-METHODS = (MODEL_FREE,)
+NETWORK, MODEL_FREE = "network", "model-free"
+METHODS = (NETWORK, MODEL_FREE)
 
 # Seconds on two cores for a 512×512×300 phantom; only their shares matter.
-STAGES: tuple[Stage, ...] = (
-    Stage("lungs", 15.5),
-    Stage("lobes", 4.5),
-    Stage("lesions", 5.0),
-    Stage("figures", 0.2),
-)
+STAGES_OF: dict[str, tuple[Stage, ...]] = {
+    NETWORK: (Stage("lobes", 6.0), Stage("lesions", 5.0), Stage("figures", 0.2)),
+    MODEL_FREE: (Stage("lungs", 15.5), Stage("lobes", 4.5), Stage("lesions", 5.0), Stage("figures", 0.2)),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How lungs, lobes and lesions are to be found.
+
+    Attributes:
+        method: ``network`` or ``model-free``.
+        device: where networks run: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        lobes_model: bundle for the lungs and lobes, by name or folder; None for the shipped one.
+        lesions_model: bundle for the lesions, likewise.
+    """
+
+    method: str = MODEL_FREE
+    device: str = "auto"
+    lobes_model: str | None = None
+    lesions_model: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be.
+
+        Raises:
+            UsageError: an unknown method, or a device or model for the path that needs none.
+        """
+        if self.method not in METHODS:
+            raise UsageError(f"there is no method {self.method!r}", remedy=f"Choose one of {', '.join(METHODS)}.")
+        if self.method == NETWORK:
+            return
+        if self.device not in {"auto", "cpu"}:
+            raise UsageError(
+                f"the {self.method} path runs on the processor, not on {self.device}",
+                remedy="Leave --device out, or say cpu.",
+            )
+        if self.lobes_model or self.lesions_model:
+            raise UsageError(f"the {self.method} path uses no model", remedy="Leave the model out, or the method.")
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages that progress is told of."""
+        return STAGES_OF[self.method]
+
+    def networks(self) -> Networks:
+        """The networks, warm from the last CT if the plan is the same.
+
+        Raises:
+            UsageError: torch or MONAI is not installed, or there is no such device.
+            UnfitInputError: a bundle is missing, damaged or for another task.
+        """
+        try:
+            from COVIDQuantLib.inference.networks import warm_networks
+        except ImportError as error:
+            raise UsageError(
+                f"the networks need a package that is not installed ({error.name})",
+                remedy="Install torch, monai and safetensors, or choose the model-free method.",
+            ) from error
+        return warm_networks(self.lobes_model, self.lesions_model, self.device)
+
+
+DEFAULT_PLAN = Plan()
+STAGES = DEFAULT_PLAN.stages
 
 
 @dataclass(frozen=True)
@@ -60,21 +121,23 @@ def quantify_ct(
     given: GivenMasks | None = None,
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
     progress: StagedProgress | None = None,
+    plan: Plan = DEFAULT_PLAN,
 ) -> Exam:
-    """Lungs, lobes, lesions and figures of a CT by the path that needs no model (papers.md row P2).
+    """Lungs, lobes, lesions and figures of a CT, by networks (papers.md rows H1, P1, C1, Y1) or without (row P2).
 
     Args:
         ct: a checked CT in any orientation.
         given: masks that take the place of a step.
         thresholds: bounds of ground glass and consolidation.
-        progress: told of the stages of ``STAGES``; may raise ``Cancelled``.
+        progress: told of the stages of the plan; may raise ``Cancelled``.
+        plan: how lungs, lobes and lesions are found.
 
     Raises:
-        UnfitInputError: no lungs, or a given mask cannot be what it is said to be.
-        UsageError: given lobes and given lungs together.
+        UnfitInputError: no lungs, a given mask cannot be what it is said to be, or a model is damaged.
+        UsageError: given lobes and given lungs together, or a device that is not there.
     """
-    progress = progress or StagedProgress(STAGES)
-    segmentation = segment_ct(ct, given or GivenMasks(), progress)
+    progress = progress or StagedProgress(plan.stages)
+    segmentation = segment_ct(ct, given or GivenMasks(), progress, plan)
     with progress.stage("figures"):
         histogram = JointHistogram.of(
             ct.hu, segmentation.lobes, segmentation.lesions, ct.geometry.voxel_volume_ml, ct.padding
@@ -83,12 +146,12 @@ def quantify_ct(
     return Exam(ct, segmentation, histogram, metrics)
 
 
-def segment_ct(ct: CTVolume, given: GivenMasks, progress: StagedProgress) -> Segmentation:
+def segment_ct(ct: CTVolume, given: GivenMasks, progress: StagedProgress, plan: Plan = DEFAULT_PLAN) -> Segmentation:
     """Lobes and lesions of a CT on its own grid; arguments and errors as in :func:`quantify_ct`."""
     if given.lobes is not None and given.lungs is not None:
         raise UsageError("lobes and lungs were both given", remedy="The lobes are the lungs: give one of them.")
     upright, turn = ct.canonical()
-    steps = _Steps(upright, turn, given, progress)
+    steps = _STEPS[plan.method](upright, turn, given, progress, plan)
     lobes = steps.lobes()
     lesions = steps.lesions(lobes)
     if upright.padding is not None:
@@ -100,46 +163,46 @@ def segment_ct(ct: CTVolume, given: GivenMasks, progress: StagedProgress) -> Seg
 class _Steps:
     """The steps on the canonical grid, each taking the user's mask where one was given."""
 
-    def __init__(self, ct: CTVolume, turn: Reorientation, given: GivenMasks, progress: StagedProgress) -> None:
+    def __init__(
+        self, ct: CTVolume, turn: Reorientation, given: GivenMasks, progress: StagedProgress, plan: Plan
+    ) -> None:
         self._ct = ct
         self._turn = turn
         self._given = given
         self._progress = progress
-        self._airways: np.ndarray | None = None
-        self.provenance: dict[str, dict[str, str]] = {}
+        self._plan = plan
+        self.provenance: dict[str, dict[str, Any]] = {}
         self.warnings: list[CTWarning] = []
 
     def lobes(self) -> np.ndarray:
         """uint8 label values of the lobes."""
         given = self._given_mask("lobes")
-        if given is not None:
-            _check_given_lobes(given, self._given.sources.get("lobes", ""))
-            lobes = given.astype(np.uint8)
-            self.warnings += check_lungs(lobes, self._ct)
-            return lobes
-        lungs = self._lungs()
-        return self._made("lobes", lambda report: find_lobes(self._ct, lungs, report))
+        if given is None:
+            return self._find_lobes()
+        _check_given_lobes(given, self._given.sources.get("lobes", ""))
+        lobes = given.astype(np.uint8)
+        self.warnings += check_lungs(lobes, self._ct)
+        return lobes
 
     def lesions(self, lobes: np.ndarray) -> np.ndarray:
         """Bool mask of the pneumonia."""
         given = self._given_mask("lesions")
-        if given is not None:
-            return given != 0
-        lungs = _sides(lobes)
-        return self._made("lesions", lambda report: find_lesions(self._ct, lungs, self._airways, report))
+        return self._find_lesions(lobes) if given is None else given != 0
 
-    def _lungs(self) -> np.ndarray:
+    def _find_lobes(self) -> np.ndarray:
+        raise NotImplementedError
+
+    def _find_lesions(self, lobes: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def _given_lungs(self) -> np.ndarray | None:
+        """The user's lungs, right from left (1, 2)."""
         given = self._given_mask("lungs")
-        if given is not None:
-            if not given.any():
-                raise UnfitInputError("the lung mask is empty on this CT", self._given.sources.get("lungs", ""))
-            lungs = part_lungs(given, self._ct.geometry)
-        else:
-            found: Lungs = self._made("lungs", lambda report: find_lungs(self._ct, report))
-            self._airways = found.airways
-            lungs = found.mask
-        self.warnings += check_lungs(lungs, self._ct)
-        return lungs
+        if given is None:
+            return None
+        if not given.any():
+            raise UnfitInputError("the lung mask is empty on this CT", self._given.sources.get("lungs", ""))
+        return part_lungs(given, self._ct.geometry)
 
     def _given_mask(self, step: str) -> np.ndarray | None:
         mask: np.ndarray | None = getattr(self._given, step)
@@ -150,11 +213,66 @@ class _Steps:
         self.provenance[step] = {"method": "given", "source": self._given.sources.get(step, "")}
         return np.ascontiguousarray(self._turn.apply(mask))
 
-    def _made(self, step: str, make: Callable[[Report], _Result]) -> _Result:
+    def _made(self, step: str, make: Callable[[Report], _Result], record: dict[str, Any] | None = None) -> _Result:
         with self._progress.stage(step) as report:
             result = make(report)
-        self.provenance[step] = {"method": MODEL_FREE}
+        self.provenance[step] = {"method": self._plan.method, **(record or {})}
         return result
+
+
+class _ModelFreeSteps(_Steps):
+    """Thresholds, morphology and an atlas (row P2)."""
+
+    _airways: np.ndarray | None = None
+
+    def _find_lobes(self) -> np.ndarray:
+        lungs = self._given_lungs()
+        if lungs is None:
+            found: Lungs = self._made("lungs", lambda report: find_lungs(self._ct, report))
+            self._airways = found.airways
+            lungs = found.mask
+        self.warnings += check_lungs(lungs, self._ct)
+        return self._made("lobes", lambda report: find_lobes(self._ct, lungs, report))
+
+    def _find_lesions(self, lobes: np.ndarray) -> np.ndarray:
+        lungs = _sides(lobes)
+        return self._made("lesions", lambda report: find_lesions(self._ct, lungs, self._airways, report))
+
+
+class _NetworkSteps(_Steps):
+    """Trained networks; where only the lungs are known, the atlas parts them into lobes."""
+
+    def _find_lobes(self) -> np.ndarray:
+        lungs = self._given_lungs()
+        if lungs is None:
+            return self._lobes_by_networks()
+        self.warnings += check_lungs(lungs, self._ct)
+        lobes = self._made("lobes", lambda report: find_lobes(self._ct, lungs, report))
+        # The atlas and the image's fissures made them, not a network.
+        self.provenance["lobes"]["method"] = MODEL_FREE
+        return lobes
+
+    def _lobes_by_networks(self) -> np.ndarray:
+        networks = self._plan.networks()
+
+        def make(report: Report) -> np.ndarray:
+            found = networks.lobes(self._ct, self.warnings, part(report, 0.0, 1.0 if networks.finds_lobes else 0.7))
+            return found if networks.finds_lobes else find_lobes(self._ct, found, part(report, 0.7, 1.0))
+
+        lobes = self._made("lobes", make, networks.record("lobes"))
+        self.warnings += check_lungs(lobes, self._ct)
+        return lobes
+
+    def _find_lesions(self, lobes: np.ndarray) -> np.ndarray:
+        networks = self._plan.networks()
+        return self._made(
+            "lesions",
+            lambda report: networks.lesions(self._ct, lobes, self.warnings, report),
+            networks.record("lesions"),
+        )
+
+
+_STEPS: dict[str, type[_Steps]] = {NETWORK: _NetworkSteps, MODEL_FREE: _ModelFreeSteps}
 
 
 def _sides(lobes: np.ndarray) -> np.ndarray:

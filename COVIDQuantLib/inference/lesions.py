@@ -1,0 +1,137 @@
+"""Lesions by a network that looks at the lungs slice by slice (rows P1, C1, Y1)."""
+
+from __future__ import annotations
+
+from collections.abc import MutableSequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import nn
+
+from COVIDQuantLib.ct.volume import CTVolume, CTWarning
+from COVIDQuantLib.inference.device import Device, autocast, with_less_memory
+from COVIDQuantLib.inference.lattice import Box, Lattice, Triple, sample, sections_back
+from COVIDQuantLib.inference.slice_input import neighbour_indices, window
+from COVIDQuantLib.progress import Report, part, silent
+
+_BATCH = 16
+_MARGIN_MM = 6.0
+
+
+@dataclass(frozen=True)
+class LesionsNetwork:
+    """A network for slices and what it wants to see.
+
+    Attributes:
+        network: ``[n, channels, j, i]`` in 0..1 to one logit a pixel.
+        channels: 1, or 3 and more with the neighbouring slices.
+        pixel_mm: size of its pixels.
+        least_section_mm: thinner sections are averaged to this distance.
+        neighbour_mm: distance of the neighbouring slices.
+        window_hu: CT numbers that become 0 and 1.
+        cut: probability above which a voxel is lesion.
+    """
+
+    network: nn.Module
+    channels: int = 1
+    pixel_mm: float = 1.5
+    least_section_mm: float = 1.5
+    neighbour_mm: float = 5.0
+    window_hu: tuple[float, float] = (-1350.0, 150.0)
+    cut: float = 0.5
+
+    @classmethod
+    def of(cls, network: nn.Module, record: dict[str, Any]) -> LesionsNetwork:
+        """From a bundle's network and its ``input`` record."""
+        low, high = record["window_hu"]
+        names = ("channels", "pixel_mm", "least_section_mm", "neighbour_mm", "cut")
+        return cls(network, window_hu=(low, high), **{name: record[name] for name in names if name in record})
+
+
+def find_lesions_by_network(
+    ct: CTVolume,
+    lungs: np.ndarray,
+    network: LesionsNetwork,
+    device: Device,
+    notices: MutableSequence[CTWarning],
+    report: Report = silent,
+) -> np.ndarray:
+    """The pneumonia within the lungs.
+
+    Args:
+        ct: the CT on a canonical grid.
+        lungs: ``[k, j, i]`` on that grid, nonzero in the lungs.
+        network: on the CPU or on the device; it is moved where it runs.
+        device: where to compute.
+        notices: gets what the reader should know about how it ran.
+        report: progress; may raise ``Cancelled``.
+
+    Returns:
+        bool ``[k, j, i]``.
+
+    Raises:
+        MemoryRanOutError: memory is not enough even on the CPU.
+    """
+    lesions = np.zeros(ct.hu.shape, bool)
+    spacing = ct.geometry.spacing_kji
+    inside = lungs > 0
+    found = ndimage.find_objects(inside.view(np.uint8))
+    if not found:
+        return lesions
+    box = _widened(found[0], ct.hu.shape, spacing)
+    step = (max(network.least_section_mm, spacing[0]), network.pixel_mm, network.pixel_mm)
+    lattice = Lattice.over(ct.hu.shape, spacing, step, box)
+    report(0.05)
+    lung = sample(inside.view(np.uint8), spacing, lattice) > 0.5
+    seen = window(sample(ct.hu, spacing, lattice), *network.window_hu, lung)
+    logits = _run(network, seen, lung, step[0], device, notices, part(report, 0.2, 0.85))
+    box = lattice.box_in(ct.hu.shape, spacing)
+    level = float(np.log(network.cut / (1 - network.cut)))
+    for first, values in sections_back(logits[None], lattice, spacing, box):
+        report(0.85 + 0.15 * (first - box[0].start) / (box[0].stop - box[0].start))
+        lesions[first : first + values.shape[1], box[1], box[2]] = (values[0] > level).numpy()
+    report(1.0)
+    lesions &= inside
+    return lesions
+
+
+def _run(
+    network: LesionsNetwork,
+    seen: torch.Tensor,
+    lung: torch.Tensor,
+    section_mm: float,
+    device: Device,
+    notices: MutableSequence[CTWarning],
+    report: Report,
+) -> torch.Tensor:
+    """Logits ``[k, j, i]`` on the CPU; slices without lung are not looked at."""
+    beside = neighbour_indices(len(seen), network.neighbour_mm / section_mm, network.channels)
+    rows = torch.nonzero(lung.flatten(1).any(dim=1)).ravel()
+    logits = torch.full(seen.shape, _NOWHERE)
+
+    def attempt(batch: int, where: Device) -> None:
+        network.network.to(where.torch, memory_format=torch.channels_last)
+        for first in range(0, len(rows), batch):
+            report(first / len(rows))
+            few = rows[first : first + batch]
+            slices = seen[beside[few]].to(where.torch, memory_format=torch.channels_last)
+            with torch.inference_mode(), autocast(where):
+                answer = network.network(slices)[:, 0]
+            logits[few] = answer.float().cpu()
+
+    with_less_memory(attempt, device, _BATCH, notices)
+    return logits
+
+
+_NOWHERE = -20.0
+
+
+def _widened(box: Box, shape: tuple[int, ...], spacing: Triple) -> Box:
+    edges = [
+        slice(max(0, s.start - round(_MARGIN_MM / mm)), min(n, s.stop + round(_MARGIN_MM / mm)))
+        for s, mm, n in zip(box, spacing, shape, strict=True)
+    ]
+    return edges[0], edges[1], edges[2]

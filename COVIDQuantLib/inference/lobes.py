@@ -1,0 +1,192 @@
+"""Lungs and five lobes by networks: the whole chest at coarse spacing, then its boundaries finer (row H1)."""
+
+from __future__ import annotations
+
+from collections.abc import MutableSequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import nn
+
+from COVIDQuantLib.anatomy import LOBES, labels_of_side
+from COVIDQuantLib.ct.volume import CTVolume, CTWarning
+from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.inference.device import Device, autocast, with_less_memory
+from COVIDQuantLib.inference.lattice import Box, Lattice, between, sample, sections_back
+from COVIDQuantLib.progress import Report, part, silent
+
+CLASSES = 6
+WINDOW_HU = (-1000.0, 400.0)
+_MARGIN_MM = 16.0
+_LEAST_LUNG_ML = 30.0
+# A piece smaller than this share of the greatest is no part of the lungs, or not of that lobe.
+_PIECE_SHARE = 0.03
+# Sections at once, in units that can be halved when memory runs out, and what a slab sees beyond its ends.
+_SLAB, _SLABS, _HALO = 48, 8, 24
+
+
+@dataclass(frozen=True)
+class LobesNetworks:
+    """The two networks of the lobes.
+
+    Attributes:
+        coarse: CT at ``coarse_mm`` to 6 logits.
+        fine: CT at ``fine_mm`` and the 6 coarse probabilities to 6 logits.
+        coarse_mm: spacing of the first look.
+        fine_mm: spacing of the second.
+        window_hu: CT numbers that become −1 and 1.
+    """
+
+    coarse: nn.Module
+    fine: nn.Module
+    coarse_mm: float = 5.0
+    fine_mm: float = 2.0
+    window_hu: tuple[float, float] = WINDOW_HU
+
+    @classmethod
+    def of(cls, coarse: nn.Module, fine: nn.Module, inputs: dict[str, dict[str, Any]]) -> LobesNetworks:
+        """From a bundle's networks and the ``input`` records of its roles."""
+        low, high = inputs["coarse"]["window_hu"]
+        return cls(coarse, fine, inputs["coarse"]["spacing_mm"], inputs["fine"]["spacing_mm"], (low, high))
+
+
+def lobes_window(hu: torch.Tensor, window_hu: tuple[float, float] = WINDOW_HU) -> torch.Tensor:
+    """CT numbers as the lobes networks see them: the window to −1..1."""
+    low, high = window_hu
+    return ((hu - (low + high) / 2) / ((high - low) / 2)).clamp(-1.0, 1.0)
+
+
+def find_lobes_by_networks(
+    ct: CTVolume,
+    networks: LobesNetworks,
+    device: Device,
+    notices: MutableSequence[CTWarning],
+    report: Report = silent,
+) -> np.ndarray:
+    """Lungs and lobes of a CT.
+
+    Args:
+        ct: the CT on a canonical grid.
+        networks: on the CPU or on the device; they are moved where they run.
+        device: where to compute.
+        notices: gets what the reader should know about how it ran.
+        report: progress; may raise ``Cancelled``.
+
+    Returns:
+        uint8 ``[k, j, i]``, label values of the contract.
+
+    Raises:
+        UnfitInputError: no lungs were found.
+        MemoryRanOutError: memory is not enough even on the CPU.
+    """
+    spacing = ct.geometry.spacing_kji
+    report(0.0)
+    lattice = Lattice.over(ct.hu.shape, spacing, (networks.coarse_mm,) * 3)
+    seen = lobes_window(sample(ct.hu, spacing, lattice), networks.window_hu)[None]
+    report(0.1)
+    logits = _run(networks.coarse, seen, device, notices, part(report, 0.1, 0.25))
+    chance = torch.softmax(logits, dim=0)
+    box = _lungs_box(chance.argmax(dim=0).numpy() > 0, lattice, ct)
+    fine = Lattice.over(ct.hu.shape, spacing, (networks.fine_mm,) * 3, box)
+    seen = lobes_window(sample(ct.hu, spacing, fine), networks.window_hu)[None]
+    report(0.4)
+    seen = torch.cat([seen, between(chance, lattice, fine)])
+    logits = _run(networks.fine, seen, device, notices, part(report, 0.4, 0.8))
+    tidy(logits)
+    return _labels(logits, fine, ct, part(report, 0.8, 1.0))
+
+
+def _run(
+    network: nn.Module, seen: torch.Tensor, device: Device, notices: MutableSequence[CTWarning], report: Report
+) -> torch.Tensor:
+    """Logits ``[c, k, j, i]`` on the CPU, of a volume ``[c, k, j, i]``, in slabs as thick as memory allows."""
+
+    def attempt(batch: int, where: Device) -> torch.Tensor:
+        network.to(where.torch, memory_format=torch.channels_last_3d)
+        pieces = []
+        thick = _SLAB * batch
+        for first in range(0, seen.shape[1], thick):
+            report(first / seen.shape[1])
+            low, high = max(0, first - _HALO), min(seen.shape[1], first + thick + _HALO)
+            slab = seen[None, :, low:high].to(where.torch, memory_format=torch.channels_last_3d)
+            with torch.inference_mode(), autocast(where):
+                logits = network(slab)[0]
+            pieces.append(logits[:, first - low : first - low + thick].float().cpu())
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)
+
+    result = with_less_memory(attempt, device, _SLABS, notices)
+    report(1.0)
+    return result
+
+
+def _lungs_box(lungs: np.ndarray, lattice: Lattice, ct: CTVolume) -> Box:
+    """The CT's voxels around the lungs that the coarse look found."""
+    kept = _without_crumbs(lungs)
+    if np.count_nonzero(kept) * float(np.prod(lattice.step)) / 1000 < _LEAST_LUNG_ML:
+        raise UnfitInputError(
+            "no lungs were found on this CT",
+            str(ct.source.get("path", "")),
+            "Give a chest CT, or lobes of your own; --method model-free looks for them in another way.",
+        )
+    spacing = ct.geometry.spacing_kji
+    edges = []
+    for axis in range(3):
+        points = np.flatnonzero(kept.any(axis=tuple(a for a in range(3) if a != axis)))
+        where = lattice.positions(axis)[points[[0, -1]]]
+        low = int(np.floor((where[0] - _MARGIN_MM) / spacing[axis]))
+        high = int(np.ceil((where[1] + _MARGIN_MM) / spacing[axis])) + 1
+        edges.append(slice(max(0, low), min(ct.hu.shape[axis], high)))
+    return edges[0], edges[1], edges[2]
+
+
+def _without_crumbs(mask: np.ndarray) -> np.ndarray:
+    """A mask without the pieces that are small against its greatest."""
+    pieces, count = ndimage.label(mask)
+    if count <= 1:
+        return mask
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    kept: np.ndarray = (sizes >= _PIECE_SHARE * sizes.max())[pieces]
+    return kept
+
+
+def tidy(logits: torch.Tensor) -> None:
+    """Make one piece of each lung and each lobe: small islands fall to what is likely there otherwise.
+
+    Args:
+        logits: ``[6, k, j, i]`` on the CPU, changed in place.
+    """
+    labels = logits.argmax(dim=0).numpy()
+    for side in ("right", "left"):
+        lung = np.isin(labels, labels_of_side(side))
+        crumbs = torch.from_numpy(lung & ~_without_crumbs(lung))
+        logits[list(labels_of_side(side))] -= _NEVER * crumbs
+    labels = logits.argmax(dim=0).numpy()
+    for lobe in LOBES:
+        mask = labels == lobe.label
+        crumbs = torch.from_numpy(mask & ~_without_crumbs(mask))
+        logits[lobe.label] -= _NEVER * crumbs
+
+
+_NEVER = 1e4
+
+
+def _labels(logits: torch.Tensor, lattice: Lattice, ct: CTVolume, report: Report) -> np.ndarray:
+    """The likeliest class at each voxel of the CT."""
+    spacing = ct.geometry.spacing_kji
+    labels = np.zeros(ct.hu.shape, np.uint8)
+    box = lattice.box_in(ct.hu.shape, spacing)
+    logits = logits.clamp(-30.0, 30.0)
+    for first, values in sections_back(logits, lattice, spacing, box):
+        report((first - box[0].start) / (box[0].stop - box[0].start))
+        best = values[0]
+        label = torch.zeros(best.shape, dtype=torch.uint8)
+        for value in range(1, CLASSES):
+            label.masked_fill_(values[value] > best, value)
+            best = torch.maximum(best, values[value])
+        labels[first : first + len(label), box[1], box[2]] = label.numpy()
+    report(1.0)
+    return labels

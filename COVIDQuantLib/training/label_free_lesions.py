@@ -1,0 +1,137 @@
+"""Training batches for the lesion networks: slices of chests whose lesions are true because they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from COVIDQuantLib.inference.slice_input import window
+
+View = dict[str, np.ndarray]
+Batch = tuple[torch.Tensor, torch.Tensor]
+AIR_HU = -1024.0
+WINDOW_HU = (-1350.0, 150.0)
+NEIGHBOUR_MM = 5.0
+
+
+@dataclass(frozen=True)
+class SliceBatches:
+    """Slices in random pose and colour, fresh each epoch; half of them show lesions.
+
+    Attributes:
+        views: of :func:`~COVIDQuantLib.training.label_free_subjects.slices_view`.
+        channels: 1 for the slice alone, 3 with its neighbours.
+        shape: pixels ``[j, i]`` given to the network.
+        size: slices in a batch.
+        count: batches in an epoch.
+        seed: of all draws, with the epoch's number.
+        weights: how often each view is drawn, relative to the others; all alike by default.
+    """
+
+    views: Sequence[View]
+    channels: int = 1
+    shape: tuple[int, int] = (144, 208)
+    size: int = 8
+    count: int = 100
+    seed: int = 0
+    weights: Sequence[float] | None = None
+    _sick: list[np.ndarray] = field(init=False, repr=False)
+    _lung: list[np.ndarray] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Note which slices show lesions and which show lung."""
+        object.__setattr__(self, "_sick", [np.flatnonzero(v["lesions"].any(axis=(1, 2))) for v in self.views])
+        object.__setattr__(self, "_lung", [np.flatnonzero(v["lobes"].any(axis=(1, 2))) for v in self.views])
+
+    def __call__(self, epoch: int) -> Iterator[Batch]:
+        """The batches of an epoch: input ``[b, channels, j, i]`` 0..1, lesion ``[b, 1, j, i]`` 0 or 1."""
+        rng = np.random.default_rng([self.seed, epoch])
+        chance = None if self.weights is None else np.asarray(self.weights) / np.sum(self.weights)
+        for _ in range(self.count):
+            chosen = rng.choice(len(self.views), self.size, p=chance)
+            pairs = [self._one(int(number), rng) for number in chosen]
+            yield torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
+
+    def _one(self, number: int, rng: np.random.Generator) -> Batch:
+        view = self.views[number]
+        candidates = self._sick[number] if len(self._sick[number]) and rng.random() < 0.6 else self._lung[number]
+        k = int(rng.choice(candidates))
+        distance = max(1, round(NEIGHBOUR_MM / float(view["spacing"][0])))
+        beside = (-distance, 0, distance) if self.channels == 3 else (0,)
+        rows = [min(max(k + step, 0), len(view["hu"]) - 1) for step in beside]
+        hu = torch.from_numpy(view["hu"][rows]).float()
+        lungs = torch.from_numpy((view["lobes"][rows] > 0).astype(np.float32))
+        lesion = torch.from_numpy(view["lesions"][k : k + 1].astype(np.float32))
+        hu, lungs, lesion = self._posed(hu, lungs, lesion, rng)
+        lungs = misjudged(lungs, rng)
+        return window(recoloured(hu, lungs, rng), *WINDOW_HU, lungs > 0.5), (lesion > 0.5).float()
+
+    def _posed(
+        self, hu: torch.Tensor, lungs: torch.Tensor, lesion: torch.Tensor, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        height, width = hu.shape[1:]
+        angle, scale = np.deg2rad(rng.uniform(-12, 12)), rng.uniform(0.85, 1.18, 2)
+        mirror = -1.0 if rng.random() < 0.5 else 1.0
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag(scale)
+        turn = turn @ np.diag([mirror, 1.0])
+        # From the patch's pixels to grid_sample's −1..1 over the source.
+        to_pixels = np.diag([self.shape[1] / 2, self.shape[0] / 2])
+        theta = np.diag([2 / width, 2 / height]) @ turn @ to_pixels
+        shift = rng.uniform(-0.12, 0.12, 2)
+        matrix = torch.from_numpy(np.concatenate([theta, shift[:, None]], axis=1).astype(np.float32))[None]
+        together = torch.cat([hu - AIR_HU, lungs, lesion])[None]
+        grid = functional.affine_grid(matrix, [1, len(together[0]), *self.shape], align_corners=False)
+        seen = functional.grid_sample(together, grid, align_corners=False)[0]
+        count = len(hu)
+        return seen[:count] + AIR_HU, seen[count : 2 * count], seen[2 * count :]
+
+
+def misjudged(lungs: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """The lungs as a network may find them: a pixel or two too wide or too narrow, now and then."""
+    chance = rng.random()
+    if chance < 0.5:
+        return lungs
+    width = int(rng.integers(1, 3))
+    if chance < 0.8:
+        return functional.max_pool2d(lungs[None], 2 * width + 1, 1, width)[0]
+    return -functional.max_pool2d(-lungs[None], 3, 1, 1)[0]
+
+
+def recoloured(hu: torch.Tensor, lungs: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """CT numbers as another scanner, kernel, dose, breath or posture would give them: ``[c, j, i]``."""
+    aerated = torch.clamp((-250 - hu) / 500, 0, 1) * lungs
+    hu = hu + aerated * float(rng.normal(10, 45))
+    if rng.random() < 0.5:
+        hu = hu + aerated * _gravity(hu.shape, rng)
+    if rng.random() < 0.4:
+        hu = hu + aerated * _clouds(hu.shape, rng) * float(rng.uniform(5, 30))
+    if rng.random() < 0.5:
+        hu = _kernel(hu, float(rng.uniform(-0.8, 1.0)))
+    noise = torch.from_numpy(rng.standard_normal(hu.shape, dtype=np.float32))
+    if rng.random() < 0.6:
+        noise = 2.2 * functional.avg_pool2d(noise, 3, 1, 1)
+    return hu + noise * float(rng.choice([0, 10, 20, 40]) * rng.random()) + float(rng.normal(0, 10))
+
+
+def _gravity(shape: torch.Size, rng: np.random.Generator) -> torch.Tensor:
+    """Density that gathers at the back: HU to add, ``[1, j, 1]``."""
+    down = torch.linspace(0, 1, shape[1])
+    start = float(rng.uniform(0.3, 0.85))
+    rise = torch.clamp((down - start) / (1 - start), 0, 1) ** float(rng.uniform(0.7, 2.5))
+    return (rise * float(rng.uniform(0, 170)))[None, :, None]
+
+
+def _clouds(shape: torch.Size, rng: np.random.Generator) -> torch.Tensor:
+    points = torch.from_numpy(rng.standard_normal((1, 1, 5, 7)).astype(np.float32))
+    clouds: torch.Tensor = functional.interpolate(points, size=shape[1:], mode="bicubic", align_corners=True)[0]
+    return clouds
+
+
+def _kernel(hu: torch.Tensor, softness: float) -> torch.Tensor:
+    """Softer for positive, sharper for negative ``softness`` (−1..1)."""
+    soft = functional.avg_pool2d(functional.pad(hu[None], (1, 1, 1, 1), mode="replicate"), 3, 1)[0]
+    return hu + softness * (soft - hu)

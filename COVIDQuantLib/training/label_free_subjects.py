@@ -1,0 +1,96 @@
+"""Chests with known lobes and lesions, resampled once to the lattices that the networks look at.
+
+Nothing here was drawn by a reader: lobes and lesions are true because they were made (phantoms, painted chests,
+lesions put into healthy lung), or unknown and left out of the loss (real CTs, whose lungs alone are known).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from COVIDQuantLib.inference.lattice import Lattice, Triple, sample
+
+COARSE_MM = 5.0
+FINE_MM = 2.0
+PIXEL_MM = 1.5
+MARGIN_MM = 16.0
+# Lung whose lobe is not known: right, left.
+RIGHT_LUNG, LEFT_LUNG = 6, 7
+
+
+@dataclass
+class Chest:
+    """One chest on its own grid.
+
+    Attributes:
+        hu: int16 ``[k, j, i]``, canonical axes.
+        spacing: along ``k, j, i``, millimetres.
+        lobes: uint8, 1..5 as in the contract, 6 and 7 right and left lung of unknown lobe.
+        lesions: bool, the pneumonia.
+    """
+
+    hu: np.ndarray
+    spacing: Triple
+    lobes: np.ndarray
+    lesions: np.ndarray
+
+    def box(self, margin_mm: float = MARGIN_MM) -> tuple[slice, slice, slice]:
+        """The box of the lungs with a margin.
+
+        Raises:
+            ValueError: there are no lungs.
+        """
+        found = ndimage.find_objects((self.lobes > 0).astype(np.uint8))
+        if not found:
+            raise ValueError("a chest without lungs cannot be trained on")
+        pads = [round(margin_mm / mm) for mm in self.spacing]
+        edges = [
+            slice(max(0, s.start - pad), min(n, s.stop + pad))
+            for s, pad, n in zip(found[0], pads, self.hu.shape, strict=True)
+        ]
+        return edges[0], edges[1], edges[2]
+
+
+def labels_on(labels: np.ndarray, spacing: Triple, lattice: Lattice) -> np.ndarray:
+    """Label values on a lattice: the label with the greatest share around each point, uint8 ``[k, j, i]``."""
+    best = torch.full(lattice.shape, -1.0)
+    result = torch.zeros(lattice.shape, dtype=torch.uint8)
+    for value in np.unique(labels):
+        share = sample((labels == value).astype(np.float32), spacing, lattice)
+        better = share > best
+        result[better] = int(value)
+        best = torch.maximum(best, share)
+    return result.numpy()
+
+
+def coarse_view(chest: Chest) -> dict[str, np.ndarray]:
+    """The whole CT at 5 mm: ``hu`` int16 and ``lobes`` uint8, both ``[k, j, i]``."""
+    return _view(chest, Lattice.over(chest.hu.shape, chest.spacing, (COARSE_MM,) * 3))
+
+
+def fine_view(chest: Chest) -> dict[str, np.ndarray]:
+    """The lungs' box at 2 mm: ``hu``, ``lobes`` and ``lesions``."""
+    lattice = Lattice.over(chest.hu.shape, chest.spacing, (FINE_MM,) * 3, chest.box())
+    return _view(chest, lattice, lesions=True)
+
+
+def slices_view(chest: Chest) -> dict[str, np.ndarray]:
+    """The lungs' box at 1.5 mm in plane and the CT's own sections (at least 1.5 mm apart), with ``spacing``."""
+    step = (max(PIXEL_MM, chest.spacing[0]), PIXEL_MM, PIXEL_MM)
+    lattice = Lattice.over(chest.hu.shape, chest.spacing, step, chest.box(6.0))
+    return {**_view(chest, lattice, lesions=True), "spacing": np.array(step, np.float32)}
+
+
+def _view(chest: Chest, lattice: Lattice, *, lesions: bool = False) -> dict[str, np.ndarray]:
+    view = {
+        "hu": sample(chest.hu, chest.spacing, lattice).round().short().numpy(),
+        "lobes": labels_on(chest.lobes, chest.spacing, lattice),
+    }
+    if lesions:
+        share = sample(chest.lesions.astype(np.float32), chest.spacing, lattice)
+        view["lesions"] = (share > 0.5).numpy()
+    return view
