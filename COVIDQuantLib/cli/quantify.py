@@ -11,10 +11,9 @@ from COVIDQuantLib.cli.terminal import progress_bar, show_metrics, show_warnings
 from COVIDQuantLib.ct.labels import read_label_map
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.ct.volume import CTVolume
-from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.exam import EXPORTS, write_exam
-from COVIDQuantLib.pipeline import METHODS, MODEL_FREE, STAGES, GivenMasks, quantify_ct
+from COVIDQuantLib.pipeline import DEFAULT_PLAN, METHODS, GivenMasks, Plan, quantify_ct
 from COVIDQuantLib.progress import Stage, StagedProgress
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
 
@@ -37,8 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--series", metavar="UID|NUMBER|TEXT", help="the DICOM series to take, by UID, number or name")
     for mask, text in GIVEN.items():
         parser.add_argument(f"--{mask}", type=Path, metavar="FILE", help=text)
-    parser.add_argument("--method", choices=METHODS, default=MODEL_FREE, help="how lungs, lobes and lesions are found")
+    parser.add_argument(
+        "--method", choices=METHODS, default=DEFAULT_PLAN.method, help="how lungs, lobes and lesions are found"
+    )
     parser.add_argument("--device", choices=DEVICES, default="auto", help="where networks run; model-free needs none")
+    for step in ("lobes", "lesions"):
+        parser.add_argument(
+            f"--{step}-model", metavar="NAME|DIR", help=f"model bundle for the {step}; default: shipped"
+        )
     parser.add_argument("--ggo-hu", type=int, default=DEFAULT_THRESHOLDS.ggo_hu, metavar="HU", help="default −750")
     parser.add_argument(
         "--consolidation-hu", type=int, default=DEFAULT_THRESHOLDS.consolidation_hu, metavar="HU", help="default −350"
@@ -52,14 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Do it; errors as in :func:`COVIDQuantLib.pipeline.quantify_ct` and the readers and writers."""
-    if arguments.device not in {"auto", "cpu"}:
-        raise UsageError(
-            f"the {arguments.method} path runs on the processor, not on {arguments.device}",
-            remedy="Leave --device out, or say cpu.",
-        )
+    plan = Plan(arguments.method, arguments.device, arguments.lobes_model, arguments.lesions_model)
     thresholds = Thresholds(arguments.ggo_hu, arguments.consolidation_hu)
-    with progress_bar((_READING, *STAGES, _WRITING), quiet=arguments.quiet) as progress:
-        exam = _quantify(arguments, thresholds, progress)
+    with progress_bar((_READING, *plan.stages, _WRITING), quiet=arguments.quiet) as progress:
+        exam = _quantify(arguments, plan, thresholds, progress)
         wanted = [export.name for export in EXPORTS if _wanted(export.name, arguments, default=export.default)]
         with progress.stage(_WRITING.name) as report:
             files = write_exam(exam, arguments.out, wanted, report)
@@ -69,11 +70,11 @@ def run(arguments: argparse.Namespace) -> None:
         print("\n".join(str(file) for file in files))  # noqa: T201 - the command's output
 
 
-def _quantify(arguments: argparse.Namespace, thresholds: Thresholds, progress: StagedProgress) -> Exam:
+def _quantify(arguments: argparse.Namespace, plan: Plan, thresholds: Thresholds, progress: StagedProgress) -> Exam:
     with progress.stage(_READING.name) as report:
         ct = read_ct(arguments.ct, arguments.series, report)
         given = _given_masks(arguments, ct)
-    return quantify_ct(ct, given, thresholds, progress)
+    return quantify_ct(ct, given, thresholds, progress, plan)
 
 
 def _given_masks(arguments: argparse.Namespace, ct: CTVolume) -> GivenMasks:

@@ -12,7 +12,7 @@ from COVIDQuantLib.cli.terminal import progress_bar, show_warnings
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.export.table_file import write_json
-from COVIDQuantLib.pipeline import STAGES, quantify_ct
+from COVIDQuantLib.pipeline import MODEL_FREE, Plan, quantify_ct
 from COVIDQuantLib.progress import Report, Stage, StagedProgress, part
 from COVIDQuantLib.quantification.reference import NormalReference, lung_counts
 
@@ -55,7 +55,10 @@ def _subject(path: Path, licence: str, report: Report) -> tuple[np.ndarray, dict
     """One normal CT's lung voxels by HU and its record."""
     ct = read_ct(path, report=part(report, 0.0, 0.2))
     rest = part(report, 0.2, 1.0)
-    exam = quantify_ct(ct, progress=StagedProgress(STAGES, lambda state: rest(state.fraction)))
+    # The lungs of normal CTs are found the same way whatever models are installed.
+    plan = Plan(MODEL_FREE)
+    progress = StagedProgress(plan.stages, lambda state: rest(state.fraction))
+    exam = quantify_ct(ct, progress=progress, plan=plan)
     show_warnings(exam.warnings)
     lungs = lung_counts(exam.histogram)
     return lungs, {
