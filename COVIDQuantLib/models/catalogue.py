@@ -99,10 +99,14 @@ def find_bundle(name_or_path: str | Path, task: str | None = None) -> Bundle:
 def installed_path(name: str) -> Path | None:
     """The folder of the bundle installed under a name; None if there is none."""
     for folder in (shipped_folder(), user_folder()):
-        # A plain name only: anything else is a path of the user's.
-        if folder is not None and Path(name).name == name and name not in {"", ".", ".."} and (folder / name).is_dir():
+        if folder is not None and is_plain(name) and (folder / name).is_dir():
             return folder / name
     return None
+
+
+def is_plain(name: str) -> bool:
+    """Whether a text names something in a folder, rather than a way out of it or the folder itself."""
+    return Path(name).name == name and name not in {"", ".", ".."}
 
 
 def default_bundle(task: str) -> Bundle:

@@ -9,7 +9,7 @@ from pathlib import Path
 from COVIDQuantLib.errors import OutputError, UnfitInputError, UsageError
 from COVIDQuantLib.models.archive import opened
 from COVIDQuantLib.models.bundle import Bundle, read_bundle
-from COVIDQuantLib.models.catalogue import shipped_folder, user_folder
+from COVIDQuantLib.models.catalogue import is_plain, shipped_folder, user_folder
 from COVIDQuantLib.models.metadata import INFERENCE, METADATA
 from COVIDQuantLib.models.write import new_folder
 from COVIDQuantLib.progress import Report, silent
@@ -83,9 +83,9 @@ def remove_bundle(name: str) -> Path:
     own = user_folder()
     path = own / name
     # A plain name with metadata inside: a folder variable set wrongly must not cost the user other folders.
-    if Path(name).name != name or not (path / METADATA).is_file():
+    if not is_plain(name) or not (path / METADATA).is_file():
         shipped = shipped_folder()
-        if shipped is not None and Path(name).name == name and (shipped / name).is_dir():
+        if shipped is not None and is_plain(name) and (shipped / name).is_dir():
             raise UsageError(f"{name} ships with COVIDQuant and stays", remedy="Only imported bundles can be removed.")
         raise UnfitInputError("you have no model bundle of this name", name, f"Yours are in {own}.")
     try:

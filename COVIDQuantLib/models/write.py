@@ -89,11 +89,13 @@ def write_bundle(
         facts: see :class:`Facts`.
 
     Raises:
-        UsageError: the folder is taken and ``replace`` is not set.
+        UsageError: the folder is taken and ``replace`` is not set, or there is no network.
         UnfitInputError: the facts or the weights are not fit for a bundle: the same checks as on reading.
         OutputError: it cannot be written; names the cause.
     """
     target = Path(folder)
+    if not networks:
+        raise UsageError("a bundle without a network was to be written", str(target), "Give at least one.")
     with new_folder(target, replace=replace) as staging:
         sums = {role: _write_weights(staging / _weights_path(role), network) for role, network in networks.items()}
         metadata = _metadata(networks, sums, facts)
