@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 
 from COVIDQuantLib import __version__
-from COVIDQuantLib.cli import evaluate, models, phantom, quantify, reference
+from COVIDQuantLib.cli import evaluate, models, phantom, quantify, reference, train
 from COVIDQuantLib.errors import COVIDQuantError
 
 # Added in the order of --help; each module has NAME, HELP, add_arguments(parser) and run(arguments).
-COMMANDS = (quantify, phantom, evaluate, models, reference)
+COMMANDS = (quantify, phantom, evaluate, models, train, reference)
 
 STATUS_INTERRUPTED = 130
 

@@ -1,0 +1,54 @@
+"""``covidquant train``: a recipe and a folder of CT and mask pairs in, a model bundle out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from COVIDQuantLib.cli.terminal import console, progress_bar
+from COVIDQuantLib.errors import UsageError
+from COVIDQuantLib.inference.device import DEVICES
+
+NAME = "train"
+HELP = "Train a network by a recipe on a folder of CT and mask pairs and make a model bundle."
+
+_INTERRUPTED = 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("recipe", metavar="CONFIG", help="a recipe (JSON), or the name of one that ships: yoo-2022 …")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for bundle and checkpoint")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of cases, instead of the recipe's")
+    parser.add_argument("--resume", action="store_true", help="go on with the training that is in --out")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to train")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no figures")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Do it; errors as in :func:`COVIDQuantLib.training.site.train_site`."""
+    try:
+        import ignite  # noqa: F401 - said here, before anything is read
+    except ImportError as error:
+        raise UsageError("training needs pytorch-ignite", remedy="Install COVIDQuant[train].") from error
+    from COVIDQuantLib.training.recipe import read_recipe
+    from COVIDQuantLib.training.site import STAGES, train_site
+
+    recipe = read_recipe(arguments.recipe)
+    folder = arguments.data
+    if folder is None:
+        if recipe["data"]["folder"] is None:
+            raise UsageError("no cases to train on", arguments.recipe, "Say --data, or give data.folder.")
+        folder = Path(recipe.where).parent / recipe["data"]["folder"]
+    try:
+        with progress_bar(STAGES, quiet=arguments.quiet) as progress:
+            trained = train_site(recipe, folder, arguments.out, arguments.device, progress, resume=arguments.resume)
+    except KeyboardInterrupt:
+        sys.stderr.write("covidquant: stopped; what was finished stays, --resume goes on from there\n")
+        raise SystemExit(_INTERRUPTED) from None
+    if not arguments.quiet:
+        screen = console()
+        for figure in trained.measured:
+            screen.print(f"{figure['data']}: {figure['measure']} {figure['value']:.3f} (n = {figure['n']})")
+        screen.print(str(trained.bundle.path), soft_wrap=True)
