@@ -10,10 +10,11 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("monai")
 
 from COVIDQuantLib.errors import UsageError  # noqa: E402
-from COVIDQuantLib.networks.describe import Description, describe  # noqa: E402
+from COVIDQuantLib.networks.describe import describe  # noqa: E402
 from COVIDQuantLib.networks.registry import ARCHITECTURES, architecture, build_network, checked_settings  # noqa: E402
 
-NAMES = list(ARCHITECTURES)
+# lungmask's network is its own package's.
+NAMES = [name for name in ARCHITECTURES if name != "lungmask-unet"]
 LESIONS = ["yoo-unet-2d", "covid-lesion-net", "changsha-resnet34-unet"]
 SLIM = {2: {"width": 4}, 3: {"features": (2, 4, 6)}}
 
@@ -203,6 +204,15 @@ def test_memory_formats_give_the_same():
         assert torch.allclose(plain, other, atol=1e-4)
 
 
+def test_lungmasks_network_is_described_too():
+    pytest.importorskip("lungmask")
+    assert architecture("lungmask-unet").defaults == {"in_channels": 1, "out_channels": 3}
+    found = describe("lungmask-unet")
+    # Five levels of two convolutions down, four up with a 1×1 each, the final one; its poolings are averages.
+    assert (found.convolutions, found.poolings, found.interpolations) == (10 + 4 * 3 + 1, 4, 4)
+    assert (found.transposed_convolutions, found.factor) == (0, 16)
+
+
 def test_unknown_architecture():
     with pytest.raises(UsageError, match=r"no architecture 'unet'.*yoo-unet-2d"):
         build_network("unet")
@@ -248,4 +258,4 @@ def test_the_records_are_whole(name):
         assert setting.fits(setting.default), key
         assert setting.meaning
         assert setting.wanted
-    assert isinstance(describe(name), Description)
+    assert describe(name, **SLIM[record.spatial_dims]).factor == slim(name).factor

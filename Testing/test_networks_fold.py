@@ -29,7 +29,7 @@ def norms(network):
     return sum(isinstance(module, (torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)) for module in network.modules())
 
 
-@pytest.mark.parametrize("name", list(ARCHITECTURES))
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "lungmask-unet"])
 def test_the_outputs_agree(name):
     network, x = settled(name)
     before = {key: value.clone() for key, value in network.state_dict().items()}

@@ -1,21 +1,27 @@
-"""What an architecture is made of, counted on the network itself; for the docs and ``covidquant models show``."""
+"""What an architecture is made of, counted as it runs; for the docs and ``covidquant models show``."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from COVIDQuantLib.networks.registry import build_network
+from COVIDQuantLib.networks.registry import architecture, build_network, checked_settings
 
-_COUNTED: dict[str, tuple[type[nn.Module], ...]] = {
-    "convolutions": (nn.Conv2d, nn.Conv3d),
-    "poolings": (nn.MaxPool2d, nn.MaxPool3d),
-    "transposed_convolutions": (nn.ConvTranspose2d, nn.ConvTranspose3d),
-    "interpolations": (nn.Upsample,),
-    "normalisations": (nn.BatchNorm2d, nn.BatchNorm3d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.GroupNorm),
+# Deep enough for a network that is 32 times coarser at its deepest level.
+_SIDE = 64
+# Our word for what torch's name of an operation begins with.
+_COUNTED = {
+    "convolution": "convolutions",
+    "max_pool": "poolings",
+    "avg_pool": "poolings",
+    "upsample": "interpolations",
+    "native_batch_norm": "normalisations",
+    "native_group_norm": "normalisations",
 }
 
 
@@ -24,13 +30,13 @@ class Description:
     """Counts of one network.
 
     Attributes:
-        parameters: trainable numbers.
+        parameters: numbers in its weights.
         convolutions: of any size, the final 1×1 one included, transposed ones not.
-        poolings: max poolings.
+        poolings: max or average poolings.
         transposed_convolutions: those that enlarge.
         interpolations: upsamplings without parameters.
         normalisations: batch, instance or group norms.
-        factor: by how much the deepest level is coarser than the input; smaller inputs are padded.
+        factor: by how much the deepest level is coarser than the input.
     """
 
     parameters: int
@@ -43,12 +49,39 @@ class Description:
 
 
 def describe(name: str, **settings: Any) -> Description:
-    """Count the parts of an architecture; takes no memory for its weights.
+    """Count the parts of an architecture; neither weights nor images take memory or time.
 
     Raises:
         UsageError: unknown architecture, unknown setting, or a value it cannot be built with.
+        UnfitInputError: the architecture needs an optional package that is not installed.
     """
-    with torch.device("meta"):
-        network = build_network(name, **settings)
-    counts = {part: sum(isinstance(module, types) for module in network.modules()) for part, types in _COUNTED.items()}
-    return Description(sum(weights.numel() for weights in network.parameters()), factor=network.factor, **counts)
+    shape = (1, checked_settings(name, settings)["in_channels"], *[_SIDE] * architecture(name).spatial_dims)
+    with torch.device("meta"), torch.no_grad():
+        network = build_network(name, **settings).eval()
+        with _Steps() as steps:
+            network(torch.empty(shape))
+    counts = {part: steps.counts[part] for part in (*dict.fromkeys(_COUNTED.values()), "transposed_convolutions")}
+    parameters = sum(weights.numel() for weights in network.parameters())
+    return Description(parameters, factor=_SIDE // steps.smallest, **counts)
+
+
+class _Steps(TorchDispatchMode):
+    """Counts the operations that pass, and remembers the smallest side of an image that a convolution gave."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+        self.smallest = _SIDE
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = func.__name__.lstrip("_")
+        for beginning, part in _COUNTED.items():
+            if name.startswith(beginning):
+                is_transposed = beginning == "convolution" and args[6]
+                self.counts["transposed_convolutions" if is_transposed else part] += 1
+        if name.startswith("convolution"):
+            self.smallest = min(self.smallest, *result.shape[2:])
+        return result
