@@ -246,6 +246,12 @@ def whole_numbers(tensors):
     tensors["final.weight"] = torch.zeros_like(tensors["final.weight"], dtype=torch.int32)
 
 
+def torch_file(folder):
+    tensors = tensors_of(folder)
+    torch.save(tensors, folder / "x")
+    put_weights(folder, (folder / "x").read_bytes())
+
+
 class Bomb:
     def __reduce__(self):
         return os.system, ("echo this must never run",)
@@ -271,14 +277,8 @@ SPOILT_WEIGHTS = {
     "not a number": (other_tensors(break_value), "no numbers"),
     "rubbish": (lambda folder: put_weights(folder, b"rubbish" * 100), "no safetensors"),
     "pickle": (lambda folder: put_weights(folder, pickle.dumps(Bomb())), "pickle"),
-    "torch file": (lambda folder: torch_file(folder), "pickle"),
+    "torch file": (torch_file, "pickle"),
 }
-
-
-def torch_file(folder):
-    tensors = tensors_of(folder)
-    torch.save(tensors, folder / "x")
-    put_weights(folder, (folder / "x").read_bytes())
 
 
 @pytest.mark.parametrize("case", SPOILT_WEIGHTS)
