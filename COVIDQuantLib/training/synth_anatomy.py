@@ -115,7 +115,7 @@ def paint_chest(
     step = np.array(spacing)
     frame = Frame.of(lobes, step)
     contrast = bool(rng.random() < 0.25) if look.contrast is None else look.contrast
-    body = Habitus.draw(rng, contrast)
+    body = Habitus.draw(rng, contrast=contrast)
     blood = float(rng.uniform(120, 320)) if contrast else body.soft_hu
     chest = _Sections(chest_fields(rng, lobes, step, frame), lobes.shape)
     grid = _grid(lobes.shape, step)

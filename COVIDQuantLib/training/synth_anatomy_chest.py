@@ -147,7 +147,7 @@ class Habitus:
     table: float | None
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, contrast: bool) -> Habitus:
+    def draw(cls, rng: np.random.Generator, *, contrast: bool) -> Habitus:
         """A random patient, with contrast medium or without."""
         return cls(
             muscle=float(rng.uniform(14, 26)),
@@ -172,7 +172,7 @@ def paint_section(hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, 
         body: the patient.
         mm: width of a voxel.
     """
-    outside, x, y, z = (fields[name] for name in ("outside", "x", "y", "z"))
+    outside, y, z = (fields[name] for name in ("outside", "y", "z"))
     # The wall is thicker behind the shoulders and at the flanks than over the breastbone.
     muscle = body.muscle * (0.8 + 0.5 * smooth_step(y, -60, 70) + 0.12 * fields["bowel"])
     skin = muscle + body.fat * (0.75 + 0.35 * smooth_step(-z, -120, 40)) + 2.0

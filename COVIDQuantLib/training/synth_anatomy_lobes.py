@@ -90,13 +90,13 @@ def draw_lobes(rng: np.random.Generator, lungs: np.ndarray, geometry: Geometry, 
         return None
     points = {side: _points(rng, lungs == value, geometry) for side, value in SIDES.items()}
     share = {side: float(np.count_nonzero(lungs == value)) for side, value in SIDES.items()}
-    total = sum(share.values())
     for number in range(_TRIES):
         sheets = {name: _drawn(rng, sheet, data, 1.0 - number / _TRIES) for name, sheet in placed.items()}
         labels = {side: _labels(side, sheets, points[side]) for side in SIDES}
         if not believable(_shares(labels, share)) or any(_astray(side, sheets, points, labels) for side in SIDES):
             continue
         lobes = lobes_of_sheets(lungs, geometry, sheets)
+        straighten(lobes)
         give_away_pieces(lobes, lungs, geometry.spacing_kji)
         if all(_is_whole(lobes[::2, ::2, ::2] == label) for label in SHARES):
             return lobes
@@ -169,6 +169,24 @@ def _astray(
         np.mean(outside(unit[:, 1], unit[:, 2]) & (labels[side] == label)) > _MOST_ASTRAY
         for label, outside in _NEVER.items()
     )
+
+
+def straighten(lobes: np.ndarray) -> None:
+    """Let no lower lobe lie before an upper or middle one, nor the right upper lobe below the middle one, in place.
+
+    Drawn sheets bend back where no landmark holds them, as at the tongue of lung before the heart.
+
+    Args:
+        lobes: uint8 ``[k, j, i]``.
+    """
+    for uppers, lower in (((1, 2), 3), ((4,), 5)):
+        rows = np.flatnonzero(np.isin(lobes, (*uppers, lower)).any(axis=(0, 2)))
+        front = lobes[:, : (rows[0] + rows[-1]) // 2 + 1]
+        upper = np.where(np.isin(front, uppers), front, 0)
+        behind = np.maximum.accumulate(upper[:, ::-1], axis=1)[:, ::-1]
+        np.copyto(front, behind, where=(front == lower) & (behind > 0))
+    above = np.logical_or.accumulate((lobes == 2)[::-1], axis=0)[::-1]
+    lobes[(lobes == 1) & above] = 2
 
 
 def give_away_pieces(lobes: np.ndarray, lungs: np.ndarray, spacing: Sequence[float]) -> None:

@@ -116,7 +116,7 @@ def grow_trees(rng: np.random.Generator, lobes: np.ndarray, spacing: FloatArray,
     joined = Tubes.joined(airways)
     return Trees(
         Tubes.joined(vessels),
-        _great(rng, frame, hila),
+        _great(rng, hila),
         joined.select(joined.radius.max(axis=1) > _SMALLEST_AIRWAY_MM),
         trachea,
     )
@@ -165,7 +165,7 @@ def _gap(labels: np.ndarray, spacing: FloatArray) -> tuple[FloatArray, FloatArra
 def _widest(gap: tuple[FloatArray, FloatArray], z: float, frame: Frame) -> FloatArray:
     """The place between the lungs at some height that is far from both, near the midline."""
     far, step = gap
-    section = far[min(int(round(z / step[0])), len(far) - 1)]
+    section = far[min(round(z / step[0]), len(far) - 1)]
     y = np.arange(section.shape[0])[:, None] * step[1] - frame.middle[1]
     x = np.arange(section.shape[1])[None, :] * step[2] - frame.middle[0]
     score = np.minimum(section, 12.0) - 0.012 * x**2 - 0.006 * (y - 6) ** 2
@@ -182,7 +182,7 @@ def _hilum(labels: np.ndarray, spacing: FloatArray, carina: FloatArray, side: st
     return nearest + 0.25 * (wanted - nearest)
 
 
-def _great(rng: np.random.Generator, frame: Frame, hila: dict[str, FloatArray]) -> Tubes:
+def _great(rng: np.random.Generator, hila: dict[str, FloatArray]) -> Tubes:
     """Aorta, caval vein and pulmonary arteries, roughly."""
     right, left = hila["right"], hila["left"]
     centre = 0.5 * (right + left)
