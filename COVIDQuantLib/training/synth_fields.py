@@ -27,7 +27,8 @@ def lerp(field: FloatArray, coordinates: Sequence[FloatArray], *, wrap: bool = F
         Values of shape ``(len(k), len(j), len(i))``.
     """
     result = field
-    for axis, positions in enumerate(coordinates):
+    # Backwards: while the field is small the last axis, whose values lie scattered; the first moves whole sections.
+    for axis, positions in reversed(list(enumerate(coordinates))):
         size = field.shape[axis]
         place = np.mod(positions, size) if wrap else np.clip(positions, 0, size - 1)
         low = np.minimum(place.astype(np.intp), size - 1)
@@ -36,7 +37,10 @@ def lerp(field: FloatArray, coordinates: Sequence[FloatArray], *, wrap: bool = F
         shape[axis] = len(place)
         share = (place - low).astype(np.float32).reshape(shape)
         first = np.take(result, low, axis=axis)
-        result = first + share * (np.take(result, high, axis=axis) - first)
+        step = np.take(result, high, axis=axis)
+        step -= first
+        step *= share
+        result = np.add(first, step, out=step)
     return result
 
 

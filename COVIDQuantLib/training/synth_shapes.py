@@ -127,8 +127,9 @@ def _union(shape: Shape, place: Place) -> FloatArray:
 def _cloud(shape: Shape, place: Place) -> FloatArray:
     """Noise over a threshold that rises away from the centre: patchy, with holes and islands."""
     far = _norm(_local(shape, place))
-    noise = place.fields.smooth.at(place.axes, max(0.7 * shape.radius, 10.0), shape.shift)
-    return (0.3 * noise + 0.75 * (0.85 - far) + _edge_waves(shape, place)) * shape.radius
+    noise = place.fields.smooth.at(place.axes, max(0.8 * shape.radius, 12.0), shape.shift)
+    noise = noise + 0.8 * place.fields.rough.at(place.axes, max(1.5 * shape.radius, 20.0), shape.shift + 8)
+    return (0.22 * noise + 0.75 * (0.85 - far) + _edge_waves(shape, place)) * shape.radius
 
 
 def _band(shape: Shape, place: Place) -> FloatArray:
