@@ -80,11 +80,14 @@ def _tidy_up() -> None:
 
 def _serve(message: Message, outbox: Outbox) -> bool:
     """Do one job; whether another can be done by this process."""
+    if "job" not in message:
+        _prepare(pipeline.Plan(**message["plan"]))
+        return True
     job = message["job"]
     try:
         task = unpack_task(message)
         outbox.put({"taken": job})
-        result = pipeline.segment_ct(task.ct, task.given, _progress(outbox))
+        result = pipeline.segment_ct(task.ct, task.given, _progress(task.plan, outbox), task.plan)
         outbox.put({"done": job, **pack_result(message["block"], result)})
     except COVIDQuantError as error:
         outbox.put({"failed": job, **error_record(error)})
@@ -100,7 +103,15 @@ def _serve(message: Message, outbox: Outbox) -> bool:
     return True
 
 
-def _progress(outbox: Outbox) -> StagedProgress:
+def _prepare(plan: pipeline.Plan) -> None:
+    """Import and load what jobs of a plan need."""
+    if plan.method == pipeline.NETWORK:
+        # What is wrong with the models is for the job to say.
+        with suppress(COVIDQuantError):
+            plan.networks()
+
+
+def _progress(plan: pipeline.Plan, outbox: Outbox) -> StagedProgress:
     last = ("", 0.0)
 
     def show(state: ProgressState) -> None:
@@ -110,4 +121,4 @@ def _progress(outbox: Outbox) -> StagedProgress:
             last = (state.stage, now)
             outbox.put_progress({"progress": asdict(state)})
 
-    return StagedProgress(pipeline.STAGES, show)
+    return StagedProgress(plan.stages, show)

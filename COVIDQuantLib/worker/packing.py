@@ -10,7 +10,7 @@ import numpy as np
 
 from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
-from COVIDQuantLib.pipeline import GivenMasks
+from COVIDQuantLib.pipeline import DEFAULT_PLAN, GivenMasks, Plan
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.worker.blocks import Block, Slot, lay_out, opened
 from COVIDQuantLib.worker.channel import Message
@@ -25,6 +25,7 @@ class Task:
 
     ct: CTVolume
     given: GivenMasks
+    plan: Plan = DEFAULT_PLAN
 
 
 def pack_task(task: Task) -> tuple[Block, Message]:
@@ -37,10 +38,8 @@ def pack_task(task: Task) -> tuple[Block, Message]:
         WorkerError: there is too little shared memory.
     """
     ct, given = task.ct, task.given
-    text = json.dumps(
-        {"geometry": asdict(ct.geometry), "source": ct.source, "sources": given.sources},
-        default=str,
-    )
+    record = {"geometry": asdict(ct.geometry), "source": ct.source, "sources": given.sources, "plan": asdict(task.plan)}
+    text = json.dumps(record, default=str)
     # The CT comes first: its two bytes a voxel are where lobes and lesions come back.
     arrays = {"hu": ct.hu.astype(np.int16, copy=False), "padding": ct.padding}
     arrays |= {name: getattr(given, name) for name in _MASKS}
@@ -61,7 +60,7 @@ def unpack_task(message: Message) -> Task:
     record = json.loads(arrays.pop(_TEXT).tobytes().decode("utf-8"))
     geometry = _geometry(record["geometry"])
     ct = CTVolume(arrays.pop("hu"), geometry, arrays.pop("padding", None), record["source"])
-    return Task(ct, GivenMasks(**arrays, sources=record["sources"]))
+    return Task(ct, GivenMasks(**arrays, sources=record["sources"]), Plan(**record["plan"]))
 
 
 def pack_result(name: str, result: Segmentation) -> Message:

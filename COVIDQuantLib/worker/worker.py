@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from types import TracebackType
 from typing import Self
 
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import Cancelled
-from COVIDQuantLib.pipeline import GivenMasks
+from COVIDQuantLib.pipeline import DEFAULT_PLAN, GivenMasks, Plan
 from COVIDQuantLib.progress import ProgressState, show_nothing
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.worker.channel import Message
@@ -117,27 +118,34 @@ class Worker:
         self._count = 0
         self._closed = False
 
-    def start(self) -> None:
+    def start(self, plan: Plan | None = None) -> None:
         """Start the process ahead of the first job, so that it is warm by then.
+
+        Args:
+            plan: of the jobs to come; what they need is loaded at once.
 
         Raises:
             WorkerError: it cannot be started.
         """
-        self._running()
+        self.advance()
+        process = self._running()
+        if plan is not None and self._current is None:
+            process.send({"plan": asdict(plan)})
 
-    def submit(self, ct: CTVolume, given: GivenMasks | None = None) -> Job:
+    def submit(self, ct: CTVolume, given: GivenMasks | None = None, plan: Plan = DEFAULT_PLAN) -> Job:
         """Begin to segment a CT; returns at once.
 
         Args:
             ct: a checked CT in any orientation; copied, so that it may change from now on.
             given: masks that take the place of a step.
+            plan: how lungs, lobes and lesions are found.
 
         Raises:
             WorkerError: the process cannot be started, or there is too little shared memory.
         """
         self.start()
         self._count += 1
-        job = Job(self, self._count, Task(ct, given or GivenMasks()))
+        job = Job(self, self._count, Task(ct, given or GivenMasks(), plan))
         self._queue.append(job)
         self.advance()
         return job
