@@ -115,8 +115,10 @@ def _interval(
     tail = (1 + confidence) / 2
     low, high = fdtri(scans - 1, freedom, tail), fdtri(freedom, scans - 1, tail)
     others = raters * columns + (raters * scans - raters - scans) * error
-    lower = scans * (between - low * error) / (low * others + scans * between)
-    upper = scans * (high * between - error) / (others + scans * high * between)
+    # With next to no degrees of freedom the quantiles know no bounds, and then the interval has none.
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        lower = scans * (between - low * error) / (low * others + scans * between)
+        upper = scans * (high * between - error) / (others + scans * high * between)
     return _finite(lower), _finite(upper)
 
 

@@ -294,7 +294,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.summarise:
         arguments.out.mkdir(parents=True, exist_ok=True)
-        write_summary(arguments.out, [row for folder in arguments.summarise for row in read_rows(folder)])
+        rows = {row["phantom"]: row for folder in arguments.summarise for row in read_rows(folder)}
+        write_summary(arguments.out, list(rows.values()))
     else:
         measure(arguments)
     return 0
