@@ -16,6 +16,8 @@ from COVIDQuantLib.training.synth_shapes import Place
 AERATED_HU, FLUID_HU = -860.0, 35.0
 _MOST_TUBES = 15
 _CLOUDS_MM = 28.0
+# Fainter ground glass keeps its density to its edge, or the edge would be lost in noise.
+_FAINT = 0.15
 
 
 @dataclass(frozen=True)
@@ -104,16 +106,17 @@ class Density:
 def draw_density(rng: np.random.Generator, kind: Kind, centre: FloatArray, radius: float, shift: float) -> Density:
     """A density of the kind for a lesion of the given centre (z, y, x) and radius in mm."""
     core = float(rng.uniform(*kind.core)) * radius
-    waves, clouds, nets = np.sqrt(rng.dirichlet((0.8, 0.8, 0.8)))
+    waves, clouds, nets = np.sqrt(rng.dirichlet((0.6, 1.2, 0.45)))
+    fill = float((rng.uniform(*kind.hu) - AERATED_HU) / (FLUID_HU - AERATED_HU))
     open_bronchi = core < radius and rng.random() < 0.6
     return Density(
         kind=kind.name,
         radius=radius,
         shift=shift,
-        fill=float((rng.uniform(*kind.hu) - AERATED_HU) / (FLUID_HU - AERATED_HU)),
+        fill=fill,
         mottle=float(rng.uniform(0.05, 0.3)),
-        soft=float(np.exp(rng.uniform(np.log(0.5), np.log(6.0)))),
-        hill=float(rng.uniform(0, 0.5)),
+        soft=min(float(np.exp(rng.uniform(np.log(0.5), np.log(6.0)))), 0.4 * radius),
+        hill=float(rng.uniform(0, 0.5 if fill > _FAINT else 0.2)),
         core=core,
         broken=float(rng.uniform(*kind.broken)),
         border=float(1.5 + kind.gradual * radius * rng.uniform(0.5, 1.5)),
@@ -167,7 +170,7 @@ def _weave(density: Density, place: Place) -> FloatArray:
     texture = texture + clouds * fields.rough.at(place.axes, 2.2 * density.cell, shift + 13)
     # The walls' distance has mean 0.2 and standard deviation 0.16 cells; bent, so that the net is no honeycomb.
     bent = fields.cells.at(place.axes, 1.2 * density.cell, shift + 2) + 0.12 * texture
-    return texture + nets * (0.2 - bent) / 0.16
+    return texture + nets * np.maximum((0.2 - bent) / 0.16, -1.5)
 
 
 def _solid(density: Density, place: Place, depth: FloatArray, fine: FloatArray) -> FloatArray:

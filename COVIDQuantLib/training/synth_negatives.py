@@ -153,9 +153,11 @@ def _contrast(scene: Scene, rng: np.random.Generator) -> FloatArray:
 
 def _congestion(scene: Scene, rng: np.random.Generator) -> FloatArray:
     """Wider vessels."""
-    wide = ndimage.maximum_filter(scene.hu, (1, 3, 3))
+    # Round vessels stay round: a disc, not a square.
+    disc = ndimage.generate_binary_structure(2, 1)[None]
+    wide = ndimage.gaussian_filter(ndimage.maximum_filter(scene.hu, footprint=disc), (0, 0.5, 0.5))
     vessel = smooth_step((wide + 600) / 300) * scene.inside
-    return scene.hu + float(rng.uniform(0.2, 0.7)) * vessel * (wide - scene.hu)
+    return scene.hu + float(rng.uniform(0.2, 0.7)) * vessel * np.maximum(wide - scene.hu, 0)
 
 
 def _plates(scene: Scene, rng: np.random.Generator) -> FloatArray:
