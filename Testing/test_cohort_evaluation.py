@@ -1,5 +1,7 @@
 """Two segmentations against each other: hand-made truth, properties for any labels, distances against brute force."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from scipy import ndimage
 
 from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.cohort.evaluation import Labels, evaluate_scan, pool
-from COVIDQuantLib.cohort.measures import COLUMNS
+from COVIDQuantLib.cohort.measures import COLUMNS, QUANTITIES, SCORES
 from COVIDQuantLib.cohort.overlap import LESIONS, STRUCTURES, Overlap
 from COVIDQuantLib.cohort.surfaces import surface_distances
 from COVIDQuantLib.ct.geometry import Geometry
@@ -288,3 +290,10 @@ def test_rows_are_in_the_order_of_the_contract():
     scan = compare(whole, whole)
     names = ["whole lung", "right lung", "left lung", *(lobe.name for lobe in LOBES), "lesions"]
     assert list(scan.structures) == names
+
+
+def test_the_docs_name_every_column():
+    text = (Path(__file__).parents[1] / "docs" / "evaluate.md").read_text(encoding="utf-8")
+    names = [*(score.name for score in SCORES), *(quantity.difference for quantity in QUANTITIES)]
+    names += [f"…_{quantity.name}_{quantity.unit}" for quantity in QUANTITIES]
+    assert [name for name in names if f"`{name}`" not in text] == []
