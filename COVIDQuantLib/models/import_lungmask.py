@@ -97,6 +97,8 @@ def import_lungmask(
         UsageError: the name contradicts the file, or is needed to tell; or the bundle is there already.
         OutputError: it cannot be written.
     """
+    import torch
+
     from COVIDQuantLib.networks.lungmask_unet import lungmask_unet
 
     path = Path(file)
@@ -105,9 +107,11 @@ def import_lungmask(
     state = _state(data, path)
     report(0.3)
     model = _identify(path, sha256, len(state[_LAST_BIAS]), name)
-    network = lungmask_unet(out_channels=model.classes)
+    # The file's own tensors become the network's; none are made for it first.
+    with torch.device("meta"):
+        network = lungmask_unet(out_channels=model.classes)
     check_shapes(state, network.state_dict(), ARCHITECTURE, str(path))
-    network.load_state_dict(state)
+    network.load_state_dict(state, assign=True)
     report(0.6)
     bundle = _write(model, network, {"file": path.name, "sha256": sha256}, replace=replace)
     report(1.0)
