@@ -29,6 +29,8 @@ from COVIDQuantLib.training.synth_anatomy_trees import grow_trees, walled
 _ATTEMPTS = 20
 _WALL_HU, _AIRWAY_HU, _FISSURE_HU = -60.0, -985.0, 10.0
 _FISSURE_SIGMA = 1.3
+# A reader drew only what was visible, so less of it goes missing.
+_SEEN_MISSING = 0.4
 # Groups of lobes that each fissure parts.
 _FISSURES = {"right oblique": ((1, 2), (3,)), "right horizontal": ((1,), (2,)), "left oblique": ((4,), (5,))}
 
@@ -54,7 +56,9 @@ class Look:
 
 @dataclass(frozen=True)
 class Structures:
-    """Real structures to paint instead of drawn ones: bool ``[k, j, i]`` on the lobes' grid, None to draw.
+    """Real structures to paint instead of drawn ones, None to draw.
+
+    Bool masks, or the share (0..1, float32) of each voxel that they fill, ``[k, j, i]`` on the lobes' grid.
 
     Attributes:
         vessels: within the lungs.
@@ -121,7 +125,7 @@ def paint_chest(
     grid = _grid(lobes.shape, step)
     layers = _Layers.of(rng, lobes, grid, frame, given)
     lung = _parenchyma(rng, lobes, step)
-    share = _lung_share(lobes, grid)
+    share = _lung_share(lobes)
     sheets = _fissure_share(rng, lobes, step, given, look)
     hu = np.full(lobes.shape, -1000.0, np.float32)
     for k in range(len(lobes)):
@@ -211,7 +215,8 @@ class _Layers:
         if given.nodules is not None:
             vessels = np.maximum(vessels, _soft(given.nodules))
         if given.airways is not None:
-            wall = _soft(ndimage.binary_dilation(given.airways, iterations=max(1, round(1.2 / grid.pixel_mm))))
+            inside = given.airways > (0.3 if given.airways.dtype != bool else 0)
+            wall = _soft(ndimage.binary_dilation(inside, iterations=max(1, round(1.0 / grid.pixel_mm))))
             return cls(great, wall, wall, vessels, _soft(given.airways))
         return cls(
             great,
@@ -229,13 +234,14 @@ def _drawn(grid: Grid, tubes: Tubes) -> np.ndarray:
 
 
 def _soft(mask: np.ndarray) -> np.ndarray:
-    """A mask with softened edges, 0..255."""
+    """A mask with softened edges, or shares as they are, 0..255."""
+    if mask.dtype != bool:
+        return (255 * mask).astype(np.uint8)
     return (255 * ndimage.gaussian_filter(mask.astype(np.float32), 0.5, truncate=3)).astype(np.uint8)
 
 
-def _lung_share(lobes: np.ndarray, grid: Grid) -> FloatArray:
+def _lung_share(lobes: np.ndarray) -> FloatArray:
     """Share of each voxel that is lung, the staircase of the label map smoothed away."""
-    del grid
     soft = ndimage.gaussian_filter((lobes > 0).astype(np.float32), 0.9, truncate=3)
     return smooth_step(soft, 0.2, 0.8)
 
@@ -271,6 +277,8 @@ def _fissure_share(
     for name, (above, below) in _FISSURES.items():
         visible = rng.uniform(0.15, 1.0) if look.visibility is None else look.visibility
         missing = rng.uniform(0.1, 0.7) if name == "right horizontal" else rng.uniform(0.0, 0.5)
+        if given.fissures is not None:
+            missing *= _SEEN_MISSING
         thickness = rng.uniform(0.7, 1.5)
         box = ndimage.find_objects(np.isin(lobes, (*above, *below)).astype(np.uint8))[0]
         part = lobes[box]

@@ -181,6 +181,8 @@ def straighten(lobes: np.ndarray) -> None:
     """
     for uppers, lower in (((1, 2), 3), ((4,), 5)):
         rows = np.flatnonzero(np.isin(lobes, (*uppers, lower)).any(axis=(0, 2)))
+        if not len(rows):
+            continue
         front = lobes[:, : (rows[0] + rows[-1]) // 2 + 1]
         upper = np.where(np.isin(front, uppers), front, 0)
         behind = np.maximum.accumulate(upper[:, ::-1], axis=1)[:, ::-1]
