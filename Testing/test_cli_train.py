@@ -10,6 +10,8 @@ import training_site as site
 from safetensors.torch import load_file
 
 from COVIDQuantLib.cli.main import main
+from COVIDQuantLib.ct.read import read_ct
+from COVIDQuantLib.inference.networks import Networks
 from COVIDQuantLib.models.catalogue import find_bundle
 
 
@@ -50,7 +52,7 @@ def test_lungs_are_trained_from_the_data_beside_the_recipe(tmp_path, capsys):
         task="lungs",
         name="lungs-tiny",
         network={"architecture": "changsha-unet-2d-lungs", "settings": {"width": 2}},
-        input={"pixel_mm": 9, "crop": "none", "outside_lungs": "kept"},
+        input={"pixel_mm": 9, "crop": "none"},
         data={"folder": "cases", "slices": "all", "shares": {"train": 0.5, "tune": 0, "validate": 0.5}},
         training__keep="last",
         training__epochs=1,
@@ -58,7 +60,13 @@ def test_lungs_are_trained_from_the_data_beside_the_recipe(tmp_path, capsys):
     assert main(["train", recipe, "--out", str(tmp_path / "out"), "--device", "cpu"]) == 0
     shown = capsys.readouterr()
     assert "the site's own validate cases: dice" in shown.out
-    assert find_bundle(tmp_path / "out" / "lungs-tiny", "lungs").network("slices").input["outside_lungs"] == "kept"
+    lesions = write_recipe(tmp_path / "r.json", data__shares={"train": 1, "tune": 0, "validate": 0}, training__epochs=1)
+    assert train(lesions, tmp_path / "out2", "--data", tmp_path / "cases") == 0
+    networks = Networks(str(tmp_path / "out" / "lungs-tiny"), str(tmp_path / "out2" / "tiny"), "cpu")
+    ct = read_ct(tmp_path / "cases" / "p0_scan" / "ct.nrrd").canonical()[0]
+    lungs = networks.lobes(ct, [])
+    assert lungs.shape == networks.lesions(ct, lungs, []).shape == ct.hu.shape
+    assert not networks.finds_lobes
 
 
 @pytest.mark.parametrize(

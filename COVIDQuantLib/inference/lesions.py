@@ -28,18 +28,18 @@ class LesionsNetwork:
     Attributes:
         network: ``[n, channels, j, i]`` in 0..1 to one logit a pixel.
         channels: 1, or 3 and more with the neighbouring slices.
-        pixel_mm: size of its pixels.
-        least_section_mm: thinner sections are averaged to this distance.
-        neighbour_mm: distance of the neighbouring slices.
+        pixel_mm: size of its pixels; None for the CT's own.
+        least_section_mm: thinner sections are averaged to this distance; None for the CT's own sections.
+        neighbour_mm: distance of the neighbouring slices; None for the adjacent ones.
         window_hu: CT numbers that become 0 and 1.
         cut: probability above which a voxel is lesion.
     """
 
     network: nn.Module
     channels: int = 1
-    pixel_mm: float = 1.5
-    least_section_mm: float = 1.5
-    neighbour_mm: float = 5.0
+    pixel_mm: float | None = 1.5
+    least_section_mm: float | None = 1.5
+    neighbour_mm: float | None = 5.0
     window_hu: tuple[float, float] = (-1350.0, 150.0)
     cut: float = 0.5
 
@@ -49,6 +49,15 @@ class LesionsNetwork:
         low, high = record["window_hu"]
         names = ("channels", "pixel_mm", "least_section_mm", "neighbour_mm", "cut")
         return cls(network, window_hu=(low, high), **{name: record[name] for name in names if name in record})
+
+    def step(self, spacing: Triple) -> Triple:
+        """Distance of the points it sees of a CT with this spacing, along ``k, j, i``, millimetres."""
+        return max(self.least_section_mm or 0.0, spacing[0]), self.pixel_mm or spacing[1], self.pixel_mm or spacing[2]
+
+    @property
+    def level(self) -> float:
+        """The logit above which a voxel is lesion."""
+        return float(np.log(self.cut / (1 - self.cut)))
 
 
 def find_lesions_by_network(
@@ -82,23 +91,21 @@ def find_lesions_by_network(
     if not found:
         return lesions
     box = _widened(found[0], ct.hu.shape, spacing)
-    step = (max(network.least_section_mm, spacing[0]), network.pixel_mm, network.pixel_mm)
-    lattice = Lattice.over(ct.hu.shape, spacing, step, box)
+    lattice = Lattice.over(ct.hu.shape, spacing, network.step(spacing), box)
     report(0.05)
     lung = sample(inside.view(np.uint8), spacing, lattice) > 0.5
     seen = window(sample(ct.hu, spacing, lattice), *network.window_hu, lung)
-    logits = _run(network, seen, lung, step[0], device, notices, part(report, 0.2, 0.85))
+    logits = run_slices(network, seen, lung, lattice.step[0], device, notices, part(report, 0.2, 0.85))
     box = lattice.box_in(ct.hu.shape, spacing)
-    level = float(np.log(network.cut / (1 - network.cut)))
     for first, values in sections_back(logits[None], lattice, spacing, box):
         report(0.85 + 0.15 * (first - box[0].start) / (box[0].stop - box[0].start))
-        lesions[first : first + values.shape[1], box[1], box[2]] = (values[0] > level).numpy()
+        lesions[first : first + values.shape[1], box[1], box[2]] = (values[0] > network.level).numpy()
     report(1.0)
     lesions &= inside
     return lesions
 
 
-def _run(
+def run_slices(
     network: LesionsNetwork,
     seen: torch.Tensor,
     lung: torch.Tensor,
@@ -108,7 +115,8 @@ def _run(
     report: Report,
 ) -> torch.Tensor:
     """Logits ``[k, j, i]`` on the CPU; slices without lung are not looked at."""
-    beside = neighbour_indices(len(seen), network.neighbour_mm / section_mm, network.channels)
+    distance = 1.0 if network.neighbour_mm is None else network.neighbour_mm / section_mm
+    beside = neighbour_indices(len(seen), distance, network.channels)
     rows = torch.nonzero(lung.flatten(1).any(dim=1)).ravel()
     logits = torch.full(seen.shape, _NOWHERE)
 

@@ -16,6 +16,7 @@ from COVIDQuantLib.inference.device import Device, choose_device
 from COVIDQuantLib.inference.lesions import LesionsNetwork, find_lesions_by_network
 from COVIDQuantLib.inference.lobes import LobesNetworks, find_lobes_by_networks
 from COVIDQuantLib.inference.lungmask_slices import lobes_by_lungmask
+from COVIDQuantLib.inference.lungs import find_lungs_by_slices
 from COVIDQuantLib.models import Bundle, default_bundle, find_bundle
 from COVIDQuantLib.networks.fold import fold_batch_norms
 from COVIDQuantLib.progress import Report, silent
@@ -59,6 +60,9 @@ class Networks:
         bundle = self._bundles["lobes"]
         if "slices" in bundle.networks:
             record = bundle.network("slices")
+            if record.architecture != _LUNGMASK:
+                lungs = LesionsNetwork.of(self._network("lobes", "slices"), record.input)
+                return find_lungs_by_slices(ct, lungs, self.device, notices, report)
             return lobes_by_lungmask(self._network("lobes", "slices"), ct, record, self.device, report, notices)
         inputs = {role: bundle.network(role).input for role in ("coarse", "fine")}
         networks = LobesNetworks.of(self._network("lobes", "coarse"), self._network("lobes", "fine"), inputs)

@@ -11,10 +11,12 @@ from monai.metrics.confusion_matrix import ConfusionMatrixMetric
 from monai.metrics.meandice import DiceMetric
 from torch import nn
 
-from COVIDQuantLib.inference.lattice import sections_back
+from COVIDQuantLib.inference.device import Device
+from COVIDQuantLib.inference.lesions import LesionsNetwork, find_lesions_by_network
+from COVIDQuantLib.inference.lungs import find_lungs_by_slices
 from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.training.augment import IMAGE
-from COVIDQuantLib.training.prepare import CaseStore, ct_lungs, lattice_of, read_case
+from COVIDQuantLib.training.prepare import CaseStore, ct_lungs, read_case
 from COVIDQuantLib.training.recipe import Recipe
 from COVIDQuantLib.training.settings import FitSettings
 from COVIDQuantLib.training.slices import Reference, TakeSlice, used_slices
@@ -101,22 +103,19 @@ class SliceMeter:
             scores.add(found, item["target"] > 0, voxel_ml)
         return scores.means()
 
-    def on_ct_grid(self, network: nn.Module, report: Report = silent) -> Scores:
-        """Scores against the masks as given, on the CT's own grid, what they mark outside the lungs included."""
-        scores = Scores()
+    def on_ct_grid(self, network: nn.Module, device: Device, report: Report = silent) -> Scores:
+        """Scores against the masks as given, on the CT's own grid, found as ``covidquant quantify`` finds them."""
+        scores, task = Scores(), self._recipe["task"]
+        asked = LesionsNetwork.of(network.eval(), self._recipe.network_input())
         for number, case in enumerate(self._store.cases):
             report(number / len(self._store))
-            ct, target, _ = read_case(case, self._recipe["task"], with_lungs=False)
-            spacing = ct.geometry.spacing_kji
-            item = self._store[number]
-            lattice = lattice_of(item)
-            box = lattice.box_in(ct.hu.shape, spacing)
-            found = torch.zeros(ct.hu.shape, dtype=torch.bool)
-            for first, sections in sections_back(self.logits(network, number)[None], lattice, spacing, box):
-                found[first : first + sections.shape[1], box[1], box[2]] = sections[0] > self._level
-            if self._store.preparation.masked:
-                found &= torch.from_numpy(ct_lungs(item, ct.hu.shape))
-            scores.add(found, torch.from_numpy(target > 0), ct.geometry.voxel_volume_ml)
+            ct, target, _ = read_case(case, task, with_lungs=False)
+            if task == "lesions":
+                lungs = ct_lungs(self._store[number], ct.hu.shape)
+                found = find_lesions_by_network(ct, lungs, asked, device, [])
+            else:
+                found = find_lungs_by_slices(ct, asked, device, []) > 0
+            scores.add(torch.from_numpy(found), torch.from_numpy(target > 0), ct.geometry.voxel_volume_ml)
         report(1.0)
         return scores
 

@@ -69,7 +69,7 @@ class Preparation:
             given["crop"],
             given["margin_mm"],
             tuple(given["size"]) if given["size"] else None,
-            given["outside_lungs"] == "masked",
+            recipe.masked,
             given["neighbour_mm"],
             recipe.channels,
         )

@@ -77,7 +77,6 @@ SCHEMA: s.Schema = {
             s.Key(None, "two whole numbers from 1", _is_size, "rows and columns of a slice, at least; null for the box")
         ),
         "window_hu": s.Key([-1350, 150], "two numbers, rising, from -3024", _is_window, "HU that become 0 and 1"),
-        "outside_lungs": s.choice("masked", "set to -3024 HU (the window's bottom), or kept", "masked", "kept"),
         "neighbour_mm": s.or_null(
             s.above_zero(None, "distance of the slices in neighbouring channels; null for adjacent slices")
         ),
@@ -158,6 +157,15 @@ class Recipe:
         """Slices given as channels."""
         return int(self.network_settings["in_channels"])
 
+    @property
+    def masked(self) -> bool:
+        """Whether what lies outside the lungs is set to −3024 HU, as inference does it."""
+        return bool(self["task"] == "lesions")
+
+    def network_input(self) -> dict[str, Any]:
+        """The ``input`` record of the network in a bundle."""
+        return {**self["input"], "channels": self.channels, "cut": self["training"]["threshold"]}
+
     def fit_settings(self, device: str, *, tuned: bool) -> FitSettings:
         """The settings of the training loop.
 
@@ -233,11 +241,6 @@ def _check_together(values: Mapping[str, Any], settings: Mapping[str, Any], wher
             training["schedule_over"] == "time" and training["max_seconds"] is None,
             "training.schedule_over is time without training.max_seconds",
             "Give max_seconds.",
-        ),
-        (
-            values["task"] == "lungs" and values["input"]["outside_lungs"] == "masked",
-            "input.outside_lungs is masked, which shows the lungs to be found",
-            "Keep it.",
         ),
         (
             values["task"] == "lungs" and values["input"]["crop"] == "lungs",

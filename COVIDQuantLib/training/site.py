@@ -101,7 +101,7 @@ def train_site(
         held_out = [name for name in ("tune", "validate") if name in stores]
         for number, name in enumerate(held_out):
             scores = SliceMeter(stores[name], recipe, settings).on_ct_grid(
-                network, part(report, number / len(held_out), (number + 1) / len(held_out))
+                network, chosen, part(report, number / len(held_out), (number + 1) / len(held_out))
             )
             measured += scores.records(f"the site's own {name} cases", _machine(chosen))
     record = _training_record(recipe, split, history, settings)
@@ -183,12 +183,12 @@ def _training_record(recipe: Recipe, split: Split, history: History, settings: F
 def _bundle(
     recipe: Recipe, network: nn.Module, out: Path, record: dict[str, Any], measured: list[dict[str, object]]
 ) -> Bundle:
-    name, given = recipe["name"], dict(recipe["input"])
+    name = recipe["name"]
     trained = TrainedNetwork(
         recipe["network"]["architecture"],
         recipe.network_settings,
         network,
-        {**given, "channels": recipe.channels, "cut": recipe["training"]["threshold"]},
+        recipe.network_input(),
     )
     counts = record["data"]["cases"]
     return write_bundle(

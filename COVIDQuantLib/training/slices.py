@@ -116,7 +116,7 @@ class SliceBatches:
         self._transform = Compose(
             [
                 TakeSlice(store, recipe["input"]["window_hu"]),
-                *build_augmentations(recipe["augment"], masked=recipe["input"]["outside_lungs"] == "masked"),
+                *build_augmentations(recipe["augment"], masked=recipe.masked),
                 SelectItemsd((IMAGE, TARGET)),
                 EnsureTyped((IMAGE, TARGET), track_meta=False),
             ]
