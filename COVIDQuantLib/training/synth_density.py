@@ -183,7 +183,7 @@ def _solid(density: Density, place: Place, depth: FloatArray, fine: FloatArray) 
 
 
 def fill_share(density: Density, place: Place, depth: FloatArray) -> FloatArray:
-    """Which share of the air is replaced.
+    """Which share of the air is replaced where the lesion has its full weight.
 
     Args:
         density: what the lesion is made of.
@@ -206,4 +206,4 @@ def fill_share(density: Density, place: Place, depth: FloatArray) -> FloatArray:
         fill = fill + solid * (density.solid + 0.03 * mottle - fill)
         if len(density.tubes):
             fill = fill * (1 - 0.85 * solid * _tube_weight(density.tubes, place.axes))
-    return smooth_step(0.5 + depth / density.soft) * np.clip(fill, 0, 1.05)
+    return np.clip(fill, 0, 1.05)

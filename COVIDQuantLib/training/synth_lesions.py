@@ -29,6 +29,7 @@ from COVIDQuantLib.training.synth_spread import (
 
 HU_LIMITS = (-1024.0, 3071.0)
 _FINE_MM = 2.5
+_LEAST_SHARE = 1e-3
 
 
 def _average(values: FloatArray, factors: npt.NDArray[np.int64]) -> FloatArray:
@@ -37,6 +38,21 @@ def _average(values: FloatArray, factors: npt.NDArray[np.int64]) -> FloatArray:
     if (factors == 1).all():
         return values
     return values.reshape(k, factors[0], j, factors[1], i, factors[2]).mean((1, 3, 5), dtype=np.float32)
+
+
+def _edge(depth: FloatArray, axes: Axes, width: float) -> FloatArray:
+    """Weight 0..1 across a soft edge, one half on the contour.
+
+    Args:
+        depth: signed depth, positive inside; where it changes by less than 1 per mm, the contour is farther away.
+        axes: positions in mm.
+        width: of the edge, mm.
+    """
+    square = np.full(depth.shape, 1e-4, np.float32)
+    for number, axis in enumerate(axes):
+        if len(axis) > 1:
+            square += np.gradient(depth, float(axis[1] - axis[0]), axis=number) ** 2
+    return smooth_step(0.5 + depth / (np.sqrt(square) * np.float32(width)))
 
 
 class _Canvas:
@@ -52,7 +68,8 @@ class _Canvas:
         self._labels, self._lungs, self._fields = labels, lungs, fields
         # The voxels that lung shares with the chest wall become denser too, though they are not lung.
         self._around = np.where(labels > 0, labels, ndimage.maximum_filter(labels, 3))
-        self._factors = np.maximum(1, np.round(lungs.spacing / _FINE_MM + 0.2)).astype(np.int64)
+        # Odd, so that most of a voxel's points are never just half of them.
+        self._factors = (2 * np.ceil((lungs.spacing / _FINE_MM - 1.2) / 2) + 1).clip(min=1).astype(np.int64)
         self.fill = np.zeros(labels.shape, np.float32)
         self.truth = np.zeros(labels.shape, bool)
 
@@ -83,14 +100,15 @@ class _Canvas:
         allowed = lesion.allowed[self._around[box]]
         self.truth[box] |= inside & allowed & (self._labels[box] > 0)
         # Its density is worked out where something of it lies, not in the whole box.
-        touched = _average((depth > -lesion.density.soft).astype(np.float32), self._factors) > 0
+        touched = _average((depth > -1.5 * lesion.density.soft).astype(np.float32), self._factors) > 0
         found = ndimage.find_objects((touched & allowed).astype(np.uint8))
         if not found:
             return
         part = found[0]
         fine = tuple(slice(p.start * f, p.stop * f) for p, f in zip(part, self._factors, strict=True))
         axes: Axes = tuple(axis[p] for axis, p in zip(place.axes, fine, strict=True))  # type: ignore[assignment]
-        fill = fill_share(lesion.density, Place(axes, place.depth[fine], self._fields), depth[fine])
+        near = Place(axes, place.depth[fine], self._fields)
+        fill = fill_share(lesion.density, near, depth[fine]) * _edge(depth[fine], axes, lesion.density.soft)
         target = self.fill[box][part]
         np.maximum(target, _average(fill, self._factors) * allowed[part], out=target)
 
@@ -122,7 +140,7 @@ def _densify(hu: FloatArray, fill: FloatArray, labels: Labels, thicker: float) -
     kept = np.clip(detail, -2.5 * spread, 2.5 * spread)
     result = hu.copy()
     filled = base + share * np.maximum(FLUID_HU - base, 0) + detail * (1 - share) + kept * share
-    result[box] = np.where(share > 0, filled, part)
+    result[box] = np.where(share > _LEAST_SHARE, filled, part)
     return result
 
 
