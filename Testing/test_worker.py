@@ -22,13 +22,32 @@ from COVIDQuantLib.worker.process import clean_environment
 from COVIDQuantLib.worker.worker import Worker
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_file_is_left(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(folder))
+        yield
+    assert list(folder.glob("covidquant-worker-*")) == []
+
+
 @pytest.fixture(autouse=True)
-def _nothing_is_left(tmp_path, monkeypatch):
-    """No shared block, no temporary file; the tests themselves look after the processes."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+def _no_block_is_left():
     yield
     assert blocks_left() == []
-    assert list(tmp_path.glob("covidquant-worker-*")) == []
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """A worker for all, which waits for ever at a CT that begins with 0."""
+    with WorkerThat("linger") as worker:
+        yield worker
+
+
+def ct_that(*, lingers, seed=0):
+    ct = small_ct(seed=seed)
+    ct.hu.flat[0] = 0 if lingers else 1
+    return ct
 
 
 def same(one, other):
@@ -86,84 +105,76 @@ def test_errors_of_the_job_are_the_pipelines_own_and_do_not_end_the_process(phan
 # ------------------------------------------------------------------------------------------------ turns and cancels
 
 
-def test_jobs_wait_for_their_turn_and_any_poll_moves_them_on():
-    cts = [small_ct(seed=seed) for seed in range(3)]
-    with WorkerThat("answer") as worker:
-        jobs = [worker.submit(ct) for ct in cts]
-        last = until(lambda: isinstance(state := jobs[-1].poll(), Segmentation) and state)
-        assert all(job.is_over for job in jobs)
-        results = [job.poll() for job in jobs]
-        assert results[-1] is last
-        assert len({result.provenance["pid"] for result in results}) == 1
-        for ct, result in zip(cts, results, strict=True):
-            assert np.array_equal(result.lobes, ct.hu % 6)
-            assert np.array_equal(result.lesions, ct.hu > 0)
+def test_jobs_wait_for_their_turn_and_any_poll_moves_them_on(shared):
+    cts = [ct_that(lingers=False, seed=seed) for seed in range(3)]
+    jobs = [shared.submit(ct) for ct in cts]
+    last = until(lambda: isinstance(state := jobs[-1].poll(), Segmentation) and state)
+    assert all(job.is_over for job in jobs)
+    results = [job.poll() for job in jobs]
+    assert results[-1] is last
+    assert len({result.provenance["pid"] for result in results}) == 1
+    for ct, result in zip(cts, results, strict=True):
+        assert np.array_equal(result.lobes, ct.hu % 6)
+        assert np.array_equal(result.lesions, ct.hu > 0)
 
 
-def test_the_ct_may_change_once_it_is_submitted():
-    ct = small_ct()
+def test_the_ct_may_change_once_it_is_submitted(shared):
+    ct = ct_that(lingers=False)
     wanted = ct.hu % 6
-    with WorkerThat("answer") as worker:
-        job = worker.submit(ct)
-        ct.hu[:] = 0
-        assert np.array_equal(job.wait().lobes, wanted)
+    job = shared.submit(ct)
+    ct.hu[:] = 0
+    assert np.array_equal(job.wait().lobes, wanted)
 
 
-def test_a_cancelled_job_frees_its_memory_and_the_others_go_on():
-    waiting, ready = small_ct(), small_ct(seed=1)
-    waiting.hu.flat[0], ready.hu.flat[0] = 0, 1
-    with WorkerThat("linger") as worker:
-        pid = worker.pid
-        first, second, third = (worker.submit(ct) for ct in (waiting, ready, ready))
-        until_stage(first, "lobes")
-        second.cancel()
-        assert worker.pid == pid, "a job that only waits has no process to end"
-        first.cancel()
-        assert not is_running(pid)
-        for job in (first, second):
-            with pytest.raises(Cancelled):
-                job.poll()
-        result = third.wait()
-        assert np.array_equal(result.lobes, ready.hu % 6)
-        third.cancel()
-        assert third.poll() is result
+def test_a_grid_of_one_voxel(shared):
+    ct = CTVolume(np.ones((1, 1, 1), np.int16), Geometry((1, 1, 1), (1.0, 1.0, 1.0)))
+    assert shared.submit(ct).wait().lobes.tolist() == [[[1]]]
 
 
-def test_two_workers_do_not_know_of_each_other():
-    ct = small_ct()
-    ct.hu.flat[0] = 0
-    with WorkerThat("linger") as stuck, WorkerThat("answer") as free:
-        job = stuck.submit(ct)
-        free.submit(ct).wait()
+def test_a_cancelled_job_frees_its_memory_and_the_others_go_on(shared):
+    ready = ct_that(lingers=False)
+    pid = shared.pid
+    first, second, third = (shared.submit(ct) for ct in (ct_that(lingers=True), ready, ready))
+    until_stage(first, "lobes")
+    second.cancel()
+    assert shared.pid == pid, "a job that only waits has no process to end"
+    first.cancel()
+    assert not is_running(pid)
+    for job in (first, second):
+        with pytest.raises(Cancelled):
+            job.poll()
+    result = third.wait()
+    assert np.array_equal(result.lobes, ready.hu % 6)
+    third.cancel()
+    assert third.poll() is result
+
+
+def test_two_workers_do_not_know_of_each_other(shared):
+    with WorkerThat("linger") as other:
+        job = other.submit(ct_that(lingers=True))
+        shared.submit(ct_that(lingers=False)).wait()
         until_stage(job, "lobes")
-        other = free.submit(ct)
+        mine = shared.submit(ct_that(lingers=False))
         job.cancel()
-        other.wait()
+        mine.wait()
 
 
-@pytest.mark.parametrize("interruption", [KeyboardInterrupt, Cancelled])
-def test_an_interruption_while_waiting_cancels(interruption):
-    ct = small_ct()
-    ct.hu.flat[0] = 0
-
+def test_an_interruption_while_waiting_cancels(shared):
     def show(state):
         if state.stage == "lobes":
-            raise interruption
+            raise KeyboardInterrupt
 
-    with WorkerThat("linger") as worker:
-        job = worker.submit(ct)
-        pid = worker.pid
-        with pytest.raises(interruption):
-            job.wait(show)
-        assert job.is_over
-        assert not is_running(pid)
+    job = shared.submit(ct_that(lingers=True))
+    pid = shared.pid
+    with pytest.raises(KeyboardInterrupt):
+        job.wait(show)
+    assert job.is_over
+    assert not is_running(pid)
 
 
 def test_closing_cancels_what_is_left():
-    ct = small_ct()
-    ct.hu.flat[0] = 0
     worker = WorkerThat("linger")
-    jobs = [worker.submit(ct) for _ in range(2)]
+    jobs = [worker.submit(ct_that(lingers=True)) for _ in range(2)]
     pid = worker.pid
     worker.close()
     worker.close()
@@ -172,7 +183,7 @@ def test_closing_cancels_what_is_left():
         with pytest.raises(Cancelled):
             job.poll()
     with pytest.raises(RuntimeError, match="closed"):
-        worker.submit(ct)
+        worker.submit(ct_that(lingers=False))
 
 
 def test_an_idle_process_ends_and_the_next_job_starts_another():
@@ -320,9 +331,3 @@ def test_progress_nobody_reads_holds_nobody_up_and_messages_keep_their_order():
     numbers = [message["progress"] for message in found[:-1]]
     assert numbers == sorted(numbers)
     assert len(numbers) < 20000
-
-
-def test_a_grid_of_one_voxel():
-    ct = CTVolume(np.zeros((1, 1, 1), np.int16), Geometry((1, 1, 1), (1.0, 1.0, 1.0)))
-    with WorkerThat("answer") as worker:
-        assert worker.submit(ct).wait().lobes.shape == (1, 1, 1)

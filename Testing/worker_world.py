@@ -1,6 +1,6 @@
 """Workers whose real second process computes something else than the pipeline, and what they must not leave behind.
 
-The functions named in :func:`worker_that` run in the child, in the place of ``pipeline.segment_ct``.
+The functions named to :class:`WorkerThat` run in the child, in the place of ``pipeline.segment_ct``.
 """
 
 import os
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,13 @@ import numpy as np
 from COVIDQuantLib import pipeline
 from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume
-from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.worker.process import child_command
 from COVIDQuantLib.worker.worker import Worker
 
 HERE = str(Path(__file__).resolve().parent)
 SHARED_BLOCKS = Path("/dev/shm")
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 def small_ct(shape=(4, 5, 6), seed=0):
@@ -49,6 +49,8 @@ class WorkerThat(Worker):
 
 def put_in_place(name):
     """In the child: have the pipeline do this instead."""
+    if name == "nothing":
+        raise ModuleNotFoundError("No module named 'scipy'")
     pipeline.segment_ct = globals()[name]
 
 
@@ -90,7 +92,7 @@ def until_stage(job, stage):
 # ------------------------------------------------------------------------------ what the child computes in the tests
 
 
-def answer(ct, given, progress):
+def answer(ct, given, progress, plan):
     """At once, from the CT alone."""
     for stage in ("lungs", "lobes", "lesions"):
         with progress.stage(stage):
@@ -99,80 +101,83 @@ def answer(ct, given, progress):
     return Segmentation((ct.hu % 6).astype(np.uint8), lesions, {"pid": os.getpid()}, [])
 
 
-def environment(ct, given, progress):
+def environment(ct, given, progress, plan):
     """The environment and path it runs in."""
-    found = answer(ct, given, progress)
+    found = answer(ct, given, progress, plan)
     found.provenance |= {"environment": dict(os.environ), "path": sys.path, "stdin": sys.stdin.read()}
     return found
 
 
-def chatter(ct, given, progress):
+def chatter(ct, given, progress, plan):
     """Prints by every way there is."""
     print("from Python")
     sys.stdout.flush()
     os.write(1, b"from C\n{}\n")
     subprocess.run([sys.executable, "-c", "print('from another process')"], check=True)
-    return answer(ct, given, progress)
+    return answer(ct, given, progress, plan)
 
 
-def linger(ct, given, progress):
+def linger(ct, given, progress, plan):
     """Waits in the lobes for ever if the CT begins with 0, in C code that ignores everything but the kernel."""
     if ct.hu.flat[0] == 0:
         with progress.stage("lobes"):
             while True:
                 time.sleep(1.0)
-    return answer(ct, given, progress)
+    return answer(ct, given, progress, plan)
 
 
-def die_by_signal(ct, given, progress):
-    """Ends by the signal whose number the CT begins with."""
-    with progress.stage("lobes"):
-        number = int(ct.hu.flat[0])
-        if number > 0:
-            print("last words", file=sys.stderr)
-            os.kill(os.getpid(), number)
-    return answer(ct, given, progress)
-
-
-def stop_itself(ct, given, progress):
-    """Hangs so that not even its threads run."""
-    if ct.hu.flat[0] == 0:
+def meet_with_a_fault(ct, given, progress, plan):
+    """Does what the first voxel of the CT says: one of ``FAULTS`` by number, none below zero."""
+    number = int(ct.hu.flat[0])
+    if number >= 0:
         with progress.stage("lobes"):
             time.sleep(0.1)
-            os.kill(os.getpid(), signal.SIGSTOP)
-    return answer(ct, given, progress)
+            print("last words", file=sys.stderr)
+            FAULTS[number]()
+    return answer(ct, given, progress, plan)
 
 
-def crash(ct, given, progress):
+def killed():
+    """As the system does when memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def terminated():
+    """As a queue does when time runs out."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def stopped():
+    """Hangs so that not even its threads run."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def crashed():
     """Reads memory that is not there."""
     import ctypes
 
-    with progress.stage("lobes"):
-        if ct.hu.flat[0] == 0:
-            ctypes.string_at(0)
-    return answer(ct, given, progress)
+    ctypes.string_at(0)
 
 
-def leave(ct, given, progress):
+def left():
     """Ends the process as no library should."""
-    if ct.hu.flat[0] == 0:
-        os._exit(7)
-    return answer(ct, given, progress)
+    os._exit(7)
 
 
-def blunder(ct, given, progress):
+def blundered():
     """A fault of the program."""
-    return answer(ct, given, progress) if ct.hu.flat[0] else 1 // 0
+    return 1 // 0
 
 
-def unfit(ct, given, progress):
-    """An error that is the user's to mend."""
-    if ct.hu.flat[0] == 0:
-        raise UnfitInputError("no lungs on this CT", "Grün", "Choose a chest CT.")
-    return answer(ct, given, progress)
+def starved():
+    """More memory than there is."""
+    return np.empty(1 << 60, np.uint8)
 
 
-def with_family(ct, given, progress):
+FAULTS = (killed, terminated, stopped, crashed, left, blundered, starved)
+
+
+def with_family(ct, given, progress, plan):
     """Starts a process of its own, leaves a temporary file, tells both in the log's folder, and lingers."""
     import tempfile
 
@@ -184,3 +189,56 @@ def with_family(ct, given, progress):
     note.with_suffix(".part").replace(note)
     with progress.stage("lobes"):
         time.sleep(600)
+
+
+# ------------------------------------------------------------------------- the real job under circumstances of choice
+
+# Slices at once for which an imitated GPU has the memory, and the CPU.
+MEMORY = {"enough": (10**9, 10**9), "small GPU": (4, 10**9), "full GPU": (0, 10**9), "none": (0, 0)}
+
+
+def on_imitated_gpu(ct, given, progress, plan):
+    """The pipeline, on a GPU imitated by the CPU, with the memory that ``MEMORY`` has under the CT's source."""
+    _imitate_gpu()
+    _room.update(zip(("gpu", "cpu"), MEMORY[ct.source["memory"]], strict=True))
+    return _real_job(ct, given, progress, plan)
+
+
+def on_tight_gpu(ct, given, progress, plan):
+    """The pipeline on the real GPU, of which it may have nothing any more once the networks are loaded."""
+    import torch
+
+    plan.networks()
+    torch.cuda.set_per_process_memory_fraction(1e-6)
+    return _real_job(ct, given, progress, plan)
+
+
+_real_job = pipeline.segment_ct
+_room = {"on": "gpu"}
+
+
+@lru_cache
+def _imitate_gpu():
+    import torch
+
+    from COVIDQuantLib.inference import device, networks
+
+    real_cpu = device.cpu_device
+
+    class ImitatedGPU(device.Device):
+        @property
+        def torch(self):
+            _room["on"] = "gpu"
+            return torch.device("cpu")
+
+    def cpu_device():
+        _room["on"] = "cpu"
+        return real_cpu()
+
+    def refuse(module, arguments):
+        if len(arguments[0]) > _room[_room["on"]]:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+    device.cpu_device = cpu_device
+    networks.choose_device = lambda wanted: ImitatedGPU("cuda", 0, "Imitation", "float32")
+    torch.nn.modules.module.register_module_forward_pre_hook(refuse)

@@ -1,4 +1,4 @@
-"""The whole job on nodes: a CT node in, a segmentation node out."""
+"""The whole job on nodes: a CT node in, a segmentation node out, at once or beside the application."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import json
 from typing import Any
 
 from COVIDQuantLib.ct.checks import HeaderFacts, check_ct
-from COVIDQuantLib.ct.volume import CTWarning
-from COVIDQuantLib.pipeline import quantify_ct
-from COVIDQuantLib.progress import StagedProgress
+from COVIDQuantLib.ct.volume import CTVolume, CTWarning
+from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.pipeline import DEFAULT_PLAN, Plan, quantify_ct
+from COVIDQuantLib.progress import ProgressState, StagedProgress
+from COVIDQuantLib.scene.grids import geometry_of
 from COVIDQuantLib.scene.segmentations import PROVENANCE_ATTRIBUTE, create_segmentation_node
 from COVIDQuantLib.scene.volumes import ct_of_node
+from COVIDQuantLib.segmentation.result import Segmentation
+from COVIDQuantLib.worker.worker import Worker
 
 
-def quantify_volume(volume: Any, name: str, progress: StagedProgress | None = None) -> Any:
+def quantify_volume(volume: Any, name: str, progress: StagedProgress | None = None, plan: Plan = DEFAULT_PLAN) -> Any:
     """Find lobes and pneumonia on a CT node and return them as a new segmentation node of its scene.
 
     An earlier segmentation is left as it is. Nothing is added to the scene unless all of it succeeds.
@@ -21,18 +25,80 @@ def quantify_volume(volume: Any, name: str, progress: StagedProgress | None = No
     Args:
         volume: vtkMRMLScalarVolumeNode in HU.
         name: wished for the new node; numbered if the scene has it already.
-        progress: told of the stages of ``pipeline.STAGES``; may raise ``Cancelled``.
+        progress: told of the stages of the plan; may raise ``Cancelled``.
+        plan: how lungs, lobes and lesions are found.
 
     Raises:
         UnfitInputError: the CT cannot be quantified; says why.
     """
+    ct = _checked_ct(volume)
+    return _add_segmentation(volume, name, ct, quantify_ct(ct, progress=progress, plan=plan).segmentation)
+
+
+class VolumeJob:
+    """:func:`quantify_volume` in a worker's process, while the application goes on.
+
+    Ask :meth:`poll` from a timer; cancel when the scene closes. The scene is touched only by the poll that finds the
+    job done.
+
+    Args:
+        volume: vtkMRMLScalarVolumeNode in HU; its voxels are copied.
+        name: wished for the new node; numbered if the scene has it already.
+        worker: does the job; it may serve many.
+        plan: how lungs, lobes and lesions are found.
+
+    Raises:
+        UnfitInputError: the CT cannot be quantified; says why.
+        WorkerError: the process cannot be started.
+    """
+
+    def __init__(self, volume: Any, name: str, worker: Worker, plan: Plan = DEFAULT_PLAN) -> None:
+        self._volume = volume
+        self._scene = volume.GetScene()
+        self._name = name
+        self._ct = _checked_ct(volume)
+        self._job = worker.submit(self._ct, plan=plan)
+        self._node: Any = None
+
+    def poll(self) -> tuple[ProgressState | None, Any]:
+        """How far it is and no node, or no progress and the new segmentation node; never waits for the worker.
+
+        Raises:
+            UnfitInputError: the CT cannot be quantified, or has gone or moved since; says why.
+            Cancelled: it was.
+            WorkerError: the process ended or failed.
+        """
+        if self._node is None:
+            state = self._job.poll()
+            if not isinstance(state, Segmentation):
+                return state, None
+            self._refuse_if_changed()
+            self._node = _add_segmentation(self._volume, self._name, self._ct, state)
+        return None, self._node
+
+    def cancel(self) -> None:
+        """End it; nothing is added to the scene. A job that is over stays as it is."""
+        self._job.cancel()
+
+    def _refuse_if_changed(self) -> None:
+        remedy = "Quantify again."
+        if not self._scene.IsNodePresent(self._volume):
+            raise UnfitInputError("the CT was removed while it was quantified", self._volume.GetName(), remedy)
+        if not geometry_of(self._volume).same_grid(self._ct.geometry):
+            raise UnfitInputError("the CT was moved while it was quantified", self._volume.GetName(), remedy)
+
+
+def _checked_ct(volume: Any) -> CTVolume:
     ct = ct_of_node(volume)
     ct.warnings += check_ct(ct, HeaderFacts(volume.GetName()))
-    exam = quantify_ct(ct, progress=progress)
+    return ct
+
+
+def _add_segmentation(volume: Any, name: str, ct: CTVolume, segmentation: Segmentation) -> Any:
     # The node keeps what was noticed on the CT too: figures made from it later need it.
-    exam.segmentation.warnings = exam.warnings
+    segmentation.warnings = [*ct.warnings, *segmentation.warnings]
     scene = volume.GetScene()
-    return create_segmentation_node(scene, volume, exam.segmentation, scene.GenerateUniqueName(name))
+    return create_segmentation_node(scene, volume, segmentation, scene.GenerateUniqueName(name))
 
 
 def warnings_of_node(segmentation: Any) -> list[CTWarning]:

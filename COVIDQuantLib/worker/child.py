@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from COVIDQuantLib import pipeline
 from COVIDQuantLib.errors import COVIDQuantError
+from COVIDQuantLib.inference.device import MemoryRanOutError, is_out_of_memory
 from COVIDQuantLib.progress import ProgressState, StagedProgress
 from COVIDQuantLib.worker.channel import Message, Outbox
 from COVIDQuantLib.worker.failures import WorkerError, error_record
@@ -93,14 +94,19 @@ def _serve(message: Message, outbox: Outbox) -> bool:
         outbox.put({"failed": job, **error_record(error)})
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
         traceback.print_exc()
-        fault = WorkerError(
-            f"the job failed by a fault of the program ({type(error).__name__}: {error})",
-            remedy="Report it, with the log.",
-        )
-        outbox.put({"failed": job, "log": traceback.format_exc(), **error_record(fault)})
+        outbox.put({"failed": job, "log": traceback.format_exc(), **error_record(_in_words(error))})
         # An error nobody foresaw may have left a library, or the GPU, in a state that spoils the next job.
         return False
     return True
+
+
+def _in_words(error: Exception) -> COVIDQuantError:
+    if is_out_of_memory(error):
+        return MemoryRanOutError(
+            "the computer's memory is not enough for this CT", remedy="Close other programs and try again."
+        )
+    what = f"the job failed by a fault of the program ({type(error).__name__}: {error})"
+    return WorkerError(what, remedy="Report it, with the log.")
 
 
 def _prepare(plan: pipeline.Plan) -> None:
