@@ -18,7 +18,7 @@ from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.models.bundle import Bundle
 from COVIDQuantLib.models.install import place_for
-from COVIDQuantLib.models.weights import MAX_WEIGHT_BYTES, check_shapes
+from COVIDQuantLib.models.weights import MAX_WEIGHT_BYTES, check_finite, check_shapes
 from COVIDQuantLib.models.write import TrainedNetwork, write_bundle
 from COVIDQuantLib.progress import Report, silent
 
@@ -111,6 +111,7 @@ def import_lungmask(
     with torch.device("meta"):
         network = lungmask_unet(out_channels=model.classes)
     check_shapes(state, network.state_dict(), ARCHITECTURE, str(path))
+    check_finite(state, str(path))
     network.load_state_dict(state, assign=True)
     report(0.6)
     bundle = _write(model, network, {"file": path.name, "sha256": sha256}, replace=replace)

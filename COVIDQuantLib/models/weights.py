@@ -60,9 +60,7 @@ def checked_tensors(record: NetworkRecord) -> dict[str, torch.Tensor]:
     with torch.device("meta"):
         expected = _build(record).state_dict()
     check_shapes(tensors, expected, record.architecture, where)
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise UnfitInputError(f"the weights {name} hold values that are no numbers", where, _REMEDY)
+    check_finite(tensors, where)
     return tensors
 
 
@@ -115,6 +113,21 @@ def _build(record: NetworkRecord) -> torch.nn.Module:
         raise UnfitInputError(what, where, error.remedy) from error
     except TypeError as error:
         raise UnfitInputError("the bundle's settings are not an architecture's", where, _REMEDY) from error
+
+
+def check_finite(tensors: Mapping[str, torch.Tensor], where: str) -> None:
+    """Refuse tensors that hold infinity or what is no number.
+
+    Args:
+        tensors: by name.
+        where: the file, for the message.
+
+    Raises:
+        UnfitInputError: names the first such tensor.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise UnfitInputError(f"the weights {name} hold values that are no numbers", where, _REMEDY)
 
 
 def check_shapes(tensors: Mapping[str, Any], expected: Mapping[str, Any], architecture: str, where: str) -> None:
