@@ -22,7 +22,8 @@ from COVIDQuantLib.errors import Cancelled, UnfitInputError, UsageError  # noqa:
 from COVIDQuantLib.inference.device import Device  # noqa: E402
 from COVIDQuantLib.inference.lungmask_slices import lobes_by_lungmask  # noqa: E402
 from COVIDQuantLib.models import catalogue, find_bundle  # noqa: E402
-from COVIDQuantLib.models.import_lungmask import ARCHITECTURE, PUBLISHED, RELEASES, import_lungmask  # noqa: E402from COVIDQuantLib.networks.fold import fold_batch_norms  # noqa: E402
+from COVIDQuantLib.models.import_lungmask import ARCHITECTURE, PUBLISHED, RELEASES, import_lungmask  # noqa: E402
+from COVIDQuantLib.networks.fold import fold_batch_norms  # noqa: E402
 
 CPU = Device("cpu")
 # What lungmask's README says its labels are, in its order 1, 2 ...
