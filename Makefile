@@ -10,7 +10,8 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13)
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
             $(shell $(p) -c '$(SUPPORTED)' >/dev/null 2>&1 && echo $(p))))
 PINS := .ci/constraints.txt
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(PINS)
+PIP_OPTIONS ?=
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(PINS) $(PIP_OPTIONS)
 TESTS ?= -m "slow or not slow" -n 2 --dist loadscope
 
 .PHONY: demo test lint types format clean
