@@ -16,6 +16,8 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 AIR_HU = -1024.0
 WINDOW_HU = (-1350.0, 150.0)
 NEIGHBOUR_MM = 5.0
+# Share of slices that keep their own colours.
+_AS_IT_IS = 0.4
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ def misjudged(lungs: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 def recoloured(hu: torch.Tensor, lungs: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """CT numbers as another scanner, kernel, dose, breath or posture would give them: ``[c, j, i]``."""
+    if rng.random() < _AS_IT_IS:
+        return hu + float(rng.normal(0, 5))
     aerated = torch.clamp((-250 - hu) / 500, 0, 1) * lungs
     hu = hu + aerated * float(rng.normal(10, 45))
     if rng.random() < 0.5:
