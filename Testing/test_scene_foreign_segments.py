@@ -8,15 +8,15 @@ pytest.importorskip("slicer", reason="slicer-core is not installed")
 import slicer
 from scene_world import World, oblique, slab_lobes
 
-from COVIDQuantLib.anatomy import LESION, LOBES
+from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.phantom import PhantomSettings, make_phantom
-from COVIDQuantLib.pipeline import quantify_ct
 from COVIDQuantLib.scene.given import given_lobes
+from COVIDQuantLib.scene.job import quantify_volume
 from COVIDQuantLib.scene.live import LiveQuantification
 from COVIDQuantLib.scene.segmentations import segmentation_of_node
 from COVIDQuantLib.scene.segments import roles_of
-from COVIDQuantLib.scene.volumes import ct_of_node, node_of_ct
+from COVIDQuantLib.scene.volumes import node_of_ct
 from COVIDQuantLib.segment_roles import LESION_ROLE
 
 # Rows of totalsegmentator_snomed_mapping.csv of the Slicer extension: name, codes of type, modifier, region; and what
@@ -140,9 +140,15 @@ def test_a_ct_is_quantified_in_foreign_lobes():
     world = World(33)
     phantom = make_phantom(PhantomSettings(seed=3, thickness_mm=8.0, matrix=80, extent_percent=10.0))
     world.volume = node_of_ct(world.scene, phantom.ct, "CT")
-    masks, _ = given_lobes(foreign_node(world, phantom.lobes), world.volume)
-    exam = quantify_ct(ct_of_node(world.volume), masks)
-    assert np.array_equal(exam.segmentation.lobes, phantom.lobes)
-    assert exam.segmentation.provenance["lobes"] == {"method": "given", "source": "CT segmentation"}
-    assert exam.metrics.value("whole lung", "extent_percent") > 1.0
-    assert LESION.segment_id not in {row[0] for row in ROWS}
+    foreign = foreign_node(world, phantom.lobes)
+    node = quantify_volume(world.volume, "CT pneumonia", lobes_from=foreign)
+    result = segmentation_of_node(node, world.volume)
+    assert np.array_equal(result.lobes, phantom.lobes)
+    assert result.lesions.any()
+    assert result.provenance["lobes"] == {"method": "given", "source": "CT segmentation"}
+    assert foreign.GetSegmentation().GetNumberOfSegments() == len(ROWS)
+    nodes = world.scene.GetNumberOfNodes()
+    foreign.GetSegmentation().RemoveSegment(foreign.GetSegmentation().GetNthSegmentID(1))
+    with pytest.raises(UnfitInputError, match="left upper lobe"):
+        quantify_volume(world.volume, "x", lobes_from=foreign)
+    assert world.scene.GetNumberOfNodes() == nodes

@@ -8,8 +8,9 @@ from typing import Any
 from COVIDQuantLib.ct.checks import HeaderFacts, check_ct
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import UnfitInputError
-from COVIDQuantLib.pipeline import DEFAULT_PLAN, Plan, quantify_ct
+from COVIDQuantLib.pipeline import DEFAULT_PLAN, GivenMasks, Plan, quantify_ct
 from COVIDQuantLib.progress import ProgressState, StagedProgress
+from COVIDQuantLib.scene.given import given_lobes
 from COVIDQuantLib.scene.grids import geometry_of
 from COVIDQuantLib.scene.segmentations import PROVENANCE_ATTRIBUTE, create_segmentation_node
 from COVIDQuantLib.scene.volumes import ct_of_node
@@ -17,7 +18,13 @@ from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.worker.worker import Worker
 
 
-def quantify_volume(volume: Any, name: str, progress: StagedProgress | None = None, plan: Plan = DEFAULT_PLAN) -> Any:
+def quantify_volume(
+    volume: Any,
+    name: str,
+    progress: StagedProgress | None = None,
+    plan: Plan = DEFAULT_PLAN,
+    lobes_from: Any = None,
+) -> Any:
     """Find lobes and pneumonia on a CT node and return them as a new segmentation node of its scene.
 
     An earlier segmentation is left as it is. Nothing is added to the scene unless all of it succeeds.
@@ -27,12 +34,13 @@ def quantify_volume(volume: Any, name: str, progress: StagedProgress | None = No
         name: wished for the new node; numbered if the scene has it already.
         progress: told of the stages of the plan; may raise ``Cancelled``.
         plan: how lungs, lobes and lesions are found.
+        lobes_from: a vtkMRMLSegmentationNode whose lobes are used instead of finding them (TotalSegmentator's, say).
 
     Raises:
-        UnfitInputError: the CT cannot be quantified; says why.
+        UnfitInputError: the CT cannot be quantified, or a lobe is missing among the given; says why.
     """
-    ct = _checked_ct(volume)
-    return _add_segmentation(volume, name, ct, quantify_ct(ct, progress=progress, plan=plan).segmentation)
+    ct, given = _checked_ct(volume, lobes_from)
+    return _add_segmentation(volume, name, ct, quantify_ct(ct, given, progress=progress, plan=plan).segmentation)
 
 
 class VolumeJob:
@@ -46,18 +54,21 @@ class VolumeJob:
         name: wished for the new node; numbered if the scene has it already.
         worker: does the job; it may serve many.
         plan: how lungs, lobes and lesions are found.
+        lobes_from: as for :func:`quantify_volume`; copied.
 
     Raises:
         UnfitInputError: the CT cannot be quantified; says why.
         WorkerError: the process cannot be started.
     """
 
-    def __init__(self, volume: Any, name: str, worker: Worker, plan: Plan = DEFAULT_PLAN) -> None:
+    def __init__(
+        self, volume: Any, name: str, worker: Worker, plan: Plan = DEFAULT_PLAN, lobes_from: Any = None
+    ) -> None:
         self._volume = volume
         self._scene = volume.GetScene()
         self._name = name
-        self._ct = _checked_ct(volume)
-        self._job = worker.submit(self._ct, plan=plan)
+        self._ct, given = _checked_ct(volume, lobes_from)
+        self._job = worker.submit(self._ct, given, plan)
         self._node: Any = None
 
     def poll(self) -> tuple[ProgressState | None, Any]:
@@ -88,10 +99,14 @@ class VolumeJob:
             raise UnfitInputError("the CT was moved while it was quantified", self._volume.GetName(), remedy)
 
 
-def _checked_ct(volume: Any) -> CTVolume:
+def _checked_ct(volume: Any, lobes_from: Any) -> tuple[CTVolume, GivenMasks]:
     ct = ct_of_node(volume)
     ct.warnings += check_ct(ct, HeaderFacts(volume.GetName()))
-    return ct
+    if lobes_from is None:
+        return ct, GivenMasks()
+    given, warnings = given_lobes(lobes_from, volume)
+    ct.warnings += warnings
+    return ct, given
 
 
 def _add_segmentation(volume: Any, name: str, ct: CTVolume, segmentation: Segmentation) -> Any:
