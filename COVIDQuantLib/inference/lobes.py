@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 from torch import nn
+from torch.nn import functional
 
 from COVIDQuantLib.anatomy import LOBES, labels_of_side
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
@@ -26,6 +27,8 @@ _LEAST_LUNG_ML = 30.0
 _PIECE_SHARE = 0.03
 # Sections at once, in units that can be halved when memory runs out, and what a slab sees beyond its ends.
 _SLAB, _SLABS, _HALO = 48, 8, 24
+# Points added at every side before a network looks, and dropped after; sides are then multiples of _FACTOR.
+_RIM, _FACTOR = 4, 8
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,14 @@ def find_lobes_by_networks(
 def _run(
     network: nn.Module, seen: torch.Tensor, device: Device, notices: MutableSequence[CTWarning], report: Report
 ) -> torch.Tensor:
-    """Logits ``[c, k, j, i]`` on the CPU, of a volume ``[c, k, j, i]``, in slabs as thick as memory allows."""
+    """Logits ``[c, k, j, i]`` on the CPU, of a volume ``[c, k, j, i]``, in slabs as thick as memory allows.
+
+    The zeros that a network pads with read as tissue, and air beside them as lung. So the volume goes on at its edges
+    as it ends, and what the network says of that rim is dropped.
+    """
+    whole = seen.shape[1:]
+    pads = [pad for n in reversed(whole) for pad in (_RIM, _RIM + -(n + 2 * _RIM) % _FACTOR)]
+    seen = functional.pad(seen[None], pads, mode="replicate")[0]
 
     def attempt(batch: int, where: Device) -> torch.Tensor:
         network.to(where.torch, memory_format=torch.channels_last_3d)
@@ -119,7 +129,8 @@ def _run(
 
     result = with_less_memory(attempt, device, _SLABS, notices)
     report(1.0)
-    return result
+    k, j, i = whole
+    return result[:, _RIM : _RIM + k, _RIM : _RIM + j, _RIM : _RIM + i]
 
 
 def _lungs_box(lungs: np.ndarray, lattice: Lattice, ct: CTVolume) -> Box:
