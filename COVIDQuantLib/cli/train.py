@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from COVIDQuantLib.cli.terminal import console, progress_bar
 from COVIDQuantLib.errors import UsageError
@@ -13,6 +14,9 @@ from COVIDQuantLib.inference.device import DEVICES
 NAME = "train"
 HELP = "Train a network by a recipe on a folder of CT and mask pairs and make a model bundle."
 
+if TYPE_CHECKING:
+    from COVIDQuantLib.training.site import Trained
+
 _INTERRUPTED = 130
 
 
@@ -20,7 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("recipe", metavar="CONFIG", help="a recipe (JSON), or the name of one that ships: yoo-2022 …")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for bundle and checkpoint")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of cases, instead of the recipe's")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder of cases, instead of the recipe's; of atlas and CTs for the label-free ones",
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the training that is in --out")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="where to train")
     parser.add_argument("--quiet", action="store_true", help="no progress and no figures")
@@ -32,18 +41,12 @@ def run(arguments: argparse.Namespace) -> None:
         import ignite  # noqa: F401 - said here, before anything is read
     except ImportError as error:
         raise UsageError("training needs pytorch-ignite", remedy="Install COVIDQuant[train].") from error
-    from COVIDQuantLib.training.recipe import read_recipe
-    from COVIDQuantLib.training.site import STAGES, train_site
+    from COVIDQuantLib.training.recipe import LABEL_FREE, kind_of, read_document
 
-    recipe = read_recipe(arguments.recipe)
-    folder = arguments.data
-    if folder is None:
-        if recipe["data"]["folder"] is None:
-            raise UsageError("no cases to train on", arguments.recipe, "Say --data, or give data.folder.")
-        folder = Path(recipe.where).parent / recipe["data"]["folder"]
+    document, where = read_document(arguments.recipe)
+    start = _label_free if kind_of(document) == LABEL_FREE else _site
     try:
-        with progress_bar(STAGES, quiet=arguments.quiet) as progress:
-            trained = train_site(recipe, folder, arguments.out, arguments.device, progress, resume=arguments.resume)
+        trained = start(document, where, arguments)
     except KeyboardInterrupt:
         sys.stderr.write("covidquant: stopped; what was finished stays, --resume goes on from there\n")
         raise SystemExit(_INTERRUPTED) from None
@@ -52,3 +55,28 @@ def run(arguments: argparse.Namespace) -> None:
         for figure in trained.measured:
             screen.print(f"{figure['data']}: {figure['measure']} {figure['value']:.3f} (n = {figure['n']})")
         screen.print(str(trained.bundle.path), soft_wrap=True)
+
+
+def _site(document: Any, where: str, arguments: argparse.Namespace) -> Trained:
+    from COVIDQuantLib.training.recipe import check_recipe
+    from COVIDQuantLib.training.site import STAGES, train_site
+
+    recipe = check_recipe(document, where)
+    folder = arguments.data
+    if folder is None:
+        if recipe["data"]["folder"] is None:
+            raise UsageError("no cases to train on", arguments.recipe, "Say --data, or give data.folder.")
+        folder = Path(where).parent / recipe["data"]["folder"]
+    with progress_bar(STAGES, quiet=arguments.quiet) as progress:
+        return train_site(recipe, folder, arguments.out, arguments.device, progress, resume=arguments.resume)
+
+
+def _label_free(document: Any, where: str, arguments: argparse.Namespace) -> Trained:
+    from COVIDQuantLib.training.label_free_recipe import check_label_free
+    from COVIDQuantLib.training.label_free_run import STAGES, train_label_free
+
+    recipe = check_label_free(document, where)
+    with progress_bar(STAGES, quiet=arguments.quiet) as progress:
+        return train_label_free(
+            recipe, arguments.data, arguments.out, arguments.device, progress, resume=arguments.resume
+        )

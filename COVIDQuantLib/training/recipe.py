@@ -19,6 +19,7 @@ from COVIDQuantLib.training.losses import LOSSES
 from COVIDQuantLib.training.settings import OPTIMIZERS, PRECISIONS, SCHEDULES, FitSettings
 
 FORMAT = 1
+SITE, LABEL_FREE = "site", "label-free"
 TASKS = ("lesions", "lungs")
 PARTS = ("train", "tune", "validate")
 AUTO = "auto"
@@ -49,8 +50,10 @@ def _are_lists(value: Any) -> bool:
     return known and all(isinstance(v, list) and all(isinstance(name, str) for name in v) for v in value.values())
 
 
-SCHEMA: s.Schema = {
+# What every recipe says.
+HEAD: s.Schema = {
     "format": s.Key(s.REQUIRED, f"the number {FORMAT}", lambda value: value == FORMAT, "format of the recipe"),
+    "kind": s.choice(SITE, "whose data it trains on", SITE, LABEL_FREE),
     "name": s.Key(
         s.REQUIRED,
         "lower-case letters, digits, '.', '_', '-'",
@@ -61,6 +64,9 @@ SCHEMA: s.Schema = {
     "source": s.text("", "the paper it follows"),
     "notes": s.texts([], "what the paper leaves open and what was chosen"),
     "licence": s.text("that of the training data; ask whoever trained it", "licence of the weights"),
+}
+SCHEMA: s.Schema = {
+    **HEAD,
     "task": s.choice(s.REQUIRED, "what is segmented", *TASKS),
     "network": {
         "architecture": s.choice(s.REQUIRED, "the network", *_SLICE_NETWORKS),
@@ -189,17 +195,16 @@ def shipped_recipes() -> dict[str, Path]:
     return {path.stem: path for path in sorted(resource_path("Training").glob("*.json"))}
 
 
-def read_recipe(name_or_path: str) -> Recipe:
-    """A recipe, by the name of a shipped one or from a file.
+def read_document(name_or_path: str) -> tuple[Any, str]:
+    """The JSON of a recipe, by the name of a shipped one or from a file, and the file's path.
 
     Raises:
         UnfitInputError: there is none, or it is not JSON.
-        UsageError: a key is unknown, missing, or has a value that does not fit; names its path.
     """
     shipped = shipped_recipes()
     path = shipped.get(name_or_path, Path(name_or_path))
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8")), str(path)
     except FileNotFoundError as error:
         raise UnfitInputError(
             "there is no such recipe", name_or_path, f"Give a JSON file, or one of {', '.join(shipped)}."
@@ -208,7 +213,21 @@ def read_recipe(name_or_path: str) -> Recipe:
         raise UnfitInputError(f"cannot be read ({error.strerror or error})", name_or_path) from error
     except (ValueError, RecursionError) as error:
         raise UnfitInputError(f"not JSON ({error})", name_or_path, "Mend it where it says.") from error
-    return check_recipe(document, str(path))
+
+
+def kind_of(document: Any) -> str:
+    """Whether a parsed recipe trains on a site's cases or without labels."""
+    return LABEL_FREE if isinstance(document, dict) and document.get("kind") == LABEL_FREE else SITE
+
+
+def read_recipe(name_or_path: str) -> Recipe:
+    """A recipe for a site's cases, by the name of a shipped one or from a file.
+
+    Raises:
+        UnfitInputError: there is none, or it is not JSON.
+        UsageError: a key is unknown, missing, or has a value that does not fit; names its path.
+    """
+    return check_recipe(*read_document(name_or_path))
 
 
 def check_recipe(document: Any, where: str) -> Recipe:

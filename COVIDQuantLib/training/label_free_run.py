@@ -1,0 +1,325 @@
+"""Training without a drawn label, from recipe to bundle: how the shipped networks are made (``covidquant train``)."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.losses.dice import DiceCELoss
+from monai.metrics.meandice import compute_dice
+from safetensors.torch import load_file
+from torch import nn
+
+from COVIDQuantLib import __version__
+from COVIDQuantLib.errors import UnfitInputError, UsageError
+from COVIDQuantLib.inference.device import Device, choose_device
+from COVIDQuantLib.inference.lobes import CLASSES, WINDOW_HU, lobes_window
+from COVIDQuantLib.inference.slice_input import neighbour_indices, window
+from COVIDQuantLib.models.write import TrainedNetwork, write_bundle
+from COVIDQuantLib.networks.registry import build_network
+from COVIDQuantLib.progress import Report, Stage, StagedProgress, part
+from COVIDQuantLib.training import label_free_lesions as lesions
+from COVIDQuantLib.training.checkpoint import write_whole
+from COVIDQuantLib.training.engine import BEST, LAST, Batches, fit
+from COVIDQuantLib.training.history import History
+from COVIDQuantLib.training.label_free_chests import TUNING, ChestStore, View
+from COVIDQuantLib.training.label_free_lobes import CoarseBatches, FineBatches, doubtful
+from COVIDQuantLib.training.label_free_loss import LobesLoss
+from COVIDQuantLib.training.label_free_measure import measure
+from COVIDQuantLib.training.label_free_recipe import GROUPS, LabelFreeRecipe
+from COVIDQuantLib.training.label_free_subjects import COARSE_MM, FINE_MM, PIXEL_MM
+from COVIDQuantLib.training.settings import FitSettings
+from COVIDQuantLib.training.site import Trained
+
+STAGES = (Stage("making chests", 45.0), Stage("training", 50.0), Stage("measuring", 5.0))
+DICE = "dice"
+_PLAN = "run.json"
+_LOBES_INPUT = {"window_hu": list(WINDOW_HU)}
+_CUT = 0.5
+_PACKAGES = ("torch", "monai", "pytorch-ignite", "numpy")
+
+
+@dataclass(frozen=True)
+class Role:
+    """How one network of a bundle learns.
+
+    Attributes:
+        batches: from views, draws (how often each) and the recipe's entry.
+        loss: makes the loss.
+        outputs: of a network for a tuning view, as labels.
+        classes: of these labels, background included.
+        input: the bundle's record of what the network is given, from its channels.
+    """
+
+    batches: Callable[[list[View], list[float], dict[str, Any], int], Batches]
+    loss: Callable[[], nn.Module]
+    outputs: Callable[[nn.Module, View, int], tuple[torch.Tensor, torch.Tensor]]
+    classes: int
+    input: Callable[[int], dict[str, Any]]
+
+
+def _repeated(views: Sequence[View], draws: Sequence[float]) -> list[View]:
+    """Views as often as they are to be drawn, for batches that draw all alike."""
+    least = min(draws)
+    return [view for view, often in zip(views, draws, strict=True) for _ in range(max(1, round(often / least)))]
+
+
+def _coarse(network: nn.Module, view: View, _channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    seen = lobes_window(torch.from_numpy(view["hu"]).float())[None, None]
+    return _answer(network, seen).argmax(1)[0], torch.from_numpy(view["lobes"])
+
+
+def _fine(network: nn.Module, view: View, _channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    hu, lobes, sick = (torch.from_numpy(view[name])[None].float() for name in ("hu", "lobes", "lesions"))
+    # The same doubts in every epoch.
+    seen = torch.cat([lobes_window(hu), doubtful(lobes, sick, np.random.default_rng(5))])[None]
+    return _answer(network, seen).argmax(1)[0], torch.from_numpy(view["lobes"])
+
+
+def _slices(network: nn.Module, view: View, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    inside = torch.from_numpy(view["lobes"]) > 0
+    seen = window(torch.from_numpy(view["hu"]), *lesions.WINDOW_HU, inside)
+    rows = torch.nonzero(inside.flatten(1).any(dim=1)).ravel()[::3]
+    beside = neighbour_indices(len(seen), lesions.NEIGHBOUR_MM / float(view["spacing"][0]), channels)[rows]
+    found = [(_answer(network, seen[few])[:, 0] > 0) for few in beside.split(8)]
+    return (torch.cat(found).cpu() & inside[rows]).long(), torch.from_numpy(view["lesions"])[rows]
+
+
+def _answer(network: nn.Module, seen: torch.Tensor) -> torch.Tensor:
+    return network(seen.to(next(network.parameters()).device)).float().cpu()
+
+
+ROLES: dict[str, Role] = {
+    "coarse": Role(
+        lambda views, draws, plan, _: CoarseBatches(
+            _repeated(views, draws), count=plan["batches_per_epoch"], size=plan["batch_size"], seed=plan["seed"]
+        ),
+        LobesLoss,
+        _coarse,
+        CLASSES,
+        lambda _: {"spacing_mm": COARSE_MM, **_LOBES_INPUT},
+    ),
+    "fine": Role(
+        lambda views, draws, plan, _: FineBatches(
+            _repeated(views, draws), count=plan["batches_per_epoch"], size=plan["batch_size"], seed=plan["seed"]
+        ),
+        LobesLoss,
+        _fine,
+        CLASSES,
+        lambda _: {"spacing_mm": FINE_MM, **_LOBES_INPUT},
+    ),
+    "slices": Role(
+        lambda views, draws, plan, channels: lesions.SliceBatches(
+            views,
+            channels=channels,
+            count=plan["batches_per_epoch"],
+            size=plan["batch_size"],
+            seed=plan["seed"],
+            weights=draws,
+        ),
+        lambda: DiceCELoss(sigmoid=True, batch=True),
+        _slices,
+        2,
+        lambda channels: {
+            "channels": channels,
+            "pixel_mm": PIXEL_MM,
+            "least_section_mm": PIXEL_MM,
+            "neighbour_mm": lesions.NEIGHBOUR_MM,
+            "window_hu": list(lesions.WINDOW_HU),
+            "cut": _CUT,
+        },
+    ),
+}
+
+
+def tuned(views: Sequence[View], role: str, channels: int, context: Callable[[], AbstractContextManager[Any]]) -> Any:
+    """The validation of a role: mean Dice over its classes and the tuning views that hold them."""
+    how = ROLES[role]
+
+    def validation(network: nn.Module) -> dict[str, float]:
+        values = []
+        for view in views:
+            with context():
+                found, truth = how.outputs(network, view, channels)
+            hot = [nn.functional.one_hot(x.long(), how.classes).movedim(-1, 0)[None].float() for x in (found, truth)]
+            values.append(compute_dice(*hot, include_background=False)[0].numpy())
+        # A view without lesions says nothing about their Dice.
+        return {DICE: float(np.nanmean(np.stack(values)))}
+
+    return validation
+
+
+def train_label_free(
+    recipe: LabelFreeRecipe,
+    data: Path | None,
+    out: Path,
+    device: str = "auto",
+    progress: StagedProgress | None = None,
+    *,
+    resume: bool = False,
+) -> Trained:
+    """Make the chests, train every network of the recipe, measure, and write the bundle.
+
+    Args:
+        recipe: how.
+        data: folder with the lobe atlas and the real CTs that may be trained on; without it phantoms alone serve.
+        out: gets the bundle's folder ``<name>``, a folder for each network, and the chests.
+        device: ``auto``, ``cpu``, ``cuda``, ``mps``.
+        progress: told of the stages of ``STAGES``; may raise ``Cancelled``.
+        resume: go on with the training in ``out``.
+
+    Raises:
+        UsageError: a training is there already, or another recipe's.
+        UnfitInputError: nothing to resume, or unreadable data.
+        OutputError: ``out`` cannot be written.
+        TrainingError: the loss is no longer a number.
+    """
+    progress = progress or StagedProgress(STAGES)
+    chosen = choose_device(device)
+    _begin(recipe, out, resume=resume)
+    store = ChestStore(recipe, data, out / "cache")
+    with progress.stage("making chests") as report:
+        store.prepare(report)
+    networks, histories = {}, {}
+    with progress.stage("training") as report:
+        shares = [recipe["networks"][role]["max_seconds"] for role in recipe.roles]
+        done = 0.0
+        for role, share in zip(recipe.roles, shares, strict=True):
+            span = part(report, done, done + share / sum(shares))
+            networks[role], histories[role] = _train_role(recipe, role, store, out, chosen, span)
+            done += share / sum(shares)
+    with progress.stage("measuring") as report:
+        machine = f"{platform.system()} {platform.machine()}, {chosen.describe()}"
+        seeds = store.tuning_seeds()
+        name = f"phantom seeds {seeds.start}..{seeds.stop - 1} (used to pick the epoch)"
+        inputs = {role: _input(recipe, role) for role in recipe.roles}
+        scores = measure(recipe["task"], networks, inputs, store.tuning_chests(), chosen, report)
+        measured = [{"data": name, **score, "machine": machine} for score in scores]
+    return _finished(recipe, networks, histories, measured, store, out)
+
+
+def _train_role(
+    recipe: LabelFreeRecipe, role: str, store: ChestStore, out: Path, device: Device, report: Report
+) -> tuple[nn.Module, History]:
+    plan, channels = recipe["networks"][role], recipe.network_settings(role)["in_channels"]
+    views = store.views(role)
+    drawn = [(view, plan["draws"][group]) for group in GROUPS for view in views.get(group, ())]
+    drawn = [(view, often) for view, often in drawn if often > 0]
+    if not drawn:
+        raise UsageError(f"networks.{role}.draws leave nothing to train on", recipe.where, "Draw the phantoms.")
+    how = ROLES[role]
+    settings: FitSettings = recipe.fit_settings(role, device, how.loss(), DICE)
+    torch.manual_seed(plan["seed"])
+    network = build_network(plan["architecture"], **plan["settings"])
+    batches = how.batches([view for view, _ in drawn], [often for _, often in drawn], plan, channels)
+    validation = tuned(views[TUNING], role, channels, settings.autocast)
+    folder = out / role
+    history = fit(network, batches, validation, settings, folder, report, resume=(folder / LAST).is_file())
+    network.load_state_dict(load_file(folder / BEST))
+    return network, history
+
+
+def _begin(recipe: LabelFreeRecipe, out: Path, *, resume: bool) -> None:
+    plan = out / _PLAN
+    if resume:
+        try:
+            before = json.loads(plan.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UnfitInputError(
+                "there is no training to resume", str(out), "Train without --resume first."
+            ) from error
+        if _without_time(before) != _without_time(json.loads(json.dumps(dict(recipe.values)))):
+            raise UsageError(
+                "the recipe is not that of the run", recipe.where, "Resume with its recipe, or train anew."
+            )
+    elif any((out / role / LAST).exists() for role in recipe.roles):
+        raise UsageError("the folder holds a training already", str(out), "Say --resume, or choose another folder.")
+    out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(dict(recipe.values), indent=1, ensure_ascii=False) + "\n"
+    write_whole(plan, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def _without_time(values: dict[str, Any]) -> dict[str, Any]:
+    networks = {role: {**plan, "max_seconds": None} for role, plan in values["networks"].items()}
+    return {"task": values["task"], "chests": values["chests"], "networks": networks}
+
+
+def _input(recipe: LabelFreeRecipe, role: str) -> dict[str, Any]:
+    return ROLES[role].input(recipe.network_settings(role)["in_channels"])
+
+
+def _finished(
+    recipe: LabelFreeRecipe,
+    networks: dict[str, nn.Module],
+    histories: dict[str, History],
+    measured: list[dict[str, object]],
+    store: ChestStore,
+    out: Path,
+) -> Trained:
+    trained = {
+        role: TrainedNetwork(
+            recipe["networks"][role]["architecture"],
+            recipe.network_settings(role),
+            network,
+            _input(recipe, role),
+            half=True,
+        )
+        for role, network in networks.items()
+    }
+    bundle = write_bundle(
+        out / recipe["name"],
+        networks=trained,
+        replace=True,
+        name=recipe["name"],
+        version="1.0.0",
+        task=recipe["task"],
+        description=recipe["description"],
+        licence=recipe["licence"],
+        data_source=_data_source(recipe, store),
+        training=_record(recipe, histories),
+        measured=measured,
+        references=[recipe["source"]] if recipe["source"] else [],
+    )
+    return Trained(bundle, histories[recipe.roles[-1]], measured)
+
+
+def _data_source(recipe: LabelFreeRecipe, store: ChestStore) -> str:
+    """What was trained on, in words."""
+    chests = recipe["chests"]
+    parts = [f"{chests['phantoms']} phantom CTs (seeds from {chests['first_phantom']}) made by this project's code"]
+    if store.painted and chests["painted"] and chests["painted_variants"]:
+        parts.append(
+            f"{chests['painted']} painted chests, lung shapes and fissures from the lobe atlas of the Chest Imaging "
+            "Platform (BSD-style)"
+        )
+    if chests["real_variants"]:
+        parts += [f"the real CT {Path(real.file).stem} ({real.licence})" for real in store.reals]
+    alone = " alone" if len(parts) == 1 else ""
+    return f"{'; '.join(parts)}{alone}. Synthetic lesions; no drawn label of any disease."
+
+
+def _record(recipe: LabelFreeRecipe, histories: dict[str, History]) -> dict[str, Any]:
+    return {
+        "recipe": {name: value for name, value in recipe.values.items() if name not in {"description", "licence"}},
+        "networks": {
+            role: {
+                "epochs": int(history.rows[-1]["epoch"]),
+                "iterations": int(history.rows[-1]["iteration"]),
+                "seconds": history.rows[-1]["seconds"],
+                "stopped_by": history.stopped_by,
+                "kept_epoch": history.best_epoch,
+                "tuning_dice": history.best_value,
+            }
+            for role, history in histories.items()
+        },
+        "versions": {"COVIDQuant": __version__, **{name: version(name) for name in _PACKAGES}},
+        "python": platform.python_version(),
+    }

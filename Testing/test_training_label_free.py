@@ -1,0 +1,148 @@
+"""The shipped networks' own recipes: chests made once, every role trained, a bundle that says what it learned from."""
+
+import json
+
+import numpy as np
+import pytest
+
+from COVIDQuantLib.cli.main import main
+from COVIDQuantLib.errors import UsageError
+from COVIDQuantLib.inference.device import cpu_device
+from COVIDQuantLib.models.catalogue import DEFAULTS, find_bundle
+from COVIDQuantLib.training.label_free_chests import TUNING, ChestStore, painted_chest
+from COVIDQuantLib.training.label_free_make import REAL_CTS
+from COVIDQuantLib.training.label_free_recipe import PAINTED, PHANTOM_VARIANTS, PHANTOMS, REAL, check_label_free
+from COVIDQuantLib.training.label_free_run import ROLES, _repeated
+from COVIDQuantLib.training.recipe import LABEL_FREE, kind_of, read_document
+
+TINY = {"features": [2, 4], "upsampling": "linear"}
+NETWORKS = {
+    "lobes": {
+        "coarse": {"architecture": "lobes-unet-3d", "settings": {**TINY, "in_channels": 1}},
+        "fine": {"architecture": "lobes-unet-3d", "settings": {**TINY, "in_channels": 7}},
+    },
+    "lesions": {"slices": {"architecture": "covid-lesion-net", "settings": {"in_channels": 1, "width": 2}}},
+}
+
+
+def recipe(task, **chests):
+    networks = {
+        role: {**network, "max_seconds": 2, "batch_size": 1, "batches_per_epoch": 1, "validate_every": 2}
+        for role, network in NETWORKS[task].items()
+    }
+    few = {"matrix": 48, "phantoms": 1, "tuning_phantoms": 1, "phantom_variants": 0, **chests}
+    return {
+        "format": 1,
+        "kind": "label-free",
+        "name": f"tiny-{task}",
+        "description": "Tiny.",
+        "task": task,
+        "chests": few,
+        "networks": networks,
+    }
+
+
+def train(tmp_path, document, *more):
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return main(["train", str(path), "--out", str(tmp_path / "out"), "--device", "cpu", "--quiet", *map(str, more)])
+
+
+@pytest.mark.parametrize("task", NETWORKS)
+def test_a_bundle_from_nothing_but_phantoms(tmp_path, capsys, task):
+    assert train(tmp_path, recipe(task)) == 0
+    bundle = find_bundle(tmp_path / "out" / f"tiny-{task}", task)
+    bundle.verify()
+    ours = bundle.metadata["covidquant"]
+    assert set(ours["networks"]) == set(NETWORKS[task])
+    assert "phantom CTs (seeds from 1000) made by this project's code alone" in bundle.metadata["data_source"]
+    assert all(figure["n"] == 1 for figure in ours["measured"])
+    assert set(ours["training"]["networks"]) == set(NETWORKS[task])
+    for role in NETWORKS[task]:
+        assert bundle.network(role).input == ROLES[role].input(1)
+        assert bundle.load(role) is not None
+    made = {path.stat().st_mtime_ns for path in (tmp_path / "out" / "cache").rglob("*.npz")}
+    assert train(tmp_path, recipe(task)) == 2
+    assert "holds a training already" in capsys.readouterr().err
+    assert train(tmp_path, recipe(task), "--resume") == 0
+    assert {path.stat().st_mtime_ns for path in (tmp_path / "out" / "cache").rglob("*.npz")} == made
+    assert train(tmp_path, recipe(task, phantoms=2), "--resume") == 2
+
+
+def test_variants_follow_from_the_seed_and_views_are_kept_by_group(tmp_path):
+    # Phantom 1000 is well enough for variants.
+    checked = check_label_free(recipe("lesions", phantom_variants=1), "tiny.json")
+    one, two = (ChestStore(checked, None, tmp_path / name) for name in "ab")
+    for store in (one, two):
+        store.prepare()
+    views = one.views("slices")
+    assert {group: len(found) for group, found in views.items()} == {TUNING: 1, PHANTOMS: 1, PHANTOM_VARIANTS: 1}
+    again = two.views("slices")
+    for group, found in views.items():
+        for a, b in zip(found, again[group], strict=True):
+            assert all(np.array_equal(a[name], b[name]) for name in a)
+    assert not np.array_equal(views[PHANTOMS][0]["hu"], views[PHANTOM_VARIANTS][0]["hu"])
+
+
+@pytest.mark.shared
+def test_atlas_and_real_cts_join_where_the_data_are(shared_data, tmp_path):
+    document = recipe("lobes", painted=2, painted_variants=1, real_variants=2)
+    store = ChestStore(check_label_free(document, "tiny.json"), shared_data, tmp_path)
+    assert store.painted
+    assert store.reals == list(REAL_CTS)
+    groups = [subject.variant_group for subject in store.subjects]
+    assert (groups.count(PAINTED), groups.count(REAL)) == (2, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_a_painted_chest_follows_from_its_seed(shared_data):
+    a, b = (painted_chest(5003, shared_data) for _ in range(2))
+    assert np.array_equal(a.hu, b.hu)
+    assert set(np.unique(a.lobes)) == set(range(6))
+    assert not a.lesions.any()
+
+
+def test_draws_repeat_views():
+    views = [{"hu": np.array(n)} for n in range(3)]
+    assert [int(view["hu"]) for view in _repeated(views, [1, 8, 2.4])] == [0, *[1] * 8, 2, 2]
+
+
+@pytest.mark.parametrize("name", ["lobes-label-free", "lesions-label-free"])
+def test_the_shipped_recipes_make_the_shipped_bundles(name):
+    document, where = read_document(name)
+    assert kind_of(document) == LABEL_FREE
+    checked = check_label_free(document, where)
+    assert checked["name"] == DEFAULTS[checked["task"]]
+    for role in checked.roles:
+        settings = checked.fit_settings(role, cpu_device(), ROLES[role].loss(), "dice")
+        assert settings.schedule_over == "time"
+    assert checked["licence"] == "Apache-2.0"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda d: d.update(task="lungs"), "task cannot be 'lungs'|unknown key"),
+        (lambda d: d["chests"].update(first_phantom=20), "chests.first_phantom cannot be 20"),
+        (lambda d: d["chests"].update(first_tuning_phantom=1000), "phantoms to train and to tune on overlap"),
+        (lambda d: d["chests"].update(phantoms=0), "chests.phantoms is 0"),
+        (lambda d: d["networks"]["fine"]["settings"].update(in_channels=1), "networks.fine.settings.in_channels"),
+        (lambda d: d["networks"]["fine"]["settings"].update(depth=1), "networks.fine.settings: it has no setting"),
+        (lambda d: d["networks"]["coarse"].update(max_seconds=0), "networks.coarse.max_seconds cannot be 0"),
+        (lambda d: d["networks"].pop("fine"), "networks.fine.architecture is missing"),
+        (lambda d: d["networks"].update(third={}), "unknown key networks.third"),
+    ],
+)
+def test_a_recipe_with_a_mistake_names_the_key(change, said):
+    document = json.loads(json.dumps(recipe("lobes")))
+    change(document)
+    with pytest.raises(UsageError, match=said):
+        check_label_free(document, "tiny.json")
+
+
+def test_drawing_from_no_group_is_refused(tmp_path, capsys):
+    document = recipe("lesions")
+    document["networks"]["slices"]["draws"] = {"phantoms": 0}
+    assert train(tmp_path, document) == 2
+    assert "networks.slices.draws leave nothing" in capsys.readouterr().err
