@@ -134,7 +134,7 @@ def _bronchi(rng: np.random.Generator, centre: FloatArray, radius: float) -> Flo
     direction = rng.standard_normal(3)
     direction /= np.linalg.norm(direction)
     open_ends = [(centre - direction * radius, direction, float(rng.uniform(1.0, 2.2)))]
-    tubes = []
+    tubes: list[list[float]] = []
     while open_ends and len(tubes) < _MOST_TUBES:
         start, direction, bore = open_ends.pop(0)
         end = start + direction * radius * rng.uniform(0.4, 0.8)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-FloatArray = npt.NDArray[np.float32]
+FloatArray = npt.NDArray[np.floating[Any]]
 Axes = tuple[FloatArray, FloatArray, FloatArray]
 
 _TILE = 40
@@ -112,13 +114,27 @@ def cell_tile(rng: np.random.Generator) -> Tile:
 
 
 class Fields:
-    """The tiles of one case.
+    """The tiles of one case, each made when it is first wanted.
 
     Args:
         rng: source of chance.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
-        self.rough = noise_tile(rng, 2.2)
-        self.smooth = noise_tile(rng, 0.0)
-        self.cells = cell_tile(rng)
+        # A source of its own for each, so that which are made does not change the others.
+        self._rough_rng, self._smooth_rng, self._cells_rng = rng.spawn(3)
+
+    @cached_property
+    def rough(self) -> Tile:
+        """Noise of all wave lengths, the longer the stronger."""
+        return noise_tile(self._rough_rng, 2.2)
+
+    @cached_property
+    def smooth(self) -> Tile:
+        """Noise of one wave length."""
+        return noise_tile(self._smooth_rng, 0.0)
+
+    @cached_property
+    def cells(self) -> Tile:
+        """Walls of cells."""
+        return cell_tile(self._cells_rng)

@@ -62,12 +62,18 @@ class _Canvas:
         labels: lobes or lungs, ``[k, j, i]``.
         lungs: the same, coarse.
         fields: noise.
+
+    Attributes:
+        labels: as given.
+        around: the same, one voxel wider.
+        fill: share of the air that is replaced.
+        truth: the lesion mask.
     """
 
     def __init__(self, labels: Labels, lungs: Lungs, fields: Fields) -> None:
-        self._labels, self._lungs, self._fields = labels, lungs, fields
+        self.labels, self._lungs, self._fields = labels, lungs, fields
         # The voxels that lung shares with the chest wall become denser too, though they are not lung.
-        self._around = np.where(labels > 0, labels, ndimage.maximum_filter(labels, 3))
+        self.around = np.where(labels > 0, labels, ndimage.maximum_filter(labels, 3))
         # Odd, so that most of a voxel's points are never just half of them.
         self._factors = (2 * np.ceil((lungs.spacing / _FINE_MM - 1.2) / 2) + 1).clip(min=1).astype(np.int64)
         self.fill = np.zeros(labels.shape, np.float32)
@@ -84,7 +90,7 @@ class _Canvas:
     def _place(self, box: Box) -> Place:
         """The fine grid within voxels of the CT."""
         spacing = self._lungs.spacing
-        axes: Axes = tuple(  # type: ignore[assignment]
+        axes: Axes = tuple(
             (((np.arange(part.start * f, part.stop * f) + 0.5) / f - 0.5) * s).astype(np.float32)
             for part, f, s in zip(box, self._factors, spacing, strict=True)
         )
@@ -93,12 +99,12 @@ class _Canvas:
 
     def add(self, lesion: Lesion, growth: float) -> None:
         """Draws a lesion, grown by mm."""
-        box = reach_box(lesion.shape, np.zeros(3, np.float32), self._lungs.spacing, self._labels.shape)
+        box = reach_box(lesion.shape, np.zeros(3, np.float32), self._lungs.spacing, self.labels.shape)
         place = self._place(box)
         depth = signed_depth(lesion.shape, place) + np.float32(growth)
         inside = _average((depth > 0).astype(np.float32), self._factors) >= 0.5
-        allowed = lesion.allowed[self._around[box]]
-        self.truth[box] |= inside & allowed & (self._labels[box] > 0)
+        allowed = lesion.allowed[self.around[box]]
+        self.truth[box] |= inside & allowed & (self.labels[box] > 0)
         # Its density is worked out where something of it lies, not in the whole box.
         touched = _average((depth > -1.5 * lesion.density.soft).astype(np.float32), self._factors) > 0
         found = ndimage.find_objects((touched & allowed).astype(np.uint8))
@@ -113,31 +119,32 @@ class _Canvas:
         np.maximum(target, _average(fill, self._factors) * allowed[part], out=target)
 
 
-def _densify(hu: FloatArray, fill: FloatArray, labels: Labels, thicker: float) -> FloatArray:
+def _densify(hu: FloatArray, fill: FloatArray, canvas: _Canvas, thicker: float) -> FloatArray:
     """Replaces air by fluid; what is denser stays, bronchi stay open, the noise stays as it was.
 
     Args:
         hu: the CT.
         fill: share of air replaced.
-        labels: lungs.
+        canvas: what is lung.
         thicker: how much vessels within lesions swell, 0..1.
     """
     where = ndimage.find_objects((fill > 0.005).astype(np.uint8))
     if not where:
         return hu
     box = where[0]
-    part, share, inside = hu[box], fill[box], labels[box] > 0
+    part, share, inside = hu[box], fill[box], canvas.labels[box] > 0
     base = ndimage.gaussian_filter(part, (0, 0.8, 0.8))
     usual = float(np.median(part[inside])) if inside.any() else AERATED_HU
     spread = 1.4826 * float(np.median(np.abs((part - base)[inside]))) if inside.any() else 0.0
     # Bronchi are clearly darker than the lung around them; outside the mask nothing but partial volume may change.
     open_air = smooth_step((usual - 60 - base) / 70)
-    share = share * (1 - 0.85 * open_air) * (inside | (base > -700))
+    share = share * (1 - 0.85 * open_air) * (inside | ((base > -700) & (canvas.around[box] > 0)))
     if thicker:
         vessels = ndimage.gaussian_filter(smooth_step((base - usual - 150) / 250), (0, 0.9, 0.9))
         share = np.maximum(share, thicker * vessels * smooth_step(share * 6))
     detail = part - base
-    kept = np.clip(detail, -2.5 * spread, 2.5 * spread)
+    # What stands out of the noise is anatomy: fluid hides it.
+    kept = detail * smooth_step(2 - np.abs(detail) / (2.5 * spread + 1e-3))
     result = hu.copy()
     filled = base + share * np.maximum(FLUID_HU - base, 0) + detail * (1 - share) + kept * share
     result[box] = np.where(share > _LEAST_SHARE, filled, part)
@@ -180,4 +187,4 @@ def insert_lesions(
     canvas = _Canvas(lobes, lungs, fields)
     for lesion in lesions:
         canvas.add(lesion, growth)
-    return np.clip(_densify(image, canvas.blurred(blur), lobes, thicker), *HU_LIMITS), canvas.truth
+    return np.clip(_densify(image, canvas.blurred(blur), canvas, thicker), *HU_LIMITS), canvas.truth

@@ -98,7 +98,7 @@ class Lungs:
         inside = self.labels > 0
         depth = ndimage.distance_transform_edt(inside, sampling=self.step) if not inside.all() else inside * 99.0
         self.depth = np.maximum(depth - 0.5 * self.step.min(), 0).astype(np.float32)
-        self.axes: Axes = tuple(  # type: ignore[assignment]
+        self.axes: Axes = tuple(
             (o + np.arange(n) * s).astype(np.float32)
             for o, n, s in zip(self.origin, self.labels.shape, self.step, strict=True)
         )
