@@ -252,31 +252,32 @@ def test_a_parent_that_ends_in_the_middle_tidies_up_without_complaint(tmp_path):
 
 
 def write_random(folder, task, networks):
-    """A bundle of small networks with random weights, the same every time."""
-    torch.manual_seed(0)
-    trained = {
-        role: TrainedNetwork(name, settings, build_network(name, **settings), record)
-        for role, (name, settings, record) in networks.items()
-    }
+    """A bundle of networks by role."""
     facts = {"version": "0.0.1", "description": "Random weights.", "licence": "CC0-1.0", "data_source": "None."}
-    return write_bundle(folder, networks=trained, name=folder.name, task=task, **facts).path
+    return write_bundle(folder, networks=networks, name=folder.name, task=task, **facts).path
 
 
 def write_lesions(folder):
+    """A small network with random weights, the same every time, that says yes here and no there."""
+    torch.manual_seed(0)
+    network = build_network("yoo-unet-2d", width=2).eval()
+    with torch.no_grad():
+        network.final.bias -= network(torch.rand(1, 1, 64, 64)).median()
     record = {"channels": 1, "pixel_mm": 1.5, "window_hu": [-1350.0, 150.0]}
-    return write_random(folder, "lesions", {"slices": ("yoo-unet-2d", {"width": 2}, record)})
+    return write_random(folder, "lesions", {"slices": TrainedNetwork("yoo-unet-2d", {"width": 2}, network, record)})
+
+
+def random_lobes_network(in_channels, spacing_mm):
+    settings = {"in_channels": in_channels, "out_channels": 6, "features": [2, 2]}
+    record = {"window_hu": [-1000.0, 400.0], "spacing_mm": spacing_mm}
+    return TrainedNetwork("lobes-unet-3d", settings, build_network("lobes-unet-3d", **settings), record)
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     """A bundle for the lobes, which the pipeline wants loaded, and one for the lesions, which is used here."""
     folder = tmp_path_factory.mktemp("models")
-    record = {"window_hu": [-1000.0, 400.0]}
-    settings = {"out_channels": 6, "features": [2, 2]}
-    roles = {
-        "coarse": ("lobes-unet-3d", {**settings, "in_channels": 1}, {**record, "spacing_mm": 4.0}),
-        "fine": ("lobes-unet-3d", {**settings, "in_channels": 7}, {**record, "spacing_mm": 2.0}),
-    }
+    roles = {"coarse": random_lobes_network(1, 4.0), "fine": random_lobes_network(7, 2.0)}
     return str(write_random(folder / "random-lobes", "lobes", roles)), str(write_lesions(folder / "random-lesions"))
 
 

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +50,8 @@ def put_in_place(name):
     """In the child: have the pipeline do this instead."""
     if name == "nothing":
         raise ModuleNotFoundError("No module named 'scipy'")
+    if name == "on_imitated_gpu":
+        _imitate_gpu()
     pipeline.segment_ct = globals()[name]
 
 
@@ -199,7 +200,6 @@ MEMORY = {"enough": (10**9, 10**9), "small GPU": (4, 10**9), "full GPU": (0, 10*
 
 def on_imitated_gpu(ct, given, progress, plan):
     """The pipeline, on a GPU imitated by the CPU, with the memory that ``MEMORY`` has under the CT's source."""
-    _imitate_gpu()
     _room.update(zip(("gpu", "cpu"), MEMORY[ct.source["memory"]], strict=True))
     return _real_job(ct, given, progress, plan)
 
@@ -217,7 +217,6 @@ _real_job = pipeline.segment_ct
 _room = {"on": "gpu"}
 
 
-@lru_cache
 def _imitate_gpu():
     import torch
 

@@ -48,6 +48,10 @@ def main(idle_seconds: float | None = None) -> None:
         while _serve(jobs.get(timeout=idle_seconds), outbox):
             pass
     outbox.close()
+    _remove_files()
+    sys.stderr.flush()
+    # Not by returning: the thread that listens holds what Python would want to close.
+    os._exit(0)
 
 
 def _channel() -> tuple[BinaryIO, BinaryIO]:
@@ -65,18 +69,19 @@ def _listen(orders: BinaryIO, jobs: queue.SimpleQueue[Message]) -> None:
     """Pass orders on; end at once, whatever is being computed, when the parent is gone."""
     for line in orders:
         jobs.put(json.loads(line))
-    _tidy_up()
+    _remove_files()
+    # The parent, which would have ended what this process has started, is gone. It started this process as the head of
+    # a session; in any other the group would be somebody else's too.
+    if sys.platform != "win32" and os.getpgrp() == os.getsid(0):
+        os.killpg(os.getpgrp(), signal.SIGKILL)
     os._exit(0)
 
 
-def _tidy_up() -> None:
-    """What the parent does at other times: remove the temporary files, end what this process has started."""
+def _remove_files() -> None:
+    """Remove the folder that the parent gave for temporary files; the parent may not be there to do it."""
     folder = Path(tempfile.gettempdir())
     if folder.name.startswith(FOLDER_PREFIX):
         shutil.rmtree(folder, ignore_errors=True)
-    # The parent started this process as the head of a session; otherwise the group is somebody else's too.
-    if sys.platform != "win32" and os.getpgrp() == os.getsid(0):
-        os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def _serve(message: Message, outbox: Outbox) -> bool:
