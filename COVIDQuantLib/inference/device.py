@@ -99,7 +99,7 @@ def choose_device(wanted: str = "auto") -> Device:
         raise UsageError(f"there is no device named {wanted!r}", remedy=f"Choose one of: {', '.join(DEVICES)}.")
     makers: dict[str, Callable[[], Device | None]] = {"cuda": _cuda, "mps": _mps, "cpu": cpu_device}
     if wanted == "auto":
-        found = _cuda(_LEAST_FREE_BYTES) or _mps() or cpu_device()
+        found: Device | None = _cuda(_LEAST_FREE_BYTES) or _mps() or cpu_device()
     else:
         found = makers[wanted]()
     if found is None:
