@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import importlib.util
+import shutil
 import zipfile
 
 import numpy as np
@@ -24,16 +25,31 @@ from COVIDQuantLib.inference.lungmask_slices import lobes_by_lungmask  # noqa: E
 from COVIDQuantLib.models import catalogue, find_bundle  # noqa: E402
 from COVIDQuantLib.models.import_lungmask import ARCHITECTURE, PUBLISHED, RELEASES, import_lungmask  # noqa: E402
 from COVIDQuantLib.networks.fold import fold_batch_norms  # noqa: E402
+from COVIDQuantLib.networks.lungmask_unet import lungmask_unet  # noqa: E402
 
 CPU = Device("cpu")
 # What lungmask's README says its labels are, in its order 1, 2 ...
 THEIR_LOBES = ("left upper lobe", "left lower lobe", "right upper lobe", "right middle lobe", "right lower lobe")
 
 
+BUILT_AS = {"padding": True, "depth": 5, "up_mode": "upsample", "batch_norm": True, "residual": False}
+# in_channels, n_classes, depth, wf (channels at first, as a power of two), padding, batch_norm, up_mode, residual
+DEFAULTS = UNet.__init__.__defaults__
+NARROW = (*DEFAULTS[:3], 2, *DEFAULTS[4:])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def narrow():
+    """lungmask's network with 4 channels at first instead of 64: same format, files of kilobytes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(UNet.__init__, "__defaults__", NARROW)
+        yield
+
+
 def lungmask_state(classes):
     """A state dict of the shapes that lungmask releases, every tensor another."""
     with torch.device("meta"):
-        network = UNet(n_classes=classes, padding=True, depth=5, up_mode="upsample", batch_norm=True, residual=False)
+        network = UNet(n_classes=classes, **BUILT_AS)
     state = {}
     for number, (name, tensor) in enumerate(network.state_dict().items()):
         values = torch.arange(tensor.numel()).add(number).remainder(97).reshape(tensor.shape)
@@ -54,8 +70,9 @@ def released(tmp_path_factory):
 @pytest.fixture(scope="module")
 def imported(released, tmp_path_factory):
     """The bundles of both files, by number of classes."""
+    folder = tmp_path_factory.mktemp("imported")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(catalogue.ENVIRONMENT, str(tmp_path_factory.mktemp("imported")))
+        patch.setenv(catalogue.ENVIRONMENT, str(folder))
         return {3: import_lungmask(released[3], "R231"), 6: import_lungmask(released[6])}
 
 
@@ -140,6 +157,16 @@ def test_monai_builds_an_imported_network(imported):
     assert isinstance(parser.get_parsed_content("network_def"), UNet)
 
 
+def test_the_full_size_is_lungmasks_own(monkeypatch):
+    """The published files have 64 channels at first, the package's default."""
+    monkeypatch.setattr(UNet.__init__, "__defaults__", DEFAULTS)
+    with torch.device("meta"):
+        ours, theirs = lungmask_unet(out_channels=6), UNet(n_classes=6, **BUILT_AS)
+    shapes = [{name: tensor.shape for name, tensor in net.state_dict().items()} for net in (ours, theirs)]
+    assert shapes[0] == shapes[1]
+    assert shapes[0]["last.weight"] == (6, 64, 1, 1)
+
+
 def test_the_network_is_the_one_lungmask_builds(released, imported):
     ours, theirs = imported[6].load("slices"), get_model("", str(released[6]))
     x = torch.randn(1, 1, 32, 32)
@@ -189,17 +216,19 @@ def test_labels_are_lungmasks_in_any_orientation_of_the_ct(imported, chest, monk
 
 
 @pytest.mark.slow
-def test_the_whole_network_gives_lungmasks_labels(tmp_path, monkeypatch, chest):
+def test_the_whole_network_gives_lungmasks_labels(tmp_path, own, monkeypatch, chest):
     """Random weights at full size; slow on a processor."""
-    monkeypatch.setenv(catalogue.ENVIRONMENT, str(tmp_path / "own"))
+    monkeypatch.setattr(UNet.__init__, "__defaults__", DEFAULTS)
     torch.manual_seed(1)
-    network = UNet(n_classes=6, padding=True, depth=5, up_mode="upsample", batch_norm=True, residual=False)
-    torch.save(network.state_dict(), tmp_path / "x.pth")
+    torch.save(UNet(n_classes=6, **BUILT_AS).state_dict(), tmp_path / "x.pth")
     bundle = import_lungmask(tmp_path / "x.pth")
     two = CTVolume(chest.hu[:2], Geometry((2, *chest.hu.shape[1:]), chest.geometry.spacing))
     expected = LMInferer(modelpath=str(tmp_path / "x.pth"), force_cpu=True, tqdm_disable=True).apply(two.hu)
     found = lobes_by_lungmask(bundle.load("slices"), two, bundle.networks["slices"], CPU)
     assert np.array_equal(found, ours_for(expected, bundle.networks["slices"]))
+    # Each is 125 MB, and pytest keeps the folders of three runs.
+    (tmp_path / "x.pth").unlink()
+    shutil.rmtree(own)
 
 
 def test_it_can_be_stopped_while_slices_are_prepared_and_predicted(imported, chest):

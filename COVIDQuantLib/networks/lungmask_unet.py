@@ -10,7 +10,7 @@ from COVIDQuantLib.errors import UnfitInputError
 
 
 def lungmask_unet(in_channels: int = 1, out_channels: int = 3) -> nn.Module:
-    """The 2D U-Net as lungmask's ``get_model`` builds it: depth 5, 64 channels first, batch norm, bilinear upsampling.
+    """The 2D U-Net as lungmask's ``get_model`` builds it: depth 5, batch norm, bilinear upsampling, its default width.
 
     Hofmanninger et al., European Radiology Experimental 4, 50 (2020). It gives log-probabilities, not logits.
 
@@ -29,7 +29,6 @@ def lungmask_unet(in_channels: int = 1, out_channels: int = 3) -> nn.Module:
         in_channels=in_channels,
         n_classes=out_channels,
         depth=5,
-        wf=6,
         padding=True,
         batch_norm=True,
         up_mode="upsample",
