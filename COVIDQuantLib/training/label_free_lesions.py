@@ -18,6 +18,7 @@ WINDOW_HU = (-1350.0, 150.0)
 NEIGHBOUR_MM = 5.0
 # Share of slices that keep their own colours.
 _AS_IT_IS = 0.4
+_DENSE_LOST, _DENSE_HU = 0.15, -300
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,11 @@ class SliceBatches:
         lungs = torch.from_numpy((view["lobes"][rows] > 0).astype(np.float32))
         lesion = torch.from_numpy(view["lesions"][k : k + 1].astype(np.float32))
         hu, lungs, lesion = self._posed(hu, lungs, lesion, rng)
+        if rng.random() < _DENSE_LOST:
+            # A lung mask may lack dense disease; what is left around it must be found all the same.
+            middle = len(hu) // 2
+            gone = (lesion > 0.5) & (hu[middle : middle + 1] > _DENSE_HU)
+            lungs, lesion = torch.where(gone, 0.0, lungs), torch.where(gone, 0.0, lesion)
         lungs = misjudged(lungs, rng)
         return window(recoloured(hu, lungs, rng), *WINDOW_HU, lungs > 0.5), (lesion > 0.5).float()
 

@@ -15,6 +15,9 @@ from COVIDQuantLib.training.label_free_warp import WarpRange, draw_warp, pull, s
 View = dict[str, np.ndarray]
 Batch = tuple[torch.Tensor, torch.Tensor]
 AIR_HU = -1024.0
+# Disease denser than this is easily taken for chest wall.
+DENSE_HU = -350
+_AT_DISEASE, _DENSE_WEIGHT = 0.5, 5
 COARSE_WARP = WarpRange(degrees=8, scale=0.14, elastic=1.4, control=11)
 FINE_WARP = WarpRange(degrees=8, scale=0.12, elastic=2.2, control=22)
 
@@ -76,7 +79,7 @@ class FineBatches:
     seed: int = 0
 
     def __call__(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch: input float ``[b, 7, k, j, i]``, labels int64 ``[b, 1, k, j, i]``."""
+        """The batches of an epoch: input float ``[b, 7, k, j, i]``, labels and weights int64 ``[b, 2, k, j, i]``."""
         rng = np.random.default_rng([self.seed, epoch])
         for _ in range(self.count):
             pairs = [self._one(rng) for _ in range(self.size)]
@@ -87,14 +90,22 @@ class FineBatches:
         hu, lobes = (torch.from_numpy(view[name])[None].float() for name in ("hu", "lobes"))
         size = np.array(hu.shape[1:], float)
         reach = np.maximum((size - np.array(self.shape)) / 2 + 4, 2)
-        places = draw_warp(self.shape, (size - 1) / 2 + rng.uniform(-1, 1, 3) * reach, FINE_WARP, rng)
+        centre = (size - 1) / 2 + rng.uniform(-1, 1, 3) * reach
+        sick = np.argwhere(view["lesions"] & (view["hu"] > DENSE_HU)) if "lesions" in view else np.zeros((0, 3))
+        if len(sick) and rng.random() < _AT_DISEASE:
+            centre = sick[rng.integers(len(sick))] + rng.normal(0, 10, 3)
+        places = draw_warp(self.shape, centre, FINE_WARP, rng)
         seen = pull(hu, places, outside=AIR_HU)
         labels = pull(lobes, places, nearest=True)
         lost = None
         if "lesions" in view and view["lesions"].any():
             lost = pull(torch.from_numpy(view["lesions"])[None].float(), places, nearest=True)
+        weights = torch.ones_like(labels)
+        if lost is not None:
+            # Dense disease is a small part of the lungs, and looks like what lies around them.
+            weights = weights + _DENSE_WEIGHT * ((lost > 0) & (seen > DENSE_HU))
         image = lobes_window(recoloured(seen, labels, rng))
-        return torch.cat([image, doubtful(labels, lost, rng)]), labels.long()
+        return torch.cat([image, doubtful(labels, lost, rng)]), torch.cat([labels, weights]).long()
 
 
 def recoloured(hu: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:

@@ -19,8 +19,12 @@ class LobesLoss(torch.nn.Module):
         super().__init__()
         self._dice = MaskedDiceLoss(softmax=True, include_background=False, batch=True)
 
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """The loss of logits ``[b, 6, k, j, i]`` for labels int64 ``[b, 1, k, j, i]`` (0..7)."""
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The loss of logits ``[b, 6, k, j, i]`` for a target int64 ``[b, 1 or 2, k, j, i]``.
+
+        Its first channel are the labels (0..7), its second, if there is one, the weights of the cross-entropy.
+        """
+        labels, weights = target[:, :1], target[:, 1:]
         log_chance = functional.log_softmax(logits, dim=1)
         known = labels < CLASSES
         exact = functional.nll_loss(log_chance, torch.where(known, labels, 0)[:, 0], reduction="none")[:, None]
@@ -32,4 +36,6 @@ class LobesLoss(torch.nn.Module):
                 entropy = entropy - torch.where(of_lung, together, 0.0)
         hot = functional.one_hot(torch.where(known, labels, 0)[:, 0], CLASSES).movedim(-1, 1).float()
         dice: torch.Tensor = self._dice(logits, hot, known.float())
+        if weights.shape[1]:
+            entropy = entropy * weights
         return entropy.mean() + dice
