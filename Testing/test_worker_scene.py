@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
-from worker_world import blocks_left, is_running, until
+from worker_world import WorkerThat, blocks_left, is_running, until
 
 from COVIDQuantLib.errors import Cancelled, UnfitInputError
 from COVIDQuantLib.phantom import PhantomSettings, make_phantom
@@ -33,6 +33,13 @@ def world(phantom):
 @pytest.fixture(scope="module")
 def worker():
     with Worker() as worker:
+        yield worker
+
+
+@pytest.fixture(scope="module")
+def quick():
+    """Answers at once, whatever the CT."""
+    with WorkerThat("answer") as worker:
         yield worker
 
 
@@ -77,9 +84,9 @@ def test_a_scene_that_closes_cancels_the_job(world, worker):
 
 
 @pytest.mark.parametrize("change", ["removed", "moved"])
-def test_a_ct_that_is_gone_or_elsewhere_gets_no_segments(world, worker, change):
+def test_a_ct_that_is_gone_or_elsewhere_gets_no_segments(world, quick, change):
     scene, volume = world[0].scene, world[1]
-    job = VolumeJob(volume, "CT pneumonia", worker, PLAN)
+    job = VolumeJob(volume, "CT pneumonia", quick, PLAN)
     if change == "removed":
         scene.RemoveNode(volume)
     else:
