@@ -70,7 +70,7 @@ def test_our_side_runs_small(bench, words, tmp_path):
     bench.main([*words, "--side", "ours"])
     ours = json.loads((tmp_path / "ours.json").read_text(encoding="utf-8"))
     assert ours["gflop"] > 0
-    assert ours["product_gflops"] > 0
+    assert ours["attainable_gflops"] > 0
     assert "whole_job" not in ours
 
 
