@@ -2,10 +2,11 @@
 
 The labels hold no CT numbers; parenchyma, texture, chest wall, blur, noise and pneumonia are painted by the painter of
 the training chests. They serve validation only: nothing is trained or tuned on them. True lobes are the lungs parted by
-smooth surfaces through the drawn fissures, which also bridge the gaps that the drawings leave at the hilum.
+smooth surfaces through the drawn fissures, which also bridge the gaps that the drawings leave at
+the hilum; where nothing was drawn two rules of anatomy hold (see ``correct_guesses``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,15 +15,23 @@ import SimpleITK as sitk
 from scipy import ndimage, sparse
 from scipy.sparse.linalg import spsolve
 
-from COVIDQuantLib.anatomy import labels_of_side
 from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume
-from COVIDQuantLib.segmentation.atlas import FISSURES, RELIEF_REACH, RIGHT_HORIZONTAL, FissureSheet, sheet_coordinates
+from COVIDQuantLib.segmentation.atlas import (
+    FISSURES,
+    RELIEF_REACH,
+    RIGHT_HORIZONTAL,
+    RIGHT_OBLIQUE,
+    FissureSheet,
+    sheet_coordinates,
+    sheet_mm,
+)
+from COVIDQuantLib.segmentation.atlas_frame import LungFrame
 from COVIDQuantLib.segmentation.lobes import SIDES, lobes_of_sheets, place_atlas
 from COVIDQuantLib.training.synth_anatomy import Structures, paint_chest, thick_sections
-from COVIDQuantLib.training.synth_anatomy_lobes import straighten
+from COVIDQuantLib.training.synth_anatomy_lobes import give_away_pieces
 from COVIDQuantLib.training.synth_lesions import insert_lesions
-from Testing.evaluation.lidc_fissures import AIRWAY, FISSURE, JUNCTION_MM, part_sides, split_right
+from Testing.evaluation.lidc_fissures import AIRWAY, FISSURE, part_sides, split_right
 
 VESSEL, NODULE = 3, 5
 PATIENTS = (1, 2, 3)
@@ -32,12 +41,18 @@ SECTIONS = (1, 4)
 _BLOCK = 2
 _MARGIN_MM = (20.0, 40.0, 42.0)
 _LATTICE = 60
-_SMOOTH = 0.02
-_HEART_MM = 3.0
-_OUTSIDE = 99
+_SMOOTH = 0.004
 _MIDDLE = 2
-_ROOF_VOXELS = 3
+# The drawings also mark where the lungs touch in front and behind; in one patient up to 10 mm from the other lung.
+_TOUCH_MM = 10.5
+_LEFT_LOWER = 5
+# Coordinates of the lung's frame: y to the back, z up, each from -1 to 1.
+_FRONT, _BASE = -0.5, -0.35
+_ROOF_VOXELS = 4
+# As far before the rear end of the drawn fissure the surface itself is trusted.
+_FORE_VOXELS = 6
 _POINT_STRIDE = 7
+_APART_MM = 5.0
 _SEED = 90210
 
 
@@ -82,17 +97,45 @@ def load_anatomy(path: Path) -> Anatomy:
               (("fissures", FISSURE), ("vessels", VESSEL), ("airways", AIRWAY), ("nodules", NODULE))}  # fmt: skip
     inside = _blocks((labels > 0) & (labels != AIRWAY)) >= 0.5
     step = _BLOCK * spacing
-    lungs = part_sides(_thick_parts(inside), tuple(step))
+    lungs = _parted(ndimage.binary_closing(_thick_parts(inside), iterations=2), step)
     geometry = Geometry(lungs.shape, (float(step[2]), float(step[1]), float(step[0])))
     # The middle of a block of two lies half a voxel after its first.
     drawn = (np.argwhere(labels == FISSURE) - 0.5) * spacing
-    fissures = _by_name(drawn[:, ::-1], lungs, geometry)
-    sheets = {name: fitted(sheet, fissures[name]) for name, sheet in place_atlas(lungs, geometry).items()}
+    away = _distances(lungs, geometry)
+    fissures = _by_name(drawn[:, ::-1], lungs, geometry, away)
+    placed = place_atlas(lungs, geometry)
+    sheets = {name: fitted(sheet, fissures[name]) for name, sheet in placed.items()}
+    # Some points of the oblique fissure were taken for the horizontal one, near where they meet.
+    oblique = sheets[RIGHT_OBLIQUE]
+    roof = fissures[RIGHT_HORIZONTAL]
+    roof = roof[oblique.height(roof) * sheet_mm(RIGHT_OBLIQUE, oblique.frame)[2] > _APART_MM]
+    sheets[RIGHT_HORIZONTAL] = fitted(placed[RIGHT_HORIZONTAL], roof)
     lobes = lobes_of_sheets(lungs, geometry, sheets)
-    straighten(lobes)
-    under = _under(fissures[RIGHT_HORIZONTAL], geometry)
-    snap_to_drawing(lobes, lungs, shares["fissures"], under, geometry.spacing_kji)
+    correct_guesses(lobes, placed["left oblique"].frame, geometry, _under(roof, geometry))
+    give_away_pieces(lobes, lungs, geometry.spacing_kji)
     return Anatomy(lungs, geometry, lobes, shares, fissures)
+
+
+def _distances(lungs: np.ndarray, geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
+    """Millimetres from the right and from the left lung, on every second voxel."""
+    step = 2 * np.array(geometry.spacing_kji)
+    coarse = lungs[::2, ::2, ::2]
+    right, left = (ndimage.distance_transform_edt(coarse != SIDES[side], sampling=step) for side in ("right", "left"))
+    return right, left
+
+
+def _drawn_out(coarse: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """What is known on every second voxel, for all of them."""
+    for axis, count in enumerate(shape):
+        coarse = np.take(np.repeat(coarse, 2, axis), range(count), axis)
+    return coarse
+
+
+def _parted(inside: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """The two lungs; which is which is found on every second voxel, for speed."""
+    coarse = part_sides(inside[::2, ::2, ::2], tuple(2 * step))
+    nearest = ndimage.distance_transform_edt(coarse == 0, return_distances=False, return_indices=True)
+    return np.where(inside, _drawn_out(coarse[tuple(nearest)], inside.shape), 0).astype(np.uint8)
 
 
 def _thick_parts(inside: np.ndarray) -> np.ndarray:
@@ -102,40 +145,37 @@ def _thick_parts(inside: np.ndarray) -> np.ndarray:
 
 
 def _under(points: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """Which voxels lie under a drawn point, with a few voxels' tolerance to the sides."""
+    """Which voxels lie under the drawn horizontal fissure or beside or before it, but not behind it."""
     step = np.array(geometry.spacing_kji)
     index = np.clip(np.rint(points[:, ::-1] / step).astype(int), 0, np.array(geometry.shape) - 1)
     roof = np.full(geometry.shape[1:], -1)
     np.maximum.at(roof, (index[:, 1], index[:, 2]), index[:, 0])
-    roof = ndimage.maximum_filter(roof, 2 * _ROOF_VOXELS + 1)
-    return np.arange(geometry.shape[0])[:, None, None] < roof
+    nearest = ndimage.distance_transform_edt(roof < 0, sampling=step[1:], return_distances=False, return_indices=True)
+    rows = np.arange(len(roof))[:, None]
+    rear = np.where(roof >= 0, rows, -1).max(axis=0)
+    known = np.flatnonzero(rear >= 0)
+    rear = np.interp(np.arange(len(rear)), known, ndimage.maximum_filter1d(rear[known], 2 * _ROOF_VOXELS + 1))
+    roof = ndimage.maximum_filter(roof[tuple(nearest)], 2 * _ROOF_VOXELS + 1)
+    return (np.arange(geometry.shape[0])[:, None, None] < roof) | (rows < rear - _FORE_VOXELS)
 
 
-def snap_to_drawing(
-    lobes: np.ndarray, lungs: np.ndarray, fissure: np.ndarray, under: np.ndarray, spacing: Sequence[float]
-) -> None:
-    """Let the heart of every lobe grow until the drawn fissures or another lobe stop it, in place.
+def correct_guesses(lobes: np.ndarray, frame: LungFrame, geometry: Geometry, under: np.ndarray) -> None:
+    """Undo what the surfaces do where nothing was drawn, in place.
 
-    The surfaces cross each other and bend back where nothing was drawn, which cuts wedges off a lobe: those are given
-    to the lobe that reaches them without crossing a fissure. The heart of the middle lobe lies under the drawn
-    horizontal fissure.
+    The middle lobe has its drawn fissure above it: a wedge behind it, where surfaces run on across each other, is upper
+    lobe. The left lower lobe does not reach the tongue of lung before the heart.
+
+    Args:
+        lobes: uint8 ``[k, j, i]``.
+        frame: of the left lung.
+        geometry: of the grid.
+        under: which voxels lie under the drawn horizontal fissure.
     """
-    for side, value in SIDES.items():
-        box = ndimage.find_objects(lungs)[value - 1]
-        lung, part, wall = lungs[box] == value, lobes[box], fissure[box]
-        seeds = np.where(lung, 0, _OUTSIDE).astype(np.int16)
-        for label in labels_of_side(side):
-            free = (part == label) & lung & (wall < 0.2)
-            heart = ndimage.distance_transform_edt(free, sampling=spacing) > _HEART_MM
-            if label == _MIDDLE:
-                heart &= under[box]
-            pieces, _ = ndimage.label(heart)
-            sizes = np.bincount(pieces.ravel())
-            sizes[0] = 0
-            seeds[pieces == sizes.argmax()] = label
-        barrier = np.where(ndimage.maximum_filter(wall, 3) > 0.2, 120, 0) + 120 * np.clip(wall, 0, 1)
-        grown = ndimage.watershed_ift(barrier.astype(np.uint8), seeds)
-        np.copyto(part, grown.astype(np.uint8), where=lung & (grown != _OUTSIDE))
+    lobes[(lobes == _MIDDLE) & ~under] = 1
+    lower = np.argwhere(lobes == _LEFT_LOWER)
+    unit = frame.to_unit((lower * np.array(geometry.spacing_kji))[:, ::-1])
+    astray = lower[(unit[:, 1] < _FRONT) & (unit[:, 2] > _BASE)]
+    lobes[tuple(astray.T)] = 4
 
 
 def _blocks(mask: np.ndarray) -> np.ndarray:
@@ -144,13 +184,13 @@ def _blocks(mask: np.ndarray) -> np.ndarray:
     return mask.reshape(k, _BLOCK, j, _BLOCK, i, _BLOCK).mean(axis=(1, 3, 5), dtype=np.float32)
 
 
-def _by_name(points: np.ndarray, lungs: np.ndarray, geometry: Geometry) -> dict[str, np.ndarray]:
+def _by_name(
+    points: np.ndarray, lungs: np.ndarray, geometry: Geometry, away: tuple[np.ndarray, np.ndarray]
+) -> dict[str, np.ndarray]:
     """Drawn points by fissure, without those where the two lungs merely touch each other."""
-    step = geometry.spacing_kji
-    away = [ndimage.distance_transform_edt(lungs != value, sampling=step) for value in SIDES.values()]
-    index = np.rint(points[:, ::-1] / np.array(step)).astype(int)
-    at = tuple(np.clip(index, 0, np.array(lungs.shape) - 1).T)
-    junction = (away[0][at] < JUNCTION_MM) & (away[1][at] < JUNCTION_MM)
+    step = 2 * np.array(geometry.spacing_kji)
+    at = tuple(np.clip(np.rint(points[:, ::-1] / step).astype(int), 0, np.array(away[0].shape) - 1).T)
+    junction = (away[0][at] < _TOUCH_MM) & (away[1][at] < _TOUCH_MM)
     right = points[(away[0][at] <= away[1][at]) & ~junction]
     left = points[(away[0][at] > away[1][at]) & ~junction]
     horizontal = split_right(right, lungs, geometry)
@@ -190,19 +230,22 @@ def fitted(sheet: FissureSheet, points: np.ndarray) -> FissureSheet:
     return replace(sheet, relief=relief.reshape(_LATTICE, _LATTICE))
 
 
-def make_cts(folder: Path, patient: int, cache: Path) -> list[MadeCT]:
+def make_cts(folder: Path, patient: int, cache: Path, extents: Sequence[float] = EXTENTS) -> Iterator[MadeCT]:
     """The made CTs of one patient, from the cache where they are there.
 
     Args:
         folder: holds ``medmpd_lidc_p*_labels.nrrd``.
         patient: 1 to 3.
         cache: folder for the CTs; made if absent, never committed.
+        extents: which of ``EXTENTS`` to give.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    names = [f"p{patient}-{extent:.0f}-{count}" for extent in EXTENTS for count in SECTIONS]
-    if not all((cache / f"{name}.npz").is_file() for name in names):
+    names = {extent: [f"p{patient}-{extent:.0f}-{count}" for count in SECTIONS] for extent in EXTENTS}
+    if not all((cache / f"{name}.npz").is_file() for some in names.values() for name in some):
         _make(load_anatomy(folder / f"medmpd_lidc_p{patient}_labels.nrrd"), patient, cache)
-    return [_load(cache, name) for name in names]
+    for extent in extents:
+        for name in names[extent]:
+            yield _load(cache, name)
 
 
 def _make(anatomy: Anatomy, patient: int, cache: Path) -> None:
@@ -219,7 +262,7 @@ def _make(anatomy: Anatomy, patient: int, cache: Path) -> None:
             truth = {"lobes": lobes, "lesions": sick >= 0.5, "spacing": np.array([spacing[0] * count, *spacing[1:]])}
             height = np.array(0.5 * (count - 1) * spacing[0])
             file = cache / f"p{patient}-{extent:.0f}-{count}.npz"
-            np.savez_compressed(file, hu=np.rint(thick).astype(np.int16), height=height, **truth, **fissures)
+            np.savez(file, hu=np.rint(thick).astype(np.int16), height=height, **truth, **fissures)
 
 
 def _load(cache: Path, name: str) -> MadeCT:

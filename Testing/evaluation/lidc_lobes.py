@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 from COVIDQuantLib.anatomy import LOBES, labels_of_side
 from COVIDQuantLib.pipeline import METHODS, Plan, quantify_ct
 from COVIDQuantLib.segmentation.atlas import SIDE_OF_FISSURE
-from Testing.evaluation.lidc_ct import PATIENTS, MadeCT, make_cts
+from Testing.evaluation.lidc_ct import EXTENTS, PATIENTS, MadeCT, make_cts
 
 _FAR_MM = 100.0
 
@@ -103,11 +103,12 @@ def main() -> int:
     parser.add_argument("--lobes-model")
     parser.add_argument("--lesions-model")
     parser.add_argument("--patients", type=int, nargs="+", default=PATIENTS)
+    parser.add_argument("--extents", type=float, nargs="+", default=EXTENTS, help="percent, of those made")
     arguments = parser.parse_args()
     plan = Plan(arguments.method, lobes_model=arguments.lobes_model, lesions_model=arguments.lesions_model)
     rows: list[dict[str, float]] = []
     for patient in arguments.patients:
-        for made in make_cts(arguments.data, patient, arguments.cache):
+        for made in make_cts(arguments.data, patient, arguments.cache, arguments.extents):
             row = assess(made, plan)
             if not rows:
                 print(f"{'CT':10}" + "".join(f"{name:>20}" for name in row))
