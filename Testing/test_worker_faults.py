@@ -37,7 +37,7 @@ from COVIDQuantLib.inference.device import MemoryRanOutError
 from COVIDQuantLib.models import TrainedNetwork, write_bundle
 from COVIDQuantLib.networks.registry import build_network
 from COVIDQuantLib.phantom import PhantomSettings, make_phantom
-from COVIDQuantLib.pipeline import NETWORK, GivenMasks, Plan
+from COVIDQuantLib.pipeline import MODEL_FREE, NETWORK, GivenMasks, Plan
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.worker.blocks import Block
 from COVIDQuantLib.worker.failures import WorkerError
@@ -162,15 +162,26 @@ def real():
 
 
 @pytest.mark.parametrize("stage", ["at once", "lungs", "lobes", "lesions", "done"])
-def test_cancel_at_every_stage_of_the_real_job(real, phantom, stage):
-    job = real.submit(phantom)
+def test_cancel_at_every_stage_of_the_job_without_models(real, phantom, stage):
+    job = real.submit(phantom, plan=Plan(MODEL_FREE))
     pid = real.pid
     if stage == "done":
         result = job.wait()
         job.cancel()
         assert job.poll() is result
         assert real.pid == pid
-        return
+    else:
+        cancel_at(stage, job, pid)
+
+
+@pytest.mark.parametrize("stage", ["at once", "lobes", "lesions"])
+def test_cancel_at_every_stage_of_the_job_by_networks(real, chest, models, stage):
+    ct, given = chest
+    job = real.submit(ct, given if stage == "lesions" else GivenMasks(), Plan(NETWORK, "cpu", *models))
+    cancel_at(stage, job, real.pid)
+
+
+def cancel_at(stage, job, pid):
     if stage != "at once":
         # The last stage may be over before it was seen.
         until(lambda: isinstance(state := job.poll(), Segmentation) or state.stage == stage)
