@@ -1,9 +1,11 @@
 """The shipped networks' own recipes: chests made once, every role trained, a bundle that says what it learned from."""
 
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
+import torch
 
 from COVIDQuantLib.cli.main import main
 from COVIDQuantLib.errors import UsageError
@@ -12,7 +14,7 @@ from COVIDQuantLib.models.catalogue import DEFAULTS, find_bundle
 from COVIDQuantLib.training.label_free_chests import TUNING, ChestStore, painted_chest
 from COVIDQuantLib.training.label_free_make import REAL_CTS
 from COVIDQuantLib.training.label_free_recipe import PAINTED, PHANTOM_VARIANTS, PHANTOMS, REAL, check_label_free
-from COVIDQuantLib.training.label_free_run import ROLES, _repeated
+from COVIDQuantLib.training.label_free_roles import ROLES, repeated, tuned
 from COVIDQuantLib.training.recipe import LABEL_FREE, kind_of, read_document
 
 TINY = {"features": [2, 4], "upsampling": "linear"}
@@ -103,9 +105,35 @@ def test_a_painted_chest_follows_from_its_seed(shared_data):
     assert not a.lesions.any()
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_the_figure_of_tuning_knows_right_from_wrong(role):
+    lobes = np.zeros((8, 12, 12), np.uint8)
+    lobes[2:6, 2:10, 2:5], lobes[2:6, 2:10, 7:10] = 3, 5
+    ill = np.zeros(lobes.shape, bool)
+    ill[3, 4:8, 2:5] = True
+    hu = np.where(lobes == 3, -900, np.where(lobes == 5, -700, 0)).astype(np.int16)
+    hu[ill] = -100
+    view = {"hu": hu, "lobes": lobes, "lesions": ill, "spacing": np.full(3, 1.5, np.float32)}
+
+    class Knows(torch.nn.Module):
+        def __init__(self, right):
+            super().__init__()
+            self.right = torch.nn.Parameter(torch.tensor(right))
+
+        def forward(self, seen):
+            if role == "slices":
+                return (seen - 0.8) * self.right
+            labels = torch.from_numpy(lobes).long()[None]
+            return torch.nn.functional.one_hot(labels, 6).movedim(-1, 1) * self.right
+
+    for right, expected in ((1.0, 1.0), (-1.0, 0.0)):
+        (value,) = tuned([view], role, 1, nullcontext)(Knows(right)).values()
+        assert value == pytest.approx(expected, abs=0.3)
+
+
 def test_draws_repeat_views():
     views = [{"hu": np.array(n)} for n in range(3)]
-    assert [int(view["hu"]) for view in _repeated(views, [1, 8, 2.4])] == [0, *[1] * 8, 2, 2]
+    assert [int(view["hu"]) for view in repeated(views, [1, 8, 2.4])] == [0, *[1] * 8, 2, 2]
 
 
 @pytest.mark.parametrize("name", ["lobes-label-free", "lesions-label-free"])

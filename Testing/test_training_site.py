@@ -1,6 +1,7 @@
 """Site data: cases, splits without leaks, slices as the papers draw them, and what a finished bundle says."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,12 @@ from COVIDQuantLib.inference.slice_input import neighbours, window
 from COVIDQuantLib.models.catalogue import find_bundle
 from COVIDQuantLib.training.augment import AUGMENTATIONS
 from COVIDQuantLib.training.cases import describe_split, find_cases, split_cases
+from COVIDQuantLib.training.label_free_recipe import SCHEMAS
 from COVIDQuantLib.training.losses import LOSSES
 from COVIDQuantLib.training.measure import Scores, SliceMeter
 from COVIDQuantLib.training.prepare import CaseStore, Preparation, ct_lungs, lattice_of
-from COVIDQuantLib.training.recipe import check_recipe, read_recipe, shipped_recipes
+from COVIDQuantLib.training.recipe import SCHEMA, check_recipe, read_recipe, shipped_recipes
+from COVIDQuantLib.training.schema import Key
 from COVIDQuantLib.training.site import train_site
 from COVIDQuantLib.training.slices import Reference, SliceBatches, SliceSampler, TakeSlice
 
@@ -411,3 +414,17 @@ def test_a_missing_key_says_what_it_is_for():
     del document["network"]["architecture"]
     with pytest.raises(UsageError, match=r"network\.architecture is missing"):
         check_recipe(document, "tiny.json")
+
+
+def keys(schema, path=""):
+    for name, entry in schema.items():
+        whole = f"{path}.{name}" if path else name
+        yield from [whole] if isinstance(entry, Key) else keys(entry, whole)
+
+
+def test_the_docs_name_every_key():
+    text = (Path(__file__).resolve().parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
+    wanted = {*keys(SCHEMA), *keys(SCHEMAS["lobes"]), *keys(SCHEMAS["lesions"])}
+    named = {re.sub(r"^networks\.(coarse|fine|slices)", "networks.ROLE", key) for key in wanted}
+    assert not [key for key in sorted(named) if f"`{key}`" not in text]
+    assert not [name for name in (*AUGMENTATIONS, *shipped_recipes()) if f"`{name}`" not in text]

@@ -9,18 +9,16 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from ignite.engine import Events
 from ignite.handlers import EarlyStopping
-from ignite.utils import convert_tensor
 from monai.engines.trainer import SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from monai.handlers.lr_schedule_handler import LrScheduleHandler
-from monai.inferers.inferer import SimpleInferer
 from monai.utils.misc import set_determinism
 from safetensors.torch import save_file
 from torch import nn
@@ -34,16 +32,14 @@ from COVIDQuantLib.training.checkpoint import (
     set_random_state,
     write_whole,
 )
+from COVIDQuantLib.training.feed import Batches, EpochBatches, Precision, placed, prepared
 from COVIDQuantLib.training.history import History, Row
 from COVIDQuantLib.training.settings import FitSettings
 
-Batch = tuple[torch.Tensor, torch.Tensor]
-Batches = Callable[[int], Iterable[Batch]] | Iterable[Batch]
 Validation = Callable[[nn.Module], dict[str, float]]
 
 LAST, BEST = "last.pt", "best.safetensors"
 _FORMAT = 1
-_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 class TrainingError(COVIDQuantError):
@@ -92,43 +88,6 @@ def fit(
     return run.run()
 
 
-class _Precision(SimpleInferer):
-    """Runs the network in the settings' precision and hands its outputs on in float32."""
-
-    def __init__(self, settings: FitSettings) -> None:
-        super().__init__()
-        self._settings = settings
-
-    def __call__(self, inputs: torch.Tensor, network: Callable, *args: Any, **kwargs: Any) -> Any:
-        with self._settings.autocast():
-            outputs = network(inputs, *args, **kwargs)
-        return outputs.float() if isinstance(outputs, torch.Tensor) else [o.float() for o in outputs]
-
-
-class _EpochBatches:
-    """The batches of whatever epoch the trainer is in, endlessly."""
-
-    def __init__(self, batches: Batches) -> None:
-        self._batches = batches
-        self.epoch = 1
-
-    def of(self, epoch: int) -> Iterable[Batch]:
-        return self._batches(epoch) if callable(self._batches) else self._batches
-
-    def __iter__(self) -> Iterator[Batch]:
-        while True:
-            empty = True
-            for batch in self.of(self.epoch):
-                empty = False
-                yield batch
-            if empty:
-                raise UsageError("there is nothing to train on", f"epoch {self.epoch}", "Give more cases.")
-
-    def length(self) -> int:
-        first = self.of(1)
-        return len(first) if hasattr(first, "__len__") else sum(1 for _ in first)
-
-
 class _Run:
     """One training run and its state."""
 
@@ -144,8 +103,8 @@ class _Run:
         set_determinism(settings.seed)
         self.folder, self._report, self._settings, self._validation = folder, report, settings, validation
         folder.mkdir(parents=True, exist_ok=True)
-        self._batches = _EpochBatches(batches)
-        self._network = self._placed(network)
+        self._batches = EpochBatches(batches)
+        self._network = placed(network, settings)
         self._optimizer = settings.make_optimizer(self._network)
         self._history = History()
         self._seconds_before, self._began = 0.0, time.monotonic()
@@ -164,14 +123,6 @@ class _Run:
         )
         self._attach()
 
-    def _placed(self, network: nn.Module) -> nn.Module:
-        network = network.to(self._settings.device)
-        if self._settings.channels_last:
-            for weights in network.parameters():
-                if weights.ndim in _CHANNELS_LAST:
-                    weights.data = weights.data.contiguous(memory_format=_CHANNELS_LAST[weights.ndim])
-        return network
-
     def _make_trainer(self) -> SupervisedTrainer:
         settings = self._settings
         half = settings.precision == "float16"
@@ -184,8 +135,8 @@ class _Run:
             loss_function=settings.loss,
             epoch_length=settings.iterations_per_epoch or self._batches.length(),
             non_blocking=True,
-            prepare_batch=self._prepare,
-            inferer=_Precision(settings),
+            prepare_batch=prepared(settings),
+            inferer=Precision(settings),
             amp=half,
             amp_kwargs={"dtype": torch.float16} if half else {},
             decollate=False,
@@ -194,19 +145,6 @@ class _Run:
         # Errors are told once, by whoever catches them.
         trainer.logger.setLevel(logging.CRITICAL)
         return trainer
-
-    def _prepare(
-        self,
-        batch: Batch,
-        device: torch.device,
-        non_blocking: bool,  # noqa: FBT001 - MONAI's signature
-        **_: Any,
-    ) -> Batch:
-        inputs, targets = batch
-        inputs = inputs.to(device, non_blocking=non_blocking)
-        if self._settings.channels_last:
-            inputs = inputs.contiguous(memory_format=_CHANNELS_LAST[inputs.ndim])
-        return inputs, convert_tensor(targets, device, non_blocking)
 
     def _attach(self) -> None:
         trainer = self._trainer

@@ -18,6 +18,7 @@ from COVIDQuantLib.training.settings import OPTIMIZERS, PRECISIONS, SCHEDULES, F
 PHANTOMS, PHANTOM_VARIANTS, PAINTED, REAL = "phantoms", "phantom_variants", "painted", "real"
 GROUPS = (PHANTOMS, PHANTOM_VARIANTS, PAINTED, REAL)
 ROLES = {"lobes": ("coarse", "fine"), "lesions": ("slices",)}
+_DIMENSIONS = {"coarse": 3, "fine": 3, "slices": 2}
 _CHANNELS = {"coarse": (1,), "fine": (7,), "slices": (1, 3)}
 
 
@@ -30,10 +31,12 @@ def _whole(default: Any, meaning: str, least: int = 0) -> s.Key:
     )
 
 
-NETWORK: s.Schema = {
-    "architecture": s.choice(s.REQUIRED, "the network", *ARCHITECTURES),
+_NETWORK: s.Schema = {
     "settings": s.Key({}, "an object", lambda value: isinstance(value, dict), "settings of the network"),
-    "draws": {group: s.number(1.0, f"how often one of the {group} is drawn, 0 for never", 0) for group in GROUPS},
+    "draws": {
+        group: s.number(1.0, f"how often one of the {group.replace('_', ' ')} is drawn, 0 for never", 0)
+        for group in GROUPS
+    },
     "optimizer": s.choice("adamw", "the optimiser", *OPTIMIZERS),
     "learning_rate": s.above_zero(2e-3, "the highest rate of the schedule"),
     "weight_decay": s.number(1e-4, "decoupled decay", 0),
@@ -62,8 +65,16 @@ _HEAD: s.Schema = {
         "first_tuning_phantom": _whole(2000, "seed of the first", FIRST_SEED),
     },
 }
-_SCHEMAS: dict[str, s.Schema] = {
-    task: {**_HEAD, "networks": dict.fromkeys(roles, NETWORK)} for task, roles in ROLES.items()
+
+
+def network_schema(role: str) -> s.Schema:
+    """The keys of a role's network."""
+    fit = [name for name, record in ARCHITECTURES.items() if record.spatial_dims == _DIMENSIONS[role]]
+    return {"architecture": s.choice(s.REQUIRED, "the network", *fit), **_NETWORK}
+
+
+SCHEMAS: dict[str, s.Schema] = {
+    task: {**_HEAD, "networks": {role: network_schema(role) for role in roles}} for task, roles in ROLES.items()
 }
 
 
@@ -123,7 +134,7 @@ def check_label_free(document: Any, where: str) -> LabelFreeRecipe:
         UsageError: a key is unknown, missing, or has a value that does not fit; names its path.
     """
     task = document.get("task") if isinstance(document, dict) else None
-    values = s.checked(document, _SCHEMAS.get(task, _SCHEMAS["lobes"]) if isinstance(task, str) else _HEAD, where)
+    values = s.checked(document, SCHEMAS.get(task, SCHEMAS["lobes"]) if isinstance(task, str) else _HEAD, where)
     recipe = LabelFreeRecipe(values, where)
     for role in recipe.roles:
         try:

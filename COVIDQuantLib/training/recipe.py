@@ -23,10 +23,9 @@ SITE, LABEL_FREE = "site", "label-free"
 TASKS = ("lesions", "lungs")
 PARTS = ("train", "tune", "validate")
 AUTO = "auto"
+# Every network for slices but lungmask's, which another program trains and whose package need not be there.
 _SLICE_NETWORKS = tuple(
-    name
-    for name, record in ARCHITECTURES.items()
-    if record.spatial_dims == 2 and {"in_channels", "out_channels"} <= set(record.settings)
+    name for name, record in ARCHITECTURES.items() if record.spatial_dims == 2 and name != "lungmask-unet"
 )
 
 
@@ -110,7 +109,12 @@ SCHEMA: s.Schema = {
             s.number(None, "slices without target drawn anew each epoch per slice with target; null for all", 0)
         ),
     },
-    "augment": s.Key([], "a list of objects with a name", lambda value: isinstance(value, list), "in this order"),
+    "augment": s.Key(
+        [],
+        "a list of objects with a name",
+        lambda value: isinstance(value, list),
+        "what is done to a slice at random, in this order",
+    ),
     "training": {
         "loss": s.choice("bce", "the loss", *LOSSES),
         "optimizer": s.choice("adam", "the optimiser", *OPTIMIZERS),
@@ -124,7 +128,7 @@ SCHEMA: s.Schema = {
         "iterations_per_epoch": s.or_null(s.count(None, "null for as many as the slices make")),
         "max_seconds": s.or_null(s.above_zero(None, "stop cleanly after this time")),
         "precision": s.choice(AUTO, "auto: float16 on CUDA, float32 elsewhere", AUTO, *PRECISIONS),
-        "channels_last": s.truth(True, "memory order"),
+        "channels_last": s.truth(True, "order of tensors in memory; the quicker one for convolutions"),
         "clip_norm": s.or_null(s.above_zero(None, "largest norm of the gradient")),
         "keep": s.choice("best", "the weights that make the bundle", "best", "last"),
         "patience": s.or_null(s.count(None, "stop after so many tunings without a better Dice")),
