@@ -46,8 +46,8 @@ _MIDDLE = 2
 # The drawings also mark where the lungs touch in front and behind; in one patient up to 10 mm from the other lung.
 _TOUCH_MM = 10.5
 _LEFT_LOWER = 5
-# Coordinates of the lung's frame: y to the back, z up, each from -1 to 1.
-_FRONT, _BASE = -0.5, -0.35
+# In the lung's frame, where y runs from -1 in front to 1 at the back.
+_FRONT = -0.5
 _ROOF_VOXELS = 4
 # As far before the rear end of the drawn fissure the surface itself is trusted.
 _FORE_VOXELS = 6
@@ -174,7 +174,7 @@ def correct_guesses(lobes: np.ndarray, frame: LungFrame, geometry: Geometry, und
     lobes[(lobes == _MIDDLE) & ~under] = 1
     lower = np.argwhere(lobes == _LEFT_LOWER)
     unit = frame.to_unit((lower * np.array(geometry.spacing_kji))[:, ::-1])
-    astray = lower[(unit[:, 1] < _FRONT) & (unit[:, 2] > _BASE)]
+    astray = lower[unit[:, 1] < _FRONT]
     lobes[tuple(astray.T)] = 4
 
 
