@@ -161,6 +161,13 @@ def real():
         yield worker
 
 
+@pytest.fixture(scope="module")
+def slow():
+    """Slow enough to be caught at networks as small as these."""
+    with WorkerThat("in_slow_motion") as worker:
+        yield worker
+
+
 @pytest.mark.parametrize("stage", ["at once", "lungs", "lobes", "lesions", "done"])
 def test_cancel_at_every_stage_of_the_job_without_models(real, phantom, stage):
     job = real.submit(phantom, plan=Plan(MODEL_FREE))
@@ -175,10 +182,10 @@ def test_cancel_at_every_stage_of_the_job_without_models(real, phantom, stage):
 
 
 @pytest.mark.parametrize("stage", ["at once", "lobes", "lesions"])
-def test_cancel_at_every_stage_of_the_job_by_networks(real, chest, models, stage):
+def test_cancel_at_every_stage_of_the_job_by_networks(slow, chest, models, stage):
     ct, given = chest
-    job = real.submit(ct, given if stage == "lesions" else GivenMasks(), Plan(NETWORK, "cpu", *models))
-    cancel_at(stage, job, real.pid)
+    job = slow.submit(ct, given if stage == "lesions" else GivenMasks(), Plan(NETWORK, "cpu", *models))
+    cancel_at(stage, job, slow.pid)
 
 
 def cancel_at(stage, job, pid):

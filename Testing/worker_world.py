@@ -95,8 +95,8 @@ def until_stage(job, stage):
 
 def answer(ct, given, progress, plan):
     """At once, from the CT alone."""
-    for stage in ("lungs", "lobes", "lesions"):
-        with progress.stage(stage):
+    for stage in plan.stages:
+        with progress.stage(stage.name):
             pass
     lesions = ct.hu > 0
     return Segmentation((ct.hu % 6).astype(np.uint8), lesions, {"pid": os.getpid()}, [])
@@ -201,6 +201,18 @@ MEMORY = {"enough": (10**9, 10**9), "small GPU": (4, 10**9), "full GPU": (0, 10*
 def on_imitated_gpu(ct, given, progress, plan):
     """The pipeline, on a GPU imitated by the CPU, with the memory that ``MEMORY`` has under the CT's source."""
     _room.update(zip(("gpu", "cpu"), MEMORY[ct.source["memory"]], strict=True))
+    return _real_job(ct, given, progress, plan)
+
+
+def in_slow_motion(ct, given, progress, plan):
+    """The pipeline, resting at every word about its progress."""
+    tell = progress._tell
+
+    def tell_and_rest(*state):
+        tell(*state)
+        time.sleep(0.2)
+
+    progress._tell = tell_and_rest
     return _real_job(ct, given, progress, plan)
 
 
