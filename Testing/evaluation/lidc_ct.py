@@ -2,8 +2,8 @@
 
 The labels hold no CT numbers; parenchyma, texture, chest wall, blur, noise and pneumonia are painted by the painter of
 the training chests. They serve validation only: nothing is trained or tuned on them. True lobes are the lungs parted by
-smooth surfaces through the drawn fissures, which also bridge the gaps that the drawings leave at
-the hilum; where nothing was drawn two rules of anatomy hold (see ``correct_guesses``).
+smooth surfaces through the drawn fissures, which also bridge the gaps that the drawings leave at the hilum; a piece of a
+lobe that a drawn fissure cuts off goes to the lobe beside it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +15,7 @@ import SimpleITK as sitk
 from scipy import ndimage, sparse
 from scipy.sparse.linalg import spsolve
 
+from COVIDQuantLib.anatomy import labels_of_side
 from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.segmentation.atlas import (
@@ -26,7 +27,6 @@ from COVIDQuantLib.segmentation.atlas import (
     sheet_coordinates,
     sheet_mm,
 )
-from COVIDQuantLib.segmentation.atlas_frame import LungFrame
 from COVIDQuantLib.segmentation.lobes import SIDES, lobes_of_sheets, place_atlas
 from COVIDQuantLib.training.synth_anatomy import Structures, paint_chest, thick_sections
 from COVIDQuantLib.training.synth_anatomy_lobes import give_away_pieces
@@ -45,9 +45,7 @@ _SMOOTH = 0.004
 _MIDDLE = 2
 # The drawings also mark where the lungs touch in front and behind; in one patient up to 10 mm from the other lung.
 _TOUCH_MM = 10.5
-_LEFT_LOWER = 5
-# In the lung's frame, where y runs from -1 in front to 1 at the back.
-_FRONT = -0.5
+_DRAWN_SHARE = 0.15
 _ROOF_VOXELS = 4
 # As far before the rear end of the drawn fissure the surface itself is trusted.
 _FORE_VOXELS = 6
@@ -111,7 +109,9 @@ def load_anatomy(path: Path) -> Anatomy:
     roof = roof[oblique.height(roof) * sheet_mm(RIGHT_OBLIQUE, oblique.frame)[2] > _APART_MM]
     sheets[RIGHT_HORIZONTAL] = fitted(placed[RIGHT_HORIZONTAL], roof)
     lobes = lobes_of_sheets(lungs, geometry, sheets)
-    correct_guesses(lobes, placed["left oblique"].frame, geometry, _under(roof, geometry))
+    # Behind the drawn horizontal fissure surfaces run on across each other: that wedge is upper lobe.
+    lobes[(lobes == _MIDDLE) & ~_under(roof, geometry)] = 1
+    join_cut_off(lobes, lungs, shares["fissures"] > _DRAWN_SHARE)
     give_away_pieces(lobes, lungs, geometry.spacing_kji)
     return Anatomy(lungs, geometry, lobes, shares, fissures)
 
@@ -159,23 +159,23 @@ def _under(points: np.ndarray, geometry: Geometry) -> np.ndarray:
     return (np.arange(geometry.shape[0])[:, None, None] < roof) | (rows < rear - _FORE_VOXELS)
 
 
-def correct_guesses(lobes: np.ndarray, frame: LungFrame, geometry: Geometry, under: np.ndarray) -> None:
-    """Undo what the surfaces do where nothing was drawn, in place.
-
-    The middle lobe has its drawn fissure above it: a wedge behind it, where surfaces run on across each other, is upper
-    lobe. The left lower lobe does not reach the tongue of lung before the heart.
-
-    Args:
-        lobes: uint8 ``[k, j, i]``.
-        frame: of the left lung.
-        geometry: of the grid.
-        under: which voxels lie under the drawn horizontal fissure.
-    """
-    lobes[(lobes == _MIDDLE) & ~under] = 1
-    lower = np.argwhere(lobes == _LEFT_LOWER)
-    unit = frame.to_unit((lower * np.array(geometry.spacing_kji))[:, ::-1])
-    astray = lower[unit[:, 1] < _FRONT]
-    lobes[tuple(astray.T)] = 4
+def join_cut_off(lobes: np.ndarray, lungs: np.ndarray, drawn: np.ndarray) -> None:
+    """Give each piece that drawn fissures part from its lobe to the lobe of the lung it touches most, in place."""
+    for side, value in SIDES.items():
+        free = np.where((lungs == value) & ~drawn, lobes, 0)
+        for label in labels_of_side(side):
+            pieces, _ = ndimage.label(free == label)
+            sizes = np.bincount(pieces.ravel())
+            sizes[0] = 0
+            for number, box in enumerate(ndimage.find_objects(pieces), start=1):
+                if box is None or number == sizes.argmax():
+                    continue
+                around = tuple(slice(max(0, part.start - 1), part.stop + 1) for part in box)
+                piece = pieces[around] == number
+                touched = np.bincount(free[around][ndimage.binary_dilation(piece) & ~piece], minlength=6)
+                touched[[0, label]] = 0
+                if touched.any():
+                    lobes[around][piece] = free[around][piece] = touched.argmax()
 
 
 def _blocks(mask: np.ndarray) -> np.ndarray:
