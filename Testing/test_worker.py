@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import Cancelled, COVIDQuantError, UnfitInputError, UsageError
 from COVIDQuantLib.phantom import PhantomSettings, make_phantom
-from COVIDQuantLib.pipeline import STAGES, GivenMasks, segment_ct
+from COVIDQuantLib.pipeline import METHODS, GivenMasks, Plan, segment_ct
 from COVIDQuantLib.progress import StagedProgress
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.worker.channel import Inbox, Outbox, encoded
@@ -66,14 +67,16 @@ def phantom():
     return make_phantom(PhantomSettings(seed=1, thickness_mm=10.0, matrix=64, extent_percent=10.0)).ct
 
 
-def test_the_result_is_that_of_the_pipeline_here_and_the_process_stays_warm(phantom):
-    here = segment_ct(phantom, GivenMasks(), StagedProgress(STAGES))
+@pytest.mark.parametrize("method", METHODS)
+def test_the_result_is_that_of_the_pipeline_here_and_the_process_stays_warm(phantom, method):
+    plan = Plan(method, "cpu")
+    here = segment_ct(phantom, GivenMasks(), StagedProgress(plan.stages), plan)
     states = []
     with Worker() as worker:
         pid = worker.pid
-        there = worker.submit(phantom).wait(states.append)
+        there = worker.submit(phantom, plan=plan).wait(states.append)
         masks = GivenMasks(lobes=here.lobes, lesions=here.lesions, sources={"lobes": "mine"})
-        again = worker.submit(phantom, masks).wait()
+        again = worker.submit(phantom, masks, plan).wait()
         assert worker.pid == pid
     assert same(here, there)
     assert there.provenance == here.provenance
@@ -82,20 +85,22 @@ def test_the_result_is_that_of_the_pipeline_here_and_the_process_stays_warm(phan
     assert again.provenance["lobes"] == {"method": "given", "source": "mine"}
     fractions = [state.fraction for state in states]
     assert fractions == sorted(fractions)
-    assert {state.stage for state in states} >= {"waiting", "lungs", "lobes"}
+    assert {state.stage for state in states} >= {"waiting", "lobes", "lesions"}
     assert not is_running(pid)
 
 
-def test_errors_of_the_job_are_the_pipelines_own_and_do_not_end_the_process(phantom):
+@pytest.mark.parametrize("method", METHODS)
+def test_errors_of_the_job_are_the_pipelines_own_and_do_not_end_the_process(phantom, method):
+    plan = Plan(method, "cpu")
     air = dataclasses.replace(phantom, hu=np.full_like(phantom.hu, -1000))
     both = GivenMasks(lungs=np.ones(phantom.hu.shape, bool), lobes=np.ones(phantom.hu.shape, np.uint8))
     with Worker() as worker:
         pid = worker.pid
         for ct, given, kind in ((air, GivenMasks(), UnfitInputError), (phantom, both, UsageError)):
             with pytest.raises(kind) as here:
-                segment_ct(ct, given, StagedProgress(STAGES))
+                segment_ct(ct, given, StagedProgress(plan.stages), plan)
             with pytest.raises(kind) as there:
-                worker.submit(ct, given).wait()
+                worker.submit(ct, given, plan).wait()
             assert type(there.value) is type(here.value)
             assert there.value.line() == here.value.line()
             assert (there.value.what, there.value.remedy) == (here.value.what, here.value.remedy)
@@ -231,7 +236,9 @@ def test_the_process_has_the_environment_asked_for_and_can_import_what_this_one_
     assert "PYTHONHOME" not in found
     assert {path for path in sys.path if path} <= set(record["path"])
     assert str(tmp_path) not in record["path"]
-    assert found["TMPDIR"].startswith(str(tmp_path))
+    assert found["TMPDIR"] == found["TMP"] == found["TEMP"]
+    assert Path(found["TMPDIR"]).name.startswith("covidquant-worker-")
+    assert not Path(found["TMPDIR"]).exists()
     assert record["stdin"] == ""
 
 
