@@ -2,8 +2,8 @@
 
 The labels hold no CT numbers; parenchyma, texture, chest wall, blur, noise and pneumonia are painted by the painter of
 the training chests. They serve validation only: nothing is trained or tuned on them. True lobes are the lungs parted by
-smooth surfaces through the drawn fissures, which also bridge the gaps that the drawings leave at the hilum; a piece of a
-lobe that a drawn fissure cuts off goes to the lobe beside it.
+smooth surfaces through the drawn fissures, which also bridge the gaps that the drawings leave at the hilum; a piece of
+a lobe that a drawn fissure cuts off goes to the lobe beside it.
 """
 
 from collections.abc import Iterator, Sequence
