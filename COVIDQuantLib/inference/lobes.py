@@ -99,6 +99,7 @@ def find_lobes_by_networks(
     seen = torch.cat([seen, between(chance, lattice, fine)])
     logits = _run(networks.fine, seen, device, notices, part(report, 0.4, 0.8))
     tidy(logits)
+    take_in_dense_disease(logits)
     return _labels(logits, fine, ct, part(report, 0.8, 1.0))
 
 
@@ -183,6 +184,27 @@ def tidy(logits: torch.Tensor) -> None:
 
 
 _NEVER = 1e4
+
+
+def take_in_dense_disease(logits: torch.Tensor) -> None:
+    """Fill the lungs' narrow gaps and notches where lung is at least conceivable: there consolidation was left out.
+
+    Args:
+        logits: ``[6, k, j, i]`` on the CPU, changed in place.
+    """
+    labels = logits.argmax(dim=0).numpy()
+    conceivable = (torch.logsumexp(logits[1:], dim=0) - logits[0] > _CONCEIVABLE).numpy() & (labels == 0)
+    for side in ("right", "left"):
+        filled = np.isin(labels, labels_of_side(side)).astype(np.uint8)
+        for filter_line in (ndimage.maximum_filter1d, ndimage.minimum_filter1d):
+            for axis in range(3):
+                filled = filter_line(filled, 2 * _GAP + 1, axis=axis)
+        taken = torch.from_numpy(conceivable & (filled > 0))
+        logits[0] = torch.where(taken, logits[1:].amax(dim=0) - 1.0, logits[0])
+
+
+# Log odds of a probability of 5 %; half the width of a gap in points.
+_CONCEIVABLE, _GAP = -2.9, 3
 
 
 def _labels(logits: torch.Tensor, lattice: Lattice, ct: CTVolume, report: Report) -> np.ndarray:
