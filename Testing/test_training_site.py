@@ -20,7 +20,7 @@ from COVIDQuantLib.training.cases import describe_split, find_cases, split_cases
 from COVIDQuantLib.training.label_free_recipe import SCHEMAS
 from COVIDQuantLib.training.losses import LOSSES
 from COVIDQuantLib.training.measure import Scores, SliceMeter
-from COVIDQuantLib.training.prepare import CaseStore, Preparation, ct_lungs, lattice_of
+from COVIDQuantLib.training.prepare import CaseStore, Preparation, ct_lungs
 from COVIDQuantLib.training.recipe import SCHEMA, check_recipe, read_recipe, shipped_recipes
 from COVIDQuantLib.training.schema import Key
 from COVIDQuantLib.training.site import train_site
@@ -151,9 +151,9 @@ def test_nothing_is_resampled_at_the_cts_own_pixels(folder, tmp_path):
     ct = read_ct(folder / "p0_scan" / "ct.nrrd").canonical()[0]
     _, lungs, ill = site.chest(0)
     item = cases[0]
-    lattice = lattice_of(item)
+    start, step, _ = item["lattice"].tolist()
     assert item["hu"].shape[1:] == (64, 50)
-    k, j, i = (round(-start / step) for start, step in zip(lattice.start, lattice.step, strict=True))
+    k, j, i = (round(-a / b) for a, b in zip(start, step, strict=True))
     height = item["hu"].shape[0]
     shown = item["hu"][:, j : j + 48, i : i + 48].numpy()
     inside = lungs[-k : height - k] > 0

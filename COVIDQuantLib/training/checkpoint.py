@@ -14,7 +14,7 @@ import torch
 
 from COVIDQuantLib.errors import OutputError, UnfitInputError
 
-Writer = Callable[[Path], None]
+Writer = Callable[[Path], object]
 
 
 def write_whole(path: Path, writer: Writer) -> None:

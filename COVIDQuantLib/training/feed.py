@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any
 
 import torch
@@ -88,4 +88,4 @@ class EpochBatches:
     def length(self) -> int:
         """How many the first epoch has."""
         first = self.of(1)
-        return len(first) if hasattr(first, "__len__") else sum(1 for _ in first)
+        return len(first) if isinstance(first, Sized) else sum(1 for _ in first)

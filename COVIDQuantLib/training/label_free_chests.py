@@ -102,6 +102,12 @@ class ChestStore:
         """The real CTs that are there."""
         return [] if self._data is None else [real for real in REAL_CTS if (self._data / real.file).is_file()]
 
+    @property
+    def groups(self) -> set[str]:
+        """The groups that its chests belong to."""
+        with_variants = {subject.variant_group for subject in self.subjects if subject.variants}
+        return with_variants | {subject.group for subject in self.subjects if subject.group is not None}
+
     def tuning_seeds(self) -> range:
         """Seeds of the phantoms that pick the best epoch."""
         first = self._recipe["chests"]["first_tuning_phantom"]

@@ -50,7 +50,7 @@ class CoarseBatches:
             yield torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
 
     def _one(self, shape: tuple[int, int, int], rng: np.random.Generator) -> Batch:
-        view = self.views[rng.integers(len(self.views))]
+        view = self.views[int(rng.integers(len(self.views)))]
         hu, lobes = (torch.from_numpy(view[name])[None].float() for name in ("hu", "lobes"))
         size = np.array(hu.shape[1:], float)
         slack = np.array([max(4.0, (size[0] - shape[0]) / 2), 5.0, 6.0])
@@ -86,7 +86,7 @@ class FineBatches:
             yield torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
 
     def _one(self, rng: np.random.Generator) -> Batch:
-        view = self.views[rng.integers(len(self.views))]
+        view = self.views[int(rng.integers(len(self.views)))]
         hu, lobes = (torch.from_numpy(view[name])[None].float() for name in ("hu", "lobes"))
         size = np.array(hu.shape[1:], float)
         reach = np.maximum((size - np.array(self.shape)) / 2 + 4, 2)

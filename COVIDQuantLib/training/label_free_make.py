@@ -98,7 +98,7 @@ def variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterator[Che
     lungs = np.count_nonzero(chest.lobes)
     if np.count_nonzero(chest.lesions) > _WELL_ENOUGH * lungs:
         return
-    labels = np.select([chest.lobes == RIGHT_LUNG, chest.lobes == LEFT_LUNG], [1, 2], chest.lobes).astype(np.uint8)
+    labels = np.where(chest.lobes == RIGHT_LUNG, 1, np.where(chest.lobes == LEFT_LUNG, 2, chest.lobes)).astype(np.uint8)
     for _ in range(count):
         hu = chest.hu.astype(np.float32)
         if rng.random() < 0.85:

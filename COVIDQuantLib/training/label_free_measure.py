@@ -45,7 +45,7 @@ def measure(
     for _, chest in chests:
         report(0.0)
         i_j_k = (chest.spacing[2], chest.spacing[1], chest.spacing[0])
-        ct = CTVolume(chest.hu, Geometry(chest.hu.shape, i_j_k))  # type: ignore[arg-type]
+        ct = CTVolume(chest.hu, Geometry(chest.hu.shape, i_j_k))
         if task == "lobes":
             found = _lobes(ct, chest, networks, inputs, device)
         else:

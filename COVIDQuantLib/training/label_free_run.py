@@ -60,8 +60,10 @@ def train_label_free(
     """
     progress = progress or StagedProgress(STAGES)
     chosen = choose_device(device)
-    _begin(recipe, out, resume=resume)
     store = ChestStore(recipe, data, out / "cache")
+    for role in recipe.roles:
+        _drawn(recipe, role, store.groups)
+    _begin(recipe, out, resume=resume)
     with progress.stage("making chests") as report:
         store.prepare(report)
     networks, histories = {}, {}
@@ -87,10 +89,8 @@ def _train_role(
 ) -> tuple[nn.Module, History]:
     plan, channels = recipe["networks"][role], recipe.network_settings(role)["in_channels"]
     views = store.views(role)
-    drawn = [(view, plan["draws"][group]) for group in GROUPS for view in views.get(group, ())]
-    drawn = [(view, often) for view, often in drawn if often > 0]
-    if not drawn:
-        raise UsageError(f"networks.{role}.draws leave nothing to train on", recipe.where, "Draw the phantoms.")
+    groups = _drawn(recipe, role, set(views))
+    drawn = [(view, plan["draws"][group]) for group in groups for view in views[group]]
     how = ROLES[role]
     settings: FitSettings = recipe.fit_settings(role, device, how.loss(), DICE)
     torch.manual_seed(plan["seed"])
@@ -101,6 +101,15 @@ def _train_role(
     history = fit(network, batches, validation, settings, folder, report, resume=(folder / LAST).is_file())
     network.load_state_dict(load_file(folder / BEST))
     return network, history
+
+
+def _drawn(recipe: LabelFreeRecipe, role: str, there: set[str]) -> list[str]:
+    """The groups of chests that a role draws from, of those that are there."""
+    draws = recipe["networks"][role]["draws"]
+    groups = [group for group in GROUPS if group in there and draws[group] > 0]
+    if not groups:
+        raise UsageError(f"networks.{role}.draws leave nothing to train on", recipe.where, "Draw the phantoms.")
+    return groups
 
 
 def _begin(recipe: LabelFreeRecipe, out: Path, *, resume: bool) -> None:

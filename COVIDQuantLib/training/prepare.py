@@ -206,7 +206,7 @@ def _inside(lattice: Lattice, shape: tuple[int, ...], spacing: Triple) -> np.nda
     return lines[0][:, None, None] & lines[1][:, None] & lines[2]
 
 
-class CaseStore(Sequence[Item]):
+class CaseStore:
     """Prepared cases, made once by MONAI's ``PersistentDataset`` and then mapped from disk, so that memory suffices.
 
     Args:
@@ -232,7 +232,7 @@ class CaseStore(Sequence[Item]):
         """Without the open files: every process maps its own."""
         return {**self.__dict__, "_open": {}}
 
-    def __getitem__(self, number: Any) -> Item:
+    def __getitem__(self, number: int) -> Item:
         """A prepared case, mapped into memory."""
         if number not in self._open:
             path = self._path(number)
@@ -269,12 +269,6 @@ class CaseStore(Sequence[Item]):
 
 def _mapped(path: Path) -> Item:
     return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-
-
-def lattice_of(item: Item) -> Lattice:
-    """The lattice a prepared case lies on."""
-    start, step, shape = item["lattice"].tolist()
-    return Lattice(tuple(start), tuple(step), tuple(int(n) for n in shape))
 
 
 def ct_lungs(item: Item, shape: tuple[int, ...]) -> np.ndarray:
