@@ -171,7 +171,7 @@ class COVIDQuantWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     @contextmanager
     def _progress(self):
         """Progress in a dialog whose button stops the job at its next report."""
-        from COVIDQuantLib.pipeline import STAGES
+        from COVIDQuantLib.pipeline import plan_for_here
 
         dialog = slicer.util.createProgressDialog(
             windowTitle=_("COVIDQuant"), autoClose=False, windowModality=qt.Qt.ApplicationModal
@@ -186,7 +186,7 @@ class COVIDQuantWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 raise Cancelled
 
         try:
-            yield StagedProgress(STAGES, show)
+            yield StagedProgress(plan_for_here()[0].stages, show)
         finally:
             dialog.close()
 

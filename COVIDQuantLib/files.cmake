@@ -4,12 +4,23 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/anatomy.py
   COVIDQuantLib/cli/__init__.py
   COVIDQuantLib/cli/__main__.py
+  COVIDQuantLib/cli/evaluate.py
   COVIDQuantLib/cli/main.py
+  COVIDQuantLib/cli/models.py
   COVIDQuantLib/cli/phantom.py
   COVIDQuantLib/cli/quantify.py
   COVIDQuantLib/cli/reference.py
   COVIDQuantLib/cli/terminal.py
+  COVIDQuantLib/cli/train.py
   COVIDQuantLib/cohort/__init__.py
+  COVIDQuantLib/cohort/agreement.py
+  COVIDQuantLib/cohort/evaluation.py
+  COVIDQuantLib/cohort/evaluation_files.py
+  COVIDQuantLib/cohort/measures.py
+  COVIDQuantLib/cohort/overlap.py
+  COVIDQuantLib/cohort/scan_files.py
+  COVIDQuantLib/cohort/scan_pairs.py
+  COVIDQuantLib/cohort/surfaces.py
   COVIDQuantLib/ct/__init__.py
   COVIDQuantLib/ct/checks.py
   COVIDQuantLib/ct/checks_lungs.py
@@ -35,6 +46,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/exam.py
   COVIDQuantLib/export/__init__.py
   COVIDQuantLib/export/atomic.py
+  COVIDQuantLib/export/bland_altman.py
   COVIDQuantLib/export/exam.py
   COVIDQuantLib/export/labelmaps.py
   COVIDQuantLib/export/segmentation_file.py
@@ -45,8 +57,32 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/export/sheet_views.py
   COVIDQuantLib/export/table_file.py
   COVIDQuantLib/inference/__init__.py
+  COVIDQuantLib/inference/device.py
+  COVIDQuantLib/inference/lattice.py
+  COVIDQuantLib/inference/lesions.py
+  COVIDQuantLib/inference/lobes.py
+  COVIDQuantLib/inference/lungmask_slices.py
+  COVIDQuantLib/inference/lungs.py
+  COVIDQuantLib/inference/networks.py
+  COVIDQuantLib/inference/slice_input.py
   COVIDQuantLib/models/__init__.py
+  COVIDQuantLib/models/archive.py
+  COVIDQuantLib/models/bundle.py
+  COVIDQuantLib/models/catalogue.py
+  COVIDQuantLib/models/import_lungmask.py
+  COVIDQuantLib/models/install.py
+  COVIDQuantLib/models/metadata.py
+  COVIDQuantLib/models/weights.py
+  COVIDQuantLib/models/write.py
   COVIDQuantLib/networks/__init__.py
+  COVIDQuantLib/networks/blocks.py
+  COVIDQuantLib/networks/describe.py
+  COVIDQuantLib/networks/fold.py
+  COVIDQuantLib/networks/lesion_unets.py
+  COVIDQuantLib/networks/lobes_unet.py
+  COVIDQuantLib/networks/lungmask_unet.py
+  COVIDQuantLib/networks/registry.py
+  COVIDQuantLib/networks/resnet_unet.py
   COVIDQuantLib/phantom/__init__.py
   COVIDQuantLib/phantom/body.py
   COVIDQuantLib/phantom/fields.py
@@ -81,6 +117,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/scene/boxes.py
   COVIDQuantLib/scene/counted.py
   COVIDQuantLib/scene/counting.py
+  COVIDQuantLib/scene/given.py
   COVIDQuantLib/scene/grids.py
   COVIDQuantLib/scene/job.py
   COVIDQuantLib/scene/layers.py
@@ -122,5 +159,49 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/terminology.py
   COVIDQuantLib/terminology_text.py
   COVIDQuantLib/training/__init__.py
+  COVIDQuantLib/training/augment.py
+  COVIDQuantLib/training/cases.py
+  COVIDQuantLib/training/checkpoint.py
+  COVIDQuantLib/training/engine.py
+  COVIDQuantLib/training/feed.py
+  COVIDQuantLib/training/history.py
+  COVIDQuantLib/training/label_free_chests.py
+  COVIDQuantLib/training/label_free_lesions.py
+  COVIDQuantLib/training/label_free_lobes.py
+  COVIDQuantLib/training/label_free_loss.py
+  COVIDQuantLib/training/label_free_make.py
+  COVIDQuantLib/training/label_free_measure.py
+  COVIDQuantLib/training/label_free_recipe.py
+  COVIDQuantLib/training/label_free_roles.py
+  COVIDQuantLib/training/label_free_run.py
+  COVIDQuantLib/training/label_free_subjects.py
+  COVIDQuantLib/training/label_free_warp.py
+  COVIDQuantLib/training/losses.py
+  COVIDQuantLib/training/measure.py
+  COVIDQuantLib/training/prepare.py
+  COVIDQuantLib/training/recipe.py
+  COVIDQuantLib/training/schema.py
+  COVIDQuantLib/training/settings.py
+  COVIDQuantLib/training/site.py
+  COVIDQuantLib/training/slices.py
+  COVIDQuantLib/training/synth_anatomy.py
+  COVIDQuantLib/training/synth_anatomy_chest.py
+  COVIDQuantLib/training/synth_anatomy_lobes.py
+  COVIDQuantLib/training/synth_anatomy_lungs.py
+  COVIDQuantLib/training/synth_anatomy_trees.py
+  COVIDQuantLib/training/synth_density.py
+  COVIDQuantLib/training/synth_fields.py
+  COVIDQuantLib/training/synth_lesions.py
+  COVIDQuantLib/training/synth_negatives.py
+  COVIDQuantLib/training/synth_scanner.py
+  COVIDQuantLib/training/synth_shapes.py
+  COVIDQuantLib/training/synth_spread.py
   COVIDQuantLib/worker/__init__.py
+  COVIDQuantLib/worker/blocks.py
+  COVIDQuantLib/worker/channel.py
+  COVIDQuantLib/worker/child.py
+  COVIDQuantLib/worker/failures.py
+  COVIDQuantLib/worker/packing.py
+  COVIDQuantLib/worker/process.py
+  COVIDQuantLib/worker/worker.py
   )

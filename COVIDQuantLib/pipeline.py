@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -50,7 +51,7 @@ class Plan:
         lesions_model: bundle for the lesions, likewise.
     """
 
-    method: str = MODEL_FREE
+    method: str = NETWORK
     device: str = "auto"
     lobes_model: str | None = None
     lesions_model: str | None = None
@@ -96,7 +97,16 @@ class Plan:
 
 
 DEFAULT_PLAN = Plan()
-STAGES = DEFAULT_PLAN.stages
+_PACKAGES = ("torch", "monai", "safetensors")
+
+
+def plan_for_here() -> tuple[Plan, list[CTWarning]]:
+    """The default plan, or the model-free one with a notice where the networks' packages are not installed (yet)."""
+    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if not missing:
+        return DEFAULT_PLAN, []
+    text = f"not installed: {', '.join(missing)}; lungs, lobes and lesions were found without the networks"
+    return Plan(MODEL_FREE), [CTWarning("networks-missing", text)]
 
 
 @dataclass(frozen=True)

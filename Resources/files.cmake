@@ -2,6 +2,19 @@
 set(Resources_FILES
   Resources/Atlas/License.txt
   Resources/Atlas/fissure_atlas.json
+  Resources/Models/lesions-default/configs/inference.json
+  Resources/Models/lesions-default/configs/metadata.json
+  Resources/Models/lesions-default/models/slices.safetensors
+  Resources/Models/lobes-unet-3d/configs/inference.json
+  Resources/Models/lobes-unet-3d/configs/metadata.json
+  Resources/Models/lobes-unet-3d/models/coarse.safetensors
+  Resources/Models/lobes-unet-3d/models/fine.safetensors
   Resources/Reference/normal_lung_histogram.json
   Resources/Terminologies/COVIDQuant.term.json
+  Resources/Training/changsha-2020.json
+  Resources/Training/changsha-lungs-2d.json
+  Resources/Training/lesions-label-free.json
+  Resources/Training/lobes-label-free.json
+  Resources/Training/pan-2021.json
+  Resources/Training/yoo-2022.json
   )

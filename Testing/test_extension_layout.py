@@ -54,9 +54,9 @@ EVERYWHERE = {"numpy", "scipy", "SimpleITK", "pydicom"}
 NETWORKS = {"torch", "monai", "safetensors"}
 FOREIGN = {
     "scene": {"slicer", "vtk", "vtkmodules"},
-    "cli": {"rich"},
+    "cli": {"rich", "ignite"},
     "export": {"matplotlib"},
-    "networks": NETWORKS,
+    "networks": {*NETWORKS, "lungmask"},
     "models": {*NETWORKS, "lungmask"},
     "inference": {*NETWORKS, "lungmask"},
     "worker": NETWORKS,

@@ -7,7 +7,7 @@ pytest.importorskip("slicer", reason="slicer-core is not installed")
 from COVIDQuantLib.anatomy import LESION, LOBES
 from COVIDQuantLib.errors import Cancelled, UnfitInputError
 from COVIDQuantLib.phantom import PhantomSettings, make_phantom
-from COVIDQuantLib.pipeline import STAGES
+from COVIDQuantLib.pipeline import DEFAULT_PLAN
 from COVIDQuantLib.progress import StagedProgress
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.table import compute_metrics
@@ -62,7 +62,7 @@ def test_stopping_and_unfit_cts_add_nothing_to_the_scene(world, quantified):
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        quantify_volume(volume, "x", StagedProgress(STAGES, stop))
+        quantify_volume(volume, "x", StagedProgress(DEFAULT_PLAN.stages, stop))
     voxels_of(volume)[:] = 40
     with pytest.raises(UnfitInputError):
         quantify_volume(volume, "x")

@@ -131,7 +131,8 @@ def _run(
     result = with_less_memory(attempt, device, _SLABS, notices)
     report(1.0)
     k, j, i = whole
-    return result[:, _RIM : _RIM + k, _RIM : _RIM + j, _RIM : _RIM + i]
+    # A copy, since what inference mode made cannot be changed in place.
+    return result[:, _RIM : _RIM + k, _RIM : _RIM + j, _RIM : _RIM + i].clone()
 
 
 def _lungs_box(lungs: np.ndarray, lattice: Lattice, ct: CTVolume) -> Box:

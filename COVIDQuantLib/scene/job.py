@@ -8,7 +8,7 @@ from typing import Any
 from COVIDQuantLib.ct.checks import HeaderFacts, check_ct
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import UnfitInputError
-from COVIDQuantLib.pipeline import DEFAULT_PLAN, GivenMasks, Plan, quantify_ct
+from COVIDQuantLib.pipeline import GivenMasks, Plan, plan_for_here, quantify_ct
 from COVIDQuantLib.progress import ProgressState, StagedProgress
 from COVIDQuantLib.scene.given import given_lobes
 from COVIDQuantLib.scene.grids import geometry_of
@@ -22,7 +22,7 @@ def quantify_volume(
     volume: Any,
     name: str,
     progress: StagedProgress | None = None,
-    plan: Plan = DEFAULT_PLAN,
+    plan: Plan | None = None,
     lobes_from: Any = None,
 ) -> Any:
     """Find lobes and pneumonia on a CT node and return them as a new segmentation node of its scene.
@@ -33,13 +33,14 @@ def quantify_volume(
         volume: vtkMRMLScalarVolumeNode in HU.
         name: wished for the new node; numbered if the scene has it already.
         progress: told of the stages of the plan; may raise ``Cancelled``.
-        plan: how lungs, lobes and lesions are found.
+        plan: how lungs, lobes and lesions are found; None for networks where they are installed.
         lobes_from: a vtkMRMLSegmentationNode whose lobes are used instead of finding them (TotalSegmentator's, say).
 
     Raises:
         UnfitInputError: the CT cannot be quantified, or a lobe is missing among the given; says why.
     """
     ct, given = _checked_ct(volume, lobes_from)
+    plan = _settled(plan, ct)
     return _add_segmentation(volume, name, ct, quantify_ct(ct, given, progress=progress, plan=plan).segmentation)
 
 
@@ -53,7 +54,7 @@ class VolumeJob:
         volume: vtkMRMLScalarVolumeNode in HU; its voxels are copied.
         name: wished for the new node; numbered if the scene has it already.
         worker: does the job; it may serve many.
-        plan: how lungs, lobes and lesions are found.
+        plan: how lungs, lobes and lesions are found; None for networks where they are installed.
         lobes_from: as for :func:`quantify_volume`; copied.
 
     Raises:
@@ -62,13 +63,13 @@ class VolumeJob:
     """
 
     def __init__(
-        self, volume: Any, name: str, worker: Worker, plan: Plan = DEFAULT_PLAN, lobes_from: Any = None
+        self, volume: Any, name: str, worker: Worker, plan: Plan | None = None, lobes_from: Any = None
     ) -> None:
         self._volume = volume
         self._scene = volume.GetScene()
         self._name = name
         self._ct, given = _checked_ct(volume, lobes_from)
-        self._job = worker.submit(self._ct, given, plan)
+        self._job = worker.submit(self._ct, given, _settled(plan, self._ct))
         self._node: Any = None
 
     def poll(self) -> tuple[ProgressState | None, Any]:
@@ -107,6 +108,15 @@ def _checked_ct(volume: Any, lobes_from: Any) -> tuple[CTVolume, GivenMasks]:
     given, warnings = given_lobes(lobes_from, volume)
     ct.warnings += warnings
     return ct, given
+
+
+def _settled(plan: Plan | None, ct: CTVolume) -> Plan:
+    """The caller's plan, or the best that can run here; what is missing is noted on the CT."""
+    if plan is not None:
+        return plan
+    plan, notices = plan_for_here()
+    ct.warnings += notices
+    return plan
 
 
 def _add_segmentation(volume: Any, name: str, ct: CTVolume, segmentation: Segmentation) -> Any:
