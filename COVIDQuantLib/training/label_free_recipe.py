@@ -70,7 +70,10 @@ _HEAD: s.Schema = {
 def network_schema(role: str) -> s.Schema:
     """The keys of a role's network."""
     fit = [name for name, record in ARCHITECTURES.items() if record.spatial_dims == _DIMENSIONS[role]]
-    return {"architecture": s.choice(s.REQUIRED, "the network", *fit), **_NETWORK}
+    cut = (
+        {} if _DIMENSIONS[role] == 3 else {"cut": s.number(0.5, "probability above which a pixel counts", 0.001, 0.999)}
+    )
+    return {"architecture": s.choice(s.REQUIRED, "the network", *fit), **_NETWORK, **cut}
 
 
 SCHEMAS: dict[str, s.Schema] = {

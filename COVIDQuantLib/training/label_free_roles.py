@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +24,6 @@ from COVIDQuantLib.training.label_free_subjects import COARSE_MM, FINE_MM, PIXEL
 
 DICE = "dice"
 _LOBES_INPUT = {"window_hu": list(WINDOW_HU)}
-_CUT = 0.5
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,14 @@ class Role:
         loss: makes the loss.
         outputs: of a network for a tuning view, as labels.
         classes: of these labels, background included.
-        input: the bundle's record of what the network is given, from its channels.
+        input: the bundle's record of what the network is given, from its channels and the recipe's entry.
     """
 
     batches: Callable[[list[View], list[float], dict[str, Any], int], Batches]
     loss: Callable[[], nn.Module]
     outputs: Callable[[nn.Module, View, int], tuple[torch.Tensor, torch.Tensor]]
     classes: int
-    input: Callable[[int], dict[str, Any]]
+    input: Callable[[int, Mapping[str, Any]], dict[str, Any]]
 
 
 def repeated(views: Sequence[View], draws: Sequence[float]) -> list[View]:
@@ -85,7 +84,7 @@ ROLES: dict[str, Role] = {
         LobesLoss,
         _coarse,
         CLASSES,
-        lambda _: {"spacing_mm": COARSE_MM, **_LOBES_INPUT},
+        lambda _, __: {"spacing_mm": COARSE_MM, **_LOBES_INPUT},
     ),
     "fine": Role(
         lambda views, draws, plan, _: FineBatches(
@@ -94,7 +93,7 @@ ROLES: dict[str, Role] = {
         LobesLoss,
         _fine,
         CLASSES,
-        lambda _: {"spacing_mm": FINE_MM, **_LOBES_INPUT},
+        lambda _, __: {"spacing_mm": FINE_MM, **_LOBES_INPUT},
     ),
     "slices": Role(
         lambda views, draws, plan, channels: lesions.SliceBatches(
@@ -108,13 +107,13 @@ ROLES: dict[str, Role] = {
         lambda: DiceCELoss(sigmoid=True, batch=True),
         _slices,
         2,
-        lambda channels: {
+        lambda channels, plan: {
             "channels": channels,
             "pixel_mm": PIXEL_MM,
             "least_section_mm": PIXEL_MM,
             "neighbour_mm": lesions.NEIGHBOUR_MM,
             "window_hu": list(lesions.WINDOW_HU),
-            "cut": _CUT,
+            "cut": plan["cut"],
         },
     ),
 }

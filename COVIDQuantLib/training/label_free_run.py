@@ -138,7 +138,7 @@ def _without_time(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _input(recipe: LabelFreeRecipe, role: str) -> dict[str, Any]:
-    return ROLES[role].input(recipe.network_settings(role)["in_channels"])
+    return ROLES[role].input(recipe.network_settings(role)["in_channels"], recipe["networks"][role])
 
 
 def _finished(
