@@ -11,7 +11,13 @@ from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import Cancelled, UnfitInputError, UsageError
 from COVIDQuantLib.inference.device import Device
 from COVIDQuantLib.inference.lesions import LesionsNetwork, find_lesions_by_network
-from COVIDQuantLib.inference.lobes import LobesNetworks, find_lobes_by_networks, tidy
+from COVIDQuantLib.inference.lobes import (
+    LobesNetworks,
+    find_lobes_by_networks,
+    leave_out_air,
+    take_in_dense_disease,
+    tidy,
+)
 from COVIDQuantLib.inference.networks import Networks, warm_networks
 from COVIDQuantLib.models import default_bundle
 from COVIDQuantLib.phantom import PhantomSettings, make_phantom
@@ -172,7 +178,7 @@ def test_cancelling_stops_at_once(phantom, stop_at):
 
 
 class Hungry(nn.Module):
-    """Runs out of memory above a size; else says what the first channel says."""
+    """Runs out of memory above a size (slices in 2D, numbers in 3D); else says what the first channel says."""
 
     def __init__(self, limit, classes):
         super().__init__()
@@ -180,7 +186,7 @@ class Hungry(nn.Module):
         self.weight = nn.Parameter(torch.zeros(1))
 
     def forward(self, x):
-        if x.numel() > self.limit:
+        if (len(x) if x.ndim == 4 else x.numel()) > self.limit:
             raise RuntimeError("CUDA out of memory (simulated)")
         lung = (x[:, :1] < -0.2) * 4.0 - 2.0
         return torch.cat([-lung, *([lung] * (self.classes - 1))], dim=1) if self.classes > 1 else lung
@@ -195,7 +201,7 @@ def box_ct(shape=(60, 48, 56), spacing=4.0):
 def test_little_memory_changes_the_slabs_and_not_the_labels():
     ct = box_ct()
     answers, notices = [], []
-    for limit in (1e12, 3e6):
+    for limit in (1e12, 6.5e6):
         network = Hungry(limit, 6)
         answers.append(find_lobes_by_networks(ct, LobesNetworks(network, network), CPU, notices))
     assert np.array_equal(*answers)
@@ -207,7 +213,7 @@ def test_little_memory_changes_the_batches_and_not_the_lesions():
     ct = box_ct()
     lungs = (ct.hu < -500).astype(np.uint8)
     answers, notices = [], []
-    for limit in (1e12, 1.2e5):
+    for limit in (1000, 3):
         network = LesionsNetwork(Hungry(limit, 1), window_hu=(-3000.0, 150.0))
         answers.append(find_lesions_by_network(ct, lungs, network, CPU, notices))
     assert np.array_equal(*answers)
@@ -233,3 +239,34 @@ def test_islands_fall_to_what_is_likely_there():
     assert (labels[5:7, 5:7, 2:4] == 1).all()
     assert (labels[8:10, 8:10, 14:16] == 5).all()
     assert (labels[:4, :, :8] == 3).all()
+
+
+def test_air_is_no_lung():
+    logits = torch.zeros(6, 10, 12, 30)
+    logits[0] = 2.0
+    logits[1, :, :, :8] = logits[4, :, :, 12:18] = logits[3, :, :, 22:] = 5.0
+    hu = torch.full((10, 12, 30), -850.0)
+    hu[..., 12:18] = -940.0  # emphysema
+    hu[..., 22:] = -1000.0  # beside the patient
+    logits[5, :3, :3, 9:11] = 5.0
+    hu[:3, :3, 9:11] = -900.0  # foam of the table
+    leave_out_air(logits, hu)
+    labels = logits.argmax(dim=0)
+    assert (labels[..., :8] == 1).all()
+    assert (labels[..., 12:18] == 4).all()
+    assert (labels[..., 22:] == 0).all()
+    assert (labels[:3, :3, 9:11] == 0).all()
+
+
+def test_a_notch_of_consolidation_is_taken_in_and_the_mediastinum_is_not():
+    logits = torch.full((6, 20, 20, 40), -8.0)
+    logits[0] = 8.0
+    logits[0, :, :, :14] = logits[0, :, :, 26:] = -8.0
+    logits[1, :, :, :14] = logits[5, :, :, 26:] = 8.0
+    logits[0, 8:11, 8:11, 4:9] = 1.0  # doubted lung within lung
+    logits[1, 8:11, 8:11, 4:9] = -0.5
+    take_in_dense_disease(logits)
+    labels = logits.argmax(dim=0)
+    assert (labels[..., :14] == 1).all()
+    assert (labels[..., 14:26] == 0).all()
+    assert (labels[..., 26:] == 5).all()

@@ -25,6 +25,10 @@ _MARGIN_MM = 16.0
 _LEAST_LUNG_ML = 30.0
 # A piece smaller than this share of the greatest is no part of the lungs, or not of that lobe.
 _PIECE_SHARE = 0.03
+# Half of any lung is denser than this, however emphysematous.
+_AIR_HU = -970.0
+# A piece smaller than this share of the greatest must have the spread of lung: median less lower quartile.
+_SMALL_SHARE, _FOAM_HU = 0.25, 20.0
 # Sections at once, in units that can be halved when memory runs out, and what a slab sees beyond its ends.
 _SLAB, _SLABS, _HALO = 48, 8, 24
 # Points added at every side before a network looks, and dropped after; sides are then multiples of _FACTOR.
@@ -94,10 +98,11 @@ def find_lobes_by_networks(
     chance = torch.softmax(logits, dim=0)
     box = _lungs_box(chance.argmax(dim=0).numpy() > 0, lattice, ct)
     fine = Lattice.over(ct.hu.shape, spacing, (networks.fine_mm,) * 3, box)
-    seen = lobes_window(sample(ct.hu, spacing, fine), networks.window_hu)[None]
+    hu = sample(ct.hu, spacing, fine)
     report(0.4)
-    seen = torch.cat([seen, between(chance, lattice, fine)])
+    seen = torch.cat([lobes_window(hu, networks.window_hu)[None], between(chance, lattice, fine)])
     logits = _run(networks.fine, seen, device, notices, part(report, 0.4, 0.8))
+    leave_out_air(logits, hu)
     tidy(logits)
     take_in_dense_disease(logits)
     return _labels(logits, fine, ct, part(report, 0.8, 1.0))
@@ -164,6 +169,26 @@ def _without_crumbs(mask: np.ndarray) -> np.ndarray:
     sizes[0] = 0
     kept: np.ndarray = (sizes >= _PIECE_SHARE * sizes.max())[pieces]
     return kept
+
+
+def leave_out_air(logits: torch.Tensor, hu: torch.Tensor) -> None:
+    """Let no piece be lung that is plain air or even foam: beside the patient, in and under the table, in the bowel.
+
+    Args:
+        logits: ``[6, k, j, i]`` on the CPU, changed in place.
+        hu: the CT on the same points.
+    """
+    pieces, count = ndimage.label(logits.argmax(dim=0).numpy() > 0)
+    values = hu.numpy()
+    boxes = ndimage.find_objects(pieces)
+    sizes = np.bincount(pieces.ravel())[1:]
+    for number in range(1, count + 1):
+        box = boxes[number - 1]
+        here = pieces[box] == number
+        quarter, middle = np.percentile(values[box][here], (25, 50))
+        small = sizes[number - 1] < _SMALL_SHARE * sizes.max()
+        if middle < _AIR_HU or (small and middle - quarter < _FOAM_HU):
+            logits[(slice(1, None), *box)] -= _NEVER * torch.from_numpy(here)
 
 
 def tidy(logits: torch.Tensor) -> None:
