@@ -122,7 +122,7 @@ def test_thresholds_are_the_users(phantom, tmp_path):
     ("options", "status", "word"),
     [
         (["--ggo-hu", "0", "--consolidation-hu", "-500"], 2, "order"),
-        (["--device", "cuda"], 2, "processor"),
+        (["--device", "cuda", "--method", "model-free"], 2, "processor"),
         (["--lobes", "ct.nrrd"], 3, "no labels"),
         (["--lobes", "missing.nrrd"], 3, "missing.nrrd"),
         (["--lobes", "lobes.nrrd", "--lungs", "lobes.nrrd"], 2, "lungs"),
