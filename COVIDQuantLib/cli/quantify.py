@@ -13,6 +13,7 @@ from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.exam import EXPORTS, write_exam
+from COVIDQuantLib.inference.device import DEVICES
 from COVIDQuantLib.pipeline import DEFAULT_PLAN, METHODS, GivenMasks, Plan, quantify_ct
 from COVIDQuantLib.progress import Stage, StagedProgress
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
@@ -20,7 +21,6 @@ from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Threshol
 NAME = "quantify"
 HELP = "Find lobes and pneumonia on a chest CT and write a segmentation, a table and a picture."
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
 GIVEN = {
     "lobes": "lobes to use instead of finding them (labels 1..5 of the docs)",
     "lesions": "pneumonia to use instead of finding it (anything but 0)",

@@ -59,6 +59,31 @@ class AnyShape(nn.Module):
         return max(-(-length // self.factor), _LEAST_AT_THE_BOTTOM) * self.factor
 
 
+class UNet(AnyShape):
+    """The way down and up again that the U-Nets share; a subclass makes the parts, finest level first on the way down.
+
+    ``down`` convolves on each level, ``pools`` lead to the next; ``up`` enlarges and ``join`` convolves what it gives
+    beside the level's bridge, deepest first; ``final`` makes the logits.
+    """
+
+    down: nn.ModuleList
+    pools: nn.ModuleList
+    up: nn.ModuleList
+    join: nn.ModuleList
+    final: nn.Module
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits [n, out_channels, *space] of [n, in_channels, *space], sides multiples of ``factor``."""
+        x = self.down[0](x)
+        bridges: list[torch.Tensor] = []
+        for pool, convolve in zip(self.pools, self.down[1:], strict=True):
+            bridges.append(x)
+            x = convolve(pool(x))
+        for enlarge, convolve in zip(self.up, self.join, strict=True):
+            x = convolve(torch.cat([bridges.pop(), enlarge(x)], dim=1))
+        return self.final(x)
+
+
 def segment(dims: int, in_channels: int, out_channels: int, norm: Any = "batch", dropout: float = 0.0) -> nn.Module:
     """Convolution of 3 a side, normalisation, ReLU; no bias, since the normalisation takes it away again."""
     return Convolution(

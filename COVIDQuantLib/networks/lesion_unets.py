@@ -9,7 +9,7 @@ from monai.networks.blocks import UpSample
 from monai.networks.layers.factories import Pool
 from torch import nn
 
-from COVIDQuantLib.networks.blocks import AnyShape, final, initialise, segments
+from COVIDQuantLib.networks.blocks import AnyShape, UNet, final, initialise, segments
 
 
 class YooUNet2D(AnyShape):
@@ -52,7 +52,7 @@ class YooUNet2D(AnyShape):
         return self.final(x)
 
 
-class TransposedUNet2D(AnyShape):
+class TransposedUNet2D(UNet):
     """2D U-Net with transposed convolutions, its number of segments a level given.
 
     Args:
@@ -78,17 +78,6 @@ class TransposedUNet2D(AnyShape):
         self.join = nn.ModuleList(segments(2, (2 * here, *[here] * count)) for here, _, count in steps)
         self.final = final(2, levels[0], out_channels)
         initialise(self)
-
-    def logits(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits [n, out_channels, j, i] of [n, in_channels, j, i], sides multiples of ``factor``."""
-        x = self.down[0](x)
-        bridges: list[torch.Tensor] = []
-        for pool, convolve in zip(self.pools, self.down[1:], strict=True):
-            bridges.append(x)
-            x = convolve(pool(x))
-        for enlarge, convolve in zip(self.up, self.join, strict=True):
-            x = convolve(torch.cat([bridges.pop(), enlarge(x)], dim=1))
-        return self.final(x)
 
 
 class COVIDLesionNet(TransposedUNet2D):

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from monai.networks.blocks import UpSample
 from monai.networks.layers.factories import Pool
 from torch import nn
 
-from COVIDQuantLib.networks.blocks import NORMS, AnyShape, final, initialise, segments
+from COVIDQuantLib.networks.blocks import NORMS, UNet, final, initialise, segments
 
 UPSAMPLINGS: dict[str, dict[str, Any]] = {
     "transposed": {"mode": "deconv"},
@@ -19,7 +18,7 @@ UPSAMPLINGS: dict[str, dict[str, Any]] = {
 }
 
 
-class LobesUNet3D(AnyShape):
+class LobesUNet3D(UNet):
     """3D U-Net: two convolutions a level, max pooling down, upsampling and concatenation up, 1×1×1 at the end.
 
     The papers name no network for the lobes (Huang, row H1: a module 'lungs and lobes'); this is the plain 3D U-Net,
@@ -56,14 +55,3 @@ class LobesUNet3D(AnyShape):
         self.join = nn.ModuleList(segments(3, (2 * here, here, here), kind, dropout) for _, here in steps)
         self.final = final(3, features[0], out_channels)
         initialise(self)
-
-    def logits(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits [n, out_channels, k, j, i] of [n, in_channels, k, j, i], sides multiples of ``factor``."""
-        x = self.down[0](x)
-        bridges: list[torch.Tensor] = []
-        for pool, convolve in zip(self.pools, self.down[1:], strict=True):
-            bridges.append(x)
-            x = convolve(pool(x))
-        for enlarge, convolve in zip(self.up, self.join, strict=True):
-            x = convolve(torch.cat([bridges.pop(), enlarge(x)], dim=1))
-        return self.final(x)
