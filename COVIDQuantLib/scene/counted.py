@@ -41,6 +41,7 @@ class CountedScene:
     Attributes:
         overlap_voxels: voxels that more than one lobe claims.
         recounted_voxels: size of the boxes counted in the last refresh, for the record.
+        changed_boxes: the boxes outside which the last refresh found no change; the whole CT where all was counted.
     """
 
     def __init__(self, volume: Any, segmentation: Any) -> None:
@@ -51,6 +52,7 @@ class CountedScene:
         self._histogram: JointHistogram | None = None
         self.overlap_voxels = 0
         self.recounted_voxels = 0
+        self.changed_boxes: tuple[Box, ...] = ()
 
     @property
     def histogram(self) -> JointHistogram:
@@ -130,6 +132,8 @@ class CountedScene:
         self._histogram = histogram
         self.overlap_voxels = after.overlap - before.overlap + (0 if fresh else self.overlap_voxels)
         self.recounted_voxels = sum(box.voxels for box in boxes)
+        whole = Box.of_shape((voxels.shape[0], voxels.shape[1], voxels.shape[2]))
+        self.changed_boxes = (whole,) if fresh else tuple(boxes)
         self._volume_stamp = stamp
         return fresh or bool(boxes)
 

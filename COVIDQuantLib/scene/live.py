@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import slicer
 import vtk
 
@@ -16,15 +17,16 @@ from COVIDQuantLib.errors import COVIDQuantError, UnfitInputError
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.table import MetricsTable, compute_metrics
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
+from COVIDQuantLib.scene.boxes import Box
 from COVIDQuantLib.scene.counted import CountedScene
+from COVIDQuantLib.scene.counting import merge
+from COVIDQuantLib.scene.links import SEGMENTATION_ROLE, TABLE_ROLE, VOLUME_ROLE, link
 from COVIDQuantLib.scene.observers import Observers
 from COVIDQuantLib.scene.segments import roles_of
 from COVIDQuantLib.scene.tables import METRICS_ATTRIBUTE, create_table_node, write_table
 from COVIDQuantLib.segment_roles import LESION_ROLE
 
-TABLE_ROLE = "COVIDQuant.table"
-SEGMENTATION_ROLE = "COVIDQuant.segmentation"
-VOLUME_ROLE = "COVIDQuant.volume"
+__all__ = ["SEGMENTATION_ROLE", "TABLE_ROLE", "VOLUME_ROLE", "LiveQuantification"]
 
 
 class LiveQuantification:
@@ -116,6 +118,20 @@ class LiveQuantification:
         return self._counted.histogram
 
     @property
+    def changed_boxes(self) -> tuple[Box, ...]:
+        """The boxes of the CT outside which no label changed in the last update; the whole CT where all was counted."""
+        return self._counted.changed_boxes
+
+    def labels(self, box: Box) -> tuple[np.ndarray, np.ndarray]:
+        """Lobe label values and lesions of a box of the CT, as last counted.
+
+        Returns:
+            uint8 ``[k, j, i]`` and bool ``[k, j, i]``, of the box's shape.
+        """
+        lobes, lesions, _ = merge(self._counted.layers, box)
+        return lobes, lesions
+
+    @property
     def recounted_voxels(self) -> int:
         """Voxels counted in the last update that counted any: the size of the changed boxes."""
         return self._counted.recounted_voxels
@@ -196,8 +212,7 @@ class LiveQuantification:
             (self.table, VOLUME_ROLE, self.volume),
         )
         for node, role, target in links:
-            if node.GetNodeReferenceID(role) != target.GetID():
-                node.SetNodeReferenceID(role, target.GetID())
+            link(node, role, target)
 
     def _observe(self) -> None:
         content, node, volume = slicer.vtkSegmentation, slicer.vtkMRMLSegmentationNode, slicer.vtkMRMLVolumeNode

@@ -1,0 +1,114 @@
+"""The figures as a reader sees them: chosen columns in a chosen order, headlines, text for a spreadsheet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from COVIDQuantLib.anatomy import WHOLE_LUNG
+from COVIDQuantLib.quantification.measures import MEASURES, Measure
+from COVIDQuantLib.quantification.table import MetricsTable, Row
+
+# What a reader wants first; the others are a click away.
+DEFAULT_COLUMNS = (
+    "extent_percent",
+    "lesion_volume_ml",
+    "weight_g",
+    "ggo_percent",
+    "consolidation_percent",
+    "mean_lesion_hu",
+    "ct_score",
+)
+_MEASURE = {measure.name: measure for measure in MEASURES}
+_UNDEFINED = "–"
+
+
+def chosen_measures(names: Iterable[str]) -> list[Measure]:
+    """The measures of some names in the contract's order; the default ones if none of the names is known."""
+    wanted = set(names) & set(_MEASURE)
+    return [measure for measure in MEASURES if measure.name in (wanted or DEFAULT_COLUMNS)]
+
+
+def heading(measure: Measure) -> str:
+    """A column's heading with its unit."""
+    return f"{measure.title}\n{measure.unit}" if measure.unit else measure.title
+
+
+def cell(measure: Measure, value: float | None) -> str:
+    """A figure with the digits that mean something; a dash where it is undefined."""
+    if value is None:
+        return _UNDEFINED
+    text = f"{value:.{measure.decimals}f}"
+    # A rounded −0.0 reads like a fault.
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def sorted_rows(metrics: MetricsTable, column: str = "", *, descending: bool = True) -> list[Row]:
+    """The rows in the contract's order, or by a column with what is undefined last.
+
+    Args:
+        metrics: the figures.
+        column: a measure's name; anything else means the contract's order.
+        descending: the highest first.
+    """
+    rows = list(metrics.rows)
+    if column not in _MEASURE:
+        return rows
+    defined = [row for row in rows if row[column] is not None]
+    undefined = [row for row in rows if row[column] is None]
+    return sorted(defined, key=lambda row: _number(row[column]), reverse=descending) + undefined
+
+
+def _number(value: str | float | None) -> float:
+    return float(value) if value is not None else 0.0
+
+
+def as_text(rows: Sequence[Row], measures: Sequence[Measure]) -> str:
+    """Rows for the clipboard: tab between cells, full precision, an undefined figure empty, headings with units."""
+    headings = ["region", *(heading(measure).replace("\n", " ") for measure in measures)]
+    lines = ["\t".join(headings)]
+    for row in rows:
+        values = (row[measure.name] for measure in measures)
+        lines.append("\t".join([str(row["region"]), *("" if value is None else f"{value}" for value in values)]))
+    return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One figure of the whole lung, to be read at a glance.
+
+    Attributes:
+        title: what it is.
+        text: its value with unit.
+        explanation: its definition.
+    """
+
+    title: str
+    text: str
+    explanation: str
+
+
+# Name of the measure of the whole lung, and its title as a headline.
+_HEADLINES = (
+    ("extent_percent", "Extent"),
+    ("weight_g", "Weight of the pneumonia"),
+    ("ggo_percent", "Ground glass"),
+    ("consolidation_percent", "Consolidation"),
+)
+
+
+def headlines(metrics: MetricsTable) -> list[Headline]:
+    """What is said first about a patient: extent, weight, CT score, ground glass and consolidation."""
+    found = []
+    for name, title in _HEADLINES:
+        measure = _MEASURE[name]
+        value = metrics.value(WHOLE_LUNG.name, name)
+        text = cell(measure, value) + (f" {measure.unit}" if value is not None else "")
+        found.append(Headline(title, text, measure.formula))
+    score = _UNDEFINED if metrics.ct_score_total is None else f"{metrics.ct_score_total} / 25"
+    lobes = f"{metrics.involved_lobes} of 5 lobes involved"
+    found.insert(2, Headline("CT score", score, f"{_MEASURE['ct_score'].formula}; {lobes}"))
+    if metrics.hellinger_distance is not None:
+        text = f"{metrics.hellinger_distance:.2f}"
+        found.append(Headline("Distance from normal", text, "Hellinger distance of the HU histogram, 0 to 1"))
+    return found
