@@ -61,6 +61,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/inference/lattice.py
   COVIDQuantLib/inference/lesions.py
   COVIDQuantLib/inference/lobes.py
+  COVIDQuantLib/inference/lung_edge.py
   COVIDQuantLib/inference/lungmask_slices.py
   COVIDQuantLib/inference/lungs.py
   COVIDQuantLib/inference/networks.py

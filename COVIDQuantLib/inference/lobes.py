@@ -17,6 +17,7 @@ from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.inference.device import Device, autocast, with_less_memory
 from COVIDQuantLib.inference.lattice import Box, Lattice, between, sample, sections_back
+from COVIDQuantLib.inference.lung_edge import sharpen_lung_edge
 from COVIDQuantLib.progress import Report, part, silent
 
 CLASSES = 6
@@ -234,18 +235,30 @@ _CONCEIVABLE, _GAP = -2.9, 3
 
 
 def _labels(logits: torch.Tensor, lattice: Lattice, ct: CTVolume, report: Report) -> np.ndarray:
-    """The likeliest class at each voxel of the CT."""
+    """The likeliest class at each voxel of the CT, the lungs' edge where the CT numbers have it."""
     spacing = ct.geometry.spacing_kji
     labels = np.zeros(ct.hu.shape, np.uint8)
     box = lattice.box_in(ct.hu.shape, spacing)
-    logits = logits.clamp(-30.0, 30.0)
-    for first, values in sections_back(logits, lattice, spacing, box):
-        report((first - box[0].start) / (box[0].stop - box[0].start))
-        best = values[0]
-        label = torch.zeros(best.shape, dtype=torch.uint8)
-        for value in range(1, CLASSES):
-            label.masked_fill_(values[value] > best, value)
-            best = torch.maximum(best, values[value])
-        labels[first : first + len(label), box[1], box[2]] = label.numpy()
+    here = labels[box]
+    lobes, odds = np.empty(here.shape, np.uint8), np.empty(here.shape, np.float16)
+    for first, values in sections_back(logits.clamp(-30.0, 30.0), lattice, spacing, box):
+        start = first - box[0].start
+        report(0.8 * start / len(here))
+        part = slice(start, start + values.shape[1])
+        lobe, best = _greatest(values)
+        lobes[part] = lobe.numpy()
+        here[part] = lobe.masked_fill_(best <= values[0], 0).numpy()
+        odds[part] = (torch.logsumexp(values[1:], dim=0) - values[0]).numpy()
+    sharpen_lung_edge(here, odds, lobes, ct.hu[box])
     report(1.0)
     return labels
+
+
+def _greatest(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The likeliest lobe, uint8, and its logit, of ``[6, k, j, i]``."""
+    best = values[1]
+    lobe = torch.ones(best.shape, dtype=torch.uint8)
+    for value in range(2, CLASSES):
+        lobe.masked_fill_(values[value] > best, value)
+        best = torch.maximum(best, values[value])
+    return lobe, best

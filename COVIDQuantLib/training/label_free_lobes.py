@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from COVIDQuantLib.inference.lobes import CLASSES, lobes_window
+from COVIDQuantLib.training.label_free_subjects import LEFT_LUNG, RIGHT_LUNG
 from COVIDQuantLib.training.label_free_warp import WarpRange, draw_warp, pull, smooth_noise
 
 View = dict[str, np.ndarray]
@@ -17,7 +19,12 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 AIR_HU = -1024.0
 # Disease denser than this is easily taken for chest wall.
 DENSE_HU = -350
-_AT_DISEASE, _DENSE_WEIGHT = 0.5, 5
+_DENSE_WEIGHT = 5
+# Shares of the patches laid at dense disease and at fissures; every n-th such point is kept.
+_AT, _FEW = (0.35, 0.35), 7
+# Share of the patches whose coarse answer tells nothing of the lobes.
+_BLIND = 0.1
+_LOBES_OF = {RIGHT_LUNG: (1, 2, 3), LEFT_LUNG: (4, 5)}
 COARSE_WARP = WarpRange(degrees=8, scale=0.14, elastic=1.4, control=11)
 FINE_WARP = WarpRange(degrees=8, scale=0.12, elastic=2.2, control=22)
 
@@ -86,14 +93,17 @@ class FineBatches:
             yield torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
 
     def _one(self, rng: np.random.Generator) -> Batch:
-        view = self.views[int(rng.integers(len(self.views)))]
+        number = int(rng.integers(len(self.views)))
+        view = self.views[number]
         hu, lobes = (torch.from_numpy(view[name])[None].float() for name in ("hu", "lobes"))
         size = np.array(hu.shape[1:], float)
         reach = np.maximum((size - np.array(self.shape)) / 2 + 4, 2)
         centre = (size - 1) / 2 + rng.uniform(-1, 1, 3) * reach
-        sick = np.argwhere(view["lesions"] & (view["hu"] > DENSE_HU)) if "lesions" in view else np.zeros((0, 3))
-        if len(sick) and rng.random() < _AT_DISEASE:
-            centre = sick[rng.integers(len(sick))] + rng.normal(0, 10, 3)
+        wanted = rng.random()
+        for share, points in zip(_AT, self._hard(number), strict=True):
+            if 0 <= wanted < share and len(points):
+                centre = points[rng.integers(len(points))] + rng.normal(0, 10, 3)
+            wanted -= share
         places = draw_warp(self.shape, centre, FINE_WARP, rng)
         seen = pull(hu, places, outside=AIR_HU)
         labels = pull(lobes, places, nearest=True)
@@ -106,6 +116,30 @@ class FineBatches:
             weights = weights + _DENSE_WEIGHT * ((lost > 0) & (seen > DENSE_HU))
         image = lobes_window(recoloured(seen, labels, rng))
         return torch.cat([image, doubtful(labels, lost, rng)]), torch.cat([labels, weights]).long()
+
+    def _hard(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Points of a chest that lie in dense disease, and points on fissures."""
+        if number not in self._found:
+            view = self.views[number]
+            none = np.zeros(view["hu"].shape, bool)
+            self._found[number] = (
+                np.argwhere(view.get("lesions", none) & (view["hu"] > DENSE_HU))[::_FEW],
+                np.argwhere(_fissures(view["lobes"]))[::_FEW],
+            )
+        return self._found[number]
+
+    @cached_property
+    def _found(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        return {}
+
+
+def _fissures(lobes: np.ndarray) -> np.ndarray:
+    """Points whose next one belongs to another lobe, bool ``[k, j, i]``."""
+    result = np.zeros(lobes.shape, bool)
+    for axis in range(3):
+        here, there = (np.moveaxis(lobes, axis, 0)[s] for s in (slice(None, -1), slice(1, None)))
+        np.moveaxis(result, axis, 0)[:-1] |= (here != there) & (here > 0) & (there > 0)
+    return result
 
 
 def recoloured(hu: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -147,7 +181,7 @@ def blurred(volume: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def doubtful(labels: torch.Tensor, lost: torch.Tensor | None, rng: np.random.Generator) -> torch.Tensor:
-    """A coarse network's answer as it may be: shifted, blurred, without part of the dense disease.
+    """A coarse network's answer as it may be: lungs about right but for dense disease, lobes anywhere near.
 
     Args:
         labels: lobes ``[1, k, j, i]``, 6 and 7 where only the lung is known.
@@ -158,27 +192,39 @@ def doubtful(labels: torch.Tensor, lost: torch.Tensor | None, rng: np.random.Gen
         Probabilities ``[6, k, j, i]``.
     """
     shape = (labels.shape[1], labels.shape[2], labels.shape[3])
-    # Where only the lung is known the network sees the upper and lower lobe equally likely.
-    known = [(labels == n).float() for n in range(CLASSES)]
-    for lung, lobes in ((6, (1, 2, 3)), (7, (4, 5))):
-        whole = (labels == lung).float()
-        if whole.any():
-            for lobe in lobes:
-                known[lobe] = known[lobe] + whole / len(lobes)
-    chance = torch.cat(known)
+    whole = torch.cat([(labels == n).float() for n in range(CLASSES)])
+    for lung, lobes in _LOBES_OF.items():
+        # Where only the lung is known the network sees its lobes equally likely.
+        whole[list(lobes)] += (labels[0] == lung) / len(lobes)
+    small = functional.avg_pool3d(whole, 2, ceil_mode=True)
+    partial = small
     if lost is not None and rng.random() < 0.5:
-        gone = (lost > 0) & (smooth_noise(shape, 14, rng) > 0.2)
-        chance = torch.where(gone, torch.zeros_like(chance), chance)
-        chance[:1] += gone
-    half = [max(2, n // 2) for n in shape]
-    small = functional.interpolate(chance[None], size=half, mode="trilinear")[0]
-    size = np.array(half, float)
-    amount = float(rng.choice([0.3, 0.8, 1.5, 2.5]))
-    still = WarpRange(degrees=1.5 * amount, scale=0.0, elastic=amount, control=float(rng.uniform(7, 16)))
-    places = draw_warp((half[0], half[1], half[2]), (size - 1) / 2 + rng.normal(0, 0.4 * amount, 3), still, rng)
-    moved = pull(small, places.clamp(min=torch.zeros(3), max=torch.tensor(size - 1).float()))
-    moved = blurred(moved, float(rng.uniform(0.4, 1.3)))
-    sharp = functional.interpolate(moved[None], size=shape, mode="trilinear")[0].clamp(0, 1)
+        gone = functional.avg_pool3d(((lost > 0) & (smooth_noise(shape, 14, rng) > 0.2)).float(), 2, ceil_mode=True)
+        partial = small * (1 - gone)
+        partial[:1] += gone
+    lungs = _displaced(partial, float(rng.choice([0.3, 0.8, 1.5])), rng)
+    # Coarse lobes are wrong by far more than coarse lungs are.
+    lobes = _displaced(small, float(rng.choice([0.3, 0.8, 1.5, 3.0, 5.0, 7.0])), rng)
+    seen = lungs.clone()
+    blind = rng.random() < _BLIND
+    for members in _LOBES_OF.values():
+        of_lung = list(members)
+        near = lobes[of_lung]
+        near = near + 0.05 * blurred(near, 2.0) + 0.001 * blurred(near, 6.0) + 1e-6
+        if blind:
+            near = torch.ones_like(near)
+        seen[of_lung] = near / near.sum(dim=0) * lungs[of_lung].sum(dim=0)
+    sharp = functional.interpolate(seen[None], size=shape, mode="trilinear")[0].clamp(0, 1)
     if rng.random() < 0.5:
         sharp = functional.softmax(torch.log(sharp + 1e-3) * float(rng.uniform(1.0, 2.5)), dim=0)
     return sharp
+
+
+def _displaced(small: torch.Tensor, amount: float, rng: np.random.Generator) -> torch.Tensor:
+    """Probabilities ``[6, k, j, i]`` bent by ``amount`` points and blurred."""
+    shape = (small.shape[1], small.shape[2], small.shape[3])
+    size = np.array(shape, float)
+    still = WarpRange(degrees=1.5 * amount, scale=0.0, elastic=amount, control=float(rng.uniform(7, 16)))
+    places = draw_warp(shape, (size - 1) / 2 + rng.normal(0, 0.4 * amount, 3), still, rng)
+    moved = pull(small, places.clamp(min=torch.zeros(3), max=torch.tensor(size - 1).float()))
+    return blurred(moved, float(rng.uniform(0.4, 1.3)))

@@ -1,0 +1,59 @@
+"""The batches of the lobes networks (COVIDQuantLib.training.label_free_lobes)."""
+
+import numpy as np
+import pytest
+import torch
+
+from COVIDQuantLib.training.label_free_lobes import FineBatches, doubtful
+
+
+def lungs():
+    """Two lungs on a lattice of 2 mm: the right one of three lobes, the left one of two."""
+    k, _, i = np.indices((48, 40, 64))
+    labels = np.zeros(k.shape, np.uint8)
+    right, left = (i >= 6) & (i < 28), (i >= 36) & (i < 58)
+    labels[right] = np.where(k[right] >= 32, 1, np.where(k[right] >= 20, 2, 3))
+    labels[left] = np.where(k[left] >= 24, 4, 5)
+    return torch.from_numpy(labels)[None].float()
+
+
+def test_a_doubtful_answer_is_a_distribution_that_knows_lungs_better_than_lobes():
+    labels = lungs()
+    lung_right, lobe_right = [], []
+    for seed in range(30):
+        answer = doubtful(labels, None, np.random.default_rng(seed))
+        assert answer.shape == (6, *labels.shape[1:])
+        torch.testing.assert_close(answer.sum(dim=0), torch.ones(labels.shape[1:]), rtol=0, atol=1e-4)
+        best = answer.argmax(dim=0)
+        inside = labels[0] > 0
+        lung_right.append(float(((best > 0) == inside).float().mean()))
+        lobe_right.append(float((best[inside] == labels[0][inside]).float().mean()))
+    assert min(lung_right) > 0.75
+    assert min(lobe_right) < 0.6 < np.median(lobe_right)
+
+
+def test_lungs_of_unknown_lobes_get_each_lobe_alike():
+    labels = lungs()
+    unknown = torch.where(labels == 0, 0, torch.where(labels <= 3, 6, 7)).float()
+    answer = doubtful(unknown, None, np.random.default_rng(3))
+    for members, lung in (((1, 2, 3), 6), ((4, 5), 7)):
+        inside = unknown[0] == lung
+        shares = answer[list(members)][:, inside] / answer[list(members)][:, inside].sum(dim=0)
+        torch.testing.assert_close(shares, torch.full_like(shares, 1 / len(members)), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["disease", "fissure"])
+def test_patches_lie_often_where_it_is_hard(kind):
+    labels = np.zeros((96, 96, 96), np.uint8)
+    labels[:, :48], labels[:, 48:] = 4, 5
+    view = {"hu": np.full(labels.shape, -850, np.int16), "lobes": labels, "lesions": np.zeros(labels.shape, bool)}
+    if kind == "disease":
+        labels[:] = 5
+        view["lesions"][6:12, 6:12, 6:12] = True
+        view["hu"][view["lesions"]] = 30
+    seen = 0
+    for _, target in FineBatches([view], shape=(24, 24, 24), size=2, count=40, seed=1)(0):
+        for one in target:
+            seen += bool((one[1] > 1).any()) if kind == "disease" else bool({4, 5} <= set(one[0].unique().tolist()))
+    # Laid anywhere, a patch of 24 would see the block one time in thirty and the fissure one in three.
+    assert seen / 80 > (0.12 if kind == "disease" else 0.45)
