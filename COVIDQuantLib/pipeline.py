@@ -223,10 +223,10 @@ class _Steps:
         self.provenance[step] = {"method": "given", "source": self._given.sources.get(step, "")}
         return np.ascontiguousarray(self._turn.apply(mask))
 
-    def _made(self, step: str, make: Callable[[Report], _Result], record: dict[str, Any] | None = None) -> _Result:
+    def _made(self, step: str, make: Callable[[Report], _Result]) -> _Result:
         with self._progress.stage(step) as report:
             result = make(report)
-        self.provenance[step] = {"method": self._plan.method, **(record or {})}
+        self.provenance[step] = {"method": self._plan.method}
         return result
 
 
@@ -264,22 +264,24 @@ class _NetworkSteps(_Steps):
 
     def _lobes_by_networks(self) -> np.ndarray:
         networks = self._plan.networks()
+        if self._given.lesions is None:
+            # Its absence is better known now than when the lobes are done.
+            networks.bundle("lesions")
 
         def make(report: Report) -> np.ndarray:
             found = networks.lobes(self._ct, self.warnings, part(report, 0.0, 1.0 if networks.finds_lobes else 0.7))
             return found if networks.finds_lobes else find_lobes(self._ct, found, part(report, 0.7, 1.0))
 
-        lobes = self._made("lobes", make, networks.record("lobes"))
+        lobes = self._made("lobes", make)
+        self.provenance["lobes"] |= networks.record("lobes", self.warnings)
         self.warnings += check_lungs(lobes, self._ct)
         return lobes
 
     def _find_lesions(self, lobes: np.ndarray) -> np.ndarray:
         networks = self._plan.networks()
-        return self._made(
-            "lesions",
-            lambda report: networks.lesions(self._ct, lobes, self.warnings, report),
-            networks.record("lesions"),
-        )
+        lesions = self._made("lesions", lambda report: networks.lesions(self._ct, lobes, self.warnings, report))
+        self.provenance["lesions"] |= networks.record("lesions", self.warnings)
+        return lesions
 
 
 _STEPS: dict[str, type[_Steps]] = {NETWORK: _NetworkSteps, MODEL_FREE: _ModelFreeSteps}

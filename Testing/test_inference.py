@@ -1,5 +1,7 @@
 """Networks on a CT: the shipped bundles, orientation, memory, errors, cancelling."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,9 @@ from torch import nn
 
 from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.ct.geometry import Geometry
-from COVIDQuantLib.ct.volume import CTVolume
+from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import Cancelled, UnfitInputError, UsageError
-from COVIDQuantLib.inference.device import Device
+from COVIDQuantLib.inference.device import CPU_INSTEAD, Device
 from COVIDQuantLib.inference.lesions import LesionsNetwork, find_lesions_by_network
 from COVIDQuantLib.inference.lobes import (
     LobesNetworks,
@@ -99,6 +101,23 @@ def test_networks_stay_warm_for_the_next_ct():
     assert warm_networks(None, None, "cpu") is warm_networks(None, None, "cpu")
 
 
+def test_a_replaced_bundle_is_loaded_anew(tmp_path):
+    folder = tmp_path / "mine"
+    shutil.copytree(default_bundle("lesions").path, folder)
+    before = warm_networks(None, str(folder), "cpu")
+    assert before.bundle("lesions").version == "1.0.0"
+    metadata = folder / "configs" / "metadata.json"
+    metadata.write_text(metadata.read_text().replace('"version": "1.0.0"', '"version": "1.0.1"'))
+    after = warm_networks(None, str(folder), "cpu")
+    assert after is not before
+    assert after.bundle("lesions").version == "1.0.1"
+
+
+def test_the_record_says_that_the_cpu_took_over(networks):
+    plain = networks.record("lobes")["device"]
+    assert networks.record("lobes", [CTWarning(CPU_INSTEAD, "")])["device"].startswith(f"{plain}; CPU")
+
+
 def test_the_precision_of_the_cpu_changes_little(phantom, networks):
     ct, _ = phantom.ct.canonical()
     record = default_bundle("lobes")
@@ -131,6 +150,13 @@ def test_masks_take_the_place_of_networks(phantom):
     assert np.array_equal(found.lobes > 0, phantom.lobes > 0)
     assert found.provenance["lobes"]["method"] == MODEL_FREE
     assert found.provenance["lesions"]["method"] == NETWORK
+
+
+def test_a_bundle_that_is_not_needed_may_be_missing(phantom):
+    plan = Plan(NETWORK, lobes_model="no-such-bundle")
+    assert quantify_ct(phantom.ct, GivenMasks(lobes=phantom.lobes), plan=plan).segmentation.lesions.any()
+    with pytest.raises(UnfitInputError, match="no such model"):
+        quantify_ct(phantom.ct, plan=plan)
 
 
 @pytest.mark.parametrize(

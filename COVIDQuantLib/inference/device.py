@@ -15,6 +15,8 @@ from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import COVIDQuantError, UsageError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+# Code of the notice that the CPU took over.
+CPU_INSTEAD = "cpu-instead"
 # The networks' own needs at a batch of one, with the room CUDA takes for itself; below it the CPU is sooner done.
 _LEAST_FREE_BYTES = 1 << 30
 # Older ones have no tensor cores, and most of them compute float16 at a fraction of the speed of float32.
@@ -170,7 +172,7 @@ def with_less_memory(
             batch //= 2
         elif device.kind != "cpu":
             text = f"memory of {device.describe()} was not enough: the networks ran on the CPU"
-            _notice(notices, "cpu-instead", text)
+            _notice(notices, CPU_INSTEAD, text)
             device, batch = cpu_device(), whole
         else:
             raise MemoryRanOutError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence
+from collections.abc import MutableSequence, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
-from COVIDQuantLib.errors import UnfitInputError
-from COVIDQuantLib.inference.device import Device, choose_device
+from COVIDQuantLib.errors import COVIDQuantError, UnfitInputError
+from COVIDQuantLib.inference.device import CPU_INSTEAD, Device, choose_device
 from COVIDQuantLib.inference.lesions import LesionsNetwork, find_lesions_by_network
 from COVIDQuantLib.inference.lobes import LobesNetworks, find_lobes_by_networks
 from COVIDQuantLib.inference.lungmask_slices import lobes_by_lungmask
@@ -22,10 +22,14 @@ from COVIDQuantLib.networks.fold import fold_batch_norms
 from COVIDQuantLib.progress import Report, silent
 
 _LUNGMASK = "lungmask-unet"
+# What the bundle of each step may be for.
+_TASKS = {"lobes": ("lobes", "lungs"), "lesions": ("lesions",)}
 
 
 class Networks:
     """Loaded bundles on a device.
+
+    A bundle is read when its step is first asked for, so that a mask given for a step needs no bundle.
 
     Args:
         lobes: bundle for lungs and lobes; by name or folder, None for the shipped one.
@@ -33,31 +37,40 @@ class Networks:
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
-        UnfitInputError: a bundle is missing, damaged or for another task.
         UsageError: no such device here.
     """
 
     def __init__(self, lobes: str | None = None, lesions: str | None = None, device: str = "auto") -> None:
         self.device: Device = choose_device(device)
-        self._bundles = {"lobes": _bundle(lobes, "lobes", "lungs"), "lesions": _bundle(lesions, "lesions")}
+        self._wanted = {"lobes": lobes, "lesions": lesions}
+        self._bundles: dict[str, Bundle] = {}
         self._loaded: dict[tuple[str, str], nn.Module] = {}
+
+    def bundle(self, step: str) -> Bundle:
+        """The bundle of a step (``lobes`` or ``lesions``).
+
+        Raises:
+            UnfitInputError: it is missing, damaged or for another task.
+        """
+        if step not in self._bundles:
+            self._bundles[step] = _bundle(self._wanted[step], *_TASKS[step])
+        return self._bundles[step]
 
     @property
     def finds_lobes(self) -> bool:
         """Whether the first bundle parts the lungs into lobes; else only right from left."""
-        return self._bundles["lobes"].task == "lobes"
+        return self.bundle("lobes").task == "lobes"
 
-    def record(self, step: str) -> dict[str, Any]:
-        """How a step (``lobes`` or ``lesions``) is made, for ``metrics.json``."""
-        return {
-            "model": self._bundles[step].record(),
-            "device": self.device.describe(),
-            "precision": self.device.precision,
-        }
+    def record(self, step: str, notices: Sequence[CTWarning] = ()) -> dict[str, Any]:
+        """How a step (``lobes`` or ``lesions``) was made, for ``metrics.json``; ``notices`` say what became of it."""
+        device = self.device.describe()
+        if any(notice.code == CPU_INSTEAD for notice in notices):
+            device += "; CPU where its memory was not enough"
+        return {"model": self.bundle(step).record(), "device": device, "precision": self.device.precision}
 
     def lobes(self, ct: CTVolume, notices: MutableSequence[CTWarning], report: Report = silent) -> np.ndarray:
         """Lobes 1..5 (or lungs 1 right, 2 left) of a canonical CT; see :func:`find_lobes_by_networks`."""
-        bundle = self._bundles["lobes"]
+        bundle = self.bundle("lobes")
         if "slices" in bundle.networks:
             record = bundle.network("slices")
             if record.architecture != _LUNGMASK:
@@ -72,13 +85,13 @@ class Networks:
         self, ct: CTVolume, lungs: np.ndarray, notices: MutableSequence[CTWarning], report: Report = silent
     ) -> np.ndarray:
         """Bool mask of the pneumonia in the lungs of a canonical CT; see :func:`find_lesions_by_network`."""
-        record = self._bundles["lesions"].network("slices")
+        record = self.bundle("lesions").network("slices")
         network = LesionsNetwork.of(self._network("lesions", "slices"), record.input)
         return find_lesions_by_network(ct, lungs, network, self.device, notices, report)
 
     def _network(self, step: str, role: str) -> nn.Module:
         if (step, role) not in self._loaded:
-            network = self._bundles[step].load(role)
+            network = self.bundle(step).load(role)
             self._loaded[step, role] = fold_batch_norms(network).eval()
         return self._loaded[step, role]
 
@@ -96,14 +109,29 @@ def _bundle(name: str | None, *tasks: str) -> Bundle:
     return bundle
 
 
-@lru_cache(maxsize=2)
 def warm_networks(lobes: str | None, lesions: str | None, device: str) -> Networks:
-    """The networks of a plan, loaded the first time it is asked for and kept for the next CT."""
+    """The networks of a plan, loaded the first time it is asked for and kept for the next CT.
+
+    A bundle that was replaced on disk meanwhile is loaded anew.
+    """
+    return _warm(lobes, lesions, device, (_stamp(lobes, "lobes"), _stamp(lesions, "lesions")))
+
+
+@lru_cache(maxsize=2)
+def _warm(lobes: str | None, lesions: str | None, device: str, _stamps: tuple[str, ...]) -> Networks:
     return Networks(lobes, lesions, device)
+
+
+def _stamp(name: str | None, step: str) -> str:
+    """What tells a bundle from the one that replaces it; empty for one that cannot be used."""
+    try:
+        return str(_bundle(name, *_TASKS[step]).record())
+    except COVIDQuantError:
+        return ""
 
 
 def free_memory() -> None:
     """Let go of warm networks and of what torch keeps on the GPU."""
-    warm_networks.cache_clear()
+    _warm.cache_clear()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
