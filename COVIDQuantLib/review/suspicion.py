@@ -1,0 +1,180 @@
+"""Lesion components sorted by how much they look like motion artefacts (papers.md rows C5, Y3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from COVIDQuantLib.ct.geometry import Triple
+from COVIDQuantLib.progress import Report, part, silent
+from COVIDQuantLib.quantification.histogram import JointHistogram
+from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
+from COVIDQuantLib.review.components import MIN_ML, Box, Component, find_components
+from COVIDQuantLib.review.cues import CUES, Seen
+from COVIDQuantLib.review.judgement import Judgement, shipped_judgement
+from COVIDQuantLib.review.onlooker import Onlooker
+from COVIDQuantLib.review.removal import effect_of_removal, figures, without
+
+# A cue at least this plain is told to the reader.
+_WORTH_SAYING = 0.35
+# Where the work stands, of the whole.
+_FOUND, _CHEST_SEEN, _LOOKED, _COUNTED = 0.1, 0.4, 0.8, 0.9
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A sentence for the reader; the panel translates ``template`` and fills in ``values``.
+
+    Attributes:
+        cue: name of the cue it speaks of.
+        template: English sentence with fields.
+        values: numbers for the fields.
+    """
+
+    cue: str
+    template: str
+    values: dict[str, float]
+
+    def __str__(self) -> str:
+        """The sentence in English."""
+        return self.template.format(**self.values)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One component of the lesions and what speaks for its being an artefact.
+
+    Attributes:
+        number: place in the sorted list, from 1.
+        id: ``Component.id``; stays the same as long as this component is not edited.
+        box: slices ``k, j, i`` of the smallest box around it.
+        centroid_kji: its middle, in voxels.
+        volume_ml: its volume.
+        mean_hu: its mean HU.
+        lobes: names of its lobes, the largest share first.
+        score: 0 looks like lesion, 1 like artefact.
+        suspected: whether it is on the default list.
+        cues: value 0..1 of every cue.
+        reasons: sentences, the weightiest first; empty where nothing speaks for an artefact.
+        effect: change of the whole lung's figures if it is removed, by measure (``extent_percent``, ``weight_g``,
+            ``ct_score`` and the others of the table); figures that are undefined before or after are left out.
+        component: the component itself.
+    """
+
+    number: int
+    id: str
+    box: Box
+    centroid_kji: tuple[float, float, float]
+    volume_ml: float
+    mean_hu: float
+    lobes: tuple[str, ...]
+    score: float
+    suspected: bool
+    cues: dict[str, float]
+    reasons: tuple[Reason, ...]
+    effect: dict[str, float]
+    component: Component = field(repr=False, compare=False)
+
+    def mask(self) -> np.ndarray:
+        """Its voxels within the box, bool."""
+        return self.component.mask
+
+
+def rank(
+    ct_hu: np.ndarray,
+    lesions: np.ndarray,
+    lobes: np.ndarray,
+    spacing_kji: Triple,
+    *,
+    histogram: JointHistogram | None = None,
+    thresholds: Thresholds = DEFAULT_THRESHOLDS,
+    judgement: Judgement | None = None,
+    report: Report = silent,
+) -> list[Finding]:
+    """Every component of the lesions with its suspicion, the most suspect first.
+
+    Where a layer along heart or diaphragm hangs on a lesion, the two are findings of their own
+    (``component.part_of`` names the component).
+
+    A component's score depends on the CT, the lungs and itself alone, not on what else is lesion.
+
+    Args:
+        ct_hu: integer HU ``[k, j, i]`` in canonical orientation (k to the head, j to the back, i to the left).
+        lesions: nonzero in lesion, same shape.
+        lobes: lobe labels 0..5, same shape; a bool array where only the lungs are known.
+        spacing_kji: millimetres between voxels along ``k, j, i``.
+        histogram: the exam's counts if they are at hand; counted here otherwise.
+        thresholds: bounds of ground glass and consolidation, for the effects.
+        judgement: weights of the cues; the shipped ones by default.
+        report: told the fraction done; may raise ``Cancelled``.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if ct_hu.shape != lesions.shape:
+        raise ValueError(f"CT and lesions differ in shape: {ct_hu.shape}, {lesions.shape}")
+    components = find_components(lesions, lobes, spacing_kji, MIN_ML)
+    if not components:
+        return []
+    judgement = judgement or shipped_judgement()
+    report(_FOUND)
+    onlooker = Onlooker(ct_hu, lobes, spacing_kji)
+    looks = _looks(onlooker, components, part(report, _CHEST_SEEN, _LOOKED))
+    if histogram is None:
+        voxel_ml = float(np.prod(sorted(spacing_kji))) / 1000.0
+        histogram = JointHistogram.of(ct_hu, lobes.astype(np.uint8), lesions, voxel_ml)
+    report(_COUNTED)
+    lobes_known = lobes.dtype != bool
+    before = figures(histogram, thresholds, lobes_known=lobes_known)
+    found = []
+    for component, seen in looks:
+        inside = ct_hu[component.box][component.mask]
+        labels = lobes[component.box][component.mask]
+        after = figures(without(histogram, inside, labels), thresholds, lobes_known=lobes_known)
+        found.append(_finding(component, inside, seen, judgement, effect_of_removal(before, after)))
+    found.sort(key=lambda finding: (-finding.score, -finding.volume_ml, finding.id))
+    report(1.0)
+    return [replace(finding, number=number) for number, finding in enumerate(found, start=1)]
+
+
+def _looks(
+    onlooker: Onlooker, components: Sequence[Component], report: Report
+) -> list[tuple[Component, dict[str, Seen]]]:
+    """Every component, or the parts it is judged by, with what the cues say."""
+    looks = []
+    for number, component in enumerate(components, start=1):
+        looks += [(piece, onlooker.look(piece)) for piece in onlooker.parts(component)]
+        report(number / len(components))
+    return looks
+
+
+def _finding(
+    component: Component, hu: np.ndarray, seen: dict[str, Seen], judgement: Judgement, effect: dict[str, float]
+) -> Finding:
+    """A finding whose place in the list is not known yet."""
+    values = {name: look.value for name, look in seen.items()}
+    score = judgement.score(values)
+    return Finding(
+        0,
+        component.id,
+        component.box,
+        component.centroid_kji,
+        component.volume_ml,
+        float(hu.mean(dtype=np.float64)),
+        component.lobes,
+        score,
+        score >= judgement.threshold,
+        values,
+        _reasons(seen, judgement),
+        effect,
+        component,
+    )
+
+
+def _reasons(seen: dict[str, Seen], judgement: Judgement) -> tuple[Reason, ...]:
+    """The sentences of the cues that are plainly seen and count, the weightiest first."""
+    told = [cue for cue in CUES if seen[cue.name].value >= _WORTH_SAYING and judgement.weights[cue.name] > 0]
+    told.sort(key=lambda cue: -seen[cue.name].value * judgement.weights[cue.name])
+    return tuple(Reason(cue.name, cue.reason, seen[cue.name].numbers) for cue in told)
