@@ -1,19 +1,15 @@
-"""The Slicer module: choose a CT, quantify it, and see the figures follow every edit of the segments.
+"""The Slicer module: choose a CT, quantify it, review it, and see the figures follow every edit of the segments.
 
-What is computed, and how nodes follow each other, is in COVIDQuantLib; here are the panel and its connections.
+What is computed, and how nodes follow each other, is in COVIDQuantLib; the panel is in COVIDQuantPanel. Here is what
+Slicer looks for: the module, its widget, its logic and its test.
 """
 
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
-import qt
 import slicer
-import vtk
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -22,19 +18,12 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-# The library lies beside this file once installed, and one folder up in the source tree.
+# The panel lies beside this file; so does the library once installed, and one folder up in the source tree.
 _HERE = Path(__file__).resolve().parent
-for _folder in (_HERE, _HERE.parent):
-    if (_folder / "COVIDQuantLib" / "__init__.py").is_file():
-        if str(_folder) not in sys.path:
-            sys.path.append(str(_folder))
-        break
-
-from COVIDQuantLib.errors import Cancelled, COVIDQuantError  # noqa: E402 - found only now
-from COVIDQuantLib.progress import StagedProgress  # noqa: E402
-
-# Edits that come faster than this are counted together.
-_UPDATE_MS = 30
+for _folder, _package in ((_HERE, "COVIDQuantPanel"), (_HERE, "COVIDQuantLib"), (_HERE.parent, "COVIDQuantLib")):
+    if (_folder / _package / "__init__.py").is_file() and str(_folder) not in sys.path:
+        sys.path.append(str(_folder))
+_OURS = ("COVIDQuantPanel", "COVIDQuantLib")
 
 
 class COVIDQuant(ScriptedLoadableModule):
@@ -44,7 +33,7 @@ class COVIDQuant(ScriptedLoadableModule):
         ScriptedLoadableModule.__init__(self, parent)
         self.parent.title = _("COVIDQuant")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
-        self.parent.dependencies = ["Segmentations", "Terminologies", "Tables"]
+        self.parent.dependencies = ["Segmentations", "SegmentEditor", "Terminologies", "Tables", "Plots"]
         self.parent.contributors = ["COVIDQuant contributors"]
         self.parent.helpText = _(
             "Finds the five lobes and the pneumonia on a chest CT and quantifies them. The segments can be edited; the "
@@ -54,186 +43,79 @@ class COVIDQuant(ScriptedLoadableModule):
         self.parent.acknowledgementText = _(
             "The measures are those of four published systems; docs/definitions.md names them."
         )
+        # Other modules may not be there yet.
+        slicer.app.connect("startupCompleted()", _register)
 
 
-@parameterNodeWrapper
-class COVIDQuantParameterNode:
-    """What the reader chose; saved with the scene.
+def _register():
+    """Offer the sample CT and the measures to Slicer's own modules."""
+    from COVIDQuantPanel import sample, statistics_plugin
 
-    inputVolume - The chest CT.
-    segmentation - The segmentation whose figures are shown.
-    """
-
-    inputVolume: vtkMRMLScalarVolumeNode
-    segmentation: vtkMRMLSegmentationNode
+    sample.register()
+    statistics_plugin.register()
 
 
 class COVIDQuantWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel."""
+    """The panel, as Slicer opens, leaves and reloads it."""
 
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic = None
-        self._parameterNode = None
-        self._parameterNodeGuiTag = None
-        self._live = None
-        self._timer = None
+        self.panel = None
 
     def setup(self):
         """Build the panel when it is first opened."""
+        from COVIDQuantPanel.panel import Panel
+
         ScriptedLoadableModuleWidget.setup(self)
-        panel = slicer.util.loadUI(self.resourcePath("UI/COVIDQuant.ui"))
-        self.layout.addWidget(panel)
-        self.ui = slicer.util.childWidgetVariables(panel)
-        panel.setMRMLScene(slicer.mrmlScene)
         self.logic = COVIDQuantLogic()
         self.logic.loadTerminologies()
-        self._timer = qt.QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_UPDATE_MS)
-        self._timer.connect("timeout()", self._updateFigures)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
-        self.ui.quantifyButton.connect("clicked(bool)", self.onQuantify)
-        self.initializeParameterNode()
+        self.panel = Panel(self.layout, self.logic, self)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneChanged)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneChanged)
 
     def cleanup(self):
         """Let go of everything when Slicer closes or the module is reloaded."""
-        self._stopFollowing()
+        if self.panel is not None:
+            self.panel.quit()
+            self.panel = None
         self.removeObservers()
 
     def enter(self):
         """Called each time the reader opens the module."""
-        self.initializeParameterNode()
+        self.panel.enter()
 
     def exit(self):
-        """Called each time the reader leaves the module; the figures go on following."""
-        self._disconnectParameterNode()
+        """Called each time the reader leaves the module; a job and the figures go on."""
+        self.panel.exit()
 
     def onSceneStartClose(self, _caller, _event):
         """Forget the nodes before they go."""
-        self._stopFollowing()
-        self.setParameterNode(None)
+        self.panel.close()
 
-    def onSceneEndClose(self, _caller, _event):
-        """Start afresh if the module is shown."""
+    def onSceneChanged(self, _caller, _event):
+        """Start afresh, or take up what was loaded, if the module is shown."""
         if self.parent.isEntered:
-            self.initializeParameterNode()
+            self.panel.enter()
 
-    def onSceneEndImport(self, _caller, _event):
-        """Take up the figures of a scene that was loaded."""
-        if self.parent.isEntered:
-            self.initializeParameterNode()
-
-    def initializeParameterNode(self):
-        """Make sure there is a parameter node, and propose a CT."""
-        self.setParameterNode(self.logic.getParameterNode())
-        if not self._parameterNode.inputVolume:
-            volume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
-            if volume:
-                self._parameterNode.inputVolume = volume
-
-    def setParameterNode(self, parameterNode):
-        """Connect the panel to a parameter node, or to none."""
-        self._disconnectParameterNode()
-        self._parameterNode = parameterNode
-        if self._parameterNode:
-            self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
-            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
-            self._onParametersChanged()
-
-    def _disconnectParameterNode(self):
-        if self._parameterNodeGuiTag is not None:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self._parameterNodeGuiTag = None
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
-
-    def _onParametersChanged(self, _caller=None, _event=None):
-        volume = self._parameterNode.inputVolume if self._parameterNode else None
-        self.ui.quantifyButton.enabled = volume is not None
-        self.ui.quantifyButton.toolTip = _("Find lobes and pneumonia") if volume else _("Choose a CT first")
-        self._follow(volume, self._parameterNode.segmentation if self._parameterNode else None)
-
-    def onQuantify(self):
-        """Quantify the chosen CT into a new segmentation; an earlier one stays as the reader left it."""
-        try:
-            with self._progress() as progress:
-                segmentation = self.logic.quantify(self._parameterNode.inputVolume, progress)
-        except Cancelled:
-            self.ui.statusLabel.text = _("Stopped. Nothing was changed.")
-        except COVIDQuantError as error:
-            slicer.util.errorDisplay(error.line(), windowTitle=_("COVIDQuant"))
-        else:
-            self._parameterNode.segmentation = segmentation
-
-    @contextmanager
-    def _progress(self):
-        """Progress in a dialog whose button stops the job at its next report."""
-        from COVIDQuantLib.pipeline import plan_for_here
-
-        dialog = slicer.util.createProgressDialog(
-            windowTitle=_("COVIDQuant"), autoClose=False, windowModality=qt.Qt.ApplicationModal
-        )
-
-        def show(state):
-            left = "" if state.seconds_left is None else _(", {n:.0f} s left").format(n=state.seconds_left)
-            dialog.labelText = f"{state.stage.capitalize()}{left}"
-            dialog.value = round(100 * state.fraction)
-            slicer.app.processEvents()
-            if dialog.wasCanceled:
-                raise Cancelled
-
-        try:
-            yield StagedProgress(plan_for_here()[0].stages, show)
-        finally:
-            dialog.close()
-
-    def _follow(self, volume, segmentation):
-        """Show the figures of a segmentation and keep them up to date."""
-        if self._live and self._live.is_attached and self._live.segmentation is segmentation:
-            return
-        self._stopFollowing()
-        if segmentation is None:
-            return
-        try:
-            self._live = self.logic.follow(volume, segmentation, self._timer.start)
-        except COVIDQuantError as error:
-            self.ui.statusLabel.text = error.line()
-            return
-        self.ui.tableView.setMRMLTableNode(self._live.table)
-        self._showWarnings()
-
-    def _stopFollowing(self):
-        if self._timer:
-            self._timer.stop()
-        if self._live:
-            self._live.close()
-            self._live = None
-        self.ui.tableView.setMRMLTableNode(None)
-        self.ui.statusLabel.text = ""
-
-    def _updateFigures(self):
-        if not self._live or not self._live.is_attached:
-            return
-        try:
-            self._live.update()
-        except COVIDQuantError as error:
-            self.ui.statusLabel.text = error.line()
-        else:
-            self._showWarnings()
-
-    def _showWarnings(self):
-        warnings = self.logic.warnings(self._live)
-        self.ui.statusLabel.text = "\n".join(warning.message for warning in warnings)
+    def onReload(self):
+        """Reload the panel and the library too, for those who write them."""
+        self.cleanup()
+        for name in [name for name in sys.modules if name.split(".")[0] in _OURS]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
 
 
 class COVIDQuantLogic(ScriptedLoadableModuleLogic):
-    """The job on nodes, without the panel."""
+    """The job on nodes, with the panel or without it; see docs/scripting.md."""
 
     def getParameterNode(self):
         """The reader's choices."""
+        from COVIDQuantPanel.parameters import COVIDQuantParameterNode
+
         return COVIDQuantParameterNode(super().getParameterNode())
 
     def loadTerminologies(self):
@@ -243,46 +125,109 @@ class COVIDQuantLogic(ScriptedLoadableModuleLogic):
         for path in sorted(resource_path("Terminologies").glob("*.term.json")):
             slicer.modules.terminologies.logic().LoadTerminologyFromFile(str(path))
 
-    def quantify(self, volume, progress=None):
-        """Find lobes and pneumonia on a CT and return them as a new segmentation node.
+    def quantify(self, volume, plan=None, lobesFrom=None, progress=None):
+        """Find lobes and pneumonia on a CT and count them; returns when it is done.
 
         Args:
             volume: vtkMRMLScalarVolumeNode in HU.
-            progress: told of the stages; may raise Cancelled.
+            plan: ``COVIDQuantLib.pipeline.Plan``: method, device, models; None for networks where they are installed.
+            lobesFrom: a vtkMRMLSegmentationNode whose lobes are taken; None to find them.
+            progress: called with a ``ProgressState`` now and then; may raise ``Cancelled``.
+
+        Returns:
+            The new vtkMRMLSegmentationNode and the vtkMRMLTableNode of its figures.
 
         Raises:
             COVIDQuantError: the CT cannot be quantified; says why.
         """
+        from COVIDQuantLib.pipeline import plan_for_here
+        from COVIDQuantLib.progress import StagedProgress
         from COVIDQuantLib.scene.job import quantify_volume
 
-        return quantify_volume(volume, _("{ct} pneumonia").format(ct=volume.GetName()), progress)
+        staged = StagedProgress((plan or plan_for_here()[0]).stages, progress) if progress else None
+        segmentation = quantify_volume(volume, self.resultName(volume), staged, plan, lobesFrom)
+        reading = self.follow(volume, segmentation)
+        table = reading.live.table
+        reading.close()
+        return segmentation, table
 
-    def follow(self, volume, segmentation, wake):
-        """Live figures of a segmentation: those it was saved with, or new ones over the chosen CT.
+    def follow(self, volume, segmentation, wake=None):
+        """Figures that follow every edit of a segmentation: those it was saved with, or new ones.
 
         Args:
             volume: vtkMRMLScalarVolumeNode for a segmentation that has no CT of its own; may be None.
             segmentation: vtkMRMLSegmentationNode.
-            wake: called when the figures are out of date.
+            wake: called when the figures are out of date; its place is to have ``update()`` called soon.
+
+        Returns:
+            A ``COVIDQuantLib.scene.reading.Reading``; close it when it is no longer wanted.
 
         Raises:
             COVIDQuantError: there is no CT, or the segments cannot be counted.
         """
-        from COVIDQuantLib.scene.live import VOLUME_ROLE, LiveQuantification
+        from COVIDQuantLib.scene.reading import Reading
 
-        if volume is None or segmentation.GetNodeReference(VOLUME_ROLE):
-            return LiveQuantification.reattach(segmentation, wake=wake)
-        return LiveQuantification(volume, segmentation, wake=wake)
+        return Reading(volume, segmentation, wake)
 
-    def warnings(self, live):
-        """What the reader should know: of the CT and the segmentation when made, and of the segments as they are."""
-        from COVIDQuantLib.scene.job import warnings_of_node
+    def export(self, segmentation, folder, what=("segmentation", "metrics")):
+        """Write the files of a segmentation that has figures.
 
-        return [*warnings_of_node(live.segmentation), *live.warnings()]
+        Args:
+            segmentation: vtkMRMLSegmentationNode.
+            folder: made if missing; earlier files of the same names are replaced.
+            what: names of ``COVIDQuantLib.export.exam.EXPORTS``.
+
+        Returns:
+            The files.
+
+        Raises:
+            COVIDQuantError: they cannot be written; all is as it was.
+        """
+        from COVIDQuantLib.scene.exam import export_reading
+
+        reading = self.follow(None, segmentation)
+        try:
+            return export_reading(reading, Path(folder), what)
+        finally:
+            reading.close()
+
+    def makeSample(self, settings=None):
+        """A made chest CT as a new volume node; settings are those of ``COVIDQuantLib.phantom``."""
+        from COVIDQuantPanel.sample import make_sample
+
+        return make_sample(settings)
+
+    def makeRun(self):
+        """A quantification in a process of its own, which the panel asks for its progress."""
+        from COVIDQuantLib.scene.run import QuantifyRun
+        from COVIDQuantLib.worker.worker import Worker
+
+        return QuantifyRun(lambda: Worker(slicer.util.startupEnvironment()))
+
+    def startRun(self, run, parameters):
+        """Begin a run as the parameter node says.
+
+        Raises:
+            COVIDQuantError: the choices contradict each other, or the CT cannot be quantified; says why.
+        """
+        volume = parameters.inputVolume
+        run.start(volume, self.resultName(volume), self.plan(parameters), parameters.lobesFrom)
+
+    def plan(self, parameters):
+        """The pipeline's plan for a reader's choices."""
+        from COVIDQuantLib.pipeline import NETWORK, Plan
+
+        if parameters.method != NETWORK:
+            return Plan(parameters.method)
+        return Plan(NETWORK, parameters.device, parameters.lobesModel or None, parameters.lesionsModel or None)
+
+    def resultName(self, volume):
+        """What the segmentation of a CT is called."""
+        return _("{ct} pneumonia").format(ct=volume.GetName())
 
 
 class COVIDQuantTest(ScriptedLoadableModuleTest):
-    """The whole job on a made CT, inside Slicer."""
+    """The whole job on a made CT, inside Slicer, by clicks."""
 
     def setUp(self):
         """Begin with an empty scene."""
@@ -290,24 +235,11 @@ class COVIDQuantTest(ScriptedLoadableModuleTest):
 
     def runTest(self):
         """Run the test; Slicer's 'Reload and Test' calls this."""
+        from COVIDQuantPanel.self_test import Story
+
         self.setUp()
-        self.test_figuresOfAPhantomFollowAnEdit()
-
-    def test_figuresOfAPhantomFollowAnEdit(self):
-        """Quantify a phantom, empty its pneumonia, and see the extent fall to nothing."""
-        from COVIDQuantLib.phantom import PhantomSettings, make_phantom
-        from COVIDQuantLib.scene.volumes import node_of_ct
-
-        self.delayDisplay("Making a phantom")
-        phantom = make_phantom(PhantomSettings(seed=1, thickness_mm=8.0, matrix=96, extent_percent=10.0))
-        volume = node_of_ct(slicer.mrmlScene, phantom.ct, "phantom")
-        logic = COVIDQuantLogic()
-        self.delayDisplay("Quantifying it")
-        segmentation = logic.quantify(volume)
-        live = logic.follow(volume, segmentation, wake=lambda: None)
-        self.assertGreater(live.metrics.value("whole lung", "extent_percent"), 0.0)
-        segmentation.GetSegmentation().RemoveSegment("pneumonia")
-        live.update()
-        self.assertEqual(live.metrics.value("whole lung", "extent_percent"), 0.0)
-        self.assertEqual(live.table.GetNumberOfRows(), 9)
+        story = Story(self)
+        for step in story.steps:
+            self.delayDisplay(step.__doc__)
+            step()
         self.delayDisplay("Test passed")

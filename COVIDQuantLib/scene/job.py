@@ -10,8 +10,11 @@ from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.pipeline import GivenMasks, Plan, plan_for_here, quantify_ct
 from COVIDQuantLib.progress import ProgressState, StagedProgress
+from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.scene.given import given_lobes
 from COVIDQuantLib.scene.grids import geometry_of
+from COVIDQuantLib.scene.links import VOLUME_ROLE, link
+from COVIDQuantLib.scene.original import keep_original
 from COVIDQuantLib.scene.segmentations import PROVENANCE_ATTRIBUTE, create_segmentation_node
 from COVIDQuantLib.scene.volumes import ct_of_node
 from COVIDQuantLib.segmentation.result import Segmentation
@@ -123,7 +126,12 @@ def _add_segmentation(volume: Any, name: str, ct: CTVolume, segmentation: Segmen
     # The node keeps what was noticed on the CT too: figures made from it later need it.
     segmentation.warnings = [*ct.warnings, *segmentation.warnings]
     scene = volume.GetScene()
-    return create_segmentation_node(scene, volume, segmentation, scene.GenerateUniqueName(name))
+    node = create_segmentation_node(scene, volume, segmentation, scene.GenerateUniqueName(name))
+    link(node, VOLUME_ROLE, volume)
+    lobes, lesions = segmentation.lobes, segmentation.lesions
+    counts = JointHistogram.of(ct.hu, lobes, lesions, ct.geometry.voxel_volume_ml, ct.padding)
+    keep_original(node, lobes, lesions.astype(bool, copy=False), counts)
+    return node
 
 
 def warnings_of_node(segmentation: Any) -> list[CTWarning]:

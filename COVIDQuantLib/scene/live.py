@@ -131,6 +131,19 @@ class LiveQuantification:
         lobes, lesions, _ = merge(self._counted.layers, box)
         return lobes, lesions
 
+    def segment_mask(self, segment_id: str, box: Box) -> np.ndarray | None:
+        """Where a box of the CT belongs to one segment, bool ``[k, j, i]``; None if it is not counted."""
+        for layer in self._counted.layers:
+            for name, value, _ in layer.members:
+                if name == segment_id:
+                    return np.asarray(layer.labels.crop(box) == value)
+        return None
+
+    @property
+    def overlap_voxels(self) -> int:
+        """Voxels that more than one lobe claimed when last counted."""
+        return self._counted.overlap_voxels
+
     @property
     def recounted_voxels(self) -> int:
         """Voxels counted in the last update that counted any: the size of the changed boxes."""

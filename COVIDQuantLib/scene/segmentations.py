@@ -21,6 +21,8 @@ from COVIDQuantLib.terminology_text import TAG, serialize
 
 PROVENANCE_ATTRIBUTE = "COVIDQuant.provenance"
 LESION_LABEL = 1
+# Opacity of the fill in slices: the pneumonia shows through, the lobes hardly show.
+LESION_FILL, LOBE_FILL = 0.45, 0.15
 
 
 def create_segmentation_node(scene: Any, volume: Any, result: Segmentation, name: str) -> Any:
@@ -102,7 +104,7 @@ def show_segments(node: Any) -> None:
             continue
         is_lesion = kind is LESION
         display.SetSegmentVisibility(kind.segment_id, True)
-        display.SetSegmentOpacity2DFill(kind.segment_id, 0.45 if is_lesion else 0.15)
+        display.SetSegmentOpacity2DFill(kind.segment_id, LESION_FILL if is_lesion else LOBE_FILL)
         display.SetSegmentOpacity2DOutline(kind.segment_id, 1.0 if is_lesion else 0.8)
         display.SetSegmentOpacity3D(kind.segment_id, 1.0 if is_lesion else 0.25)
 

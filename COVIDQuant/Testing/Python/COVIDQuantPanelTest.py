@@ -4,24 +4,36 @@ import unittest
 
 import slicer
 
+_INPUT, _RESULTS = 0, 1
+
 
 class COVIDQuantPanelTest(unittest.TestCase):
     def setUp(self):
         slicer.mrmlScene.Clear()
         slicer.util.selectModule("COVIDQuant")
-        self.widget = slicer.util.getModuleWidget("COVIDQuant")
+        self.panel = slicer.util.getModuleWidget("COVIDQuant").panel
 
     def test_nothing_can_be_quantified_without_a_ct(self):
-        self.assertFalse(self.widget.ui.quantifyButton.enabled)
+        self.assertFalse(self.panel.sections[_INPUT].ui.quantifyButton.enabled)
+        self.assertTrue(self.panel.sections[_INPUT].ui.quantifyButton.toolTip)
 
-    def test_a_ct_enables_the_button(self):
-        slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
-        self.widget.initializeParameterNode()
-        self.assertTrue(self.widget.ui.quantifyButton.enabled)
+    def test_a_volume_without_voxels_is_refused_in_words(self):
+        self.panel.parameters.inputVolume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
+        self.assertFalse(self.panel.sections[_INPUT].ui.quantifyButton.enabled)
+        self.assertIn("no voxels", self.panel.sections[_INPUT].ui.fitnessLabel.text)
 
-    def test_closing_the_scene_leaves_no_node_behind(self):
+    def test_closing_the_scene_leaves_nothing_behind(self):
         slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
-        self.widget.initializeParameterNode()
+        self.panel.connect()
+        self.assertIsNotNone(self.panel.volume)
         slicer.mrmlScene.Clear()
-        self.assertIsNone(self.widget.ui.tableView.mrmlTableNode())
-        self.assertFalse(self.widget.ui.quantifyButton.enabled)
+        self.assertIsNone(self.panel.reading)
+        self.assertIsNone(self.panel.volume)
+        self.assertEqual(self.panel.sections[_RESULTS].ui.figuresTable.rowCount, 0)
+
+    def test_the_module_can_be_left_and_reloaded(self):
+        slicer.util.selectModule("Data")
+        self.assertIsNone(self.panel.parameters)
+        slicer.util.selectModule("COVIDQuant")
+        slicer.util.reloadScriptedModule("COVIDQuant")
+        self.assertIsNotNone(slicer.util.getModuleWidget("COVIDQuant").panel)

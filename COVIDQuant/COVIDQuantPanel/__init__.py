@@ -1,0 +1,1 @@
+"""The panel of the Slicer module: one class per section, each with its own .ui file, and what connects them."""

@@ -1,0 +1,87 @@
+"""Advanced: given lobes, other model bundles, usual thresholds, a full count, a sample CT."""
+
+import slicer
+from slicer.i18n import tr as _
+
+from COVIDQuantLib.errors import COVIDQuantError
+from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS
+from COVIDQuantPanel.models import bundles_for
+from COVIDQuantPanel.section import Section, silently
+
+_TASKS = (("lobes", "lobesModelCombo", "lobesModel"), ("lesions", "lesionsModelCombo", "lesionsModel"))
+
+
+class AdvancedSection(Section):
+    """What most readers never need."""
+
+    def setup(self):
+        """Connect the widgets."""
+        ui = self.ui
+        self._names = {}
+        for task, combo, parameter in _TASKS:
+            getattr(ui, combo).connect(
+                "currentIndexChanged(int)", lambda place, t=task, p=parameter: self.on_model(t, p, place)
+            )
+        ui.resetThresholdsButton.connect("clicked(bool)", self.on_reset_thresholds)
+        ui.recountButton.connect("clicked(bool)", self.on_recount)
+        ui.sampleButton.connect("clicked(bool)", self.on_sample)
+
+    def on_enter(self):
+        """Bundles may have been installed since."""
+        self._list_models()
+        self.on_parameters()
+        self.on_reading()
+
+    def on_parameters(self):
+        """Show the chosen bundles."""
+        parameters = self.panel.parameters
+        networks = parameters.method == "network"
+        for task, combo, parameter in _TASKS:
+            names = self._names.get(task, [""])
+            chosen = getattr(parameters, parameter)
+            place = names.index(chosen) if chosen in names else 0
+            silently(getattr(self.ui, combo), lambda c, p=place: c.setCurrentIndex(p))
+            getattr(self.ui, combo).enabled = networks and len(names) > 1
+        # Given lobes take the place of the model that finds them.
+        if parameters.lobesFrom:
+            self.ui.lobesModelCombo.enabled = False
+
+    def on_reading(self):
+        """There must be a result to count anew."""
+        reason = "" if self.panel.reading else _("Quantify a CT, or choose a result")
+        self.allow(("resetThresholdsButton", "recountButton"), reason)
+
+    def on_model(self, task, parameter, place):
+        """Keep the chosen bundle."""
+        names = self._names.get(task, [""])
+        if self.panel.parameters is not None and 0 <= place < len(names):
+            setattr(self.panel.parameters, parameter, names[place])
+
+    def on_reset_thresholds(self):
+        """Go back to the thresholds of the papers."""
+        self.panel.reading.set_thresholds(DEFAULT_THRESHOLDS)
+        self.panel.tell("on_figures")
+
+    def on_recount(self):
+        """Count every voxel again."""
+        try:
+            self.panel.reading.recount()
+        except COVIDQuantError as error:
+            self.panel.show_error(error)
+        self.panel.tell("on_figures")
+
+    def on_sample(self):
+        """Make a CT to try everything with."""
+        with slicer.util.tryWithErrorDisplay(_("The sample could not be made."), waitCursor=True):
+            volume = self.panel.logic.makeSample()
+            slicer.util.setSliceViewerLayers(background=volume, fit=True)
+            self.panel.parameters.inputVolume = volume
+
+    def _list_models(self):
+        refused = []
+        for task, combo, _parameter in _TASKS:
+            names, texts, damaged = bundles_for(task)
+            self._names[task] = names
+            refused += damaged
+            silently(getattr(self.ui, combo), lambda c, t=texts: (c.clear(), c.addItems(t)))
+        self.ui.modelLabel.text = "\n".join(refused)

@@ -1,0 +1,42 @@
+"""What the reader chose; saved with the scene."""
+
+import pathlib
+from typing import Annotated
+
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.parameterNodeWrapper import Choice, parameterNodeWrapper
+
+METHODS = ("network", "model-free")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@parameterNodeWrapper
+class COVIDQuantParameterNode:
+    """The choices of one scene.
+
+    inputVolume - The chest CT.
+    segmentation - The segmentation whose figures are shown.
+    method - How lungs, lobes and pneumonia are found.
+    device - Where the networks run.
+    lobesModel, lesionsModel - Model bundles by name; empty for those that ship.
+    lobesFrom - A segmentation whose lobes are taken.
+    columns - Figures that the table shows; empty for the usual ones.
+    densityColours, surfaces, rendering - How the pneumonia is shown.
+    exportFolder, exports - Where to and what is written; no exports means the usual ones.
+
+    Thresholds, statuses, findings and the AI result are kept with each segmentation, not here.
+    """
+
+    inputVolume: vtkMRMLScalarVolumeNode
+    segmentation: vtkMRMLSegmentationNode
+    method: Annotated[str, Choice(METHODS)] = "network"
+    device: Annotated[str, Choice(DEVICES)] = "auto"
+    lobesModel: str = ""
+    lesionsModel: str = ""
+    lobesFrom: vtkMRMLSegmentationNode
+    columns: list[str]
+    densityColours: bool = False
+    surfaces: bool = False
+    rendering: bool = False
+    exportFolder: pathlib.Path
+    exports: list[str]

@@ -1,0 +1,180 @@
+"""Review: Slicer's own segment editor, suspected artefacts, statuses, and the way back to the AI result."""
+
+import slicer
+from slicer.i18n import tr as _
+
+from COVIDQuantLib.errors import COVIDQuantError
+from COVIDQuantLib.scene.original import has_original, restore_at
+from COVIDQuantLib.scene.places import voxel_of_world
+from COVIDQuantLib.scene.segments import roles_of
+from COVIDQuantLib.scene.status import Figures, Status, accept, statuses_of, take_back_acceptance
+from COVIDQuantLib.segment_roles import LESION_ROLE
+from COVIDQuantPanel.findings_list import FindingsList
+from COVIDQuantPanel.section import Section
+
+_EDITOR_TAG = "COVIDQuant"
+
+
+class ReviewSection(Section):
+    """What the reader does about the result that is followed."""
+
+    def setup(self):
+        """Connect the widgets."""
+        ui = self.ui
+        self.findings = FindingsList(self)
+        ui.editor.setSegmentationNodeSelectorVisible(False)
+        ui.editor.setSourceVolumeNodeSelectorVisible(False)
+        ui.editor.setSwitchToSegmentationsButtonVisible(False)
+        ui.editor.connect("currentSegmentIDChanged(QString)", self.on_segment)
+        ui.acceptSegmentButton.connect("clicked(bool)", self.on_accept_segment)
+        ui.acceptAllButton.connect("clicked(bool)", lambda: self._accept(None))
+        ui.takeBackButton.connect("clicked(bool)", self.on_take_back)
+        ui.restorePlaceButton.connect("clicked(bool)", self.on_restore_place)
+        ui.restoreAllButton.connect("clicked(bool)", self.on_restore_all)
+        self._role = None
+        self._entered = False
+        self._show_what_can_be_done()
+
+    def on_enter(self):
+        """Let the keyboard reach the editor while the module is open."""
+        if not self._entered:
+            self.ui.editor.installKeyboardShortcuts()
+        self._entered = True
+        self.on_reading()
+
+    def on_exit(self):
+        """Give keyboard and views back."""
+        self._entered = False
+        self.ui.editor.setActiveEffect(None)
+        self.ui.editor.uninstallKeyboardShortcuts()
+        self.ui.editor.removeViewObservations()
+
+    def on_reading(self):
+        """Edit another result, or none."""
+        reading, editor = self.panel.reading, self.ui.editor
+        self.findings.on_reading()
+        self._role = None
+        if reading is None:
+            editor.setSegmentationNode(None)
+        elif self._entered:
+            editor.setMRMLSegmentEditorNode(_editor_node())
+            editor.setSegmentationNode(reading.segmentation)
+            editor.setSourceVolumeNode(reading.volume)
+            lesions = [name for name, role in self._roles().items() if role == LESION_ROLE]
+            if lesions:
+                editor.setCurrentSegmentID(lesions[0])
+                self.on_segment(lesions[0])
+        editor.enabled = reading is not None
+        self._show_what_can_be_done()
+
+    def on_figures(self):
+        """Statuses may have changed; a lobe that was painted over its neighbour takes the voxels from it."""
+        reading = self.panel.reading
+        if reading is not None and self._role not in {None, LESION_ROLE}:
+            reading.settle_overlap(self.ui.editor.currentSegmentID())
+        self.findings.refresh()
+        self._show_what_can_be_done()
+
+    def on_close(self):
+        """Let go of the nodes and the views."""
+        self.findings.stop()
+        self.ui.editor.setActiveEffect(None)
+        self.ui.editor.setSegmentationNode(None)
+        self.ui.editor.removeViewObservations()
+
+    def on_segment(self, segment_id):
+        """Pneumonia is painted within the lungs and covers no lobe; a lobe may be painted anywhere."""
+        role = self._roles().get(segment_id)
+        if role is None or role == self._role:
+            return
+        self._role = role
+        node = _editor_node()
+        segmentation = slicer.vtkMRMLSegmentationNode
+        inside = segmentation.EditAllowedInsideAllSegments
+        node.SetMaskMode(inside if role == LESION_ROLE else segmentation.EditAllowedEverywhere)
+        node.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
+
+    def on_accept_segment(self):
+        """Accept what is selected in the editor."""
+        self._accept([self.ui.editor.currentSegmentID()])
+
+    def on_take_back(self):
+        """Accepted segments are what they were before."""
+        take_back_acceptance(self.panel.reading.segmentation, self.panel.reading.live.histogram)
+        self.panel.tell("on_figures")
+
+    def on_restore_all(self):
+        """Bring every segment back to the AI result."""
+        with self.undoable():
+            self.panel.reading.back_to_original()
+
+    def on_restore_place(self):
+        """Bring the pneumonia back to the AI result at the selected finding or the crosshair."""
+        reading = self.panel.reading
+        place = self.findings.current
+        point = place.point if place is not None else _crosshair()
+        if point is None:
+            self.ui.reviewLabel.text = _("Hold Shift over the place in a slice view first, or select a finding.")
+            return
+        with self.undoable():
+            changed = restore_at(reading.live, voxel_of_world(reading.volume, point))
+            self.ui.reviewLabel.text = _("{n} voxels changed.").format(n=changed)
+
+    def undoable(self):
+        """Save a state, change segments, bring everything up to date; an error of the reader's is shown."""
+        return _Undoable(self.panel, self.ui.editor)
+
+    def _accept(self, segment_ids):
+        accept(self.panel.reading.segmentation, segment_ids)
+        self.panel.tell("on_figures")
+
+    def _roles(self):
+        reading = self.panel.reading
+        content = reading.segmentation.GetSegmentation() if reading else None
+        return roles_of(content) if content else {}
+
+    def _show_what_can_be_done(self):
+        reading = self.panel.reading
+        none = "" if reading else _("Quantify a CT, or choose a result")
+        self.allow(("acceptSegmentButton", "acceptAllButton", "searchButton"), none)
+        accepted = reading and Status.ACCEPTED in statuses_of(reading.segmentation).values()
+        self.allow(("takeBackButton",), none or ("" if accepted else _("No segment is accepted")))
+        kept = reading and has_original(reading.segmentation)
+        not_kept = "" if kept else _("This segmentation was not made by COVIDQuant")
+        self.allow(("restorePlaceButton",), none or not_kept)
+        untouched = "" if not reading or reading.is_edited else _("Nothing was edited")
+        self.allow(("restoreAllButton",), none or not_kept or untouched)
+        if reading is not None and reading.figures is Figures.ACCEPTED:
+            self.ui.reviewLabel.text = _("Every segment is accepted.")
+
+
+class _Undoable:
+    def __init__(self, panel, editor):
+        self._panel = panel
+        self._editor = editor
+
+    def __enter__(self):
+        self._editor.saveStateForUndo()
+
+    def __exit__(self, _kind, error, _trace):
+        self._panel.update()
+        if isinstance(error, COVIDQuantError):
+            self._panel.show_error(error)
+            return True
+        return False
+
+
+def _editor_node():
+    """The settings of our editor, apart from those of Slicer's Segment Editor."""
+    node = slicer.mrmlScene.GetSingletonNode(_EDITOR_TAG, "vtkMRMLSegmentEditorNode")
+    if node is None:
+        made = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
+        made.UnRegister(None)
+        made.SetSingletonTag(_EDITOR_TAG)
+        node = slicer.mrmlScene.AddNode(made)
+    return node
+
+
+def _crosshair():
+    node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    return tuple(node.GetCrosshairRAS()) if node is not None else None

@@ -1,0 +1,67 @@
+"""How a result is shown in Slicer's views: charts, density colours, surfaces, volume rendering."""
+
+import slicer
+
+from COVIDQuantLib.scene.edits import segments_of_role
+from COVIDQuantLib.scene.segmentations import LESION_FILL, show_3d
+from COVIDQuantLib.segment_roles import LESION_ROLE
+
+_DENSITY_OPACITY = 0.7
+
+
+def show_chart(chart):
+    """Show a chart in a layout that has a plot view."""
+    slicer.modules.plots.logic().ShowChartInLayout(chart)
+
+
+def show_density(reading, *, visible):
+    """Colour the pneumonia by density in the slice views, or by its segment's colour again."""
+    if not visible and reading.density is None:
+        return
+    volume = reading.density_overlay().volume
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        if visible:
+            composite.SetForegroundVolumeID(volume.GetID())
+            composite.SetForegroundOpacity(_DENSITY_OPACITY)
+        elif composite.GetForegroundVolumeID() == volume.GetID():
+            composite.SetForegroundVolumeID(None)
+    display = reading.segmentation.GetDisplayNode()
+    for segment_id in segments_of_role(reading.segmentation, LESION_ROLE) if display else ():
+        display.SetSegmentOpacity2DFill(segment_id, 0.0 if visible else LESION_FILL)
+
+
+def show_surfaces(reading, *, visible):
+    """Show lobes and pneumonia as surfaces, or not."""
+    display = reading.segmentation.GetDisplayNode()
+    if display is not None and bool(display.GetVisibility3D()) != visible:
+        show_3d(reading.segmentation, visible=visible)
+        if visible:
+            slicer.util.resetThreeDViews()
+
+
+def show_rendering(reading, *, visible):
+    """Show the pneumonia as a cloud coloured by density, or not."""
+    if not visible and reading.density is None:
+        return
+    rendering = slicer.modules.volumerendering.logic()
+    overlay = reading.density_overlay()
+    display = rendering.GetFirstVolumeRenderingDisplayNode(overlay.volume)
+    if display is None:
+        if not visible:
+            return
+        display = rendering.CreateDefaultVolumeRenderingNodes(overlay.volume)
+        display.SetSaveWithScene(False)
+    if visible:
+        colour, opacity = overlay.rendering_functions()
+        node = display.GetVolumePropertyNode()
+        node.SetColor(colour)
+        node.SetScalarOpacity(opacity)
+    if bool(display.GetVisibility()) != visible:
+        display.SetVisibility(visible)
+
+
+def forget_density(reading):
+    """Take the density out of the views before its result is let go."""
+    if reading.density is not None:
+        show_rendering(reading, visible=False)
+        show_density(reading, visible=False)
