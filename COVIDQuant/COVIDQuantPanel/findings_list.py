@@ -51,9 +51,8 @@ class FindingsList:
     @property
     def current(self):
         """The selected finding; None if none is."""
-        row = self._ui.findingsTable.currentRow()
-        selected = bool(self._ui.findingsTable.selectionModel().hasSelection)
-        return self._shown[row] if selected and 0 <= row < len(self._shown) else None
+        rows = [index.row() for index in self._ui.findingsTable.selectionModel().selectedRows()]
+        return self._shown[rows[0]] if rows and rows[0] < len(self._shown) else None
 
     def on_reading(self):
         """Take up another result's findings, or none."""

@@ -1,5 +1,7 @@
 """Results: headline figures, the table, charts, thresholds, and how the pneumonia is shown."""
 
+from html import escape
+
 import qt
 import slicer
 from slicer.i18n import tr as _
@@ -75,7 +77,9 @@ class ResultsSection(Section):
             self.ui.warningsLabel.text = self.panel.problem
             return
         self.ui.stateLabel.text = _STATE_TEXT[reading.figures]()
-        self.ui.headlineLabel.text = _headline_html(reading.live.metrics)
+        found = headlines(reading.live.metrics)
+        self.ui.headlineLabel.text = _headline_html(found)
+        self.ui.headlineLabel.toolTip = "\n".join(f"{headline.title}: {headline.explanation}" for headline in found)
         texts = [warning.message for warning in reading.warnings]
         self.ui.warningsLabel.text = "\n".join([self.panel.problem, *texts] if self.panel.problem else texts)
         self._fill_table()
@@ -204,9 +208,9 @@ def _swatch(region):
     return _icons[region]
 
 
-def _headline_html(metrics):
+def _headline_html(found):
     cells = "".join(
-        f'<td title="{headline.explanation}" style="padding-right:14px">{headline.title}<br><b>{headline.text}</b></td>'
-        for headline in headlines(metrics)
+        f'<td style="padding-right:14px">{escape(headline.title)}<br><b>{escape(headline.text)}</b></td>'
+        for headline in found
     )
     return f"<table><tr>{cells}</tr></table>"

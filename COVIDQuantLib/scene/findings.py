@@ -56,6 +56,7 @@ class Findings:
     def __init__(self, live: LiveQuantification) -> None:
         self._live = live
         self.found: tuple[PlacedFinding, ...] = ()
+        self._gone: set[str] = set()
         self._state = _read(live.segmentation)
 
     def search(self, environment: Mapping[str, str] | None = None) -> RankJob:
@@ -79,11 +80,17 @@ class Findings:
         volume = self._live.volume
         turn = Reorientation.of(ct_of_node(volume).geometry)
         self.found = tuple(_placed(finding, turn, volume) for finding in findings)
+        self._gone = set()
+        self._look_again(self.found)
+
+    def update(self) -> None:
+        """Take in what the last update of the figures changed; findings elsewhere are not looked at."""
+        boxes = self._live.changed_boxes
+        self._look_again(p for p in self.found if any(p.box.intersect(box) for box in boxes))
 
     def status(self, placed: PlacedFinding) -> Status:
-        """Removed if none of its voxels is pneumonia any more; else kept, or untouched."""
-        _, lesions = self._live.labels(placed.box)
-        if not (lesions & placed.mask).any():
+        """Removed if none of its voxels was pneumonia at the last update; else kept, or untouched."""
+        if placed.finding.id in self._gone:
             return Status.REMOVED
         return Status.KEPT if self._state.of_finding(placed.finding.id) is Status.KEPT else Status.UNTOUCHED
 
@@ -132,6 +139,14 @@ class Findings:
             if lobes.shape == size[::-1]:
                 return lobes, lesions
         return self._live.labels(Box.of_shape((size[2], size[1], size[0])))
+
+    def _look_again(self, some: Iterable[PlacedFinding]) -> None:
+        for placed in some:
+            _, lesions = self._live.labels(placed.box)
+            if (lesions & placed.mask).any():
+                self._gone.discard(placed.finding.id)
+            else:
+                self._gone.add(placed.finding.id)
 
     def _bring_back(self, placed: PlacedFinding) -> None:
         if self.status(placed) is Status.REMOVED:

@@ -1,6 +1,7 @@
 """The result as the AI left it, kept beside the edited segments: to go back to, whole or in one place.
 
-It lies in a hidden text node that the segmentation refers to, as run lengths, and is saved with the scene.
+It lies in a hidden text node that the segmentation refers to, as run lengths, and is saved with the scene. Digests of
+its counts are an attribute of the segmentation, as they are read at every edit.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from COVIDQuantLib.segment_roles import LESION_ROLE
 from COVIDQuantLib.terminology_text import TAG, serialize
 
 ORIGINAL_ROLE = "COVIDQuant.original"
+DIGESTS_ATTRIBUTE = "COVIDQuant.original.digests"
 _KINDS: dict[int, Lobe | LesionKind] = {lobe.label: lobe for lobe in LOBES} | {LESION_ROLE: LESION}
 # One array holds both: three bits for the lobe, one for the pneumonia.
 _LESION_BIT = 8
@@ -46,8 +48,8 @@ def keep_original(segmentation: Any, lobes: np.ndarray, lesions: np.ndarray, his
     node.SetHideFromEditors(True)
     labels = lobes.astype(np.uint8)
     labels[lesions] += _LESION_BIT
-    record = {"labels": encode_labels(labels), "digests": digests_of(histogram)}
-    node.SetText(json.dumps(record))
+    node.SetText(encode_labels(labels))
+    segmentation.SetAttribute(DIGESTS_ATTRIBUTE, json.dumps(digests_of(histogram)))
 
 
 def has_original(segmentation: Any) -> bool:
@@ -61,15 +63,19 @@ def original_labels(segmentation: Any) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         UnfitInputError: nothing was kept, or it is damaged.
     """
-    labels = decode_labels(_record(segmentation)["labels"])
+    node = segmentation.GetNodeReference(ORIGINAL_ROLE)
+    if node is None:
+        raise UnfitInputError("the AI result was not kept", segmentation.GetName(), "Quantify the CT to have one.")
+    labels = decode_labels(node.GetText() or "")
     return labels % _LESION_BIT, labels >= _LESION_BIT
 
 
 def original_digests(segmentation: Any) -> dict[int, str]:
     """Role → digest of its counts in the kept result; nothing if none was kept or it cannot be read."""
     try:
-        return {int(role): digest for role, digest in _record(segmentation)["digests"].items()}
-    except (UnfitInputError, KeyError, ValueError, AttributeError):
+        record = json.loads(segmentation.GetAttribute(DIGESTS_ATTRIBUTE) or "{}")
+        return {int(role): str(digest) for role, digest in record.items()}
+    except (ValueError, AttributeError):
         return {}
 
 
@@ -167,20 +173,6 @@ def _touches_edge(part: np.ndarray, box: Box, whole: Box) -> bool:
             if open_ and part.take(index, axis=axis).any():
                 return True
     return False
-
-
-def _record(segmentation: Any) -> dict[str, Any]:
-    node = segmentation.GetNodeReference(ORIGINAL_ROLE)
-    name = segmentation.GetName()
-    if node is None:
-        raise UnfitInputError("the AI result was not kept", name, "Quantify the CT to have one.")
-    try:
-        record = json.loads(node.GetText())
-    except (TypeError, ValueError) as error:
-        raise UnfitInputError("the kept AI result is damaged", name, "Quantify the CT again.") from error
-    if not isinstance(record, dict) or not {"labels", "digests"} <= set(record):
-        raise UnfitInputError("the kept AI result is damaged", name, "Quantify the CT again.")
-    return record
 
 
 def _fitting_labels(live: LiveQuantification) -> tuple[np.ndarray, np.ndarray]:

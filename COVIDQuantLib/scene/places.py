@@ -43,7 +43,8 @@ def place_of_region(live: LiveQuantification, region: str) -> Point | None:
     lobes, lesions = live.labels(Box.of_shape((ct[2], ct[1], ct[0])))
     table = np.zeros(256, bool)
     table[list(labels)] = True
-    inside = table[lobes]
+    # Outside the lobes only pneumonia is of interest.
+    inside = table[lobes] & ((lobes != 0) | lesions)
     if not inside.any():
         return None
     diseased = inside & lesions

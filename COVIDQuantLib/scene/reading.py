@@ -88,10 +88,7 @@ class Reading:
         """
         if not self.live.update():
             return False
-        self._status.update(self.live.histogram)
-        if self.density is not None:
-            self.density.update()
-        self._show()
+        self._take_in()
         return True
 
     def recount(self) -> None:
@@ -101,10 +98,7 @@ class Reading:
             UnfitInputError: the segments cannot be counted.
         """
         self.live.recount()
-        self._status.update(self.live.histogram)
-        if self.density is not None:
-            self.density.update()
-        self._show()
+        self._take_in()
 
     def set_thresholds(self, thresholds: Thresholds) -> None:
         """Part ground glass and consolidation elsewhere; no voxel is looked at."""
@@ -150,6 +144,13 @@ class Reading:
     def close(self) -> None:
         """Stop following; every node keeps what it shows."""
         self.live.close()
+
+    def _take_in(self) -> None:
+        self._status.update(self.live.histogram)
+        self.findings.update()
+        if self.density is not None:
+            self.density.update()
+        self._show()
 
     def _show(self) -> None:
         if self.live.metrics is not None:

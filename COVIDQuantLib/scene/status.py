@@ -119,7 +119,3 @@ class StatusFollower:
                 is_original = self._kept.get(role) == now[role]
                 set_status(content.GetSegment(segment_id), Status.UNTOUCHED if is_original else Status.IN_PROGRESS)
         return bool(changed)
-
-    def forget_original(self) -> None:
-        """Read the kept AI result again, after it was replaced."""
-        self._kept = original_digests(self._segmentation)
