@@ -124,7 +124,9 @@ def zigzag(e: Evidence) -> Seen:
         spread = np.sqrt(np.maximum(others @ at**2 / filled[rows] - middle**2, 0))
         jumps += [np.abs(np.diff(edge, 2)).mean() / 2 for edge in (middle - 1.7 * spread, middle + 1.7 * spread)]
     jump = float(np.mean(jumps))
-    return Seen(ramp(jump, 0.7, 3.0), {"jump_mm": jump})
+    # The thicker the sections, the more any outline changes from one to the next.
+    usual = 0.4 + 0.25 * e.spacing[0]
+    return Seen(ramp(jump, usual, 3.5 * usual), {"jump_mm": jump})
 
 
 def blur_along_motion(e: Evidence) -> Seen:

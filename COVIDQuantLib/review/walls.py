@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from COVIDQuantLib.ct.geometry import Triple
 from COVIDQuantLib.segmentation.morphology import distance_to
@@ -21,8 +22,10 @@ DOME_MM = 20.0
 DOME_PERCENTILE = 90
 # Of the columns of lung in the rear half, so many must be seen to end on tissue; else the CT ends above the domes.
 DOMES_SHARE = 0.3
+# Where the lungs' underside rises this steeply towards the edge of their shadow it is chest wall or mediastinum.
+EDGE_SLOPE, EDGE_SMOOTH_MM = 0.8, 4.0
 # The heart lies in the front and lower part of the lungs' box; shares from the front and from the top.
-HEART_FRONT, HEART_BELOW = 0.72, 0.40
+HEART_FRONT, HEART_BELOW = 0.64, 0.40
 # Where a part of the heart lies under lung: not further out than this share of half the lungs' width.
 HEART_WIDTH = 0.65
 
@@ -60,15 +63,16 @@ def find_walls(hu: np.ndarray, lung: np.ndarray, spacing: Triple, *, top_is_cut:
         return Walls(nothing, nothing)
     tissue = (hu > TISSUE_HU) & ~lung
     floor, known = _floor(lung, tissue, spacing)
+    outer = _rises_outwards(floor, lung.any(axis=0), spacing)
     k = np.arange(lung.shape[0])[:, None, None]
     under = known & (k < floor) & (k >= floor - max(1, round(BODY_MM / spacing[0])))
     rows, columns = (np.flatnonzero(lung.any(axis=axes)) for axes in ((0, 2), (0, 1)))
     rear = lung.any(axis=0) & (np.arange(lung.shape[1])[:, None] > (rows[0] + rows[-1]) / 2)
-    is_diaphragm = floor <= _dome(floor, known, rear, spacing)
+    low = floor <= _dome(floor, known & ~outer, rear, spacing)
     middle, half_width = (columns[0] + columns[-1]) / 2, (columns[-1] - columns[0] + 1) / 2
     central = np.abs(np.arange(lung.shape[2]) - middle) <= HEART_WIDTH * half_width
-    diaphragm = under & is_diaphragm
-    heart = (_between(lung, middle) & ~diaphragm) | (under & ~is_diaphragm & central)
+    diaphragm = under & low & ~outer
+    heart = (_between(lung, middle) & ~diaphragm) | (under & ~low & central)
     return Walls(heart & tissue & _heart_zone(lung, rows, top_is_cut=top_is_cut), diaphragm)
 
 
@@ -80,6 +84,22 @@ def _floor(lung: np.ndarray, tissue: np.ndarray, spacing: Triple) -> tuple[np.nd
         below = np.maximum(floor - step, 0)[None]
         seen |= np.take_along_axis(tissue, below, 0)[0] & (floor >= step)
     return floor, seen & lung.any(axis=0)
+
+
+def _rises_outwards(floor: np.ndarray, shadow: np.ndarray, spacing: Triple) -> np.ndarray:
+    """Columns ``[j, i]`` where the underside of the lungs climbs towards the edge of their shadow seen from above."""
+    within = np.pad(shadow, 1)
+    weight = shadow.astype(np.float32)
+    sigma = [EDGE_SMOOTH_MM / mm for mm in spacing[1:]]
+
+    def smooth(field: np.ndarray) -> np.ndarray:
+        return gaussian_filter(field, sigma, mode="constant", truncate=2.5)
+
+    height = smooth(floor * weight * np.float32(spacing[0])) / np.maximum(smooth(weight), 1e-3)
+    depth = smooth(distance_transform_edt(within, sampling=spacing[1:])[1:-1, 1:-1].astype(np.float32))
+    (height_j, height_i), (depth_j, depth_i) = (np.gradient(field, *spacing[1:]) for field in (height, depth))
+    steepness = np.maximum(np.hypot(depth_j, depth_i), 0.3)
+    return -(height_j * depth_j + height_i * depth_i) / steepness > EDGE_SLOPE
 
 
 def _dome(floor: np.ndarray, known: np.ndarray, rear: np.ndarray, spacing: Triple) -> float:
