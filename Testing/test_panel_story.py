@@ -1,6 +1,9 @@
 """A reader's story through the panel's own code, on real nodes, with stand-ins for Qt (panel_widgets.py)."""
 
 import json
+import sys
+import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -518,3 +521,124 @@ def test_the_logic_works_without_the_panel(world, phantom, tmp_path):
     assert told
     files = logic.export(segmentation, tmp_path, ["metrics"])
     assert [path.name for path in files] == ["metrics.csv", "metrics.json"]
+
+
+# ------------------------------------------------------------------------------------------- Slicer's own modules
+
+
+class StatisticsBase:
+    """``SegmentStatisticsPluginBase`` as far as the plugin needs it."""
+
+    def __init__(self):
+        self.parameterNode = None
+
+    @staticmethod
+    def createMeasurementInfo(name, title, description, units):
+        return {"name": name, "title": title, "description": description, "units": units}
+
+    def getRequestedKeys(self):
+        return self.defaultKeys
+
+    def getParameterNode(self):
+        return self.parameterNode
+
+
+def test_segment_statistics_shows_the_tables_figures(read, monkeypatch):
+    registered = []
+    logic = types.SimpleNamespace(registeredPlugins=[], registerPlugin=registered.append)
+    for name, content in (
+        ("SegmentStatisticsPlugins", {"SegmentStatisticsPluginBase": StatisticsBase}),
+        ("SegmentStatistics", {"SegmentStatisticsLogic": logic}),
+    ):
+        monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(**content))
+    from COVIDQuantPanel import statistics_plugin
+
+    statistics_plugin.register()
+    plugin = registered[0]
+    reading = read.panel.reading
+    nodes = {"ScalarVolume": reading.volume.GetID(), "Segmentation": reading.segmentation.GetID()}
+    plugin.parameterNode = types.SimpleNamespace(GetParameter=nodes.get)
+    shown = plugin.computeStatistics("left_lower_lobe")
+    assert set(shown) == set(plugin.defaultKeys)
+    for key, value in shown.items():
+        assert value == reading.live.metrics.value("left lower lobe", key)
+        info = plugin.getMeasurementInfo(key)
+        assert info["description"]
+        assert "." not in key
+    assert plugin.computeStatistics("nonsense") == {}
+    nodes.clear()
+    assert plugin.computeStatistics("left_lower_lobe") == {}
+    assert plugin.getMeasurementInfo("nonsense") is None
+
+
+def test_the_sample_is_offered_and_made_here(world, monkeypatch):
+    offered = {}
+    logic = types.SimpleNamespace(registerCustomSampleDataSource=lambda **source: offered.update(source))
+    monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=logic))
+    from COVIDQuantPanel import sample
+
+    sample.register()
+    assert Path(offered["thumbnailFileName"]).is_file()
+    small = PhantomSettings(seed=1, thickness_mm=10.0, matrix=64)
+    make = sample.make_sample
+    monkeypatch.setattr(sample, "make_sample", lambda: make(small))
+    (volume,) = offered["customDownloader"](None)
+    assert world.background is volume
+
+
+@pytest.fixture
+def packages(world, monkeypatch):
+    """Slicer's installer, which notes what it is asked for; ``there`` names the packages that are installed."""
+    from COVIDQuantPanel import installing
+
+    told = types.SimpleNamespace(there=set(), pip=[], torch=[])
+    monkeypatch.setattr(installing.importlib.util, "find_spec", lambda name: name in told.there or None)
+
+    def pip_ensure(requirements, constraints, requester):
+        told.pip.append((requirements, constraints.read_text(encoding="utf-8"), requester))
+        told.there |= {"monai", "safetensors"}
+
+    packaging = types.ModuleType("slicer.packaging")
+    packaging.load_requirements = lambda path: Path(path).read_text(encoding="utf-8").splitlines()
+    packaging.pip_ensure = pip_ensure
+    monkeypatch.setitem(sys.modules, "slicer.packaging", packaging)
+    monkeypatch.setattr(slicer, "packaging", packaging, raising=False)
+
+    class Torch:
+        def installTorch(self, **wanted):
+            told.torch.append(wanted)
+            told.there.add("torch")
+            return object()
+
+    told.extension = types.SimpleNamespace(PyTorchUtilsLogic=Torch)
+    return told
+
+
+def test_packages_are_installed_without_replacing_slicers_own(world, packages, monkeypatch):
+    from COVIDQuantPanel import installing
+
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", packages.extension)
+    assert installing.missing_packages() == ["torch", "monai", "safetensors"]
+    assert "Installed" in installing.install()
+    assert installing.missing_packages() == []
+    assert len(packages.torch) == 1
+    ((requirements, held, _),) = packages.pip
+    assert any(line.startswith("monai>=") for line in requirements)
+    assert {"numpy", "SimpleITK", "torch"} <= {line.split("==")[0] for line in held.split()}
+    assert "Installed" in installing.install()
+    assert len(packages.torch) == 1
+
+
+@pytest.mark.parametrize("agrees", [True, False])
+def test_without_the_pytorch_extension_it_is_offered(world, packages, monkeypatch, agrees):
+    from COVIDQuantPanel import installing
+
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
+    asked = []
+    manager = types.SimpleNamespace(installExtensionFromServer=lambda *wanted: asked.append(wanted) or True)
+    slicer.app.extensionsManagerModel = lambda: manager
+    world.answer = agrees
+    text = installing.install()
+    assert asked == ([("PyTorch", True)] if agrees else [])
+    assert ("Restart" if agrees else "not installed") in text
+    assert packages.pip == []

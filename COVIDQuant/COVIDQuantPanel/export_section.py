@@ -14,6 +14,8 @@ from COVIDQuantPanel.section import Section, enable, silently
 
 # Packages that an export needs beside what Slicer brings.
 _NEEDS = {"picture": "matplotlib"}
+# No choice at all means the usual files; this is the choice of none.
+_NOTHING = "nothing"
 
 
 class ExportSection(Section):
@@ -50,7 +52,7 @@ class ExportSection(Section):
     def on_choice(self, *_arguments):
         """Keep what is to be written."""
         if self.panel.parameters is not None:
-            self.panel.parameters.exports = self._wanted()
+            self.panel.parameters.exports = self._wanted() or [_NOTHING]
         self._show_button()
 
     def on_export(self):
