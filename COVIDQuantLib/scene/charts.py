@@ -95,13 +95,15 @@ class Charts:
 
     def update(self, metrics: MetricsTable, histogram: JointHistogram) -> None:
         """Show other figures; costs a pass over a few hundred bins."""
-        columns = {name: [metrics.value(lobe.name, measure) or 0.0 for lobe in LOBES] for name, measure in
-                   _MEASURE_OF.items()}  # fmt: skip
+        columns = {
+            name: np.array([metrics.value(lobe.name, measure) or 0.0 for lobe in LOBES])
+            for name, measure in _MEASURE_OF.items()
+        }
         _write(self.lobes, columns, [lobe.short for lobe in LOBES])
         _write(self.histogram, _histogram_columns(histogram))
 
 
-def _histogram_columns(histogram: JointHistogram) -> dict[str, Sequence[float]]:
+def _histogram_columns(histogram: JointHistogram) -> dict[str, np.ndarray]:
     normal = shipped_reference().frequency
     bins = min(len(normal), (_LAST_HU - HU_MIN) // BIN_WIDTH_HU)
     counts = lung_counts(histogram)
@@ -140,7 +142,7 @@ def _chart_node(table: Any, chart: _Chart, name: str) -> Any:
     return node
 
 
-def _write(chart: Any, columns: dict[str, Sequence[float]], labels: Sequence[str] = ()) -> None:
+def _write(chart: Any, columns: dict[str, np.ndarray], labels: Sequence[str] = ()) -> None:
     """Put numbers into a chart's table, in place where the columns are there; listeners are told once."""
     data = chart.GetNodeReference(_DATA_ROLE)
     table = data.GetTable()
@@ -151,7 +153,7 @@ def _write(chart: Any, columns: dict[str, Sequence[float]], labels: Sequence[str
             column.InsertNextValue(label)
         table.AddColumn(column)
     for name, values in columns.items():
-        array = numpy_to_vtk(np.asarray(values, float), deep=True)
+        array = numpy_to_vtk(values.astype(float), deep=True)
         there = table.GetColumnByName(name)
         if there is None:
             array.SetName(name)

@@ -96,14 +96,14 @@ class DensityOverlay:
         for number in range(1, _COLOURS + 1):
             red, green, blue, _ = table.GetTableValue(number)
             colour.AddRGBPoint(number, red, green, blue)
-        for number, alpha in ((0, 0.0), (0.5, 0.0), (1, 0.25), (_COLOURS, 0.6)):
-            opacity.AddPoint(number, alpha)
+        for position, alpha in ((0.0, 0.0), (0.5, 0.0), (1.0, 0.25), (float(_COLOURS), 0.6)):
+            opacity.AddPoint(position, alpha)
         return colour, opacity
 
     def _prepare(self) -> None:
         live, volume = self._live, self.volume
-        numbers = np.zeros(voxels_of(live.volume).shape, np.uint8)
-        whole = Box.of_shape((numbers.shape[0], numbers.shape[1], numbers.shape[2]))
+        k, j, i = voxels_of(live.volume).shape
+        numbers, whole = np.zeros((k, j, i), np.uint8), Box.of_shape((k, j, i))
         in_threads(lambda part: self._fill(numbers, part), whole)
         volume.SetSaveWithScene(False)
         self.colours.SetSaveWithScene(False)

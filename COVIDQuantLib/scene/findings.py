@@ -20,9 +20,10 @@ from COVIDQuantLib.review.status import ReviewStatus, Status
 from COVIDQuantLib.review.suspicion import Finding
 from COVIDQuantLib.scene.boxes import Box
 from COVIDQuantLib.scene.edits import add_to_lesion, remove_from_lesion
+from COVIDQuantLib.scene.grids import geometry_of
 from COVIDQuantLib.scene.live import LiveQuantification
 from COVIDQuantLib.scene.original import has_original, original_labels
-from COVIDQuantLib.scene.places import Point, world_of_voxel
+from COVIDQuantLib.scene.places import Point
 from COVIDQuantLib.scene.rank_job import RankJob
 from COVIDQuantLib.scene.volumes import ct_of_node
 
@@ -77,9 +78,8 @@ class Findings:
 
     def take(self, findings: Iterable[Finding]) -> None:
         """Take in what a search has found."""
-        volume = self._live.volume
-        turn = Reorientation.of(ct_of_node(volume).geometry)
-        self.found = tuple(_placed(finding, turn, volume) for finding in findings)
+        turn = Reorientation.of(geometry_of(self._live.volume))
+        self.found = tuple(_placed(finding, turn) for finding in findings)
         self._gone = set()
         self._look_again(self.found)
 
@@ -165,7 +165,7 @@ def _read(segmentation: Any) -> ReviewStatus:
         return ReviewStatus()
 
 
-def _placed(finding: Finding, turn: Reorientation, volume: Any) -> PlacedFinding:
+def _placed(finding: Finding, turn: Reorientation) -> PlacedFinding:
     mask = turn.undo(finding.mask())
     corners = []
     for axis in range(3):
@@ -175,7 +175,8 @@ def _placed(finding: Finding, turn: Reorientation, volume: Any) -> PlacedFinding
     (k0, k1), (j0, j1), (i0, i1) = corners
     box = Box((k0, j0, i0), (k1, j1, i1))
     # The middle of a crescent lies outside it: look at its own voxel nearest to that.
-    voxels = np.argwhere(mask)
+    voxels = np.argwhere(finding.mask())
     nearest = voxels[((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1).argmin()]
-    where = [float(n + start) for n, start in zip(nearest, box.start, strict=True)]
-    return PlacedFinding(finding, mask, box, world_of_voxel(volume, (where[0], where[1], where[2])))
+    k, j, i = (int(n) + span.start for n, span in zip(nearest, finding.box, strict=True))
+    left, back, up = (turn.canonical.index_to_lps @ (i, j, k, 1.0))[:3]
+    return PlacedFinding(finding, mask, box, (-float(left), -float(back), float(up)))

@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 
 from COVIDQuantLib.anatomy import REGIONS
-from COVIDQuantLib.scene.boxes import Box
+from COVIDQuantLib.scene.boxes import Box, in_threads
 from COVIDQuantLib.scene.grids import volume_to_world
 from COVIDQuantLib.scene.live import LiveQuantification
 
@@ -29,7 +29,7 @@ def voxel_of_world(volume: Any, point: Point) -> tuple[int, int, int]:
 
 
 def place_of_region(live: LiveQuantification, region: str) -> Point | None:
-    """Where to look at a region: in its slice with the most pneumonia, at the middle of that; without any, its middle.
+    """Where to look at a region: in its slice with the most pneumonia, or else the most lung, at the middle of that.
 
     Args:
         live: the figures; their labels as last counted are used.
@@ -39,32 +39,32 @@ def place_of_region(live: LiveQuantification, region: str) -> Point | None:
         A RAS point; None if the region has no voxel.
     """
     labels = next((region_.labels for region_ in REGIONS if region_.name == region), ())
-    ct = live.volume.GetImageData().GetDimensions()
-    lobes, lesions = live.labels(Box.of_shape((ct[2], ct[1], ct[0])))
     table = np.zeros(256, bool)
     table[list(labels)] = True
+
+    def count(box: Box) -> tuple[Box, np.ndarray, np.ndarray]:
+        inside, diseased = _masks(live, table, box)
+        return box, np.count_nonzero(inside, axis=(1, 2)), np.count_nonzero(diseased, axis=(1, 2))
+
+    i, j, k = live.volume.GetImageData().GetDimensions()
+    inside_by_slice, diseased_by_slice = np.zeros(k, int), np.zeros(k, int)
+    for box, inside, diseased in in_threads(count, Box.of_shape((k, j, i))):
+        inside_by_slice[box.slices[0]], diseased_by_slice[box.slices[0]] = inside, diseased
+    if not inside_by_slice.any():
+        return None
+    ill = bool(diseased_by_slice.any())
+    fullest = int((diseased_by_slice if ill else inside_by_slice).argmax())
+    shown = _masks(live, table, Box((fullest, 0, 0), (fullest + 1, j, i)))[ill][0]
+    row, column = np.argwhere(shown).mean(axis=0)
+    return world_of_voxel(live.volume, (float(fullest), float(row), float(column)))
+
+
+def _masks(live: LiveQuantification, table: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray]:
+    """Where a box belongs to the labels that a table marks, and where to their pneumonia."""
+    lobes, lesions = live.labels(box)
     # Outside the lobes only pneumonia is of interest.
     inside = table[lobes] & ((lobes != 0) | lesions)
-    if not inside.any():
-        return None
-    diseased = inside & lesions
-    where = _in_fullest_slice(diseased) if diseased.any() else _middle(inside)
-    return None if where is None else world_of_voxel(live.volume, where)
-
-
-def _in_fullest_slice(mask: np.ndarray) -> tuple[float, float, float]:
-    k = int(mask.sum(axis=(1, 2)).argmax())
-    j, i = np.argwhere(mask[k]).mean(axis=0)
-    return float(k), float(j), float(i)
-
-
-def _middle(mask: np.ndarray) -> tuple[float, float, float]:
-    places = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        counts = mask.sum(axis=others)
-        places.append(float(counts @ np.arange(counts.size) / counts.sum()))
-    return places[0], places[1], places[2]
+    return inside, inside & lesions
 
 
 def look_at(scene: Any, point: Point) -> None:
