@@ -386,17 +386,17 @@ def test_artefacts_are_listed_looked_at_and_decided_on_by_keys(read):
     assert "extent" in ui.reasonLabel.text
     read.press("R", ui.findingsTable)
     assert whole(read) < before
-    assert ui.findingsTable.texts()[0][-1] == "removed"
+    assert ui.findingsTable.texts()[0][4] == "removed"
     ui.editor.undo()
     read.process_events()
     assert whole(read) == before
-    assert ui.findingsTable.texts()[0][-1] == "open"
+    assert ui.findingsTable.texts()[0][4] == "open"
     ui.findingsTable.selectRow(0)
     read.press("K", ui.findingsTable)
-    assert ui.findingsTable.texts()[0][-1] == "kept"
+    assert ui.findingsTable.texts()[0][4] == "kept"
     ui.findingsTable.selectRow(0)
     read.press("U", ui.findingsTable)
-    assert ui.findingsTable.texts()[0][-1] == "open"
+    assert ui.findingsTable.texts()[0][4] == "open"
     read.press("N", ui.findingsTable)
 
 

@@ -6,7 +6,7 @@ from slicer.i18n import tr as _
 from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS
 from COVIDQuantPanel.models import bundles_for
-from COVIDQuantPanel.section import Section, silently
+from COVIDQuantPanel.section import Section, say, silently
 
 _TASKS = (("lobes", "lobesModelCombo", "lobesModel"), ("lesions", "lesionsModelCombo", "lesionsModel"))
 
@@ -84,4 +84,4 @@ class AdvancedSection(Section):
             self._names[task] = names
             refused += damaged
             silently(getattr(self.ui, combo), lambda c, t=texts: (c.clear(), c.addItems(t)))
-        self.ui.modelLabel.text = "\n".join(refused)
+        say(self.ui.modelLabel, "\n".join(refused))

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.export.exam import EXPORTS
 from COVIDQuantLib.scene.exam import export_reading, files_in_the_way
-from COVIDQuantPanel.section import Section, enable, silently
+from COVIDQuantPanel.section import Section, enable, say, silently
 
 # Packages that an export needs beside what Slicer brings.
 _NEEDS = {"picture": "matplotlib"}
@@ -30,11 +30,13 @@ class ExportSection(Section):
             box.connect("toggled(bool)", self.on_choice)
             self.ui.filesWidget.layout().addWidget(box)
             self._boxes[export.name] = box
+        self.ui.folderEdit.connect("currentPathChanged(QString)", self.on_folder)
         self.ui.exportButton.connect("clicked(bool)", self.on_export)
         self.ui.doneLabel.connect("linkActivated(QString)", lambda link: qt.QDesktopServices.openUrl(qt.QUrl(link)))
 
     def on_parameters(self):
         """Show the choices."""
+        silently(self.ui.folderEdit, self._show_folder)
         chosen = set(self.panel.parameters.exports) or {export.name for export in EXPORTS if export.default}
         for export in EXPORTS:
             box, package = self._boxes[export.name], _NEEDS.get(export.name)
@@ -46,7 +48,13 @@ class ExportSection(Section):
 
     def on_reading(self):
         """Another result has not been written."""
-        self.ui.doneLabel.text = ""
+        say(self.ui.doneLabel, "")
+        self._show_button()
+
+    def on_folder(self, path):
+        """Keep the folder."""
+        if self.panel.parameters is not None and path != self.panel.parameters.exportFolder:
+            self.panel.parameters.exportFolder = path
         self._show_button()
 
     def on_choice(self, *_arguments):
@@ -63,29 +71,33 @@ class ExportSection(Section):
             question = _("These files are there already. Replace them?") + "\n\n" + "\n".join(p.name for p in earlier)
             if not slicer.util.confirmOkCancelDisplay(question, windowTitle=_("COVIDQuant")):
                 return
-        self.ui.doneLabel.text = _("Writing …")
+        say(self.ui.doneLabel, _("Writing …"))
         qt.QApplication.setOverrideCursor(qt.Qt.WaitCursor)
         try:
             files = export_reading(self.panel.reading, folder, wanted, self._report)
         except COVIDQuantError as error:
             qt.QApplication.restoreOverrideCursor()
-            self.ui.doneLabel.text = error.line()
+            say(self.ui.doneLabel, error.line())
             self.panel.show_error(error)
             return
         qt.QApplication.restoreOverrideCursor()
         names = ", ".join(path.name for path in files)
         link = f'<a href="{folder.absolute().as_uri()}">{folder}</a>'
-        self.ui.doneLabel.text = _("Written: {names} in {folder}").format(names=names, folder=link)
+        say(self.ui.doneLabel, _("Written: {names} in {folder}").format(names=names, folder=link))
 
     def _report(self, fraction):
-        self.ui.doneLabel.text = _("Writing … {n} %").format(n=round(100 * fraction))
+        say(self.ui.doneLabel, _("Writing … {n} %").format(n=round(100 * fraction)))
         # Repaint only: a click now would change what is being written.
         slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
+
+    def _show_folder(self, edit):
+        if edit.currentPath != self.panel.parameters.exportFolder:
+            edit.currentPath = self.panel.parameters.exportFolder
 
     def _folder(self):
         """The chosen folder; None while none is."""
         text = self.ui.folderEdit.currentPath
-        return None if text in {"", "."} else Path(text).expanduser()
+        return Path(text).expanduser() if text else None
 
     def _wanted(self):
         return [name for name, box in self._boxes.items() if box.isChecked()]

@@ -7,9 +7,11 @@ from slicer.i18n import tr as _
 from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.review.status import Status
 from COVIDQuantLib.scene.places import look_at
-from COVIDQuantPanel.section import silently, timer
+from COVIDQuantPanel.section import say, silently, timer
 
 _POLL_MS = 100
+# Column of the statuses.
+_STATUS = 4
 _MEASURES = (("extent_percent", "%", 2), ("weight_g", "g", 1))
 
 
@@ -72,7 +74,7 @@ class FindingsList:
         if self._panel.reading is None:
             return
         for placed, items in zip(self._shown, self._items, strict=True):
-            items[-1].setText(self._status_text(placed))
+            items[_STATUS].setText(self._status_text(placed))
         self._allow()
 
     def on_search(self):
@@ -93,10 +95,10 @@ class FindingsList:
         placed = self.current
         self._allow()
         if placed is None:
-            self._ui.reasonLabel.text = ""
+            say(self._ui.reasonLabel, "")
             return
         look_at(slicer.mrmlScene, placed.point)
-        self._ui.reasonLabel.text = _explanation(placed.finding)
+        say(self._ui.reasonLabel, _explanation(placed.finding))
 
     def on_keep(self):
         """It is pneumonia."""
@@ -116,7 +118,7 @@ class FindingsList:
             return
         placed = self._panel.reading.findings.next_open(self.current)
         if placed is None:
-            self._ui.reasonLabel.text = _("Every suspected part was decided on.")
+            say(self._ui.reasonLabel, _("Every suspected part was decided on."))
         elif placed in self._shown:
             self._ui.findingsTable.selectRow(self._shown.index(placed))
 
@@ -148,7 +150,7 @@ class FindingsList:
         self._lay_out()
         suspected = sum(finding.suspected for finding in state)
         text = _("{n} of {all} parts of the pneumonia look like motion artefacts.").format(n=suspected, all=len(state))
-        self._ui.reasonLabel.text = text
+        say(self._ui.reasonLabel, text)
 
     def _lay_out(self, *_arguments):
         reading, table = self._panel.reading, self._ui.findingsTable
@@ -157,17 +159,20 @@ class FindingsList:
         self._shown = [placed for placed in found if placed.finding.suspected or not only_suspected]
         self._items = []
         silently(table, lambda widget: widget.clear())
-        headings = [_("No."), _("Suspicion"), _("mL"), _("HU"), _("Where"), _("Status")]
+        headings = [_("No."), _("Suspicion"), _("mL"), _("HU"), _("Status"), _("Where")]
         table.setColumnCount(len(headings))
         table.setHorizontalHeaderLabels(headings)
         table.setRowCount(len(self._shown))
         for row, placed in enumerate(self._shown):
-            items = [qt.QTableWidgetItem(text) for text in (*_cells(placed.finding), self._status_text(placed))]
+            texts = _cells(placed.finding)
+            texts.insert(_STATUS, self._status_text(placed))
+            items = [qt.QTableWidgetItem(text) for text in texts]
             for column, item in enumerate(items):
                 table.setItem(row, column, item)
             self._items.append(items)
         table.resizeColumnsToContents()
-        self._ui.reasonLabel.text = ""
+        table.resizeRowsToContents()
+        say(self._ui.reasonLabel, "")
         self._allow()
 
     def _allow(self):
@@ -181,20 +186,26 @@ class FindingsList:
 
 
 def _cells(finding):
-    return (
+    return [
         str(finding.number),
         f"{finding.score:.2f}",
         f"{finding.volume_ml:.1f}",
         f"{finding.mean_hu:.0f}",
         ", ".join(finding.lobes),
-    )
+    ]
 
 
 def _explanation(finding):
     """Why it is suspected and what removing it would change, in words."""
     reasons = [_(reason.template).format(**reason.values) for reason in finding.reasons]
     changes = [
-        f"{finding.effect[name]:+.{digits}f} {unit}" for name, unit, digits in _MEASURES if name in finding.effect
+        f"{_signed(finding.effect[name], digits)} {unit}" for name, unit, digits in _MEASURES if name in finding.effect
     ]
     effect = _("Removing it changes extent and weight by {changes}.").format(changes=", ".join(changes))
     return " ".join([*(reasons or [_("Nothing speaks for an artefact.")]), effect])
+
+
+def _signed(value, digits):
+    """A change with its sign, which a change too small to show has not."""
+    text = f"{value:+.{digits}f}"
+    return text if float(text) else f"±{text[1:]}"

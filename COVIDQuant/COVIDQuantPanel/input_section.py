@@ -10,7 +10,7 @@ from COVIDQuantLib.scene.fitness import look_at_volume
 from COVIDQuantLib.scene.links import volume_of
 from COVIDQuantLib.scene.run import Outcome
 from COVIDQuantPanel import installing
-from COVIDQuantPanel.section import Section, enable, timer
+from COVIDQuantPanel.section import Section, enable, say, timer
 
 _POLL_MS = 100
 _TIMES_KEY = "COVIDQuant/RunTimes"
@@ -40,11 +40,11 @@ class InputSection(Section):
         """Say what the chosen CT is and whether it can be quantified."""
         self._name_choices()
         self._fit = look_at_volume(self.panel.volume)
-        self.ui.fitnessLabel.text = self._fit.text
+        say(self.ui.fitnessLabel, self._fit.text)
         networks = self._wants_networks()
         self.ui.deviceCombo.enabled = networks and not self._run.is_running
         self.ui.installButton.visible = networks and bool(self._missing)
-        self.ui.timeLabel.text = self._time_text()
+        say(self.ui.timeLabel, self._time_text())
         self._show_button()
 
     def on_close(self):
@@ -78,7 +78,7 @@ class InputSection(Section):
     def on_install(self):
         """Install what the networks need, now that the reader asked for it."""
         with slicer.util.tryWithErrorDisplay(_("The installation failed."), waitCursor=False):
-            self.ui.progressLabel.text = installing.install()
+            say(self.ui.progressLabel, installing.install())
         self._missing = installing.missing_packages()
         self.on_parameters()
 
@@ -96,14 +96,14 @@ class InputSection(Section):
         left = (
             "" if state.seconds_left is None else _(", about {n} s left").format(n=rounded_seconds(state.seconds_left))
         )
-        self.ui.progressLabel.text = f"{self._name}: {state.stage}{left}"
+        say(self.ui.progressLabel, f"{self._name}: {state.stage}{left}")
 
     def _end(self, outcome):
         if outcome.error is not None:
-            self.ui.progressLabel.text = outcome.error.line()
+            say(self.ui.progressLabel, outcome.error.line())
             self.panel.show_error(outcome.error)
         elif outcome.cancelled:
-            self.ui.progressLabel.text = _("Stopped. Nothing was changed.")
+            say(self.ui.progressLabel, _("Stopped. Nothing was changed."))
         else:
             self._take(outcome)
         self._show_button()
@@ -114,7 +114,7 @@ class InputSection(Section):
         self._times.learn(plan.method, plan.device, outcome.megavoxels, outcome.seconds)
         qt.QSettings().setValue(_TIMES_KEY, self._times.text)
         done = _("{ct}: done in {n} s.").format(ct=self._name, n=rounded_seconds(outcome.seconds))
-        self.ui.progressLabel.text = done
+        say(self.ui.progressLabel, done)
         if self.panel.parameters is None:
             # The module was left; the result is there when it is opened again.
             self.panel.logic.getParameterNode().segmentation = outcome.segmentation

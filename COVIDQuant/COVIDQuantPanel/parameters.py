@@ -1,6 +1,5 @@
 """What the reader chose; saved with the scene."""
 
-import pathlib
 from typing import Annotated
 
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
@@ -38,5 +37,5 @@ class COVIDQuantParameterNode:
     densityColours: bool = False
     surfaces: bool = False
     rendering: bool = False
-    exportFolder: pathlib.Path
+    exportFolder: str = ""
     exports: list[str]

@@ -14,9 +14,10 @@ from COVIDQuantLib.scene.figures import as_text, cell, chosen_measures, heading,
 from COVIDQuantLib.scene.places import look_at, place_of_region
 from COVIDQuantLib.scene.status import Figures
 from COVIDQuantPanel import showing
-from COVIDQuantPanel.section import Section, silently
+from COVIDQuantPanel.section import Section, say, silently
 
 _SWATCH = 12
+_IN_A_ROW = 3
 
 
 class ResultsSection(Section):
@@ -62,7 +63,8 @@ class ResultsSection(Section):
         reason = "" if reading else _("Quantify a CT, or choose a result")
         self.allow(("copyButton", "lobesChartButton", "histogramChartButton"), reason)
         if reading is None:
-            ui.stateLabel.text = ui.headlineLabel.text = ui.warningsLabel.text = ""
+            for label in (ui.stateLabel, ui.headlineLabel, ui.warningsLabel):
+                say(label, "")
             self._rows = []
             self._lay_out_table()
         else:
@@ -74,14 +76,14 @@ class ResultsSection(Section):
         """Bring headline, table and warnings up to date."""
         reading = self.panel.reading
         if reading is None or reading.live.metrics is None:
-            self.ui.warningsLabel.text = self.panel.problem
+            say(self.ui.warningsLabel, self.panel.problem)
             return
-        self.ui.stateLabel.text = _STATE_TEXT[reading.figures]()
+        say(self.ui.stateLabel, _STATE_TEXT[reading.figures]())
         found = headlines(reading.live.metrics)
-        self.ui.headlineLabel.text = _headline_html(found)
+        say(self.ui.headlineLabel, _headline_html(found))
         self.ui.headlineLabel.toolTip = "\n".join(f"{headline.title}: {headline.explanation}" for headline in found)
         texts = [warning.message for warning in reading.warnings]
-        self.ui.warningsLabel.text = "\n".join([self.panel.problem, *texts] if self.panel.problem else texts)
+        say(self.ui.warningsLabel, "\n".join([self.panel.problem, *texts] if self.panel.problem else texts))
         self._fill_table()
         self._set_sliders(reading.live.thresholds)
 
@@ -209,8 +211,9 @@ def _swatch(region):
 
 
 def _headline_html(found):
-    cells = "".join(
-        f'<td style="padding-right:14px">{escape(headline.title)}<br><b>{escape(headline.text)}</b></td>'
-        for headline in found
-    )
-    return f"<table><tr>{cells}</tr></table>"
+    cells = [
+        f'<td style="padding-right:18px; white-space:nowrap">{escape(one.title)}<br><b>{escape(one.text)}</b></td>'
+        for one in found
+    ]
+    rows = ["".join(cells[start : start + _IN_A_ROW]) for start in range(0, len(cells), _IN_A_ROW)]
+    return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"

@@ -10,7 +10,7 @@ from COVIDQuantLib.scene.segments import roles_of
 from COVIDQuantLib.scene.status import Figures, Status, accept, statuses_of, take_back_acceptance
 from COVIDQuantLib.segment_roles import LESION_ROLE
 from COVIDQuantPanel.findings_list import FindingsList
-from COVIDQuantPanel.section import Section
+from COVIDQuantPanel.section import Section, say
 
 _EDITOR_TAG = "COVIDQuant"
 
@@ -114,11 +114,11 @@ class ReviewSection(Section):
         place = self.findings.current
         point = place.point if place is not None else _crosshair()
         if point is None:
-            self.ui.reviewLabel.text = _("Hold Shift over the place in a slice view first, or select a finding.")
+            say(self.ui.reviewLabel, _("Hold Shift over the place in a slice view first, or select a finding."))
             return
         with self.undoable():
             changed = restore_at(reading.live, voxel_of_world(reading.volume, point))
-            self.ui.reviewLabel.text = _("{n} voxels changed.").format(n=changed)
+            say(self.ui.reviewLabel, _("{n} voxels changed.").format(n=changed))
 
     def undoable(self):
         """Save a state, change segments, bring everything up to date; an error of the reader's is shown."""
@@ -144,8 +144,11 @@ class ReviewSection(Section):
         self.allow(("restorePlaceButton",), none or not_kept)
         untouched = "" if not reading or reading.is_edited else _("Nothing was edited")
         self.allow(("restoreAllButton",), none or not_kept or untouched)
+        everything = _("Every segment is accepted.")
         if reading is not None and reading.figures is Figures.ACCEPTED:
-            self.ui.reviewLabel.text = _("Every segment is accepted.")
+            say(self.ui.reviewLabel, everything)
+        elif self.ui.reviewLabel.text == everything:
+            say(self.ui.reviewLabel, "")
 
 
 class _Undoable:

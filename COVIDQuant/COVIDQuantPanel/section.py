@@ -77,6 +77,12 @@ def enable(button, reason_not, tip):
     button.toolTip = reason_not or tip
 
 
+def say(label, text):
+    """Show a text; a label that has nothing to say takes no room."""
+    label.text = text
+    label.visible = bool(text)
+
+
 def timer(milliseconds, method, *, once=False):
     """A timer that is started later and calls a method."""
     made = qt.QTimer()

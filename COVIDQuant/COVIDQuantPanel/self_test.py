@@ -144,7 +144,7 @@ class Story:
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder, "export")
             self._panel.parameters.exports = ["segmentation", "metrics"]
-            self._panel.parameters.exportFolder = target
+            self._panel.parameters.exportFolder = str(target)
             self._ui(_EXPORT).exportButton.click()
             names = sorted(path.name for path in target.iterdir())
             self._test.assertEqual(names, ["metrics.csv", "metrics.json", "segmentation.seg.nrrd"])

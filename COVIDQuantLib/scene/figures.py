@@ -91,7 +91,7 @@ class Headline:
 # Name of the measure of the whole lung, and its title as a headline.
 _HEADLINES = (
     ("extent_percent", "Extent"),
-    ("weight_g", "Weight of the pneumonia"),
+    ("weight_g", "Weight"),
     ("ggo_percent", "Ground glass"),
     ("consolidation_percent", "Consolidation"),
 )
@@ -110,5 +110,7 @@ def headlines(metrics: MetricsTable) -> list[Headline]:
     found.insert(2, Headline("CT score", score, f"{_MEASURE['ct_score'].formula}; {lobes}"))
     if metrics.hellinger_distance is not None:
         text = f"{metrics.hellinger_distance:.2f}"
-        found.append(Headline("Distance from normal", text, "Hellinger distance of the HU histogram, 0 to 1"))
+        found.append(
+            Headline("From normal", text, "Hellinger distance of the HU histogram from that of normal lungs, 0 to 1")
+        )
     return found
