@@ -14,7 +14,7 @@ import vtk
 
 from COVIDQuantLib.anatomy import LESION, LOBES
 from COVIDQuantLib.errors import UnfitInputError
-from COVIDQuantLib.scene.boxes import Box
+from COVIDQuantLib.scene.boxes import Box, occupied_box
 from COVIDQuantLib.scene.segments import roles_of
 from COVIDQuantLib.scene.volumes import image_of_array
 from COVIDQuantLib.segment_roles import LESION_ROLE
@@ -76,8 +76,12 @@ def replace_segment(
         mask: bool ``[k, j, i]`` on the whole CT.
         overwrite: IDs of segments of the same layer that give way where they overlap.
     """
-    whole = Box.of_shape((mask.shape[0], mask.shape[1], mask.shape[2]))
-    image = labelmap_in_box(segmentation, volume, mask, whole)
+    values = mask.view(np.uint8)
+    box = occupied_box(values, (0, 0, 0), Box.of_shape((mask.shape[0], mask.shape[1], mask.shape[2])))
+    if box is None:
+        segmentation.GetSegmentation().ClearSegment(segment_id)
+        return
+    image = labelmap_in_box(segmentation, volume, mask[box.slices], box)
     _set(segmentation, segment_id, image, slicer.vtkSlicerSegmentationsModuleLogic.MODE_REPLACE, overwrite)
 
 
