@@ -397,6 +397,10 @@ class PanelWorld:
             "setSliceViewerLayers": layers,
             "getNodesByClass": lambda kind: [self.scene.GetNthNodeByClass(n, kind) for n in
                                              range(self.scene.GetNumberOfNodesByClass(kind))],
+            "selectModule": lambda _name: None if self.entered else self.open(),
+            "getModuleWidget": lambda _name: self.widget,
+            "saveScene": self.scene.WriteToMRB,
+            "loadScene": self.scene.ReadFromMRB,
             "resetThreeDViews": lambda: None,
             "showStatusMessage": lambda *_: None,
         }  # fmt: skip

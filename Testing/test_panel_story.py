@@ -3,6 +3,7 @@
 import json
 import sys
 import types
+import unittest
 from pathlib import Path
 
 import numpy as np
@@ -642,3 +643,14 @@ def test_without_the_pytorch_extension_it_is_offered(world, packages, monkeypatc
     assert asked == ([("PyTorch", True)] if agrees else [])
     assert ("Restart" if agrees else "not installed") in text
     assert packages.pip == []
+
+
+@pytest.mark.slow
+def test_slicers_self_test_runs_through(world):
+    """The story that Slicer's own self-test clicks through, a real run of the model-free way included."""
+    test = world.module.COVIDQuantTest()
+    for name in ("assertTrue", "assertFalse", "assertEqual", "assertIn", "assertIs", "assertIsNone", "assertLess",
+                 "assertGreater", "assertGreaterEqual"):  # fmt: skip
+        setattr(test, name, getattr(unittest.TestCase(), name))
+    test.runTest()
+    assert world.shown == "Test passed"
