@@ -218,7 +218,11 @@ def test_several_cts_keep_their_results_apart(world, phantom):
     of_two = add_result(world, phantom, two)
     world.panel.parameters.inputVolume = one
     assert world.panel.parameters.segmentation is of_one
+    assert of_one.GetDisplayNode().GetVisibility()
+    assert not of_two.GetDisplayNode().GetVisibility()
     world.ui.segmentationSelector.setCurrentNode(of_two)
+    assert not of_one.GetDisplayNode().GetVisibility()
+    assert of_two.GetDisplayNode().GetVisibility()
     assert world.panel.parameters.inputVolume is two
     assert world.panel.reading.segmentation is of_two
 
@@ -291,6 +295,18 @@ def test_charts_and_views(read):
     assert display.GetVisibility3D()
     read.ui.surfacesCheckBox.click()
     assert not display.GetVisibility3D()
+
+
+def test_a_result_brings_its_ct_into_the_views(read, phantom):
+    composite = read.scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode", "Red")
+    other = add_ct(read, phantom, "other")
+    read.ui.densityCheckBox.click()
+    add_result(read, phantom, other)
+    assert read.background is other
+    density = read.panel.reading.density.volume
+    assert composite.GetForegroundVolumeID() == density.GetID()
+    read.panel.parameters.segmentation = None
+    assert composite.GetForegroundVolumeID() is None
 
 
 def test_the_volume_rendering_can_be_switched(read):
@@ -489,10 +505,12 @@ def test_everything_is_restored_with_the_scene(read, tmp_path):
 @pytest.mark.parametrize("which", ["volume", "segmentation", "table"])
 def test_a_node_that_is_deleted_ends_the_reading(read, which):
     reading = read.panel.reading
+    read.ui.densityCheckBox.click()
     read.scene.RemoveNode(reading.live.table if which == "table" else getattr(reading, which))
     read.process_events()
     read.panel.update()
     assert read.panel.reading is not reading
+    assert not read.scene.IsNodePresent(reading.density.volume)
 
 
 def test_leaving_and_coming_back_keeps_the_figures(read):

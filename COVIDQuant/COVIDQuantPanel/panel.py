@@ -6,6 +6,7 @@ from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.scene.links import latest_result, volume_of
+from COVIDQuantPanel import showing
 from COVIDQuantPanel.advanced_section import AdvancedSection
 from COVIDQuantPanel.export_section import ExportSection
 from COVIDQuantPanel.input_section import InputSection
@@ -99,6 +100,8 @@ class Panel:
         if self.reading is None:
             return
         if not self.reading.is_attached:
+            # A node of it has left the scene.
+            showing.let_go(self.reading)
             self._stop_following()
             self.tell("on_reading")
             return
@@ -149,10 +152,15 @@ class Panel:
     def _follow(self, volume, segmentation):
         if self.reading and self.reading.is_attached and self.reading.segmentation is segmentation:
             return
+        before = self.reading
         self._stop_following()
+        if before is not None:
+            there = all(slicer.mrmlScene.IsNodePresent(node) for node in (before.volume, before.segmentation))
+            (showing.step_back if there else showing.let_go)(before)
         if segmentation is not None:
             try:
                 self.reading = self.logic.follow(volume, segmentation, self._timer.start)
+                showing.step_forward(self.reading)
             except COVIDQuantError as error:
                 self.problem = error.line()
         self.tell("on_reading")

@@ -60,8 +60,31 @@ def show_rendering(reading, *, visible):
         display.SetVisibility(visible)
 
 
-def forget_density(reading):
-    """Take the density out of the views before its result is let go."""
+def step_back(reading):
+    """Take a result out of the views, for another is taken up; its nodes stay."""
     if reading.density is not None:
         show_rendering(reading, visible=False)
         show_density(reading, visible=False)
+    _set_visible(reading, visible=False)
+
+
+def let_go(reading):
+    """Remove what was only made to show a result that cannot be followed any more."""
+    if reading.density is not None and slicer.mrmlScene.IsNodePresent(reading.density.volume):
+        show_rendering(reading, visible=False)
+        show_density(reading, visible=False)
+        slicer.mrmlScene.RemoveNode(reading.density.volume)
+
+
+def step_forward(reading):
+    """Show a result that is taken up, and its CT where no slice view shows it."""
+    _set_visible(reading, visible=True)
+    composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    if composites and not any(node.GetBackgroundVolumeID() == reading.volume.GetID() for node in composites):
+        slicer.util.setSliceViewerLayers(background=reading.volume, fit=True)
+
+
+def _set_visible(reading, *, visible):
+    display = reading.segmentation.GetDisplayNode()
+    if display is not None:
+        display.SetVisibility(visible)
