@@ -65,6 +65,9 @@ def test_a_second_edge_is_a_plateau_that_ends_at_once():
     assert value("doubled_edge", plateau) > 0.9
     assert value("doubled_edge", fading) < 0.2
     assert value("doubled_edge", evidence(LAYER)) == 0.0
+    goes_on = evidence(LAYER, diaphragm=ABOVE)
+    goes_on.hu[3:9] = -500.0
+    assert value("doubled_edge", goes_on) < 0.2
     assert value("doubled_edge", evidence(K > 30, diaphragm=ABOVE)) == 0.0
 
 

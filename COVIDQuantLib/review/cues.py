@@ -80,34 +80,22 @@ def doubled_edge(e: Evidence) -> Seen:
     """A second edge beside the wall: as dense at its far side as within, then at once normal lung.
 
     The outline of a moving organ is seen where it rests and where it moves to, with a level between; a patch of
-    pneumonia thins out towards healthy lung.
+    pneumonia thins out towards healthy lung, or goes on beyond the layer at the wall.
     """
-    far = _far_side(e)
     near = e.share(e.wall < WALL_REACH_MM)
-    if not far.any() or near == 0:
+    steps, weights = _steps_away(e)
+    if near == 0 or weights == 0:
         return NOT_SEEN
     within = e.mean(e.hu, e.wall < WALL_REACH_MM) - e.base_hu
-    at_edge = float(e.hu[far].mean(dtype=np.float64)) - e.base_hu
-    level = at_edge / within if within > 0 else 0.0
-    return Seen(near * ramp(level, 0.45, 0.95), {"percent": 100 * max(0.0, min(level, 1.0))})
+    level = steps / weights / within if within > 0 else 0.0
+    return Seen(near * ramp(level, 0.35, 0.9), {"percent": 100 * max(0.0, min(level, 1.0))})
 
 
-def _far_side(e: Evidence) -> np.ndarray:
-    """Inside blocks near the wall whose neighbour away from the wall is lung beyond the component."""
-    beyond = e.lung & (e.weight < 0.1)
-    far = np.zeros(e.inside.shape, bool)
-    for axis, size in enumerate(e.spacing):
-        for step in (-1, 1):
-            neighbour = np.roll(e.wall, -step, axis)
-            outward = np.roll(beyond, -step, axis) & (neighbour > e.wall + 0.4 * size)
-            _last(outward, axis, step)[...] = False
-            far |= outward
-    return far & e.inside & (e.wall < WALL_REACH_MM)
-
-
-def _last(array: np.ndarray, axis: int, step: int) -> np.ndarray:
-    """The plane whose neighbour in a direction lies beyond the array."""
-    return np.moveaxis(array, axis, 0)[-1 if step > 0 else 0]
+def _steps_away(e: Evidence) -> tuple[float, int]:
+    """Sum and number of the drops in HU from inside blocks near the wall to what lies beyond them."""
+    drops, out = e.far_drops
+    near = out & (e.wall < WALL_REACH_MM)
+    return float(drops[near].sum(dtype=np.float64)), int(np.count_nonzero(near))
 
 
 def zigzag(e: Evidence) -> Seen:

@@ -19,6 +19,13 @@ from COVIDQuantLib.segmentation.lesions_background import lung_level
 _MARGIN = 3
 # Of a block, this much must be component to count as its inside.
 _INSIDE = 0.5
+# Less than this of a block is no component.
+_BESIDE = 0.1
+# A block, its neighbour and the one after, along the first axis, both ways.
+_TRIPLES = (
+    (np.s_[:-2], np.s_[1:-1], np.s_[2:]),
+    (np.s_[2:], np.s_[1:-1], np.s_[:-2]),
+)
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,25 @@ class Evidence:
     def points(self) -> np.ndarray:
         """Positions of the inside blocks, mm, ``[n, 3]`` (k, j, i)."""
         return np.argwhere(self.inside) * np.asarray(self.spacing)
+
+    @cached_property
+    def far_drops(self) -> tuple[np.ndarray, np.ndarray]:
+        """How much less dense it is beyond the side away from the wall, and the inside blocks at that side.
+
+        HU (float32), to the lower of the next two blocks away from the wall, the greatest of the directions.
+        """
+        drops = np.full(self.weight.shape, -np.inf, np.float32)
+        free = self.lung & (self.weight < _BESIDE)
+        for axis, size in enumerate(self.spacing):
+            wall, inside, open_, hu, best = (
+                np.moveaxis(array, axis, 0) for array in (self.wall, self.inside, free, self.hu, drops)
+            )
+            for here, next_, after in _TRIPLES:
+                out = inside[here] & open_[next_] & (wall[next_] > wall[here] + 0.4 * size)
+                beyond = np.where(open_[after], np.minimum(hu[after], hu[next_]), hu[next_])
+                best[here] = np.where(out, np.maximum(best[here], hu[here] - beyond), best[here])
+        found = drops > -np.inf
+        return np.where(found, drops, 0), found
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ RADIUS_MM = 7.0
 WALL_REACH_MM = 16.0
 # Smaller components are not parted, smaller layers not taken off, smaller pieces of the rest not left by themselves.
 WHOLE_ML, RIM_ML, PIECE_ML = 4.0, 1.0, 0.5
+# A layer ends at once where, over this far, it loses this share of its density within two blocks; density counts from
+# this much above normal lung.
+EDGE_MM, SHARP, LEAST_HU = 7.0, 0.5, 80.0
 _AROUND = np.ones((3, 3, 3), bool)
 
 
@@ -37,12 +40,27 @@ def find_pieces(e: Evidence) -> np.ndarray | None:
         return None
     body = (distance_to(core, e.spacing) - half <= RADIUS_MM)[1:-1, 1:-1, 1:-1]
     block_ml = float(np.prod(e.spacing)) / 1000.0
-    rims = _large(e.inside & near & ~body, RIM_ML / block_ml)
+    thin = e.inside & near & ~body
+    ends = _ends_at_once(e)
+    rims = _large(thin & ends, RIM_ML / block_ml)
     if not rims.any():
         return None
     rest = _large((e.weight > 0) & (rims == 0), PIECE_ML / block_ml, _AROUND)
     pieces = np.where(rest > 0, rest + rims.max(), rims)
     return _spread(pieces, e.weight > 0) if pieces.max() > 1 else None
+
+
+def _ends_at_once(e: Evidence) -> np.ndarray:
+    """Where the component ends, away from the wall, in a sharp edge against normal lung: bool blocks."""
+    drops, found = e.far_drops
+    sigma = [EDGE_MM / mm for mm in e.spacing]
+
+    def over(field: np.ndarray) -> np.ndarray:
+        return ndimage.gaussian_filter(field.astype(np.float32), sigma, mode="constant", truncate=2.5)
+
+    drop = over(drops) / np.maximum(over(found), 1e-4)
+    density = over(np.where(e.inside, e.hu - e.base_hu, 0)) / np.maximum(over(e.inside), 1e-4)
+    return drop > SHARP * np.maximum(density, LEAST_HU)
 
 
 def _large(mask: np.ndarray, least: float, structure: np.ndarray | None = None) -> np.ndarray:
@@ -57,7 +75,7 @@ def _spread(pieces: np.ndarray, everywhere: np.ndarray) -> np.ndarray:
     """The pieces grown over the rest of the component, each block to a piece beside it, at last to the largest."""
     while True:
         waiting = everywhere & (pieces == 0)
-        taken = np.where(waiting, ndimage.grey_dilation(pieces, footprint=_AROUND), 0)
+        taken = np.where(waiting, ndimage.maximum_filter(pieces, size=3), 0)
         if not taken.any():
             sizes = np.bincount(pieces.ravel())
             sizes[0] = 0

@@ -124,7 +124,7 @@ def rank(
     looks = _looks(onlooker, components, part(report, _CHEST_SEEN, _LOOKED))
     if histogram is None:
         voxel_ml = float(np.prod(sorted(spacing_kji))) / 1000.0
-        histogram = JointHistogram.of(ct_hu, lobes.astype(np.uint8), lesions, voxel_ml)
+        histogram = JointHistogram.of(ct_hu, lobes.astype(np.uint8, copy=False), lesions, voxel_ml)
     report(_COUNTED)
     lobes_known = lobes.dtype != bool
     before = figures(histogram, thresholds, lobes_known=lobes_known)
@@ -145,7 +145,7 @@ def _looks(
     """Every component, or the parts it is judged by, with what the cues say."""
     looks = []
     for number, component in enumerate(components, start=1):
-        looks += [(piece, onlooker.look(piece)) for piece in onlooker.parts(component)]
+        looks += onlooker.looks(component)
         report(number / len(components))
     return looks
 
