@@ -1,6 +1,7 @@
 """A reader's story through the panel's own code, on real nodes, with stand-ins for Qt (panel_widgets.py)."""
 
 import json
+import re
 import sys
 import types
 import unittest
@@ -19,6 +20,8 @@ from worker_world import WorkerThat, blocks_left, is_running
 from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.export.table_file import read_metrics
 from COVIDQuantLib.phantom import PhantomSettings, make_phantom
+from COVIDQuantLib.pipeline import MODEL_FREE, Plan
+from COVIDQuantLib.scene import job
 from COVIDQuantLib.scene.boxes import Box
 from COVIDQuantLib.scene.edits import remove_from_lesion
 from COVIDQuantLib.scene.job import _add_segmentation
@@ -531,8 +534,6 @@ def test_leaving_and_coming_back_keeps_the_figures(read):
 def test_the_logic_works_without_the_panel(world, phantom, tmp_path):
     logic = world.module.COVIDQuantLogic()
     volume = logic.makeSample(PhantomSettings(seed=1, thickness_mm=10.0, matrix=64, extent_percent=10.0))
-    from COVIDQuantLib.pipeline import MODEL_FREE, Plan
-
     told = []
     segmentation, table = logic.quantify(volume, Plan(MODEL_FREE), progress=told.append)
     assert segmentation.GetSegmentation().GetNumberOfSegments() == 6
@@ -672,3 +673,23 @@ def test_slicers_self_test_runs_through(world):
         setattr(test, name, getattr(unittest.TestCase(), name))
     test.runTest()
     assert world.shown == "Test passed"
+
+
+@pytest.mark.slow
+def test_the_scripts_of_the_documentation_run(world, tmp_path, monkeypatch):
+    text = (Path(__file__).resolve().parents[1] / "docs" / "scripting.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) >= 4
+    make = world.module.COVIDQuantLogic.makeSample
+    small = PhantomSettings(seed=3, thickness_mm=8.0, matrix=80, extent_percent=10.0, motion=True)
+    monkeypatch.setattr(world.module.COVIDQuantLogic, "makeSample", lambda self: make(self, small))
+    # Networks on the same story are for the tests of the job.
+    monkeypatch.setattr(job, "plan_for_here", lambda: (Plan(MODEL_FREE), []))
+    said, space = [], {"print": lambda *words: said.append(words)}
+    for block in blocks:
+        exec(compile(block.replace("/data/result", str(tmp_path / "result")), "scripting.md", "exec"), space)
+        if "reading.close()" in block:
+            space["reading"] = space["logic"].follow(None, space["segmentation"])
+    space["reading"].close()
+    assert (tmp_path / "result" / "metrics.csv").is_file()
+    assert said

@@ -135,6 +135,7 @@ def _chart_node(table: Any, chart: _Chart, name: str) -> Any:
             slicer.vtkMRMLPlotSeriesNode.LineStyleDash if series.dashed else slicer.vtkMRMLPlotSeriesNode.LineStyleSolid
         )
         node.AddAndObservePlotSeriesNodeID(drawn.GetID())
+    node.SetTitle(name)
     node.SetXAxisTitle(chart.x_title)
     node.SetYAxisTitle(chart.y_title)
     node.SetLegendVisibility(True)
