@@ -114,20 +114,50 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/quantification/table.py
   COVIDQuantLib/quantification/thresholds.py
   COVIDQuantLib/resources.py
+  COVIDQuantLib/review/__init__.py
+  COVIDQuantLib/review/blocks.py
+  COVIDQuantLib/review/components.py
+  COVIDQuantLib/review/cues.py
+  COVIDQuantLib/review/evidence.py
+  COVIDQuantLib/review/judgement.py
+  COVIDQuantLib/review/onlooker.py
+  COVIDQuantLib/review/removal.py
+  COVIDQuantLib/review/rims.py
+  COVIDQuantLib/review/status.py
+  COVIDQuantLib/review/suspicion.py
+  COVIDQuantLib/review/walls.py
   COVIDQuantLib/scene/__init__.py
   COVIDQuantLib/scene/boxes.py
+  COVIDQuantLib/scene/charts.py
   COVIDQuantLib/scene/counted.py
   COVIDQuantLib/scene/counting.py
+  COVIDQuantLib/scene/density.py
+  COVIDQuantLib/scene/edits.py
+  COVIDQuantLib/scene/estimate.py
+  COVIDQuantLib/scene/exam.py
+  COVIDQuantLib/scene/figures.py
+  COVIDQuantLib/scene/findings.py
+  COVIDQuantLib/scene/fitness.py
   COVIDQuantLib/scene/given.py
   COVIDQuantLib/scene/grids.py
   COVIDQuantLib/scene/job.py
+  COVIDQuantLib/scene/label_text.py
   COVIDQuantLib/scene/layers.py
+  COVIDQuantLib/scene/links.py
   COVIDQuantLib/scene/live.py
   COVIDQuantLib/scene/observers.py
+  COVIDQuantLib/scene/original.py
   COVIDQuantLib/scene/placed.py
+  COVIDQuantLib/scene/places.py
+  COVIDQuantLib/scene/rank_child.py
+  COVIDQuantLib/scene/rank_job.py
+  COVIDQuantLib/scene/reading.py
+  COVIDQuantLib/scene/run.py
+  COVIDQuantLib/scene/segment_measures.py
   COVIDQuantLib/scene/segmentations.py
   COVIDQuantLib/scene/segments.py
   COVIDQuantLib/scene/session.py
+  COVIDQuantLib/scene/status.py
   COVIDQuantLib/scene/tables.py
   COVIDQuantLib/scene/volumes.py
   COVIDQuantLib/segment_roles.py
@@ -139,12 +169,15 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/segmentation/atlas_frame.py
   COVIDQuantLib/segmentation/atlas_shares.py
   COVIDQuantLib/segmentation/fissures.py
+  COVIDQuantLib/segmentation/fissures_band.py
   COVIDQuantLib/segmentation/fissures_evidence.py
   COVIDQuantLib/segmentation/fissures_search.py
+  COVIDQuantLib/segmentation/fissures_sight.py
   COVIDQuantLib/segmentation/lesions.py
   COVIDQuantLib/segmentation/lesions_background.py
   COVIDQuantLib/segmentation/lesions_grid.py
   COVIDQuantLib/segmentation/lobes.py
+  COVIDQuantLib/segmentation/lobes_seen.py
   COVIDQuantLib/segmentation/lobes_whole.py
   COVIDQuantLib/segmentation/lungs.py
   COVIDQuantLib/segmentation/lungs_air.py
@@ -167,6 +200,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/training/feed.py
   COVIDQuantLib/training/history.py
   COVIDQuantLib/training/label_free_chests.py
+  COVIDQuantLib/training/label_free_fissures.py
   COVIDQuantLib/training/label_free_lesions.py
   COVIDQuantLib/training/label_free_lobes.py
   COVIDQuantLib/training/label_free_loss.py

@@ -9,7 +9,9 @@ set(Resources_FILES
   Resources/Models/lobes-unet-3d/configs/metadata.json
   Resources/Models/lobes-unet-3d/models/coarse.safetensors
   Resources/Models/lobes-unet-3d/models/fine.safetensors
+  Resources/Models/lobes-unet-3d/models/fissures.safetensors
   Resources/Reference/normal_lung_histogram.json
+  Resources/Review/suspicion.json
   Resources/Terminologies/COVIDQuant.term.json
   Resources/Training/changsha-2020.json
   Resources/Training/changsha-lungs-2d.json

@@ -121,10 +121,10 @@ def test_the_record_says_that_the_cpu_took_over(networks):
 def test_the_precision_of_the_cpu_changes_little(phantom, networks):
     ct, _ = phantom.ct.canonical()
     record = default_bundle("lobes")
-    roles = {role: record.load(role) for role in ("coarse", "fine")}
+    roles = {role: record.load(role) for role in record.networks}
     inputs = {role: record.network(role).input for role in roles}
     both = [
-        find_lobes_by_networks(ct, LobesNetworks.of(**roles, inputs=inputs), Device("cpu", precision=precision), [])
+        find_lobes_by_networks(ct, LobesNetworks.of(roles, inputs), Device("cpu", precision=precision), [])
         for precision in ("float32", "bfloat16")
     ]
     assert dice(both[0] > 0, both[1] > 0) > 0.995

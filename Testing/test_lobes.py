@@ -23,6 +23,7 @@ from COVIDQuantLib.segmentation.atlas import (
 from COVIDQuantLib.segmentation.atlas_frame import LungFrame
 from COVIDQuantLib.segmentation.fissures_search import cheapest_surface
 from COVIDQuantLib.segmentation.lobes import find_lobes, place_atlas
+from COVIDQuantLib.segmentation.lobes_seen import PARTED, part_along_fissures
 from COVIDQuantLib.segmentation.lobes_whole import join_pieces
 from COVIDQuantLib.segmentation.lungs import find_lungs
 from Testing.evaluation import lidc_fissures
@@ -271,3 +272,49 @@ def test_pieces_go_to_the_lobe_around_them_and_islands_stay():
 def test_sheets_are_placed_for_the_lungs_present():
     ct, truth = phantom(THICK)
     assert set(place_atlas(lungs_of(truth), ct.geometry)) == set(FISSURES)
+
+
+# ----------------------------------------------------------------------------------------------- fissures by a network
+
+
+def true_chance(lobes):
+    """What a network that is never wrong says: 1 at the voxels on either side of each fissure."""
+    chance = {}
+    for name, (above, below) in PARTED.items():
+        chance[name] = np.zeros(lobes.shape, np.float32)
+        for axis in range(3):
+            low, high = (np.moveaxis(lobes, axis, 0)[s] for s in (slice(None, -1), slice(1, None)))
+            meets = (np.isin(low, above) & np.isin(high, below)) | (np.isin(low, below) & np.isin(high, above))
+            for part in (slice(None, -1), slice(1, None)):
+                np.moveaxis(chance[name], axis, 0)[part][meets] = 1
+    return chance
+
+
+def test_rough_lobes_are_parted_along_the_fissures_that_are_seen():
+    """Lobes whose borders lie 12 mm too high come back to where the fissures are."""
+    ct, true = phantom(THIN)
+    lungs = lungs_of(true)
+    rough = np.roll(true, 4, axis=0)
+    rough[lungs_of(rough) != lungs] = 0
+    rough = np.where((lungs > 0) & (rough == 0), np.where(lungs == 1, 3, 5), rough).astype(np.uint8)
+    found = part_along_fissures(rough, ct.geometry, true_chance(true), (0.0, 0.0, 0.0), ct.geometry.spacing_kji)
+    assert_parts_lungs(found, lungs)
+    assert mean_dice(rough, true) < 0.9
+    assert mean_dice(found, true) > max(0.9, mean_dice(rough, true) + 0.03)
+
+
+def test_lobes_stay_where_no_fissure_is_seen():
+    ct, true = phantom(THIN)
+    nothing = dict.fromkeys(FISSURES, np.zeros((4, 4, 4), np.float32))
+    found = part_along_fissures(true, ct.geometry, nothing, (0.0, 0.0, 0.0), (60.0, 60.0, 60.0))
+    np.testing.assert_array_equal(found, true)
+
+
+def test_lungs_that_go_on_beyond_the_ct_keep_their_lobes():
+    ct, true = phantom(THIN)
+    top = np.ascontiguousarray(true[true.shape[0] // 2 :])
+    chance = {name: np.ascontiguousarray(values[len(true) // 2 :]) for name, values in true_chance(true).items()}
+    geometry = Geometry(top.shape, ct.geometry.spacing)
+    rough = np.where(top == 2, 1, top).astype(np.uint8)
+    found = part_along_fissures(rough, geometry, chance, (0.0, 0.0, 0.0), geometry.spacing_kji)
+    np.testing.assert_array_equal(found, rough)

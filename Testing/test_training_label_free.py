@@ -13,6 +13,7 @@ from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.inference.device import cpu_device
 from COVIDQuantLib.models.catalogue import DEFAULTS, default_bundle, find_bundle
 from COVIDQuantLib.training.label_free_chests import ChestStore, Subject, painted_chest
+from COVIDQuantLib.training.label_free_fissures import fissure_labels
 from COVIDQuantLib.training.label_free_make import REAL_CTS
 from COVIDQuantLib.training.label_free_recipe import PAINTED, PHANTOM_VARIANTS, PHANTOMS, REAL, check_label_free
 from COVIDQuantLib.training.label_free_roles import ROLES, repeated, tuned
@@ -24,6 +25,7 @@ NETWORKS = {
     "lobes": {
         "coarse": {"architecture": "lobes-unet-3d", "settings": {**TINY, "in_channels": 1}},
         "fine": {"architecture": "lobes-unet-3d", "settings": {**TINY, "in_channels": 7}},
+        "fissures": {"architecture": "lobes-unet-3d", "settings": {**TINY, "in_channels": 1, "out_channels": 3}},
     },
     "lesions": {"slices": {"architecture": "covid-lesion-net", "settings": {"in_channels": 1, "width": 2}}},
 }
@@ -117,9 +119,11 @@ def test_a_painted_chest_follows_from_its_seed(shared_data):
 def test_the_figure_of_tuning_knows_right_from_wrong(role):
     lobes = np.zeros((8, 12, 12), np.uint8)
     lobes[2:6, 2:10, 2:5], lobes[2:6, 2:10, 7:10] = 3, 5
+    lobes[4:6, 2:6, 2:5], lobes[4:6, 6:10, 2:5] = 1, 2
+    how = ROLES[role]
     ill = np.zeros(lobes.shape, bool)
     ill[2:4, 4:8, 2:5] = True
-    hu = np.where(lobes == 3, -900, np.where(lobes == 5, -700, 0)).astype(np.int16)
+    hu = np.where(lobes == 5, -700, np.where(lobes > 0, -900, 0)).astype(np.int16)
     hu[ill] = -100
     view = {"hu": hu, "lobes": lobes, "lesions": ill, "spacing": np.full(3, 1.5, np.float32)}
 
@@ -131,8 +135,10 @@ def test_the_figure_of_tuning_knows_right_from_wrong(role):
         def forward(self, seen):
             if role == "slices":
                 return (seen - 0.8) * self.right
-            labels = torch.from_numpy(lobes).long()[None]
-            return torch.nn.functional.one_hot(labels, 6).movedim(-1, 1) * self.right
+            labels = torch.from_numpy(lobes).long()
+            if role == "fissures":
+                labels = fissure_labels(labels)
+            return torch.nn.functional.one_hot(labels[None], how.classes).movedim(-1, 1) * self.right
 
     for right, expected in ((1.0, 1.0), (-1.0, 0.0)):
         (value,) = tuned([view], role, 1, nullcontext)(Knows(right)).values()

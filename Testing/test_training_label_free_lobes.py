@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from COVIDQuantLib.training.label_free_fissures import HORIZONTAL, OBLIQUE, FissureBatches, fissure_labels
 from COVIDQuantLib.training.label_free_lobes import FineBatches, doubtful
 
 
@@ -57,3 +58,27 @@ def test_patches_lie_often_where_it_is_hard(kind):
             seen += bool((one[1] > 1).any()) if kind == "disease" else bool({4, 5} <= set(one[0].unique().tolist()))
     # Laid anywhere, a patch of 24 would see the block one time in thirty and the fissure one in three.
     assert seen / 80 > (0.12 if kind == "disease" else 0.45)
+
+
+def test_fissures_lie_between_lobes_of_a_lung():
+    labels = lungs()[0]
+    found = fissure_labels(labels)
+    k = torch.arange(48)[:, None, None].expand(labels.shape)
+    right, left = (labels > 0) & (labels <= 3), labels > 3
+    assert torch.equal(found == HORIZONTAL, right & ((k == 31) | (k == 32)))
+    expected = (right & ((k == 19) | (k == 20))) | (left & ((k == 23) | (k == 24)))
+    assert torch.equal(found == OBLIQUE, expected)
+    unknown = torch.where(labels == 0, 0, torch.where(labels <= 3, 6, 7))
+    assert not fissure_labels(unknown).any()
+
+
+def test_patches_of_fissures_show_both_kinds():
+    labels = lungs()[0].numpy().astype(np.uint8)
+    view = {"hu": np.where(labels > 0, -850, 40).astype(np.int16), "lobes": labels}
+    seen = [0, 0]
+    for image, target in FissureBatches([view], shape=(16, 16, 16), size=2, count=30, seed=1)(0):
+        assert image.shape == target.shape == (2, 1, 16, 16, 16)
+        for one in target:
+            seen[0] += bool((one == OBLIQUE).any())
+            seen[1] += bool((one == HORIZONTAL).any())
+    assert min(seen) > 15

@@ -1,8 +1,8 @@
-"""Lungs and five lobes by networks: the whole chest at coarse spacing, then its boundaries finer (row H1)."""
+"""Lungs and five lobes by networks (row H1): the whole chest at coarse spacing, its boundaries finer, the fissures."""
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence
+from collections.abc import Mapping, MutableSequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ from COVIDQuantLib.inference.device import Device, autocast, with_less_memory
 from COVIDQuantLib.inference.lattice import Box, Lattice, between, sample, sections_back
 from COVIDQuantLib.inference.lung_edge import sharpen_lung_edge
 from COVIDQuantLib.progress import Report, part, silent
+from COVIDQuantLib.segmentation.atlas import LEFT_OBLIQUE, RIGHT_HORIZONTAL, RIGHT_OBLIQUE
+from COVIDQuantLib.segmentation.lobes_seen import part_along_fissures
 
 CLASSES = 6
 WINDOW_HU = (-1000.0, 400.0)
@@ -38,27 +40,30 @@ _RIM, _FACTOR = 4, 8
 
 @dataclass(frozen=True)
 class LobesNetworks:
-    """The two networks of the lobes.
+    """The networks of the lobes.
 
     Attributes:
         coarse: CT at ``coarse_mm`` to 6 logits.
         fine: CT at ``fine_mm`` and the 6 coarse probabilities to 6 logits.
+        fissures: CT at ``fine_mm`` to 3 logits (none, oblique, horizontal fissure); None if there is none.
         coarse_mm: spacing of the first look.
-        fine_mm: spacing of the second.
+        fine_mm: spacing of the others.
         window_hu: CT numbers that become −1 and 1.
     """
 
     coarse: nn.Module
     fine: nn.Module
+    fissures: nn.Module | None = None
     coarse_mm: float = 5.0
     fine_mm: float = 2.0
     window_hu: tuple[float, float] = WINDOW_HU
 
     @classmethod
-    def of(cls, coarse: nn.Module, fine: nn.Module, inputs: dict[str, dict[str, Any]]) -> LobesNetworks:
-        """From a bundle's networks and the ``input`` records of its roles."""
+    def of(cls, networks: Mapping[str, nn.Module], inputs: Mapping[str, Mapping[str, Any]]) -> LobesNetworks:
+        """From a bundle's networks by role (``coarse``, ``fine``, perhaps ``fissures``) and their ``input`` records."""
         low, high = inputs["coarse"]["window_hu"]
-        return cls(coarse, fine, inputs["coarse"]["spacing_mm"], inputs["fine"]["spacing_mm"], (low, high))
+        millimetres = (inputs[role]["spacing_mm"] for role in ("coarse", "fine"))
+        return cls(networks["coarse"], networks["fine"], networks.get("fissures"), *millimetres, (low, high))
 
 
 def lobes_window(hu: torch.Tensor, window_hu: tuple[float, float] = WINDOW_HU) -> torch.Tensor:
@@ -102,11 +107,18 @@ def find_lobes_by_networks(
     hu = sample(ct.hu, spacing, fine)
     report(0.4)
     seen = torch.cat([lobes_window(hu, networks.window_hu)[None], between(chance, lattice, fine)])
-    logits = _run(networks.fine, seen, device, notices, part(report, 0.4, 0.8))
+    logits = _run(networks.fine, seen, device, notices, part(report, 0.4, 0.6))
     leave_out_air(logits, hu)
     tidy(logits)
     take_in_dense_disease(logits)
-    return _labels(logits, fine, ct, part(report, 0.8, 1.0))
+    if networks.fissures is None:
+        return _labels(logits, fine, ct, part(report, 0.8, 1.0))
+    lobes = _labels(logits, fine, ct, part(report, 0.6, 0.7))
+    seen = lobes_window(hu, networks.window_hu)[None]
+    logits = _run(networks.fissures, seen, device, notices, part(report, 0.7, 0.85))
+    _, oblique, horizontal = torch.softmax(logits, dim=0).numpy()
+    chance = {RIGHT_OBLIQUE: oblique, LEFT_OBLIQUE: oblique, RIGHT_HORIZONTAL: horizontal}
+    return part_along_fissures(lobes, ct.geometry, chance, fine.start, fine.step, part(report, 0.85, 1.0))
 
 
 def _run(

@@ -22,6 +22,8 @@ from COVIDQuantLib.networks.fold import fold_batch_norms
 from COVIDQuantLib.progress import Report, silent
 
 _LUNGMASK = "lungmask-unet"
+# A bundle for lobes may lack it.
+_OPTIONAL = {"fissures"}
 # What the bundle of each step may be for.
 _TASKS = {"lobes": ("lobes", "lungs"), "lesions": ("lesions",)}
 
@@ -77,8 +79,8 @@ class Networks:
                 lungs = LesionsNetwork.of(self._network("lobes", "slices"), record.input)
                 return find_lungs_by_slices(ct, lungs, self.device, notices, report)
             return lobes_by_lungmask(self._network("lobes", "slices"), ct, record, self.device, report, notices)
-        inputs = {role: bundle.network(role).input for role in ("coarse", "fine")}
-        networks = LobesNetworks.of(self._network("lobes", "coarse"), self._network("lobes", "fine"), inputs)
+        roles = {role: self._network("lobes", role) for role in ("coarse", "fine", *_OPTIONAL & bundle.networks.keys())}
+        networks = LobesNetworks.of(roles, {role: bundle.network(role).input for role in roles})
         return find_lobes_by_networks(ct, networks, self.device, notices, report)
 
     def lesions(

@@ -22,6 +22,7 @@ from COVIDQuantLib.segmentation.atlas_cut import PartialLung, frames_of_lungs
 from COVIDQuantLib.segmentation.atlas_frame import FloatArray
 from COVIDQuantLib.segmentation.atlas_shares import weights_for_shares
 from COVIDQuantLib.segmentation.fissures import draw_to_image
+from COVIDQuantLib.segmentation.fissures_sight import SightOfCT
 from COVIDQuantLib.segmentation.lobes_whole import join_pieces
 
 SIDES = {"right": 1, "left": 2}
@@ -92,7 +93,7 @@ def find_lobes(ct: CTVolume, lungs: np.ndarray, report: Report = silent, *, use_
     report(0.0)
     sheets = place_atlas(lungs, ct.geometry)
     if use_image:
-        sheets = draw_to_image(ct, lungs, sheets, part(report, 0.1, 0.7))
+        sheets, _ = draw_to_image(SightOfCT(ct, lungs), sheets, part(report, 0.1, 0.7))
     return lobes_of_sheets(lungs, ct.geometry, sheets, part(report, 0.7, 1.0))
 
 

@@ -20,6 +20,8 @@ from COVIDQuantLib.training.synth_anatomy import draw_subject, paint_chest, thic
 View = dict[str, np.ndarray]
 TUNING = "tuning"
 _VIEWS: dict[str, Callable[[Chest], View]] = {"coarse": coarse_view, "fine": fine_view, "slices": slices_view}
+# A role that looks at another's views.
+_VIEW_OF = {"fissures": "fine"}
 _ATLAS = "cip_lobe_atlas"
 # Raised whenever the same recipe would make other chests than before.
 _VERSION = 1
@@ -147,9 +149,8 @@ class ChestStore:
     def _make(self, subject: Subject) -> None:
         made = []
         for number, (group, chest) in enumerate(subject.chests()):
-            arrays = {
-                f"{role}_{name}": array for role in self._recipe.roles for name, array in _VIEWS[role](chest).items()
-            }
+            kinds = dict.fromkeys(_VIEW_OF.get(role, role) for role in self._recipe.roles)
+            arrays = {f"{kind}_{name}": array for kind in kinds for name, array in _VIEWS[kind](chest).items()}
             name = f"{subject.name}-{number}.npz"
             write_whole(self._folder / name, _saved(arrays))
             made.append([group, name])
@@ -166,7 +167,7 @@ class ChestStore:
         for subject in self.subjects:
             for group, name in json.loads(self._list_of(subject).read_text(encoding="utf-8")):
                 with np.load(self._folder / name) as arrays:
-                    start = f"{role}_"
+                    start = f"{_VIEW_OF.get(role, role)}_"
                     view = {key.removeprefix(start): arrays[key] for key in arrays.files if key.startswith(start)}
                 views.setdefault(group, []).append(view)
         return views

@@ -65,9 +65,9 @@ def _lobes(
     inputs: Mapping[str, dict[str, Any]],
     device: Device,
 ) -> dict[str, float]:
-    both = LobesNetworks.of(networks["coarse"].eval(), networks["fine"].eval(), dict(inputs))
+    together = LobesNetworks.of({role: network.eval() for role, network in networks.items()}, inputs)
     try:
-        found = find_lobes_by_networks(ct, both, device, [])
+        found = find_lobes_by_networks(ct, together, device, [])
     except UnfitInputError:
         found = np.zeros(chest.lobes.shape, np.uint8)
     each = [

@@ -17,9 +17,9 @@ from COVIDQuantLib.training.settings import OPTIMIZERS, PRECISIONS, SCHEDULES, F
 # Kinds of chests; the drawing of each kind's share of the training is the recipe's.
 PHANTOMS, PHANTOM_VARIANTS, PAINTED, REAL = "phantoms", "phantom_variants", "painted", "real"
 GROUPS = (PHANTOMS, PHANTOM_VARIANTS, PAINTED, REAL)
-ROLES = {"lobes": ("coarse", "fine"), "lesions": ("slices",)}
-_DIMENSIONS = {"coarse": 3, "fine": 3, "slices": 2}
-_CHANNELS = {"coarse": (1,), "fine": (7,), "slices": (1, 3)}
+ROLES = {"lobes": ("coarse", "fine", "fissures"), "lesions": ("slices",)}
+_DIMENSIONS = {"coarse": 3, "fine": 3, "fissures": 3, "slices": 2}
+_CHANNELS = {"coarse": (1,), "fine": (7,), "fissures": (1,), "slices": (1, 3)}
 
 
 def _whole(default: Any, meaning: str, least: int = 0) -> s.Key:

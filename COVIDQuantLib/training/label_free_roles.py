@@ -15,6 +15,7 @@ from torch import nn
 
 from COVIDQuantLib.inference.lobes import CLASSES, WINDOW_HU, lobes_window
 from COVIDQuantLib.inference.slice_input import neighbour_indices, window
+from COVIDQuantLib.training import label_free_fissures as fissures
 from COVIDQuantLib.training import label_free_lesions as lesions
 from COVIDQuantLib.training.feed import Batches
 from COVIDQuantLib.training.label_free_chests import View
@@ -63,6 +64,13 @@ def _fine(network: nn.Module, view: View, _channels: int) -> tuple[torch.Tensor,
     return _answer(network, seen).argmax(1)[0], torch.from_numpy(view["lobes"])
 
 
+def _fissures(network: nn.Module, view: View, _channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    seen = lobes_window(torch.from_numpy(view["hu"]).float())[None, None]
+    lobes = torch.from_numpy(view["lobes"])
+    # What it says outside the lungs is not asked for.
+    return _answer(network, seen).argmax(1)[0] * (lobes > 0), fissures.fissure_labels(lobes)
+
+
 def _slices(network: nn.Module, view: View, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
     inside = torch.from_numpy(view["lobes"]) > 0
     seen = window(torch.from_numpy(view["hu"]), *lesions.WINDOW_HU, inside)
@@ -93,6 +101,15 @@ ROLES: dict[str, Role] = {
         LobesLoss,
         _fine,
         CLASSES,
+        lambda _, __: {"spacing_mm": FINE_MM, **_LOBES_INPUT},
+    ),
+    "fissures": Role(
+        lambda views, draws, plan, _: fissures.FissureBatches(
+            repeated(views, draws), count=plan["batches_per_epoch"], size=plan["batch_size"], seed=plan["seed"]
+        ),
+        lambda: DiceCELoss(softmax=True, to_onehot_y=True, batch=True, weight=torch.tensor(fissures.CLASS_WEIGHTS)),
+        _fissures,
+        fissures.CLASSES,
         lambda _, __: {"spacing_mm": FINE_MM, **_LOBES_INPUT},
     ),
     "slices": Role(

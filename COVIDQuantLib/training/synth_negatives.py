@@ -91,7 +91,7 @@ def _shifted(hu: FloatArray, steps: npt.ArrayLike) -> FloatArray:
 
 def _breathing(scene: Scene, rng: np.random.Generator) -> FloatArray:
     """The diaphragm and the vessels above it seen at two or more heights, in bands along the table."""
-    way = float(rng.uniform(4, 14))
+    way = float(rng.uniform(4, 22))
     times = int(rng.integers(1, 4))
     moved = [
         _shifted(scene.hu, (_sign(rng) * way * n / times / float(scene.spacing[0]), 0, 0)) for n in range(1, times + 1)
@@ -126,7 +126,7 @@ def _heartbeat(scene: Scene, rng: np.random.Generator) -> FloatArray:
 
 def _partial_volume(scene: Scene, rng: np.random.Generator) -> FloatArray:
     """The dome of the diaphragm averaged with the lung above it."""
-    size = max(2, round(float(rng.uniform(4, 12)) / float(scene.spacing[0])))
+    size = max(2, round(float(rng.uniform(4, 22)) / float(scene.spacing[0])))
     averaged = ndimage.uniform_filter1d(scene.hu, size, axis=0, mode="nearest")
     near = smooth_step((float(rng.uniform(0.2, 0.6)) - scene.height()) / 0.15)
     return scene.hu + near * (averaged - scene.hu)
