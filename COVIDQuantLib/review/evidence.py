@@ -97,9 +97,8 @@ class Evidence:
         drops = np.full(self.weight.shape, -np.inf, np.float32)
         free = self.lung & (self.weight < _BESIDE)
         for axis, size in enumerate(self.spacing):
-            wall, inside, open_, hu, best = (
-                np.moveaxis(array, axis, 0) for array in (self.wall, self.inside, free, self.hu, drops)
-            )
+            fields: list[np.ndarray] = [self.wall, self.inside, free, self.hu, drops]
+            wall, inside, open_, hu, best = (np.moveaxis(field, axis, 0) for field in fields)
             for here, next_, after in _TRIPLES:
                 out = inside[here] & open_[next_] & (wall[next_] > wall[here] + 0.4 * size)
                 beyond = np.where(open_[after], np.minimum(hu[after], hu[next_]), hu[next_])

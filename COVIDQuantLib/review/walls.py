@@ -63,7 +63,7 @@ def find_walls(hu: np.ndarray, lung: np.ndarray, spacing: Triple, *, top_is_cut:
         return Walls(nothing, nothing)
     tissue = (hu > TISSUE_HU) & ~lung
     floor, known = _floor(lung, tissue, spacing)
-    outer = _rises_outwards(floor, lung.any(axis=0), spacing)
+    outer = _rises_outwards(floor, np.asarray(lung.any(axis=0)), spacing)
     k = np.arange(lung.shape[0])[:, None, None]
     under = known & (k < floor) & (k >= floor - max(1, round(BODY_MM / spacing[0])))
     rows, columns = (np.flatnonzero(lung.any(axis=axes)) for axes in ((0, 2), (0, 1)))
