@@ -43,8 +43,10 @@ FLOORS = {
     "cohort": CT | {"segmentation", "quantification", "exam", "export", "cohort"},
     "training": CT
     | {"segmentation", "quantification", "phantom", "export", "networks", "models", "inference", "cohort", "training"},
+    "review": CT | {"segmentation", "quantification", "review"},
     "scene": CT
-    | {"segmentation", "quantification", "exam", "export", "models", "inference", "pipeline", "worker", "scene"},
+    | {"segmentation", "quantification", "exam", "export", "models", "inference", "pipeline", "worker", "review"}
+    | {"scene"},
     "cli": CT
     | {"segmentation", "quantification", "exam", "export", "phantom", "networks", "models", "inference", "pipeline"}
     | {"worker", "cohort", "training", "cli"},

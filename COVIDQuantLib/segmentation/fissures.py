@@ -30,7 +30,7 @@ _RELIEF_SIGMA_MM = 5.0
 
 def draw_to_image(
     sight: Sight, sheets: dict[str, FissureSheet], report: Report = silent
-) -> tuple[dict[str, FissureSheet], dict[str, float]]:
+) -> tuple[dict[str, FissureSheet], dict[str, FloatArray]]:
     """The sheets moved to where fissures are seen.
 
     Args:
@@ -39,22 +39,35 @@ def draw_to_image(
         report: progress; may raise ``Cancelled``.
 
     Returns:
-        The sheets, and of each how much of it was seen in the last look (0..1).
+        The sheets, and of each that was seen how far it was, 0..1, on a lattice over ``RELIEF_REACH`` of both of its
+        coordinates; zero where it does not run through the lung.
     """
-    drawn, shares = dict(sheets), dict.fromkeys(sheets, 0.0)
+    drawn, trust = dict(sheets), {}
     names = [name for name in ORDER if name in sheets]
     for number, name in enumerate(names):
         tell = part(report, number / len(names), (number + 1) / len(names))
         if drawn[name].loose and name != RIGHT_HORIZONTAL:
             _settle_height(sight, drawn, name, part(tell, 0.0, 0.5))
         below = drawn.get(RIGHT_OBLIQUE) if name == RIGHT_HORIZONTAL else None
-        for turn, look in enumerate(sight.passes):
-            tell(0.5 + 0.5 * turn / len(sight.passes))
-            seen = _look(sight, drawn[name], look, below)
-            if seen is not None:
-                drawn[name], shares[name] = _moved(drawn[name], seen, look), seen.share
+        tell(0.5)
+        tries = [_drawn(sight, drawn[name], passes, below) for passes in (sight.passes, *sight.others)]
+        drawn[name], seen = max(tries, key=lambda found: 0.0 if found[1] is None else found[1].share)
+        if seen is not None:
+            trust[name] = seen.trust
     report(1.0)
-    return drawn, shares
+    return drawn, trust
+
+
+def _drawn(
+    sight: Sight, sheet: FissureSheet, passes: tuple[Pass, ...], below: FissureSheet | None
+) -> tuple[FissureSheet, _Seen | None]:
+    """A sheet after all passes, and what the last one saw."""
+    last = None
+    for look in passes:
+        seen = _look(sight, sheet, look, below)
+        if seen is not None:
+            sheet, last = _moved(sheet, seen, look), seen
+    return sheet, last
 
 
 def _settle_height(sight: Sight, drawn: dict[str, FissureSheet], oblique: str, report: Report) -> None:

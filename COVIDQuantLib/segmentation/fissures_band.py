@@ -73,7 +73,13 @@ class Band:
         return result
 
     def inside(
-        self, points: FloatArray, lungs: np.ndarray, spacing: Triple, below: FissureSheet | None, rim_mm: float = 0.0
+        self,
+        points: FloatArray,
+        lungs: np.ndarray,
+        spacing: Triple,
+        below: FissureSheet | None,
+        *,
+        rim_mm: float = 0.0,
     ) -> np.ndarray:
         """Which places lie in the fissure's lung, where such a fissure may be, and above ``below``.
 

@@ -40,10 +40,12 @@ class Sight(Protocol):
     Attributes:
         lungs: uint8 ``[k, j, i]``, 1 right, 2 left.
         passes: the looks to take, from far to near.
+        others: further such series to try; the one after which most of the fissure is seen stands.
     """
 
     lungs: np.ndarray
     passes: tuple[Pass, ...]
+    others: tuple[tuple[Pass, ...], ...]
 
     def cost(self, band: Band, below: FissureSheet | None) -> tuple[FloatArray, np.ndarray]:
         """Cost of a level at the nodes that carry one, low where a fissure is likely, and where it may be (bool)."""
@@ -60,11 +62,13 @@ class SightOfCT:
         ct: on a canonical grid.
         lungs: on that grid.
         passes: see :class:`Sight`.
+        others: see :class:`Sight`.
     """
 
     ct: CTVolume
     lungs: np.ndarray
     passes: tuple[Pass, ...] = (Pass(30.0, 14.0, local=False), Pass(16.0, 8.0, local=True), Pass(10.0, 6.0, local=True))
+    others: tuple[tuple[Pass, ...], ...] = ()
 
     def cost(self, band: Band, below: FissureSheet | None) -> tuple[FloatArray, np.ndarray]:
         """See :class:`Sight`."""
@@ -72,7 +76,7 @@ class SightOfCT:
         spacing = self.ct.geometry.spacing
         index = (points / np.array(spacing, np.float32))[..., ::-1].transpose(3, 0, 1, 2)
         hu = ndimage.map_coordinates(self.ct.hu, index, output=np.float32, order=1, mode="nearest")
-        inside = band.inside(points, self.lungs, spacing, below, _RIM_MM)
+        inside = band.inside(points, self.lungs, spacing, below, rim_mm=_RIM_MM)
         cost = image_cost(hu, inside, (NODE_MM, NODE_MM, LEVEL_MM), band.blur_mm(spacing[2]))
         return cost[::THIN, ::THIN], inside[::THIN, ::THIN]
 
@@ -96,6 +100,7 @@ class SightOfChance:
         lungs: on the CT's canonical grid.
         spacing: of that grid along ``i, j, k``, millimetres.
         passes: see :class:`Sight`.
+        others: see :class:`Sight`.
     """
 
     chance: Mapping[str, FloatArray]
@@ -108,6 +113,8 @@ class SightOfChance:
         Pass(20.0, 12.0, local=True),
         Pass(10.0, 8.0, local=True),
     )
+    # A far look may leave a good start for a plate that is none.
+    others: tuple[tuple[Pass, ...], ...] = ((Pass(12.0, 8.0, local=True), Pass(8.0, 6.0, local=True)),)
 
     def cost(self, band: Band, below: FissureSheet | None) -> tuple[FloatArray, np.ndarray]:
         """See :class:`Sight`."""

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+from scipy import ndimage
 
 from COVIDQuantLib.anatomy import labels_of_side
 from COVIDQuantLib.ct.geometry import Geometry, Triple
 from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.segmentation.atlas import (
     LEFT_OBLIQUE,
+    RELIEF_REACH,
     RIGHT_HORIZONTAL,
     RIGHT_OBLIQUE,
     SIDE_OF_FISSURE,
@@ -26,8 +28,8 @@ from COVIDQuantLib.segmentation.lobes import SIDES, lobes_of_sheets, place_atlas
 
 # The lobes above and below each fissure.
 PARTED = {RIGHT_OBLIQUE: ((1, 2), (3,)), RIGHT_HORIZONTAL: ((1,), (2,)), LEFT_OBLIQUE: ((4,), (5,))}
-# A lung none of whose fissures is seen so far keeps its lobes as they were.
-_SEEN_SHARE = 0.15
+# A fissure is seen where its trust is so high; one lobe on either side of it (1 and 2 of a table, multiplied).
+_SEEN, _BOTH = 0.3, 2
 _LEAST_FACES, _MOST_FACES = 200, 4000
 # The faces of a border stand for so many independent points, each off by so much.
 _POINTS, _POINT_MM = 400.0, 4.0
@@ -60,11 +62,32 @@ def part_along_fissures(
     sheets = {name: sheet for name, sheet in sheets_of_lobes(lobes, lungs, geometry).items() if not sheet.loose}
     report(0.2)
     sight = SightOfChance(chance, start, step, lungs, geometry.spacing)
-    drawn, shares = draw_to_image(sight, sheets, part(report, 0.2, 0.8))
-    kept = {side for side in SIDES if max(_of_side(shares, side).values(), default=0.0) >= _SEEN_SHARE}
-    lungs[~np.isin(lungs, [SIDES[side] for side in kept])] = 0
+    drawn, trust = draw_to_image(sight, sheets, part(report, 0.2, 0.8))
+    lungs[~np.isin(lungs, [SIDES[SIDE_OF_FISSURE[name]] for name in trust])] = 0
     parted = lobes_of_sheets(lungs, geometry, drawn, part(report, 0.8, 1.0))
-    return np.where(lungs > 0, parted, lobes)
+    result = np.where(lungs > 0, parted, lobes)
+    for name, seen in trust.items():
+        _keep_where_unseen(result, lobes, drawn[name], seen, geometry)
+    return result
+
+
+def _keep_where_unseen(
+    result: np.ndarray, lobes: np.ndarray, sheet: FissureSheet, seen: FloatArray, geometry: Geometry
+) -> None:
+    """Take back what a sheet changed where its fissure was not seen: there the rough lobes know as much."""
+    above, below = PARTED[sheet.fissure]
+    table = np.zeros(256, np.uint8)
+    table[list(above)], table[list(below)] = 1, 2
+    changed = np.nonzero(table[result] * table[lobes] == _BOTH)
+    points = (np.stack(changed, axis=1) * np.array(geometry.spacing_kji))[:, ::-1]
+    first, second, _ = sheet_coordinates(sheet.fissure, sheet.frame.to_unit(points))
+    places = [
+        np.clip((along / RELIEF_REACH + 1) * 0.5 * (count - 1), 0, count - 1)
+        for along, count in zip((first, second), seen.shape, strict=True)
+    ]
+    unseen = ndimage.map_coordinates(seen, np.stack(places), order=1) < _SEEN
+    back = tuple(axis[unseen] for axis in changed)
+    result[back] = lobes[back]
 
 
 def sheets_of_lobes(lobes: np.ndarray, lungs: np.ndarray, geometry: Geometry) -> dict[str, FissureSheet]:
@@ -80,10 +103,6 @@ def sheets_of_lobes(lobes: np.ndarray, lungs: np.ndarray, geometry: Geometry) ->
         name: _bent(sheet, (_faces(lobes, *PARTED[name]) * spacing)[:, ::-1])
         for name, sheet in place_atlas(lungs, geometry).items()
     }
-
-
-def _of_side(shares: Mapping[str, float], side: str) -> dict[str, float]:
-    return {name: share for name, share in shares.items() if SIDE_OF_FISSURE[name] == side}
 
 
 def _faces(lobes: np.ndarray, above: tuple[int, ...], below: tuple[int, ...]) -> FloatArray:
