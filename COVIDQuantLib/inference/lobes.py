@@ -62,8 +62,9 @@ class LobesNetworks:
     def of(cls, networks: Mapping[str, nn.Module], inputs: Mapping[str, Mapping[str, Any]]) -> LobesNetworks:
         """From a bundle's networks by role (``coarse``, ``fine``, perhaps ``fissures``) and their ``input`` records."""
         low, high = inputs["coarse"]["window_hu"]
-        millimetres = (inputs[role]["spacing_mm"] for role in ("coarse", "fine"))
-        return cls(networks["coarse"], networks["fine"], networks.get("fissures"), *millimetres, (low, high))
+        coarse_mm, fine_mm = (float(inputs[role]["spacing_mm"]) for role in ("coarse", "fine"))
+        fissures = networks.get("fissures")
+        return cls(networks["coarse"], networks["fine"], fissures, coarse_mm, fine_mm, (low, high))
 
 
 def lobes_window(hu: torch.Tensor, window_hu: tuple[float, float] = WINDOW_HU) -> torch.Tensor:

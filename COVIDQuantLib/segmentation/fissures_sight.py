@@ -35,17 +35,19 @@ class Pass:
 
 
 class Sight(Protocol):
-    """A way of seeing fissures.
+    """A way of seeing fissures."""
 
-    Attributes:
-        lungs: uint8 ``[k, j, i]``, 1 right, 2 left.
-        passes: the looks to take, from far to near.
-        others: further such series to try; the one after which most of the fissure is seen stands.
-    """
+    @property
+    def lungs(self) -> np.ndarray:
+        """uint8 ``[k, j, i]``, 1 right, 2 left."""
 
-    lungs: np.ndarray
-    passes: tuple[Pass, ...]
-    others: tuple[tuple[Pass, ...], ...]
+    @property
+    def passes(self) -> tuple[Pass, ...]:
+        """The looks to take, from far to near."""
+
+    @property
+    def others(self) -> tuple[tuple[Pass, ...], ...]:
+        """Further such series to try; the one after which most of the fissure is seen stands."""
 
     def cost(self, band: Band, below: FissureSheet | None) -> tuple[FloatArray, np.ndarray]:
         """Cost of a level at the nodes that carry one, low where a fissure is likely, and where it may be (bool)."""
