@@ -6,16 +6,13 @@ for the fissures themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
 
 from COVIDQuantLib.inference.lobes import lobes_window
-from COVIDQuantLib.training.label_free_lobes import AIR_HU, FINE_WARP, Batch, View, recoloured
-from COVIDQuantLib.training.label_free_warp import draw_warp, pull
+from COVIDQuantLib.training.label_free_lobes import Batch, HardPoints, PatchBatches, View, recoloured
 
 OBLIQUE, HORIZONTAL = 1, 2
 CLASSES = 3
@@ -50,54 +47,14 @@ def fissure_labels(lobes: torch.Tensor) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class FissureBatches:
-    """Patches in random pose and colour, most of them at a fissure.
+class FissureBatches(PatchBatches):
+    """Patches most of which lie at a fissure; inputs and targets have one channel."""
 
-    Attributes:
-        views: of :func:`~COVIDQuantLib.training.label_free_subjects.fine_view`.
-        shape: points ``[k, j, i]`` of a patch.
-        size: patches in a batch.
-        count: batches in an epoch.
-        seed: of all draws, with the epoch's number.
-    """
+    def _hard(self, view: View) -> HardPoints:
+        kinds = fissure_labels(torch.from_numpy(view["lobes"])).numpy()
+        return tuple((share, np.argwhere(kinds == kind)[::_FEW]) for kind, share in _AT.items())
 
-    views: Sequence[View]
-    shape: tuple[int, int, int] = (64, 72, 72)
-    size: int = 2
-    count: int = 100
-    seed: int = 0
-
-    def __call__(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch: input float ``[b, 1, k, j, i]``, labels int64 ``[b, 1, k, j, i]``."""
-        rng = np.random.default_rng([self.seed, epoch])
-        for _ in range(self.count):
-            pairs = [self._one(rng) for _ in range(self.size)]
-            yield torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
-
-    def _one(self, rng: np.random.Generator) -> Batch:
-        number = int(rng.integers(len(self.views)))
-        hu, lobes = (torch.from_numpy(self.views[number][name])[None].float() for name in ("hu", "lobes"))
-        size = np.array(hu.shape[1:], float)
-        reach = np.maximum((size - np.array(self.shape)) / 2 + 4, 2)
-        centre = (size - 1) / 2 + rng.uniform(-1, 1, 3) * reach
-        wanted = rng.random()
-        for kind, share in _AT.items():
-            points = self._points(number)[kind]
-            if 0 <= wanted < share and len(points):
-                centre = points[rng.integers(len(points))] + rng.normal(0, 10, 3)
-            wanted -= share
-        places = draw_warp(self.shape, centre, FINE_WARP, rng)
-        seen = pull(hu, places, outside=AIR_HU)
-        labels = pull(lobes, places, nearest=True)
+    def _shown(
+        self, _view: View, _places: torch.Tensor, seen: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
+    ) -> Batch:
         return lobes_window(recoloured(seen, labels, rng)), fissure_labels(labels[0])[None]
-
-    def _points(self, number: int) -> dict[int, np.ndarray]:
-        """Points at the fissures of a chest, by kind."""
-        if number not in self._found:
-            kinds = fissure_labels(torch.from_numpy(self.views[number]["lobes"])).numpy()
-            self._found[number] = {kind: np.argwhere(kinds == kind)[::_FEW] for kind in _PARTED}
-        return self._found[number]
-
-    @cached_property
-    def _found(self) -> dict[int, dict[int, np.ndarray]]:
-        return {}

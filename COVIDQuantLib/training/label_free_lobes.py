@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,11 +12,12 @@ import torch
 from torch.nn import functional
 
 from COVIDQuantLib.inference.lobes import CLASSES, lobes_window
-from COVIDQuantLib.training.label_free_subjects import LEFT_LUNG, RIGHT_LUNG
+from COVIDQuantLib.training.label_free_loss import LOBES_OF
 from COVIDQuantLib.training.label_free_warp import WarpRange, draw_warp, pull, smooth_noise
 
 View = dict[str, np.ndarray]
 Batch = tuple[torch.Tensor, torch.Tensor]
+HardPoints = tuple[tuple[float, np.ndarray], ...]
 AIR_HU = -1024.0
 # Disease denser than this is easily taken for chest wall.
 DENSE_HU = -350
@@ -24,7 +26,6 @@ _DENSE_WEIGHT = 5
 _AT, _FEW = (0.35, 0.35), 7
 # Share of the patches whose coarse answer tells nothing of the lobes.
 _BLIND = 0.1
-_LOBES_OF = {RIGHT_LUNG: (1, 2, 3), LEFT_LUNG: (4, 5)}
 COARSE_WARP = WarpRange(degrees=8, scale=0.14, elastic=1.4, control=11)
 FINE_WARP = WarpRange(degrees=8, scale=0.12, elastic=2.2, control=22)
 
@@ -68,8 +69,8 @@ class CoarseBatches:
 
 
 @dataclass(frozen=True)
-class FineBatches:
-    """Patches at 2 mm in random pose with a coarse answer that is wrong as coarse answers are.
+class PatchBatches(ABC):
+    """Patches at 2 mm in random pose, many of them laid at hard points.
 
     Attributes:
         views: of :func:`~COVIDQuantLib.training.label_free_subjects.fine_view`.
@@ -86,7 +87,7 @@ class FineBatches:
     seed: int = 0
 
     def __call__(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch: input float ``[b, 7, k, j, i]``, labels and weights int64 ``[b, 2, k, j, i]``."""
+        """The batches of an epoch: inputs float and targets int64, both ``[b, c, k, j, i]``."""
         rng = np.random.default_rng([self.seed, epoch])
         for _ in range(self.count):
             pairs = [self._one(rng) for _ in range(self.size)]
@@ -100,13 +101,47 @@ class FineBatches:
         reach = np.maximum((size - np.array(self.shape)) / 2 + 4, 2)
         centre = (size - 1) / 2 + rng.uniform(-1, 1, 3) * reach
         wanted = rng.random()
-        for share, points in zip(_AT, self._hard(number), strict=True):
+        if number not in self._found:
+            self._found[number] = self._hard(view)
+        for share, points in self._found[number]:
             if 0 <= wanted < share and len(points):
                 centre = points[rng.integers(len(points))] + rng.normal(0, 10, 3)
             wanted -= share
         places = draw_warp(self.shape, centre, FINE_WARP, rng)
         seen = pull(hu, places, outside=AIR_HU)
         labels = pull(lobes, places, nearest=True)
+        return self._shown(view, places, seen, labels, rng)
+
+    @cached_property
+    def _found(self) -> dict[int, HardPoints]:
+        return {}
+
+    @abstractmethod
+    def _hard(self, view: View) -> HardPoints:
+        """Shares of the patches, and the points of a chest that they are laid at."""
+
+    @abstractmethod
+    def _shown(
+        self, view: View, places: torch.Tensor, seen: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
+    ) -> Batch:
+        """Input and target of a patch, from its places in the view and the CT and lobes seen there."""
+
+
+@dataclass(frozen=True)
+class FineBatches(PatchBatches):
+    """Patches with a coarse answer that is wrong as coarse answers are.
+
+    Inputs have 7 channels, the CT and the coarse answer; targets 2, labels and weights.
+    """
+
+    def _hard(self, view: View) -> HardPoints:
+        none = np.zeros(view["hu"].shape, bool)
+        dense = np.argwhere(view.get("lesions", none) & (view["hu"] > DENSE_HU))[::_FEW]
+        return tuple(zip(_AT, (dense, np.argwhere(_fissures(view["lobes"]))[::_FEW]), strict=True))
+
+    def _shown(
+        self, view: View, places: torch.Tensor, seen: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
+    ) -> Batch:
         lost = None
         if "lesions" in view and view["lesions"].any():
             lost = pull(torch.from_numpy(view["lesions"])[None].float(), places, nearest=True)
@@ -116,21 +151,6 @@ class FineBatches:
             weights = weights + _DENSE_WEIGHT * ((lost > 0) & (seen > DENSE_HU))
         image = lobes_window(recoloured(seen, labels, rng))
         return torch.cat([image, doubtful(labels, lost, rng)]), torch.cat([labels, weights]).long()
-
-    def _hard(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Points of a chest that lie in dense disease, and points on fissures."""
-        if number not in self._found:
-            view = self.views[number]
-            none = np.zeros(view["hu"].shape, bool)
-            self._found[number] = (
-                np.argwhere(view.get("lesions", none) & (view["hu"] > DENSE_HU))[::_FEW],
-                np.argwhere(_fissures(view["lobes"]))[::_FEW],
-            )
-        return self._found[number]
-
-    @cached_property
-    def _found(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        return {}
 
 
 def _fissures(lobes: np.ndarray) -> np.ndarray:
@@ -193,7 +213,7 @@ def doubtful(labels: torch.Tensor, lost: torch.Tensor | None, rng: np.random.Gen
     """
     shape = (labels.shape[1], labels.shape[2], labels.shape[3])
     whole = torch.cat([(labels == n).float() for n in range(CLASSES)])
-    for lung, lobes in _LOBES_OF.items():
+    for lung, lobes in LOBES_OF.items():
         # Where only the lung is known the network sees its lobes equally likely.
         whole[list(lobes)] += (labels[0] == lung) / len(lobes)
     small = functional.avg_pool3d(whole, 2, ceil_mode=True)
@@ -207,7 +227,7 @@ def doubtful(labels: torch.Tensor, lost: torch.Tensor | None, rng: np.random.Gen
     lobes = _displaced(small, float(rng.choice([0.3, 0.8, 1.5, 3.0, 5.0, 7.0])), rng)
     seen = lungs.clone()
     blind = rng.random() < _BLIND
-    for members in _LOBES_OF.values():
+    for members in LOBES_OF.values():
         of_lung = list(members)
         near = lobes[of_lung]
         near = near + 0.05 * blurred(near, 2.0) + 0.001 * blurred(near, 6.0) + 1e-6

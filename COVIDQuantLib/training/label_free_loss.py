@@ -9,7 +9,8 @@ from torch.nn import functional
 from COVIDQuantLib.inference.lobes import CLASSES
 from COVIDQuantLib.training.label_free_subjects import LEFT_LUNG, RIGHT_LUNG
 
-_LOBES_OF = {RIGHT_LUNG: (1, 2, 3), LEFT_LUNG: (4, 5)}
+# Lobes that a lung of unknown lobe may be.
+LOBES_OF = {RIGHT_LUNG: (1, 2, 3), LEFT_LUNG: (4, 5)}
 
 
 class LobesLoss(torch.nn.Module):
@@ -29,7 +30,7 @@ class LobesLoss(torch.nn.Module):
         known = labels < CLASSES
         exact = functional.nll_loss(log_chance, torch.where(known, labels, 0)[:, 0], reduction="none")[:, None]
         entropy = torch.where(known, exact, 0.0)
-        for lung, lobes in _LOBES_OF.items():
+        for lung, lobes in LOBES_OF.items():
             of_lung = labels == lung
             if bool(of_lung.any()):
                 together = torch.logsumexp(log_chance[:, list(lobes)], dim=1, keepdim=True)
