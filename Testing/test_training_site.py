@@ -425,6 +425,7 @@ def keys(schema, path=""):
 def test_the_docs_name_every_key():
     text = (Path(__file__).resolve().parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
     wanted = {*keys(SCHEMA), *keys(SCHEMAS["lobes"]), *keys(SCHEMAS["lesions"])}
-    named = {re.sub(r"^networks\.(coarse|fine|slices)", "networks.ROLE", key) for key in wanted}
+    roles = "|".join({*ROLES["lobes"], *ROLES["lesions"]})
+    named = {re.sub(rf"^networks\.({roles})", "networks.ROLE", key) for key in wanted}
     assert not [key for key in sorted(named) if f"`{key}`" not in text]
     assert not [name for name in (*AUGMENTATIONS, *shipped_recipes()) if f"`{name}`" not in text]
