@@ -39,7 +39,7 @@ def test_the_edge_goes_where_the_ct_numbers_change(edge, error):
 
 def test_what_the_network_is_sure_of_stays():
     hu = chest(10.0)
-    odds, labels = opinion(15.0, slope=8.0)
+    odds, labels = opinion(15.5, slope=8.0)
     expected = labels.copy()
     sharpen_lung_edge(labels, odds, np.full(labels.shape, 3, np.uint8), hu)
     np.testing.assert_array_equal(labels, expected)
@@ -52,6 +52,15 @@ def test_dense_disease_at_the_wall_stays_lung():
     expected = labels.copy()
     sharpen_lung_edge(labels, odds, np.full(labels.shape, 3, np.uint8), hu)
     np.testing.assert_array_equal(labels, expected)
+
+
+def test_doubt_counts_for_lung_beside_dense_disease_alone():
+    # Voxel 15 has log odds of -0.45, the next of -1.95; before it lies consolidation, or air up to a step between 14 and 15.
+    odds, labels = opinion(14.7)
+    for edge, expected in ((10.0, 16), (14.4, 15)):
+        found = labels.copy()
+        sharpen_lung_edge(found, odds, np.full(labels.shape, 3, np.uint8), chest(edge))
+        assert ((found > 0).sum(axis=2) == expected).all()
 
 
 def test_what_is_added_gets_its_likeliest_lobe():

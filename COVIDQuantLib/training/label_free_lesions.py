@@ -26,13 +26,14 @@ class SliceBatches:
     """Slices in random pose and colour, fresh each epoch; half of them show lesions.
 
     Attributes:
-        views: of :func:`~COVIDQuantLib.training.label_free_subjects.slices_view`.
+        views: of :func:`~COVIDQuantLib.training.label_free_subjects.slices_view` or ``coronal_view``.
         channels: 1 for the slice alone, 3 with its neighbours.
         shape: pixels ``[j, i]`` given to the network.
         size: slices in a batch.
         count: batches in an epoch.
         seed: of all draws, with the epoch's number.
         weights: how often each view is drawn, relative to the others; all alike by default.
+        coronal: the slices are coronal, rows from the feet to the head, the patient's back last.
     """
 
     views: Sequence[View]
@@ -42,6 +43,7 @@ class SliceBatches:
     count: int = 100
     seed: int = 0
     weights: Sequence[float] | None = None
+    coronal: bool = False
     _sick: list[np.ndarray] = field(init=False, repr=False)
     _lung: list[np.ndarray] = field(init=False, repr=False)
 
@@ -76,7 +78,8 @@ class SliceBatches:
             gone = (lesion > 0.5) & (hu[middle : middle + 1] > _DENSE_HU)
             lungs, lesion = torch.where(gone, 0.0, lungs), torch.where(gone, 0.0, lesion)
         lungs = misjudged(lungs, rng)
-        return window(recoloured(hu, lungs, rng), *WINDOW_HU, lungs > 0.5), (lesion > 0.5).float()
+        back = torch.tensor(rows)[:, None, None] / len(view["hu"]) if self.coronal else _rows_back(hu)
+        return window(recoloured(hu, lungs, back, rng), *WINDOW_HU, lungs > 0.5), (lesion > 0.5).float()
 
     def _posed(
         self, hu: torch.Tensor, lungs: torch.Tensor, lesion: torch.Tensor, rng: np.random.Generator
@@ -109,14 +112,26 @@ def misjudged(lungs: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     return -functional.max_pool2d(-lungs[None], 3, 1, 1)[0]
 
 
-def recoloured(hu: torch.Tensor, lungs: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """CT numbers as another scanner, kernel, dose, breath or posture would give them: ``[c, j, i]``."""
+def _rows_back(hu: torch.Tensor) -> torch.Tensor:
+    """How far back each row of an axial patch lies, 0..1: ``[1, j, 1]``."""
+    return torch.linspace(0, 1, hu.shape[1])[None, :, None]
+
+
+def recoloured(hu: torch.Tensor, lungs: torch.Tensor, back: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """CT numbers as another scanner, kernel, dose, breath or posture would give them: ``[c, j, i]``.
+
+    Args:
+        hu: slices of one patch.
+        lungs: 0..1 on the same pixels.
+        back: how far back they lie, 0..1; goes with ``hu`` by broadcasting.
+        rng: of the draws.
+    """
     if rng.random() < _AS_IT_IS:
         return hu + float(rng.normal(0, 5))
     aerated = torch.clamp((-250 - hu) / 500, 0, 1) * lungs
     hu = hu + aerated * float(rng.normal(10, 45))
     if rng.random() < 0.5:
-        hu = hu + aerated * _gravity(hu.shape, rng)
+        hu = hu + aerated * _gravity(back, rng)
     if rng.random() < 0.4:
         hu = hu + aerated * _clouds(hu.shape, rng) * float(rng.uniform(5, 30))
     if rng.random() < 0.5:
@@ -127,12 +142,11 @@ def recoloured(hu: torch.Tensor, lungs: torch.Tensor, rng: np.random.Generator) 
     return hu + noise * float(rng.choice([0, 10, 20, 40]) * rng.random()) + float(rng.normal(0, 10))
 
 
-def _gravity(shape: torch.Size, rng: np.random.Generator) -> torch.Tensor:
-    """Density that gathers at the back: HU to add, ``[1, j, 1]``."""
-    down = torch.linspace(0, 1, shape[1])
+def _gravity(back: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Density that gathers at the back: HU to add, shaped as what says how far back a pixel lies."""
     start = float(rng.uniform(0.3, 0.85))
-    rise = torch.clamp((down - start) / (1 - start), 0, 1) ** float(rng.uniform(0.7, 2.5))
-    return (rise * float(rng.uniform(0, 170)))[None, :, None]
+    rise = torch.clamp((back - start) / (1 - start), 0, 1) ** float(rng.uniform(0.7, 2.5))
+    return rise * float(rng.uniform(0, 170))
 
 
 def _clouds(shape: torch.Size, rng: np.random.Generator) -> torch.Tensor:
