@@ -127,6 +127,8 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/review/suspicion.py
   COVIDQuantLib/review/walls.py
   COVIDQuantLib/scene/__init__.py
+  COVIDQuantLib/scene/beside.py
+  COVIDQuantLib/scene/beside_child.py
   COVIDQuantLib/scene/boxes.py
   COVIDQuantLib/scene/charts.py
   COVIDQuantLib/scene/counted.py
@@ -135,6 +137,8 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/scene/edits.py
   COVIDQuantLib/scene/estimate.py
   COVIDQuantLib/scene/exam.py
+  COVIDQuantLib/scene/export_child.py
+  COVIDQuantLib/scene/export_job.py
   COVIDQuantLib/scene/figures.py
   COVIDQuantLib/scene/findings.py
   COVIDQuantLib/scene/fitness.py

@@ -456,6 +456,9 @@ def test_export_asks_before_replacing_and_tells_what_failed(read, tmp_path):
         box.checked = name == "metrics"
     assert ui.exportButton.enabled
     ui.exportButton.click()
+    assert ui.exportButton.text == "Cancel"
+    assert ui.exportBar.visible
+    read.until(lambda: ui.exportButton.text == "Export")
     assert read_metrics(tmp_path / "case").metrics.rows == read.panel.reading.live.metrics.rows
     assert "metrics.csv" in ui.doneLabel.text
     ui.doneLabel.emit("linkActivated", (tmp_path / "case").as_uri())

@@ -9,9 +9,12 @@ from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.export.exam import EXPORTS
-from COVIDQuantLib.scene.exam import export_reading, files_in_the_way
-from COVIDQuantPanel.section import Section, enable, say, silently
+from COVIDQuantLib.progress import ProgressState
+from COVIDQuantLib.scene.exam import files_in_the_way
+from COVIDQuantLib.scene.export_job import ExportJob
+from COVIDQuantPanel.section import Section, enable, say, silently, timer
 
+_POLL_MS = 100
 # Packages that an export needs beside what Slicer brings.
 _NEEDS = {"picture": "matplotlib"}
 # No choice at all means the usual files; this is the choice of none.
@@ -23,6 +26,10 @@ class ExportSection(Section):
 
     def setup(self):
         """Offer what can be written."""
+        self._job = None
+        self._name = ""
+        self._timer = timer(_POLL_MS, self._poll)
+        self.ui.exportBar.hide()
         self._boxes = {}
         for export in EXPORTS:
             box = qt.QCheckBox(export.text)
@@ -48,8 +55,13 @@ class ExportSection(Section):
 
     def on_reading(self):
         """Another result has not been written."""
-        say(self.ui.doneLabel, "")
+        if self._job is None:
+            say(self.ui.doneLabel, "")
         self._show_button()
+
+    def on_quit(self):
+        """Stop writing; what was begun is cleared away. A scene that closes does not matter to the copy."""
+        self._stop("")
 
     def on_folder(self, path):
         """Keep the folder."""
@@ -64,31 +76,59 @@ class ExportSection(Section):
         self._show_button()
 
     def on_export(self):
-        """Write, after asking whether earlier files may go."""
+        """Begin to write, after asking whether earlier files may go; or stop what was begun."""
+        if self._job is not None:
+            self._stop(_("Stopped. Nothing was written."))
+            return
         folder, wanted = self._folder(), self._wanted()
         earlier = files_in_the_way(folder, wanted)
         if earlier:
             question = _("These files are there already. Replace them?") + "\n\n" + "\n".join(p.name for p in earlier)
             if not slicer.util.confirmOkCancelDisplay(question, windowTitle=_("COVIDQuant")):
                 return
-        say(self.ui.doneLabel, _("Writing …"))
-        qt.QApplication.setOverrideCursor(qt.Qt.WaitCursor)
+        self._name = self.panel.reading.segmentation.GetName()
         try:
-            files = export_reading(self.panel.reading, folder, wanted, self._report)
+            self._job = ExportJob(self.panel.reading, folder, wanted, slicer.util.startupEnvironment())
         except COVIDQuantError as error:
-            qt.QApplication.restoreOverrideCursor()
-            say(self.ui.doneLabel, error.line())
-            self.panel.show_error(error)
+            self._fail(error)
             return
-        qt.QApplication.restoreOverrideCursor()
-        names = ", ".join(path.name for path in files)
-        link = f'<a href="{folder.absolute().as_uri()}">{folder}</a>'
-        say(self.ui.doneLabel, _("Written: {names} in {folder}").format(names=names, folder=link))
+        self.ui.exportBar.value = 0
+        self.ui.exportBar.show()
+        self._timer.start()
+        self._show_button()
 
-    def _report(self, fraction):
-        say(self.ui.doneLabel, _("Writing … {n} %").format(n=round(100 * fraction)))
-        # Repaint only: a click now would change what is being written.
-        slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
+    def _poll(self):
+        if self._job is None:
+            self._timer.stop()
+            return
+        try:
+            state = self._job.poll()
+        except COVIDQuantError as error:
+            self._fail(error)
+            return
+        if isinstance(state, ProgressState):
+            self.ui.exportBar.value = round(1000 * state.fraction)
+            say(self.ui.doneLabel, _("{result}: writing {name}").format(result=self._name, name=state.stage))
+            return
+        folder = self._job.folder
+        link = f'<a href="{folder.absolute().as_uri()}">{folder}</a>'
+        names = ", ".join(path.name for path in state)
+        done = _("{result}: written {names} in {folder}")
+        self._stop(done.format(result=self._name, names=names, folder=link))
+
+    def _fail(self, error):
+        self._stop(error.line())
+        self.panel.show_error(error)
+
+    def _stop(self, text):
+        """End the job if it is under way, and say what came of it."""
+        self._timer.stop()
+        job, self._job = self._job, None
+        if job is not None:
+            job.cancel()
+        self.ui.exportBar.hide()
+        say(self.ui.doneLabel, text)
+        self._show_button()
 
     def _show_folder(self, edit):
         if edit.currentPath != self.panel.parameters.exportFolder:
@@ -103,6 +143,10 @@ class ExportSection(Section):
         return [name for name, box in self._boxes.items() if box.isChecked()]
 
     def _show_button(self):
+        self.ui.exportButton.text = _("Export") if self._job is None else _("Cancel")
+        if self._job is not None:
+            enable(self.ui.exportButton, "", _("Stop; what was begun is cleared away"))
+            return
         reason = ""
         if self.panel.reading is None:
             reason = _("Quantify a CT, or choose a result")

@@ -146,6 +146,7 @@ class Story:
             self._panel.parameters.exports = ["segmentation", "metrics"]
             self._panel.parameters.exportFolder = str(target)
             self._ui(_EXPORT).exportButton.click()
+            self._wait(lambda: self._ui(_EXPORT).exportButton.text == "Export")
             names = sorted(path.name for path in target.iterdir())
             self._test.assertEqual(names, ["metrics.csv", "metrics.json", "segmentation.seg.nrrd"])
             self._test.assertIn("metrics.csv", self._ui(_EXPORT).doneLabel.text)

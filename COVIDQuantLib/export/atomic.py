@@ -128,6 +128,13 @@ class OutputFolder:
         finally:
             self._clear(keep=done)
 
+    @property
+    def staging(self) -> Path:
+        """The hidden folder on the same disk, gone when the block ends; another process may prepare files below it."""
+        if self._staging is None:
+            raise RuntimeError("an OutputFolder has a staging folder inside its with block")
+        return self._staging
+
     def write(self, name: str, writer: Writer) -> None:
         """Write one file of the set.
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.exam import EXPORTS, write_exam
 from COVIDQuantLib.progress import Report, silent
+from COVIDQuantLib.scene.boxes import Box
 from COVIDQuantLib.scene.reading import Reading
-from COVIDQuantLib.scene.segmentations import segmentation_of_node
+from COVIDQuantLib.scene.segmentations import provenance_of_node
 from COVIDQuantLib.scene.status import status_record
 from COVIDQuantLib.scene.volumes import ct_of_node
+from COVIDQuantLib.segmentation.result import Segmentation
 
 
 def exam_of_reading(reading: Reading) -> Exam:
@@ -23,12 +26,19 @@ def exam_of_reading(reading: Reading) -> Exam:
     """
     reading.update()
     live = reading.live
-    segmentation = segmentation_of_node(live.segmentation, live.volume)
-    review = status_record(live.segmentation, live.histogram) | {"findings": reading.findings.record()}
-    segmentation.provenance = {**segmentation.provenance, "review": review}
     if live.metrics is None:
         raise RuntimeError("the figures were never counted")
-    return Exam(ct_of_node(live.volume), segmentation, live.histogram, live.metrics)
+    ct = ct_of_node(live.volume)
+    lobes, lesions = live.labels(Box.of_shape(ct.geometry.shape))
+    segmentation = Segmentation(lobes, lesions, provenance_of_reading(reading), reading.warnings)
+    return Exam(ct, segmentation, live.histogram, live.metrics)
+
+
+def provenance_of_reading(reading: Reading) -> dict[str, Any]:
+    """How the segments were made, and what the reader did to them."""
+    live = reading.live
+    review = status_record(live.segmentation, live.histogram) | {"findings": reading.findings.record()}
+    return {**provenance_of_node(live.segmentation), "review": review}
 
 
 def files_in_the_way(folder: Path, wanted: Collection[str]) -> list[Path]:

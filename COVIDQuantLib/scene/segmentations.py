@@ -127,6 +127,13 @@ def write_provenance(node: Any, result: Segmentation) -> None:
     node.SetAttribute(PROVENANCE_ATTRIBUTE, json.dumps(record))
 
 
+def provenance_of_node(node: Any) -> dict[str, Any]:
+    """How the segments of a node were made; empty if it was not kept."""
+    record: dict[str, Any] = json.loads(node.GetAttribute(PROVENANCE_ATTRIBUTE) or "{}")
+    provenance: dict[str, Any] = record.get("provenance", {})
+    return provenance
+
+
 def segmentation_of_node(node: Any, volume: Any) -> Segmentation:
     """The lobes and lesions of a segmentation node as arrays on the CT's grid, by the rules of counting.
 

@@ -63,6 +63,11 @@ def whole_hu(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     return rounded, padding if padding.any() else None
 
 
+def source_of_node(volume: Any) -> dict[str, Any]:
+    """Where a volume node's CT came from, for the record."""
+    return {"node": volume.GetName(), "uids": volume.GetAttribute("DICOM.instanceUIDs") or ""}
+
+
 def ct_of_node(volume: Any) -> CTVolume:
     """The CT in a scalar volume node, linear parent transforms applied.
 
@@ -76,7 +81,7 @@ def ct_of_node(volume: Any) -> CTVolume:
     """
     values = voxels_of(volume)
     geometry = geometry_of(volume)
-    source = {"node": volume.GetName(), "uids": volume.GetAttribute("DICOM.instanceUIDs") or ""}
+    source = source_of_node(volume)
     if values.dtype == np.int16 and values.min() >= HU_MIN and values.max() <= HU_MAX:
         return CTVolume(values, geometry, source=source)
     ct = CTVolume.from_values(values, geometry)

@@ -1,0 +1,73 @@
+"""In a process of its own: write the files of a snapshot. Nothing of Slicer is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from COVIDQuantLib.ct.geometry import Geometry
+from COVIDQuantLib.ct.volume import CTVolume, CTWarning
+from COVIDQuantLib.exam import Exam
+from COVIDQuantLib.export.exam import write_exam
+from COVIDQuantLib.progress import Report
+from COVIDQuantLib.quantification.histogram import JointHistogram
+from COVIDQuantLib.quantification.table import MetricsTable
+from COVIDQuantLib.segmentation.result import Segmentation
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is known of a reading beside its voxels.
+
+    Attributes:
+        geometry: of the CT's grid.
+        source: of the CT.
+        provenance: of the segments.
+        warnings: about CT and segments.
+        histogram: the counts.
+        metrics: the figures.
+    """
+
+    geometry: Geometry
+    source: dict[str, Any]
+    provenance: dict[str, Any]
+    warnings: Sequence[CTWarning]
+    histogram: JointHistogram
+    metrics: MetricsTable
+
+
+def write_snapshot(
+    values: np.ndarray,
+    lobes: np.ndarray,
+    lesions: np.ndarray,
+    snapshot: Snapshot,
+    folder: Path,
+    wanted: Collection[str],
+    report: Report,
+) -> list[str]:
+    """Write the wanted exports of a snapshot into a folder.
+
+    Args:
+        values: HU as the CT node holds them, any number type, ``[k, j, i]``.
+        lobes: uint8 label values on the same grid.
+        lesions: bool, the same.
+        snapshot: all else.
+        folder: made if missing.
+        wanted: names of ``export.exam.EXPORTS``.
+        report: progress.
+
+    Returns:
+        The files' names.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+    ct = CTVolume.from_values(values, snapshot.geometry)
+    ct.source = snapshot.source
+    segmentation = Segmentation(lobes, lesions, snapshot.provenance, list(snapshot.warnings))
+    exam = Exam(ct, segmentation, snapshot.histogram, snapshot.metrics)
+    return [path.name for path in write_exam(exam, folder, wanted, report)]
