@@ -257,6 +257,7 @@ class PanelWorld:
         self.scene = self.session.scene
         self.errors, self.questions, self.charts, self.opened = [], [], [], []
         self.answer, self.clipboard, self.entered = True, "", False
+        self.dialogs, self.looks, self.impatient = [], 0, None
         self._before = {name: sys.modules.get(name) for name in self._names()}
         self._attributes = {}
         Timer.running.clear()
@@ -364,9 +365,7 @@ class PanelWorld:
             QColor=colour, QUrl=str, QMenu=panel_widgets.QMenu, QCheckBox=panel_widgets.QCheckBox,
             QTableWidgetItem=panel_widgets.QTableWidgetItem,
             QDesktopServices=types.SimpleNamespace(openUrl=self.opened.append),
-            QEventLoop=types.SimpleNamespace(ExcludeUserInputEvents=1),
-            QApplication=types.SimpleNamespace(setOverrideCursor=lambda _c: None, restoreOverrideCursor=lambda: None),
-            Qt=types.SimpleNamespace(AlignRight=2, AlignVCenter=128, WidgetShortcut=0, WaitCursor=3),
+            Qt=types.SimpleNamespace(AlignRight=2, AlignVCenter=128, WidgetShortcut=0, ApplicationModal=2),
         )  # fmt: skip
         return qt
 
@@ -393,6 +392,7 @@ class PanelWorld:
             "settingsValue": lambda key, default: self.settings.get(key, default),
             "errorDisplay": lambda text, windowTitle=None: self.errors.append(text),
             "confirmOkCancelDisplay": confirm,
+            "createProgressDialog": self._progress_dialog,
             "tryWithErrorDisplay": try_with_error_display,
             "setSliceViewerLayers": layers,
             "getNodesByClass": lambda kind: [self.scene.GetNthNodeByClass(n, kind) for n in
@@ -404,6 +404,27 @@ class PanelWorld:
             "resetThreeDViews": lambda: None,
             "showStatusMessage": lambda *_: None,
         }  # fmt: skip
+
+    def _progress_dialog(self, **properties):
+        """A QProgressDialog; ``impatient`` is the number of looks after which the reader stops it."""
+        world = self
+
+        class Dialog(panel_widgets.QProgressBar):
+            PROPERTIES: typing.ClassVar = dict.fromkeys(properties, None)
+
+            @property
+            def wasCanceled(self):
+                world.looks += 1
+                return world.impatient is not None and world.looks > world.impatient
+
+            def close(self):
+                world.dialogs.remove(self)
+
+        dialog = Dialog()
+        for name, value in properties.items():
+            setattr(dialog, name, value)
+        self.dialogs.append(dialog)
+        return dialog
 
     def _app(self):
         clipboard = types.SimpleNamespace(setText=lambda text: setattr(self, "clipboard", text),

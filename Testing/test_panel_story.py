@@ -594,21 +594,6 @@ def test_segment_statistics_shows_the_tables_figures(read, monkeypatch):
     assert plugin.getMeasurementInfo("nonsense") is None
 
 
-def test_the_sample_is_offered_and_made_here(world, monkeypatch):
-    offered = {}
-    logic = types.SimpleNamespace(registerCustomSampleDataSource=lambda **source: offered.update(source))
-    monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=logic))
-    from COVIDQuantPanel import sample
-
-    sample.register()
-    assert Path(offered["thumbnailFileName"]).is_file()
-    small = PhantomSettings(seed=1, thickness_mm=10.0, matrix=64)
-    make = sample.make_sample
-    monkeypatch.setattr(sample, "make_sample", lambda: make(small))
-    (volume,) = offered["customDownloader"](None)
-    assert world.background is volume
-
-
 @pytest.fixture
 def packages(world, monkeypatch):
     """Slicer's installer, which notes what it is asked for; ``there`` names the packages that are installed."""

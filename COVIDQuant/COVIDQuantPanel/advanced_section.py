@@ -1,11 +1,11 @@
 """Advanced: given lobes, other model bundles, usual thresholds, a full count, a sample CT."""
 
-import slicer
 from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS
 from COVIDQuantPanel.models import bundles_for
+from COVIDQuantPanel.sample_button import SampleButton
 from COVIDQuantPanel.section import Section, say, silently
 
 _TASKS = (("lobes", "lobesModelCombo", "lobesModel"), ("lesions", "lesionsModelCombo", "lesionsModel"))
@@ -24,7 +24,7 @@ class AdvancedSection(Section):
             )
         ui.resetThresholdsButton.connect("clicked(bool)", self.on_reset_thresholds)
         ui.recountButton.connect("clicked(bool)", self.on_recount)
-        ui.sampleButton.connect("clicked(bool)", self.on_sample)
+        self._sample = SampleButton(ui.sampleButton, self.panel)
 
     def on_enter(self):
         """Bundles may have been installed since."""
@@ -51,6 +51,10 @@ class AdvancedSection(Section):
         reason = "" if self.panel.reading else _("Quantify a CT, or choose a result")
         self.allow(("resetThresholdsButton", "recountButton"), reason)
 
+    def on_close(self):
+        """A sample that is being made was for the scene that goes."""
+        self._sample.stop()
+
     def on_model(self, task, parameter, place):
         """Keep the chosen bundle."""
         names = self._names.get(task, [""])
@@ -69,13 +73,6 @@ class AdvancedSection(Section):
         except COVIDQuantError as error:
             self.panel.show_error(error)
         self.panel.tell("on_figures")
-
-    def on_sample(self):
-        """Make a CT to try everything with."""
-        with slicer.util.tryWithErrorDisplay(_("The sample could not be made."), waitCursor=True):
-            volume = self.panel.logic.makeSample()
-            slicer.util.setSliceViewerLayers(background=volume, fit=True)
-            self.panel.parameters.inputVolume = volume
 
     def _list_models(self):
         refused = []

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from COVIDQuantLib.export.atomic import OutputFolder
+from COVIDQuantLib.export.atomic import OutputFolder, write_atomically
 from COVIDQuantLib.phantom.make import Phantom
 
 # What scanners write where they measured nothing.
@@ -37,6 +37,19 @@ def write_phantom(phantom: Phantom, folder: Path | str) -> None:
         for name, array in volumes.items():
             out.write(name, partial(_write_image, geometry.to_image(array)))
         out.write("truth.json", partial(_write_text, json.dumps(phantom.truth, indent=1, allow_nan=False) + "\n"))
+
+
+def write_phantom_ct(phantom: Phantom, path: Path) -> None:
+    """Write the CT alone as NRRD, whole or not at all.
+
+    Args:
+        phantom: what :func:`~COVIDQuantLib.phantom.make.make_phantom` made.
+        path: the file, ending in ``.nrrd``; missing parent folders are made.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    write_atomically(path, partial(_write_image, phantom.ct.geometry.to_image(_with_filler(phantom))))
 
 
 def _with_filler(phantom: Phantom) -> np.ndarray:
