@@ -23,6 +23,7 @@ from COVIDQuantLib.segmentation.lesions import find_lesions
 from COVIDQuantLib.segmentation.lobes import find_lobes
 from COVIDQuantLib.segmentation.lungs import Lungs, find_lungs
 from COVIDQuantLib.segmentation.lungs_given import part_lungs
+from COVIDQuantLib.segmentation.lungs_sides import sides_of_lobes
 from COVIDQuantLib.segmentation.result import Segmentation
 
 if TYPE_CHECKING:
@@ -245,7 +246,7 @@ class _ModelFreeSteps(_Steps):
         return self._made("lobes", lambda report: find_lobes(self._ct, lungs, report))
 
     def _find_lesions(self, lobes: np.ndarray) -> np.ndarray:
-        lungs = _sides(lobes)
+        lungs = sides_of_lobes(lobes)
         return self._made("lesions", lambda report: find_lesions(self._ct, lungs, self._airways, report))
 
 
@@ -285,14 +286,6 @@ class _NetworkSteps(_Steps):
 
 
 _STEPS: dict[str, type[_Steps]] = {NETWORK: _NetworkSteps, MODEL_FREE: _ModelFreeSteps}
-
-
-def _sides(lobes: np.ndarray) -> np.ndarray:
-    """Lungs (1 right, 2 left) of lobes."""
-    table = np.zeros(256, np.uint8)
-    table[list(labels_of_side("right"))] = 1
-    table[list(labels_of_side("left"))] = 2
-    return table[lobes]
 
 
 def _check_given_lobes(lobes: np.ndarray, source: str) -> None:

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.anatomy import labels_of_side
 from COVIDQuantLib.ct.geometry import Geometry, Triple
 from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.segmentation.atlas import (
@@ -25,6 +24,7 @@ from COVIDQuantLib.segmentation.atlas_frame import FloatArray
 from COVIDQuantLib.segmentation.fissures import draw_to_image
 from COVIDQuantLib.segmentation.fissures_sight import SightOfChance
 from COVIDQuantLib.segmentation.lobes import SIDES, lobes_of_sheets, place_atlas
+from COVIDQuantLib.segmentation.lungs_sides import sides_of_lobes
 
 # The lobes above and below each fissure.
 PARTED = {RIGHT_OBLIQUE: ((1, 2), (3,)), RIGHT_HORIZONTAL: ((1,), (2,)), LEFT_OBLIQUE: ((4,), (5,))}
@@ -55,10 +55,7 @@ def part_along_fissures(
         step: distance of its points, millimetres.
         report: progress; may raise ``Cancelled``.
     """
-    table = np.zeros(256, np.uint8)
-    for side, value in SIDES.items():
-        table[list(labels_of_side(side))] = value
-    lungs = table[lobes]
+    lungs = sides_of_lobes(lobes)
     sheets = {name: sheet for name, sheet in sheets_of_lobes(lobes, lungs, geometry).items() if not sheet.loose}
     report(0.2)
     sight = SightOfChance(chance, start, step, lungs, geometry.spacing)
