@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 import slicer
+import vtk
 from panel_world import PanelWorld, Timer
 from test_scene_life import nothing_is_logged  # noqa: F401 - a fixture of all tests here
 from worker_world import WorkerThat, blocks_left, is_running
@@ -92,7 +93,7 @@ def test_a_volume_that_is_no_ct_is_refused_beside_the_selector(world, phantom):
     world.panel.parameters.inputVolume = volume
     assert "not Hounsfield units" in world.ui.fitnessLabel.text
     assert not world.ui.quantifyButton.enabled
-    assert world.ui.quantifyButton.toolTip == world.ui.fitnessLabel.text
+    assert world.ui.fitnessLabel.text in world.ui.quantifyButton.toolTip
 
 
 def test_method_and_device_are_named_and_timed(world, phantom):
@@ -257,6 +258,55 @@ def test_columns_are_chosen_and_kept(read):
     assert read.ui.figuresTable.columnCount == before
 
 
+def test_headings_are_narrow_and_the_table_is_as_high_as_its_rows(read):
+    headings = [item.text() for item in read.ui.figuresTable.headings]
+    assert "Consol.\n%" in headings
+    assert "Lesion\nmean HU" in headings
+    assert "CT\nscore" in headings
+    assert all(len(line) <= 8 for text in headings for line in text.splitlines())
+    full = read.ui.figuresTable.height
+    read.panel.parameters.segmentation = None
+    assert read.ui.figuresTable.height < full
+
+
+def test_the_bars_have_the_names_of_the_lobes(read):
+    assert read.plots.names() == []
+    read.ui.lobesChartButton.click()
+    assert read.plots.names() == [lobe.short for lobe in LOBES]
+    other = read.scene.AddNewNodeByClass("vtkMRMLPlotChartNode", "of another module")
+    read.plots.node.SetPlotChartNodeID(other.GetID())
+    assert read.plots.names() == []
+    read.ui.lobesChartButton.click()
+    read.ui.histogramChartButton.click()
+    assert read.plots.names() == []
+    read.ui.lobesChartButton.click()
+    read.widget.cleanup()
+    assert read.plots.names() == []
+
+
+def test_what_is_switched_on_in_3d_is_seen(read):
+    kind = slicer.vtkMRMLLayoutNode
+    layout = read.scene.AddNewNodeByClass("vtkMRMLLayoutNode")
+    for arrangement in (kind.SlicerLayoutFourUpPlotView, kind.SlicerLayoutConventionalPlotView,
+                        kind.SlicerLayoutFourUpView):  # fmt: skip
+        layout.AddLayoutDescription(arrangement, "<layout/>")
+    three_d, plot = (read.scene.AddNewNodeByClass(f"vtkMRML{name}Node") for name in ("View", "PlotView"))
+    layout.SetViewArrangement(kind.SlicerLayoutFourUpPlotView)
+    plot.SetMappedInLayout(True)
+    read.ui.surfacesCheckBox.click()
+    assert layout.GetViewArrangement() == kind.SlicerLayoutConventionalPlotView
+    plot.SetMappedInLayout(False)
+    read.ui.renderingCheckBox.click()
+    assert layout.GetViewArrangement() == kind.SlicerLayoutFourUpView
+    read.ui.histogramChartButton.click()
+    assert layout.GetViewArrangement() == kind.SlicerLayoutConventionalPlotView
+    three_d.SetMappedInLayout(True)
+    layout.SetViewArrangement(kind.SlicerLayoutFourUpPlotView)
+    read.ui.renderingCheckBox.click()
+    read.ui.renderingCheckBox.click()
+    assert layout.GetViewArrangement() == kind.SlicerLayoutFourUpPlotView
+
+
 def test_a_click_on_a_row_moves_the_slices(read):
     red = read.scene.AddNewNodeByClass("vtkMRMLSliceNode", "Red")
     matrix = [red.GetSliceToRAS().GetElement(n, 3) for n in range(3)]
@@ -316,6 +366,11 @@ def test_the_volume_rendering_can_be_switched(read):
     read.ui.renderingCheckBox.click()
     shown = read.rendering.GetFirstVolumeRenderingDisplayNode(read.panel.reading.density.volume)
     assert shown.GetVisibility()
+    how = shown.GetVolumePropertyNode()
+    assert how.GetVolumeProperty().GetInterpolationType() == vtk.VTK_NEAREST_INTERPOLATION
+    step = how.GetScalarOpacity().GetValue(100)
+    read.ui.consolidationSlider.value = -700.0
+    assert how.GetScalarOpacity().GetValue(100) > step
     read.ui.renderingCheckBox.click()
     assert not shown.GetVisibility()
 
@@ -414,6 +469,12 @@ def test_artefacts_are_listed_looked_at_and_decided_on_by_keys(read):
     ui.findingsTable.selectRow(0)
     read.press("K", ui.findingsTable)
     assert ui.findingsTable.texts()[0][4] == "kept"
+    ui.editor.undo()
+    read.process_events()
+    assert ui.findingsTable.texts()[0][4] == "open"
+    ui.editor.redo()
+    read.process_events()
+    assert ui.findingsTable.texts()[0][4] == "kept"
     ui.findingsTable.selectRow(0)
     read.press("U", ui.findingsTable)
     assert ui.findingsTable.texts()[0][4] == "open"
@@ -433,6 +494,10 @@ def test_one_place_goes_back_to_the_ai_result(read):
     crosshair.SetCrosshairRAS(*world_of_voxel(reading.volume, np.argwhere(lesions)[0]))
     ui.restorePlaceButton.click()
     assert 0 < whole(read) <= before
+    assert "voxels changed" in ui.reviewLabel.text
+    crosshair.SetCrosshairRAS(*world_of_voxel(reading.volume, (0, 0, 0)))
+    ui.restorePlaceButton.click()
+    assert "Nothing was edited here" in ui.reviewLabel.text
 
 
 def test_accepting_and_taking_back(read):
@@ -504,6 +569,10 @@ def test_everything_is_restored_with_the_scene(read, tmp_path):
     assert read.ui.consolidationSlider.value == -500
     assert "accepted" in read.ui.stateLabel.text
     assert read.panel.reading.is_edited
+    # The editor loses the segmentation while the scene is loaded, and has it again once that is done.
+    read.process_events()
+    assert read.ui.editor.segmentationNode() is read.panel.reading.segmentation
+    assert read.ui.editor.currentSegmentID() == "pneumonia"
     read.ui.restoreAllButton.click()
     assert not read.panel.reading.is_edited
 
@@ -517,6 +586,53 @@ def test_a_node_that_is_deleted_ends_the_reading(read, which):
     read.panel.update()
     assert read.panel.reading is not reading
     assert not read.scene.IsNodePresent(reading.density.volume)
+
+
+def test_what_is_deleted_is_not_replaced_by_another_patients(read, phantom):
+    first = read.panel.volume
+    of_first = read.panel.reading.segmentation
+    second = add_ct(read, phantom, "second")
+    add_result(read, phantom, second)
+    read.ui.inputSelector.setCurrentNode(first)
+    newer = add_result(read, phantom, first)
+    read.scene.RemoveNode(newer)
+    assert read.panel.reading.segmentation is of_first
+    read.scene.RemoveNode(of_first)
+    assert read.panel.volume is first
+    assert read.panel.reading is None
+    read.scene.RemoveNode(first)
+    assert read.panel.volume is None
+    assert read.panel.parameters.segmentation is None
+
+
+def test_a_result_without_its_ct_is_not_counted_on_another(read, phantom):
+    first, result = read.panel.volume, read.panel.reading.segmentation
+    read.leave()
+    second = node_of_ct(read.scene, phantom.ct, "second")
+    read.scene.RemoveNode(first)
+    read.open()
+    assert read.panel.volume is second
+    assert read.panel.reading is None
+    # The reader may still say that it belongs there.
+    read.ui.segmentationSelector.setCurrentNode(result)
+    assert read.panel.reading.volume is second
+
+
+def test_colour_numbers_cannot_be_chosen_as_a_ct(read):
+    read.ui.densityCheckBox.click()
+    assert read.panel.reading.density.volume.GetHideFromEditors()
+    read.panel.parameters.segmentation = None
+    read.panel.parameters.inputVolume = None
+    read.leave()
+    read.open()
+    assert read.panel.volume.GetName() == "CT"
+
+
+def test_a_reloaded_panel_is_open_at_once(read):
+    read.widget.cleanup()
+    read.widget.setup()
+    assert read.panel.reading is not None
+    assert read.ui.editor.segmentationNode() is read.panel.reading.segmentation
 
 
 def test_leaving_and_coming_back_keeps_the_figures(read):

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from multiprocessing import spawn
 from pathlib import Path
 
 import numpy as np
@@ -286,3 +287,9 @@ def test_an_error_of_the_users_keeps_its_kind():
     with pytest.raises(UsageError, match="there: not like this") as told:
         until(lambda: job.poll() and False)
     assert told.value.remedy == "Do it otherwise."
+
+
+def test_shared_memory_can_be_had_where_slicer_named_its_python_late(monkeypatch):
+    monkeypatch.setattr(spawn, "_python_exe", b"")
+    SharedArrays({}, {}).free()
+    assert os.fsdecode(spawn.get_executable()) == sys.executable

@@ -167,6 +167,38 @@ def test_removing_keeping_and_undo(phantom):
     reading.close()
 
 
+def test_undo_takes_marks_and_removals_back_in_the_order_of_the_acts(phantom):
+    case = Case(phantom)
+    reading, findings = case.reading, case.reading.findings
+    history = slicer.vtkSegmentationHistory()
+    history.SetSegmentation(case.node.GetSegmentation())
+    first, second, third = case.found()[:3]
+    woken = []
+    reading.live._wake = lambda: woken.append(1)
+
+    def shown():
+        reading.update()
+        return tuple(findings.status(placed) for placed in (first, second, third))
+
+    acts = [(findings.keep, first), (findings.remove, second), (findings.keep, third), (findings.remove, first)]
+    states = [shown()]
+    for act, placed in acts:
+        history.SaveState()
+        act(placed)
+        states.append(shown())
+    assert len(set(states)) == len(states)
+    for state in reversed(states[:-1]):
+        woken.clear()
+        history.RestorePreviousState()
+        assert woken
+        assert shown() == state
+    for state in states[1:]:
+        history.RestoreNextState()
+        assert shown() == state
+    assert [record["status"] for record in findings.record()][:3] == [str(status) for status in states[-1]]
+    reading.close()
+
+
 def test_going_through_the_list_ends(case):
     findings = case.reading.findings
     suspected = [p for p in findings.found if p.finding.suspected]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import vtk
 
 from COVIDQuantLib.ct.geometry import Reorientation
 from COVIDQuantLib.errors import UnfitInputError
@@ -19,15 +20,18 @@ from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.review.status import ReviewStatus, Status
 from COVIDQuantLib.review.suspicion import Finding
 from COVIDQuantLib.scene.boxes import Box
-from COVIDQuantLib.scene.edits import add_to_lesion, remove_from_lesion
+from COVIDQuantLib.scene.edits import add_to_lesion, remove_from_lesion, segments_of_role
 from COVIDQuantLib.scene.grids import geometry_of
 from COVIDQuantLib.scene.live import LiveQuantification
 from COVIDQuantLib.scene.original import has_original, original_labels
 from COVIDQuantLib.scene.places import Point
 from COVIDQuantLib.scene.rank_job import RankJob
 from COVIDQuantLib.scene.volumes import ct_of_node
+from COVIDQuantLib.segment_roles import LESION_ROLE
 
 REVIEW_ATTRIBUTE = "COVIDQuant.review"
+# On the pneumonia's segment, so that Slicer's undo takes a mark back in its turn among the edits.
+KEPT_TAG = "COVIDQuant.kept"
 
 
 @dataclass(frozen=True)
@@ -92,10 +96,10 @@ class Findings:
         """Removed if none of its voxels was pneumonia at the last update; else kept, or untouched."""
         if placed.finding.id in self._gone:
             return Status.REMOVED
-        return Status.KEPT if self._state.of_finding(placed.finding.id) is Status.KEPT else Status.UNTOUCHED
+        return Status.KEPT if placed.finding.id in _kept(self._live.segmentation) else Status.UNTOUCHED
 
     def keep(self, placed: PlacedFinding) -> None:
-        """Mark it as pneumonia; one that was removed comes back."""
+        """Mark it as pneumonia; one that was removed comes back. Save a state for undo before."""
         self._bring_back(placed)
         self._decide(placed, Status.KEPT)
 
@@ -155,6 +159,8 @@ class Findings:
     def _decide(self, placed: PlacedFinding, status: Status) -> None:
         self._state.decide(placed.finding, status)
         self._live.segmentation.SetAttribute(REVIEW_ATTRIBUTE, self._state.to_json())
+        others = _kept(self._live.segmentation) - {placed.finding.id}
+        _mark(self._live.segmentation, others | ({placed.finding.id} if status is Status.KEPT else set()))
 
 
 def _read(segmentation: Any) -> ReviewStatus:
@@ -163,6 +169,24 @@ def _read(segmentation: Any) -> ReviewStatus:
     except UnfitInputError:
         # Marks of a review are not worth refusing the segments they were made on.
         return ReviewStatus()
+
+
+def _kept(segmentation: Any) -> set[str]:
+    """IDs of the findings that are marked as pneumonia."""
+    tag = vtk.reference("")
+    found = [segment for segment in _lesion_segments(segmentation) if segment.GetTag(KEPT_TAG, tag)]
+    return set(str(tag).split(",")) - {""} if found else set()
+
+
+def _mark(segmentation: Any, kept: set[str]) -> None:
+    if kept != _kept(segmentation):
+        for segment in _lesion_segments(segmentation):
+            segment.SetTag(KEPT_TAG, ",".join(sorted(kept)))
+
+
+def _lesion_segments(segmentation: Any) -> list[Any]:
+    content = segmentation.GetSegmentation()
+    return [content.GetSegment(segment_id) for segment_id in segments_of_role(segmentation, LESION_ROLE)]
 
 
 def _placed(finding: Finding, turn: Reorientation) -> PlacedFinding:

@@ -47,6 +47,11 @@ class Observers:
     def _add(self, subject: Any, events: Iterable[int], handler: Callable[..., None]) -> None:
         self._tags += [(subject, subject.AddObserver(event, handler)) for event in events]
 
+    def __del__(self) -> None:
+        # The garbage collector empties functions, these handlers too, before it drops the scene, whose last events
+        # would then crash in them. What has a __del__ comes before that.
+        self.close()
+
     def close(self) -> None:
         """Stop listening; may be called twice."""
         tags, self._tags = self._tags, []
