@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import slicer
+import vtk
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
@@ -23,6 +24,8 @@ _HERE = Path(__file__).resolve().parent
 for _folder, _package in ((_HERE, "COVIDQuantPanel"), (_HERE, "COVIDQuantLib"), (_HERE.parent, "COVIDQuantLib")):
     if (_folder / _package / "__init__.py").is_file() and str(_folder) not in sys.path:
         sys.path.append(str(_folder))
+# Priority of an observer that must be told before the others.
+_FIRST = 100.0
 _OURS = ("COVIDQuantPanel", "COVIDQuantLib")
 
 
@@ -76,6 +79,10 @@ class COVIDQuantWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneChanged)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneChanged)
+        # Before the panel's selectors go on to another node of the kind.
+        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeLeaves, priority=_FIRST)
+        # Slicer does not enter a module that is reloaded while it is shown.
+        self.onSceneChanged(None, None)
 
     def cleanup(self):
         """Let go of everything when Slicer closes or the module is reloaded."""
@@ -100,6 +107,11 @@ class COVIDQuantWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Start afresh, or take up what was loaded, if the module is shown."""
         if self.parent.isEntered:
             self.panel.enter()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeLeaves(self, _caller, _event, node):
+        """Choose a node no longer that is removed."""
+        self.panel.drop(node)
 
     def onReload(self):
         """Reload the panel and the library too, for those who write them."""

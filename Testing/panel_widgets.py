@@ -52,6 +52,9 @@ class Widget:
                      if name in kind.__dict__.get("PROPERTIES", {})), None)  # fmt: skip
 
     def change(self, name, value):
+        if name == "toolTip" and value and not value.startswith("<"):
+            # Slicer makes rich text of every tooltip, so that long ones are broken into lines.
+            value = f"<p>{value}</p>"
         self.values[name] = value
 
     def keep(self, **values):
@@ -234,15 +237,29 @@ class QTableWidgetItem:
         self.tip = text
 
 
+class Size:
+    def height(self):
+        return 20
+
+
 class Header(Widget):
+    """Also a scroll bar: it has a size."""
+
+    PROPERTIES = {"sizeHint": Size()}
     SIGNALS = ("sectionClicked(int)",)
 
     def setSectionsClickable(self, _on):
         pass
 
+    def setHighlightSections(self, _on):
+        pass
+
+    def setStretchLastSection(self, _on):
+        pass
+
 
 class QTableWidget(Widget):
-    PROPERTIES = {"rowCount": 0, "columnCount": 0}
+    PROPERTIES = {"rowCount": 0, "columnCount": 0, "frameWidth": 1}
     SIGNALS = ("cellClicked(int,int)", "itemSelectionChanged()")
 
     def start(self):
@@ -279,6 +296,19 @@ class QTableWidget(Widget):
 
     def verticalHeader(self):
         return self.down
+
+    def horizontalScrollBar(self):
+        return self.across
+
+    def rowHeight(self, row):
+        assert 0 <= row < self.rowCount
+        return 20
+
+    def setFixedHeight(self, height):
+        self.keep(height=height)
+
+    def resizeColumnToContents(self, column):
+        assert 0 <= column < self.columnCount
 
     def resizeColumnsToContents(self):
         pass
@@ -350,7 +380,7 @@ class qMRMLNodeComboBox(qMRMLWidget):
     SIGNALS = ("currentNodeChanged(vtkMRMLNode*)",)
 
     def start(self):
-        self.keep(node=None)
+        self.keep(node=None, kinds=())
 
     def currentNode(self):
         return self.node
@@ -384,8 +414,21 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self.keep(segmentation=node, history=history)
         ids = node.GetSegmentation().GetSegmentIDs() if node is not None else ()
         self.setCurrentSegmentID(ids[0] if ids else "")
+        scene = node.GetScene() if node is not None else None
+        if scene is not None and scene.IsBatchProcessing():
+            # The editor's own selectors take stock of the scene once it is loaded, and begin with none.
+            scene.AddObserver(slicer.vtkMRMLScene.EndBatchProcessEvent, self._lose)
+
+    def _lose(self, scene, _event):
+        scene.RemoveObservers(slicer.vtkMRMLScene.EndBatchProcessEvent)
+        self.keep(segmentation=None, volume=None)
+
+    def segmentationNode(self):
+        return self.segmentation
 
     def setSourceVolumeNode(self, node):
+        if self.segmentation is None:
+            raise RuntimeError("the editor logs an error: it has no segmentation")
         self.keep(volume=node)
 
     def setCurrentSegmentID(self, segment_id):
@@ -446,6 +489,8 @@ def _made(element):
         name, value = part.get("name"), part[0]
         plain = {"bool": lambda v: v.text == "true", "number": lambda v: int(v.text), "double": lambda v: float(v.text),
                  "string": lambda v: v.text or ""}.get(value.tag)  # fmt: skip
+        if name == "nodeTypes":
+            widget.keep(kinds=[kind.text for kind in value])
         if name == "SlicerParameterName":
             widget.dynamic[name] = value.text
         elif plain and name in widget.values:

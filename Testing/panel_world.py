@@ -3,7 +3,7 @@
 ``PanelWorld()`` puts the stand-ins in place and opens the panel; ``close()`` takes them away again.
 """
 
-# ruff: noqa: N803, PLW0108 - arguments are named as in Slicer
+# ruff: noqa: N803, N815, PLW0108 - arguments are named as in Slicer
 import contextlib
 import functools
 import importlib
@@ -28,6 +28,11 @@ class Timer:
     """A QTimer that fires when the world's events are processed."""
 
     running: typing.ClassVar = []
+    shots: typing.ClassVar = []
+
+    @staticmethod
+    def singleShot(_milliseconds, slot):
+        Timer.shots.append(slot)
 
     def __init__(self):
         self._once = False
@@ -77,8 +82,11 @@ class Observations:
     def __init__(self):
         self._tags = []
 
-    def addObserver(self, subject, event, method):
-        self._tags.append((subject, event, method, subject.AddObserver(event, method)))
+    def addObserver(self, subject, event, method, priority=0.0):
+        self._tags.append((subject, event, method, subject.AddObserver(event, method, priority)))
+
+    def hasObserver(self, subject, event, method):
+        return any(entry[:3] == (subject, event, method) for entry in self._tags)
 
     def removeObserver(self, subject, event, method):
         for entry in [e for e in self._tags if e[:3] == (subject, event, method)]:
@@ -101,12 +109,38 @@ class Rendering:
         nodes = [volume.GetNthDisplayNode(n) for n in range(volume.GetNumberOfDisplayNodes())]
         return next((node for node in nodes if node.IsA("vtkMRMLVolumeRenderingDisplayNode")), None)
 
-    def CreateDefaultVolumeRenderingNodes(self, volume):
-        display = self._scene.AddNode(slicer.vtkMRMLGPURayCastVolumeRenderingDisplayNode())
+    def CreateVolumeRenderingDisplayNode(self):
+        return self._scene.AddNode(slicer.vtkMRMLGPURayCastVolumeRenderingDisplayNode())
+
+    def UpdateDisplayNodeFromVolumeNode(self, display, volume):
+        assert self.GetFirstVolumeRenderingDisplayNode(volume) is display
+        assert not display.GetVisibility(), "it would be drawn with other colours"
         how = self._scene.AddNode(slicer.vtkMRMLVolumePropertyNode())
         display.SetAndObserveVolumePropertyNodeID(how.GetID())
-        volume.AddAndObserveDisplayNodeID(display.GetID())
-        return display
+
+
+class PlotViews:
+    """The layout manager's plot widgets: one, which shows what it is told to show."""
+
+    plotViewCount = 1
+
+    def __init__(self, scene):
+        node = slicer.vtkMRMLPlotViewNode()
+        # Views outlive a scene that is closed.
+        node.SetSingletonTag("PlotView1")
+        self.node = scene.AddNode(node)
+        self.axis = vtk.vtkAxis()
+
+    def plotWidget(self, place):
+        assert place == 0
+        chart = types.SimpleNamespace(GetAxis=lambda side: self.axis if side == vtk.vtkAxis.BOTTOM else None)
+        view = types.SimpleNamespace(chart=lambda: chart)
+        return types.SimpleNamespace(mrmlPlotViewNode=lambda: self.node, plotView=lambda: view)
+
+    def names(self):
+        """What stands below the axis, if it is not numbers."""
+        labels = self.axis.GetTickLabels()
+        return [labels.GetValue(place) for place in range(labels.GetNumberOfValues())] if labels else []
 
 
 class Choice:
@@ -152,8 +186,8 @@ class Parameters:
             raise TypeError(value)
         self.node.Modified()
 
-    def AddObserver(self, event, method):
-        return self.node.AddObserver(event, method)
+    def AddObserver(self, event, method, priority):
+        return self.node.AddObserver(event, method, priority)
 
     def RemoveObserver(self, tag):
         self.node.RemoveObserver(tag)
@@ -260,14 +294,16 @@ class PanelWorld:
         self.dialogs, self.looks, self.impatient = [], 0, None
         self._before = {name: sys.modules.get(name) for name in self._names()}
         self._attributes = {}
+        self.plots = PlotViews(self.scene)
         Timer.running.clear()
+        Timer.shots.clear()
         self._put_in_place()
         sys.path.insert(0, str(MODULE))
         self.module = importlib.import_module("COVIDQuant")
         self.widget = self.module.COVIDQuantWidget()
         self.layout = panel_widgets.QWidget()
         self.widget.setup()
-        self._tag = self.scene.AddObserver(slicer.vtkMRMLScene.NodeRemovedEvent, self._on_removed)
+        self._tag = self.scene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._on_removed)
         self.open()
 
     def open(self):
@@ -280,11 +316,15 @@ class PanelWorld:
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_removed(self, _caller, _event, node):
-        """Selectors of nodes let go of one that has left the scene, as Slicer's do."""
+        """Selectors go on to another node before theirs leaves the scene, as Slicer's do."""
         for section in self.panel.sections if self.panel else ():
             for widget in section.widget.walk():
                 if isinstance(widget, panel_widgets.qMRMLNodeComboBox) and widget.currentNode() is node:
-                    widget.setCurrentNode(None)
+                    widget.setCurrentNode(None if self.scene.IsClosing() else self._another(widget, node))
+
+    def _another(self, selector, node):
+        nodes = (n for kind in selector.kinds for n in slicer.util.getNodesByClass(kind))
+        return next((n for n in nodes if n is not node and not n.GetHideFromEditors()), None)
 
     def close(self):
         self.widget.cleanup()
@@ -309,6 +349,8 @@ class PanelWorld:
         return types.SimpleNamespace(**{k: v for s in self.panel.sections for k, v in vars(s.ui).items()})
 
     def process_events(self, *_arguments):
+        while Timer.shots:
+            Timer.shots.pop()()
         for timer in list(Timer.running):
             timer.fire()
 
@@ -430,11 +472,15 @@ class PanelWorld:
         clipboard = types.SimpleNamespace(setText=lambda text: setattr(self, "clipboard", text),
                                           text=lambda: self.clipboard)  # fmt: skip
         return types.SimpleNamespace(connect=lambda *_: None, processEvents=self.process_events,
-                                     clipboard=lambda: clipboard)  # fmt: skip
+                                     clipboard=lambda: clipboard, layoutManager=lambda: self.plots)  # fmt: skip
+
+    def _show_chart(self, chart):
+        self.charts.append(chart)
+        self.plots.node.SetPlotChartNodeID(chart.GetID())
 
     def _modules(self):
         self.rendering = Rendering(self.scene)
-        plots = types.SimpleNamespace(ShowChartInLayout=self.charts.append)
+        plots = types.SimpleNamespace(ShowChartInLayout=self._show_chart)
         terms = types.SimpleNamespace(LoadTerminologyFromFile=lambda _path: True)
         logics = {"plots": plots, "terminologies": terms, "volumerendering": self.rendering}
         return types.SimpleNamespace(**{n: types.SimpleNamespace(logic=lambda v=v: v) for n, v in logics.items()})

@@ -46,6 +46,8 @@ class FindingsList:
             shortcut.connect("activated()", command)
             self._shortcuts.append(shortcut)
         table.verticalHeader().hide()
+        table.horizontalHeader().setHighlightSections(False)
+        table.horizontalHeader().setStretchLastSection(True)
         table.connect("itemSelectionChanged()", self.on_selection)
         self._ui.searchButton.connect("clicked(bool)", self.on_search)
         self._ui.suspectedCheckBox.connect("toggled(bool)", self._lay_out)
@@ -75,6 +77,7 @@ class FindingsList:
             return
         for placed, items in zip(self._shown, self._items, strict=True):
             items[_STATUS].setText(self._status_text(placed))
+        self._ui.findingsTable.resizeColumnToContents(_STATUS)
         self._allow()
 
     def on_search(self):

@@ -14,6 +14,13 @@ from COVIDQuantPanel.section import Section, enable, say, timer
 
 _POLL_MS = 100
 _TIMES_KEY = "COVIDQuant/RunTimes"
+_STAGE_TEXT = {
+    "waiting": lambda: _("starting"),
+    "lungs": lambda: _("finding the lungs"),
+    "lobes": lambda: _("finding the lobes"),
+    "lesions": lambda: _("finding the pneumonia"),
+    "figures": lambda: _("counting"),
+}
 
 
 class InputSection(Section):
@@ -96,7 +103,8 @@ class InputSection(Section):
         left = (
             "" if state.seconds_left is None else _(", about {n} s left").format(n=rounded_seconds(state.seconds_left))
         )
-        say(self.ui.progressLabel, f"{self._name}: {state.stage}{left}")
+        stage = _STAGE_TEXT[state.stage]() if state.stage in _STAGE_TEXT else state.stage
+        say(self.ui.progressLabel, f"{self._name}: {stage}{left}")
 
     def _end(self, outcome):
         if outcome.error is not None:

@@ -5,7 +5,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
-from COVIDQuantLib.scene.links import latest_result, volume_of
+from COVIDQuantLib.scene.links import latest_result, results_of, volume_of, was_followed
 from COVIDQuantPanel import showing
 from COVIDQuantPanel.advanced_section import AdvancedSection
 from COVIDQuantPanel.export_section import ExportSection
@@ -29,6 +29,7 @@ class Panel:
 
     Attributes:
         logic: the module's logic.
+        observer: see above.
         parameters: the reader's choices; None while the scene closes or the module is left.
         reading: the result that is followed; None if there is none.
         problem: why none can be followed or its figures are out of date; empty if nothing is wrong.
@@ -39,10 +40,11 @@ class Panel:
         self.parameters = None
         self.reading = None
         self.problem = ""
-        self._observer = observer
+        self.observer = observer
         self._tags = []
         self._volume = None
         self._following = False
+        self._left = None
         self._timer = timer(_UPDATE_MS, self.update, once=True)
         self.sections = []
         for kind in _SECTIONS:
@@ -76,10 +78,10 @@ class Panel:
         self._disconnect()
         self.parameters = self.logic.getParameterNode()
         self._tags = [self.parameters.connectGui(section.widget) for section in self.sections]
-        self._observer.addObserver(self.parameters, vtk.vtkCommand.ModifiedEvent, self._on_parameters)
+        self.observer.addObserver(self.parameters, vtk.vtkCommand.ModifiedEvent, self._on_parameters)
         if not self.parameters.inputVolume:
-            proposed = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
-            if proposed:
+            proposed = _proposed_ct()
+            if proposed is not None:
                 self.parameters.inputVolume = proposed
         self._on_parameters()
 
@@ -89,6 +91,21 @@ class Panel:
         self.tell("on_close")
         self._disconnect()
 
+    def drop(self, node):
+        """Choose a node no longer, for it is being removed; an earlier result of the CT takes a result's place."""
+        parameters = self.parameters
+        if parameters is None:
+            return
+        if node is parameters.segmentation:
+            volume = parameters.inputVolume
+            others = [result for result in results_of(volume) if result is not node] if volume is not None else []
+            parameters.segmentation = others[-1] if others else None
+        elif node is parameters.inputVolume:
+            parameters.segmentation = None
+            parameters.inputVolume = None
+        if node is parameters.lobesFrom:
+            parameters.lobesFrom = None
+
     def quit(self):
         """End everything: the module is reloaded or Slicer quits."""
         self._timer.stop()
@@ -97,6 +114,9 @@ class Panel:
 
     def update(self):
         """Take in the edits since the last time."""
+        left, self._left = self._left, None
+        if left is not None and not _is_there(left):
+            showing.let_go(left)
         if self.reading is None:
             return
         if not self.reading.is_attached:
@@ -122,7 +142,7 @@ class Panel:
         for tag in self._tags:
             self.parameters.disconnectGui(tag)
         self._tags = []
-        self._observer.removeObserver(self.parameters, vtk.vtkCommand.ModifiedEvent, self._on_parameters)
+        self.observer.removeObserver(self.parameters, vtk.vtkCommand.ModifiedEvent, self._on_parameters)
         self.parameters = None
 
     def _on_parameters(self, _caller=None, _event=None):
@@ -141,7 +161,9 @@ class Panel:
         volume, segmentation = self.parameters.inputVolume, self.parameters.segmentation
         owner = volume_of(segmentation) if segmentation else None
         changed, self._volume = volume is not self._volume, volume
-        if segmentation is not None and (owner is None or owner is volume):
+        # A result whose CT has gone is not counted on the CT that takes its place in the selector.
+        is_lost = changed and owner is None and segmentation is not None and was_followed(segmentation)
+        if segmentation is not None and not is_lost and owner in {None, volume}:
             return
         if volume is not None and (changed or segmentation is None):
             if changed:
@@ -155,14 +177,16 @@ class Panel:
         before = self.reading
         self._stop_following()
         if before is not None:
-            there = all(slicer.mrmlScene.IsNodePresent(node) for node in (before.volume, before.segmentation))
-            (showing.step_back if there else showing.let_go)(before)
+            (showing.step_back if _is_there(before) else showing.let_go)(before)
         if segmentation is not None:
             try:
                 self.reading = self.logic.follow(volume, segmentation, self._timer.start)
                 showing.step_forward(self.reading)
             except COVIDQuantError as error:
                 self.problem = error.line()
+        # A node that is being removed is still there; look again later.
+        self._left = before or self._left
+        self._timer.start()
         self.tell("on_reading")
         self.tell("on_figures")
 
@@ -172,3 +196,15 @@ class Panel:
         reading, self.reading = self.reading, None
         if reading is not None:
             reading.close()
+
+
+def _is_there(reading):
+    return all(slicer.mrmlScene.IsNodePresent(node) for node in (reading.volume, reading.segmentation))
+
+
+def _proposed_ct():
+    """The volume that a slice view shows, or else the first; None if there is none."""
+    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    volumes = [n for n in volumes if n.GetClassName() == "vtkMRMLScalarVolumeNode" and not n.GetHideFromEditors()]
+    shown = {view.GetBackgroundVolumeID() for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
+    return next((volume for volume in volumes if volume.GetID() in shown), volumes[0] if volumes else None)

@@ -10,11 +10,20 @@ from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.quantification.thresholds import Thresholds
-from COVIDQuantLib.scene.figures import as_text, cell, chosen_measures, heading, headlines, sorted_rows
+from COVIDQuantLib.scene.figures import (
+    as_text,
+    cell,
+    chosen_measures,
+    heading,
+    headlines,
+    narrow_heading,
+    sorted_rows,
+)
 from COVIDQuantLib.scene.places import look_at, place_of_region
 from COVIDQuantLib.scene.status import Figures
 from COVIDQuantPanel import showing
-from COVIDQuantPanel.section import Section, say, silently
+from COVIDQuantPanel.lobe_ticks import LobeTicks
+from COVIDQuantPanel.section import Section, fit_height, say, silently
 
 _SWATCH = 12
 _IN_A_ROW = 3
@@ -29,16 +38,18 @@ class ResultsSection(Section):
         self._items = []
         self._rows = []
         self._sorted_by = ("", True)
+        self._shown_thresholds = None
+        self._ticks = LobeTicks(self.panel.observer)
         ui = self.ui
         ui.figuresTable.verticalHeader().hide()
         ui.figuresTable.connect("cellClicked(int,int)", self.on_row)
-        ui.figuresTable.horizontalHeader().setSectionsClickable(True)
-        ui.figuresTable.horizontalHeader().connect("sectionClicked(int)", self.on_heading)
+        header = ui.figuresTable.horizontalHeader()
+        header.setSectionsClickable(True)
+        header.setHighlightSections(False)
+        header.connect("sectionClicked(int)", self.on_heading)
         ui.copyButton.connect("clicked(bool)", self.on_copy)
-        ui.lobesChartButton.connect("clicked(bool)", lambda: showing.show_chart(self.panel.reading.charts.lobes))
-        ui.histogramChartButton.connect(
-            "clicked(bool)", lambda: showing.show_chart(self.panel.reading.charts.histogram)
-        )
+        ui.lobesChartButton.connect("clicked(bool)", lambda: self._show_chart("lobes"))
+        ui.histogramChartButton.connect("clicked(bool)", lambda: self._show_chart("histogram"))
         for slider in (ui.ggoSlider, ui.consolidationSlider):
             slider.connect("valueChanged(double)", self.on_threshold)
         self._actions = self._add_column_menu()
@@ -70,6 +81,7 @@ class ResultsSection(Section):
         else:
             self._lay_out_table()
             self._set_sliders(reading.live.thresholds)
+            self._ticks.watch()
             self._show()
 
     def on_figures(self):
@@ -86,10 +98,17 @@ class ResultsSection(Section):
         say(self.ui.warningsLabel, "\n".join([self.panel.problem, *texts] if self.panel.problem else texts))
         self._fill_table()
         self._set_sliders(reading.live.thresholds)
+        if reading.live.thresholds != self._shown_thresholds:
+            self._show()
 
     def on_close(self):
         """Forget the nodes."""
         self._rows = []
+
+    def on_quit(self):
+        """Leave the plot views as they were."""
+        self.on_close()
+        self._ticks.close()
 
     def on_row(self, row, _column):
         """Look at the region of a row."""
@@ -130,6 +149,12 @@ class ResultsSection(Section):
             self.panel.show_error(error)
         self.panel.tell("on_figures")
 
+    def _show_chart(self, name):
+        parameters = self.panel.parameters
+        chart = getattr(self.panel.reading.charts, name)
+        showing.show_chart(chart, beside_3d=parameters.surfaces or parameters.rendering)
+        self._ticks.watch()
+
     def _add_column_menu(self):
         menu = qt.QMenu(self.ui.columnsButton)
         actions = {}
@@ -152,9 +177,10 @@ class ResultsSection(Section):
         table.clear()
         table.setRowCount(rows)
         table.setColumnCount(1 + len(self._measures))
-        table.setHorizontalHeaderLabels([_("Region"), *(heading(measure) for measure in self._measures)])
+        table.setHorizontalHeaderLabels([_("Region"), *(narrow_heading(measure) for measure in self._measures)])
         for column, measure in enumerate(self._measures, start=1):
-            table.horizontalHeaderItem(column).setToolTip(measure.formula)
+            text = f"{heading(measure)}\n{measure.formula}"
+            table.horizontalHeaderItem(column).setToolTip(text)
         for row in range(rows):
             items = [qt.QTableWidgetItem() for _column in range(1 + len(self._measures))]
             for column, item in enumerate(items):
@@ -165,6 +191,7 @@ class ResultsSection(Section):
         self._fill_table()
         table.resizeColumnsToContents()
         table.resizeRowsToContents()
+        fit_height(table)
 
     def _fill_table(self):
         reading = self.panel.reading
@@ -190,6 +217,7 @@ class ResultsSection(Section):
         showing.show_density(reading, visible=parameters.densityColours)
         showing.show_surfaces(reading, visible=parameters.surfaces)
         showing.show_rendering(reading, visible=parameters.rendering)
+        self._shown_thresholds = reading.live.thresholds
 
 
 _STATE_TEXT = {

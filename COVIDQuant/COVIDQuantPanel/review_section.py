@@ -10,7 +10,7 @@ from COVIDQuantLib.scene.segments import roles_of
 from COVIDQuantLib.scene.status import Figures, Status, accept, statuses_of, take_back_acceptance
 from COVIDQuantLib.segment_roles import LESION_ROLE
 from COVIDQuantPanel.findings_list import FindingsList
-from COVIDQuantPanel.section import Section, say
+from COVIDQuantPanel.section import Section, say, timer
 
 _EDITOR_TAG = "COVIDQuant"
 
@@ -33,6 +33,7 @@ class ReviewSection(Section):
         ui.restoreAllButton.connect("clicked(bool)", self.on_restore_all)
         self._role = None
         self._entered = False
+        self._settle_timer = timer(0, self._settle, once=True)
         self._show_what_can_be_done()
 
     def on_enter(self):
@@ -55,15 +56,10 @@ class ReviewSection(Section):
         self.findings.on_reading()
         self._role = None
         if reading is None:
-            editor.setSegmentationNode(None)
+            self._let_go()
         elif self._entered:
-            editor.setMRMLSegmentEditorNode(_editor_node())
-            editor.setSegmentationNode(reading.segmentation)
-            editor.setSourceVolumeNode(reading.volume)
-            lesions = [name for name, role in self._roles().items() if role == LESION_ROLE]
-            if lesions:
-                editor.setCurrentSegmentID(lesions[0])
-                self.on_segment(lesions[0])
+            self._edit(reading)
+            self._settle_timer.start()
         editor.enabled = reading is not None
         self._show_what_can_be_done()
 
@@ -78,8 +74,9 @@ class ReviewSection(Section):
     def on_close(self):
         """Let go of the nodes and the views."""
         self.findings.stop()
+        self._settle_timer.stop()
         self.ui.editor.setActiveEffect(None)
-        self.ui.editor.setSegmentationNode(None)
+        self._let_go()
         self.ui.editor.removeViewObservations()
 
     def on_segment(self, segment_id):
@@ -109,20 +106,42 @@ class ReviewSection(Section):
             self.panel.reading.back_to_original()
 
     def on_restore_place(self):
-        """Bring the pneumonia back to the AI result at the selected finding or the crosshair."""
+        """Bring the pneumonia back to the AI result at the crosshair, which a selected finding moves to its place."""
         reading = self.panel.reading
-        place = self.findings.current
-        point = place.point if place is not None else _crosshair()
-        if point is None:
-            say(self.ui.reviewLabel, _("Hold Shift over the place in a slice view first, or select a finding."))
-            return
+        point = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode").GetCrosshairRAS()
+        changed = 0
         with self.undoable():
             changed = restore_at(reading.live, voxel_of_world(reading.volume, point))
-            say(self.ui.reviewLabel, _("{n} voxels changed.").format(n=changed))
+        nothing = _("Nothing was edited here. Hold Shift over the place in a slice view first, or select a finding.")
+        say(self.ui.reviewLabel, _("{n} voxels changed.").format(n=changed) if changed else nothing)
 
     def undoable(self):
         """Save a state, change segments, bring everything up to date; an error of the reader's is shown."""
         return _Undoable(self.panel, self.ui.editor)
+
+    def _edit(self, reading):
+        """Have the editor edit a result, its pneumonia selected."""
+        editor = self.ui.editor
+        editor.setMRMLSegmentEditorNode(_editor_node())
+        editor.setSegmentationNode(reading.segmentation)
+        editor.setSourceVolumeNode(reading.volume)
+        lesions = [name for name, role in self._roles().items() if role == LESION_ROLE]
+        if lesions:
+            editor.setCurrentSegmentID(lesions[0])
+            self.on_segment(lesions[0])
+
+    def _settle(self):
+        """The editor's own selectors lose what they are given while a scene is loaded."""
+        reading = self.panel.reading
+        if reading is not None and self._entered and self.ui.editor.segmentationNode() is not reading.segmentation:
+            self._role = None
+            self._edit(reading)
+
+    def _let_go(self):
+        """The CT first: without a segmentation the editor takes no other."""
+        if self.ui.editor.segmentationNode() is not None:
+            self.ui.editor.setSourceVolumeNode(None)
+        self.ui.editor.setSegmentationNode(None)
 
     def _accept(self, segment_ids):
         accept(self.panel.reading.segmentation, segment_ids)
@@ -176,8 +195,3 @@ def _editor_node():
         made.SetSingletonTag(_EDITOR_TAG)
         node = slicer.mrmlScene.AddNode(made)
     return node
-
-
-def _crosshair():
-    node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
-    return tuple(node.GetCrosshairRAS()) if node is not None else None

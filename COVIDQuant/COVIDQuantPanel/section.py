@@ -83,6 +83,13 @@ def say(label, text):
     label.visible = bool(text)
 
 
+def fit_height(table):
+    """Give a table the height of its rows, a scroll bar below them included: it needs no more and scrolls no less."""
+    rows = sum(table.rowHeight(row) for row in range(table.rowCount))
+    bar = table.horizontalScrollBar().sizeHint.height()
+    table.setFixedHeight(table.horizontalHeader().sizeHint.height() + rows + bar + 2 * table.frameWidth)
+
+
 def timer(milliseconds, method, *, once=False):
     """A timer that is started later and calls a method."""
     made = qt.QTimer()

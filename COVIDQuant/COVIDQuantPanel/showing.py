@@ -1,6 +1,8 @@
 """How a result is shown in Slicer's views: charts, density colours, surfaces, volume rendering."""
 
+import qt
 import slicer
+import vtk
 
 from COVIDQuantLib.scene.edits import segments_of_role
 from COVIDQuantLib.scene.segmentations import LESION_FILL, show_3d
@@ -9,9 +11,30 @@ from COVIDQuantLib.segment_roles import LESION_ROLE
 _DENSITY_OPACITY = 0.7
 
 
-def show_chart(chart):
-    """Show a chart in a layout that has a plot view."""
+def show_chart(chart, *, beside_3d):
+    """Show a chart in a layout that has a plot view, and a 3D view too if something is shown there."""
+    layout = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+    if layout is not None and beside_3d:
+        _arrange(layout, slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalPlotView)
     slicer.modules.plots.logic().ShowChartInLayout(chart)
+
+
+def open_3d_view():
+    """Have a 3D view in the layout, beside a chart that is shown, and centre it."""
+    layout = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+    views = slicer.util.getNodesByClass("vtkMRMLViewNode")
+    if layout is not None and not any(view.IsMappedInLayout() for view in views):
+        kind = slicer.vtkMRMLLayoutNode
+        charts = slicer.util.getNodesByClass("vtkMRMLPlotViewNode")
+        with_chart = any(view.IsMappedInLayout() for view in charts)
+        _arrange(layout, kind.SlicerLayoutConventionalPlotView if with_chart else kind.SlicerLayoutFourUpView)
+    # What is to be centred is not in the view yet.
+    qt.QTimer.singleShot(0, slicer.util.resetThreeDViews)
+
+
+def _arrange(layout, arrangement):
+    if layout.GetViewArrangement() != arrangement:
+        layout.SetViewArrangement(arrangement)
 
 
 def show_density(reading, *, visible):
@@ -36,7 +59,7 @@ def show_surfaces(reading, *, visible):
     if display is not None and bool(display.GetVisibility3D()) != visible:
         show_3d(reading.segmentation, visible=visible)
         if visible:
-            slicer.util.resetThreeDViews()
+            open_3d_view()
 
 
 def show_rendering(reading, *, visible):
@@ -49,15 +72,24 @@ def show_rendering(reading, *, visible):
     if display is None:
         if not visible:
             return
-        display = rendering.CreateDefaultVolumeRenderingNodes(overlay.volume)
+        # Hidden until it has our colours: with the usual ones it would be drawn once, and VTK complains.
+        display = rendering.CreateVolumeRenderingDisplayNode()
+        display.SetVisibility(False)
         display.SetSaveWithScene(False)
+        overlay.volume.AddAndObserveDisplayNodeID(display.GetID())
+        rendering.UpdateDisplayNodeFromVolumeNode(display, overlay.volume)
     if visible:
         colour, opacity = overlay.rendering_functions()
         node = display.GetVolumePropertyNode()
         node.SetColor(colour)
         node.SetScalarOpacity(opacity)
+        # Between a colour number and none there is no other density.
+        node.GetVolumeProperty().SetInterpolationType(vtk.VTK_NEAREST_INTERPOLATION)
+        node.GetVolumeProperty().ShadeOff()
     if bool(display.GetVisibility()) != visible:
         display.SetVisibility(visible)
+        if visible:
+            open_3d_view()
 
 
 def step_back(reading):

@@ -20,6 +20,7 @@ from COVIDQuantLib.scene.links import companion
 
 LOBES_CHART_ROLE = "COVIDQuant.chart.lobes"
 HISTOGRAM_CHART_ROLE = "COVIDQuant.chart.histogram"
+_KIND_ATTRIBUTE = "COVIDQuant.chart"
 _DATA_ROLE = "COVIDQuant.chart.data"
 _SERIES_ROLE = "COVIDQuant.chart.series"
 _LABELS = "lobe"
@@ -103,6 +104,11 @@ class Charts:
         _write(self.histogram, _histogram_columns(histogram))
 
 
+def is_chart(node: Any, role: str) -> bool:
+    """Whether a vtkMRMLPlotChartNode is one of ours, of one role."""
+    return str(node.GetAttribute(_KIND_ATTRIBUTE)) == role
+
+
 def _histogram_columns(histogram: JointHistogram) -> dict[str, np.ndarray]:
     normal = shipped_reference().frequency
     bins = min(len(normal), (_LAST_HU - HU_MIN) // BIN_WIDTH_HU)
@@ -114,6 +120,7 @@ def _histogram_columns(histogram: JointHistogram) -> dict[str, np.ndarray]:
 
 def _chart_node(table: Any, chart: _Chart, name: str) -> Any:
     node = companion(table, chart.role, "vtkMRMLPlotChartNode", f"{name} {chart.name}")
+    node.SetAttribute(_KIND_ATTRIBUTE, chart.role)
     data = companion(node, _DATA_ROLE, "vtkMRMLTableNode", f"{name} {chart.name} data")
     if node.GetNumberOfPlotSeriesNodes() == len(chart.series):
         return node

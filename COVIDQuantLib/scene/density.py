@@ -21,6 +21,8 @@ from COVIDQuantLib.scene.volumes import array_of_image, image_of_array, voxels_o
 DENSITY_ROLE = "COVIDQuant.density"
 _COLOURS_ROLE = "COVIDQuant.density.colours"
 _FIRST_HU, _STEP_HU, _COLOURS = -1024, 5, 255
+# Opacity of a millimetre when rendered: consolidation is to be seen through the ground glass around it.
+_THIN, _DENSE = 0.04, 0.3
 
 
 def colour_numbers(hu: np.ndarray, lesions: np.ndarray) -> np.ndarray:
@@ -96,7 +98,14 @@ class DensityOverlay:
         for number in range(1, _COLOURS + 1):
             red, green, blue, _ = table.GetTableValue(number)
             colour.AddRGBPoint(number, red, green, blue)
-        for position, alpha in ((0.0, 0.0), (0.5, 0.0), (1.0, 0.25), (float(_COLOURS), 0.6)):
+        step = (self._live.thresholds.consolidation_hu - _FIRST_HU) / _STEP_HU
+        for position, alpha in (
+            (0.5, 0.0),
+            (1.0, _THIN),
+            (step, _THIN),
+            (step + 1.0, _DENSE),
+            (float(_COLOURS), _DENSE),
+        ):
             opacity.AddPoint(position, alpha)
         return colour, opacity
 
@@ -106,6 +115,8 @@ class DensityOverlay:
         numbers, whole = np.zeros((k, j, i), np.uint8), Box.of_shape((k, j, i))
         in_threads(lambda part: self._fill(numbers, part), whole)
         volume.SetSaveWithScene(False)
+        # It is no CT that could be chosen.
+        volume.SetHideFromEditors(True)
         self.colours.SetSaveWithScene(False)
         matrix = vtk.vtkMatrix4x4()
         live.volume.GetIJKToRASMatrix(matrix)

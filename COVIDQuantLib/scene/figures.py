@@ -34,6 +34,13 @@ def heading(measure: Measure) -> str:
     return f"{measure.title}\n{measure.unit}" if measure.unit else measure.title
 
 
+def narrow_heading(measure: Measure) -> str:
+    """A column's heading with its unit in two lines of like length, for a table in a narrow panel."""
+    words = [*measure.title.replace("Consolidation", "Consol.").split(), *([measure.unit] if measure.unit else [])]
+    splits = [(" ".join(words[:place]), " ".join(words[place:])) for place in range(1, len(words) + 1)]
+    return "\n".join(min(splits, key=lambda lines: max(map(len, lines)))).rstrip("\n")
+
+
 def cell(measure: Measure, value: float | None) -> str:
     """A figure with the digits that mean something; a dash where it is undefined."""
     if value is None:

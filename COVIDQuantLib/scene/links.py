@@ -16,6 +16,11 @@ def volume_of(segmentation: Any) -> Any:
     return segmentation.GetNodeReference(VOLUME_ROLE)
 
 
+def was_followed(segmentation: Any) -> bool:
+    """Whether a segmentation has had figures."""
+    return segmentation.GetNodeReference(TABLE_ROLE) is not None
+
+
 def results_of(volume: Any) -> list[Any]:
     """The segmentations that were made or followed on a CT, oldest first."""
     scene = volume.GetScene()
