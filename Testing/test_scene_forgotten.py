@@ -61,7 +61,7 @@ ORDERS = {
         except COVIDQuantError:
             pass
     """,
-    "they hold each other": "world.one, live.two, reading.three, world.session.four = live, world, world, reading",
+    "they hold each other": "world.session.one = live; live.two = world; reading.three = world",
     "the scene's owner holds the figures": "world.one, world.two = live, reading",
     "the figures hold the scene's owner": "live.one = reading.two = world; world.three = live",
 }

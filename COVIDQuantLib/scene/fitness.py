@@ -40,12 +40,14 @@ def _look(volume: Any) -> Fitness:
     name = volume.GetName()
     if volume.IsA("vtkMRMLLabelMapVolumeNode"):
         raise UnfitInputError("this is a label map, not a CT", name, "Choose the CT itself.")
-    shape = voxels_of(volume).shape
+    voxels = voxels_of(volume)
+    shape = voxels.shape
     spacing = geometry_of(volume).spacing
     if shape[0] < MIN_SLICES:
         raise UnfitInputError(f"only {shape[0]} slices, at least {MIN_SLICES} are needed", name)
-    low, high = volume.GetImageData().GetScalarRange()
-    if low >= 0:
+    # A CT has air in its first slice; VTK's range would look at every voxel, a second for a large CT.
+    if not any((part < 0).any() for part in voxels):
+        low, high = volume.GetImageData().GetScalarRange()
         raise UnfitInputError(f"not Hounsfield units: values run from {low:g} to {high:g}", name, "Choose a CT.")
     size = " × ".join(str(n) for n in reversed(shape))
     text = f"{size} voxels of {' × '.join(f'{mm:.3g}' for mm in spacing)} mm"
