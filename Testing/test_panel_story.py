@@ -1,10 +1,12 @@
 """A reader's story through the panel's own code, on real nodes, with stand-ins for Qt (panel_widgets.py)."""
 
 import json
+import os
 import re
 import sys
 import types
 import unittest
+from multiprocessing import spawn
 from pathlib import Path
 
 import numpy as np
@@ -149,11 +151,14 @@ def with_worker(world, monkeypatch):
     return use
 
 
-def test_quantify_shows_its_result_and_learns_the_time(world, phantom, with_worker):
+def test_quantify_shows_its_result_and_learns_the_time(world, phantom, with_worker, monkeypatch):
+    # As it is in Slicer, where multiprocessing was imported before Slicer named its Python.
+    monkeypatch.setattr(spawn, "_python_exe", b"")
     volume = add_ct(world, phantom)
     with_worker("answer")
     world.ui.quantifyButton.click()
     assert world.ui.quantifyButton.text == "Cancel"
+    assert os.fsdecode(spawn.get_executable()) == sys.executable
     assert world.ui.progressBar.visible
     world.until(lambda: world.panel.reading)
     assert world.ui.quantifyButton.text == "Quantify"

@@ -35,7 +35,7 @@ class SharedArrays:
     def __init__(self, like: Mapping[str, np.ndarray], arguments: Mapping[str, Any]) -> None:
         packed = np.frombuffer(pickle.dumps(dict(arguments)), np.uint8)
         self._slots, size = lay_out({**like, ARGUMENTS: packed})
-        _name_interpreter()
+        name_interpreter()
         self._block = Block(size)
         np.copyto(self.view(ARGUMENTS), packed)
 
@@ -141,7 +141,7 @@ class BesideJob:
         return process.end() if process is not None else (None, "")
 
 
-def _name_interpreter() -> None:
+def name_interpreter() -> None:
     """Tell multiprocessing which program Python is: its helper for shared memory could not be started otherwise.
 
     Slicer names its Python while it starts, and whatever had imported multiprocessing before was told of none.
