@@ -147,6 +147,20 @@ def test_more_shared_memory_than_there_is_is_refused_in_words():
         Block(1 << 46)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows frees shared memory without a tracker")
+def test_without_a_tracker_nothing_is_left_and_the_reason_is_told(monkeypatch):
+    def no_tracker(*_):
+        raise BrokenPipeError
+
+    folder = Path("/dev/shm")
+    before = sorted(folder.glob("covidquant-*"))
+    with monkeypatch.context() as patched:
+        patched.setattr("multiprocessing.resource_tracker.register", no_tracker)
+        with pytest.raises(WorkerError, match="helper process"):
+            Block(1000)
+    assert sorted(folder.glob("covidquant-*")) == before
+
+
 # ----------------------------------------------------------------------------------------------------------- cancel
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pickle
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from multiprocessing import spawn
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +33,6 @@ class SharedArrays:
     def __init__(self, like: Mapping[str, np.ndarray], arguments: Mapping[str, Any]) -> None:
         packed = np.frombuffer(pickle.dumps(dict(arguments)), np.uint8)
         self._slots, size = lay_out({**like, ARGUMENTS: packed})
-        name_interpreter()
         self._block = Block(size)
         np.copyto(self.view(ARGUMENTS), packed)
 
@@ -139,12 +136,3 @@ class BesideJob:
         process, self._process = self._process, None
         self._shared.free()
         return process.end() if process is not None else (None, "")
-
-
-def name_interpreter() -> None:
-    """Tell multiprocessing which program Python is: its helper for shared memory could not be started otherwise.
-
-    Slicer names its Python while it starts, and whatever had imported multiprocessing before was told of none.
-    """
-    if not spawn.get_executable():
-        spawn.set_executable(sys.executable)

@@ -13,7 +13,6 @@ from COVIDQuantLib.ct.geometry import Geometry, Reorientation
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.thresholds import Thresholds
 from COVIDQuantLib.review.suspicion import Finding
-from COVIDQuantLib.scene.beside import name_interpreter
 from COVIDQuantLib.worker.blocks import Block, lay_out
 from COVIDQuantLib.worker.channel import Message
 from COVIDQuantLib.worker.failures import death_of
@@ -54,7 +53,6 @@ class RankJob:
         slots, size = lay_out(arrays)
         self._fraction = 0.0
         self._findings: list[Finding] | None = None
-        name_interpreter()
         self._block = Block(size)
         try:
             for name, array in arrays.items():

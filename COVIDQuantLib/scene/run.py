@@ -12,7 +12,6 @@ import slicer
 from COVIDQuantLib.errors import Cancelled, COVIDQuantError
 from COVIDQuantLib.pipeline import Plan
 from COVIDQuantLib.progress import ProgressState
-from COVIDQuantLib.scene.beside import name_interpreter
 from COVIDQuantLib.scene.job import VolumeJob
 from COVIDQuantLib.scene.observers import Observers
 from COVIDQuantLib.worker.worker import Worker
@@ -88,7 +87,6 @@ class QuantifyRun:
         if self.is_running:
             raise RuntimeError("a quantification is running")
         if self._worker is None:
-            name_interpreter()
             self._worker = self._make_worker()
         self._began = time.monotonic()
         self._job = VolumeJob(volume, name, self._worker, plan, lobes_from)

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import resource_tracker, shared_memory
+from multiprocessing import resource_tracker, shared_memory, spawn
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +58,20 @@ class Block:
         size: bytes.
 
     Raises:
-        WorkerError: there is too little room.
+        WorkerError: there is too little room, or Python's resource tracker cannot be had.
     """
 
     def __init__(self, size: int) -> None:
+        _name_interpreter()
+        name = _new_name()
         try:
-            self._memory = shared_memory.SharedMemory(_new_name(), create=True, size=size)
+            self._memory = shared_memory.SharedMemory(name, create=True, size=size)
+        except BrokenPipeError as error:
+            # The block is there, but the tracker that would free it after a crash is not.
+            (_SHARED_FOLDER / name).unlink(missing_ok=True)
+            raise WorkerError(
+                "Python's helper process for shared memory cannot be started", sys.executable, "Restart the program."
+            ) from error
         except OSError as error:
             raise _no_room(size) from error
         self._free = weakref.finalize(self, _remove, self._memory)
@@ -89,6 +97,15 @@ class Block:
     def free(self) -> None:
         """Give the memory back; once more does no harm."""
         self._free()
+
+
+def _name_interpreter() -> None:
+    """Tell multiprocessing which program Python is: its helper for shared memory could not be started otherwise.
+
+    Slicer names its Python while it starts, and whatever had imported multiprocessing before was told of none.
+    """
+    if not spawn.get_executable():
+        spawn.set_executable(sys.executable)
 
 
 def _new_name() -> str:
