@@ -230,7 +230,7 @@ def test_the_list_and_its_marks_are_the_same_after_reloading_and_editing(phantom
 
 def test_a_search_can_be_ended_and_leaves_nothing(case):
     job = case.reading.findings.search()
-    pid = job._process.pid
+    pid = job.pid
     job.cancel()
     job.cancel()
     assert not is_running(pid)
