@@ -398,7 +398,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     SIGNALS = ("currentSegmentIDChanged(QString)",)
 
     def start(self):
-        self.keep(editor_node=None, segmentation=None, volume=None, segment="", shortcuts=0, history=None)
+        self.keep(editor_node=None, segmentation=None, volume=None, segment="", shortcuts=0, history=None, effect=None)
 
     def setMRMLSegmentEditorNode(self, node):
         self.keep(editor_node=node)
@@ -456,6 +456,10 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
 
     def setActiveEffect(self, effect):
         assert effect is None
+        self.keep(effect=None)
+
+    def setActiveEffectByName(self, name):
+        self.keep(effect=name)
 
     def removeViewObservations(self):
         pass

@@ -18,6 +18,8 @@ import panel_widgets
 import slicer
 import vtk
 
+from COVIDQuantLib.scene.boxes import Box
+from COVIDQuantLib.scene.edits import remove_from_lesion
 from COVIDQuantLib.scene.session import HeadlessScene
 
 MODULE = pathlib.Path(__file__).resolve().parents[1] / "COVIDQuant"
@@ -120,7 +122,7 @@ class Rendering:
 
 
 class PlotViews:
-    """The layout manager's plot widgets: one, which shows what it is told to show."""
+    """The layout manager's widgets: one plot view, which shows what it is told to show, and a slice view."""
 
     plotViewCount = 1
 
@@ -136,6 +138,11 @@ class PlotViews:
         chart = types.SimpleNamespace(GetAxis=lambda side: self.axis if side == vtk.vtkAxis.BOTTOM else None)
         view = types.SimpleNamespace(chart=lambda: chart)
         return types.SimpleNamespace(mrmlPlotViewNode=lambda: self.node, plotView=lambda: view)
+
+    def sliceWidget(self, name):
+        assert name == "Red"
+        node = types.SimpleNamespace(GetDimensions=lambda: (400, 300, 1))
+        return types.SimpleNamespace(mrmlSliceNode=lambda: node)
 
     def names(self):
         """What stands below the axis, if it is not numbers."""
@@ -445,7 +452,19 @@ class PanelWorld:
             "loadScene": self.scene.ReadFromMRB,
             "resetThreeDViews": lambda: None,
             "showStatusMessage": lambda *_: None,
+            "clickAndDrag": self._drag,
         }  # fmt: skip
+
+    def _drag(self, _widget, button="Left", **_places):
+        """A stroke of the eraser takes the lower half of the pneumonia, wherever it goes."""
+        editor, reading = self.ui.editor, self.panel.reading
+        if button != "Left" or editor.effect != "Erase":
+            return
+        assert editor.currentSegmentID() == "pneumonia"
+        i, j, k = reading.volume.GetImageData().GetDimensions()
+        box = Box((0, 0, 0), (k // 2, j, i))
+        editor.saveStateForUndo()
+        remove_from_lesion(reading.segmentation, reading.volume, reading.live.labels(box)[1], box)
 
     def _progress_dialog(self, **properties):
         """A QProgressDialog; ``impatient`` is the number of looks after which the reader stops it."""

@@ -7,6 +7,7 @@ from slicer.i18n import tr as _
 from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.review.status import Status
 from COVIDQuantLib.scene.places import look_at
+from COVIDQuantPanel import showing
 from COVIDQuantPanel.section import say, silently, timer
 
 _POLL_MS = 100
@@ -29,6 +30,7 @@ class FindingsList:
         self._job = None
         self._items = []
         self._shown = []
+        self._mark = showing.Mark()
         self._timer = timer(_POLL_MS, self._poll)
         self._commands = {
             "keepButton": self.on_keep,
@@ -71,6 +73,10 @@ class FindingsList:
             job.cancel()
         self._ui.searchButton.text = _("Look for motion artefacts")
 
+    def unmark(self):
+        """Give the crosshair back."""
+        self._mark.put_back()
+
     def refresh(self):
         """Bring the statuses up to date."""
         if self._panel.reading is None:
@@ -98,9 +104,11 @@ class FindingsList:
         placed = self.current
         self._allow()
         if placed is None:
+            self._mark.put_back()
             say(self._ui.reasonLabel, "")
             return
         look_at(slicer.mrmlScene, placed.point)
+        self._mark.show()
         say(self._ui.reasonLabel, _explanation(placed.finding))
 
     def on_keep(self):

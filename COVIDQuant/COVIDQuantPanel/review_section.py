@@ -46,6 +46,7 @@ class ReviewSection(Section):
     def on_exit(self):
         """Give keyboard and views back."""
         self._entered = False
+        self.findings.unmark()
         self.ui.editor.setActiveEffect(None)
         self.ui.editor.uninstallKeyboardShortcuts()
         self.ui.editor.removeViewObservations()
@@ -74,10 +75,16 @@ class ReviewSection(Section):
     def on_close(self):
         """Let go of the nodes and the views."""
         self.findings.stop()
+        self.findings.unmark()
         self._settle_timer.stop()
         self.ui.editor.setActiveEffect(None)
         self._let_go()
         self.ui.editor.removeViewObservations()
+
+    def on_quit(self):
+        """A panel that is reloaded leaves its editor behind, which must not paint along with the new one."""
+        self.on_close()
+        self.ui.editor.setMRMLSegmentEditorNode(None)
 
     def on_segment(self, segment_id):
         """Pneumonia is painted within the lungs and covers no lobe; a lobe may be painted anywhere."""

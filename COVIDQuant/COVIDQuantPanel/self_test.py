@@ -36,6 +36,7 @@ class Story:
             self.cancel,
             self.quantify,
             self.read,
+            self.stroke,
             self.edit,
             self.review,
             self.accept,
@@ -98,6 +99,24 @@ class Story:
         for box in (ui.densityCheckBox, ui.surfacesCheckBox, ui.densityCheckBox, ui.surfacesCheckBox):
             box.click()
             slicer.app.processEvents()
+
+    def stroke(self):
+        """Erase by a stroke of the mouse: the figures follow, and with undo they are the AI's again"""
+        reading, editor = self._panel.reading, self._ui(_REVIEW).editor
+        self._panel.sections[_RESULTS].on_row(0, 0)
+        editor.setActiveEffectByName("Erase")
+        red = slicer.app.layoutManager().sliceWidget("Red")
+        middle = [size // 2 for size in red.mrmlSliceNode().GetDimensions()[:2]]
+        # The brush comes into being as the mouse moves over the view.
+        slicer.util.clickAndDrag(red, button="None", start=middle, end=middle)
+        slicer.util.clickAndDrag(red, start=middle, end=[middle[0] + 40, middle[1] + 20])
+        self._wait(lambda: self._whole("extent_percent") < self._extent)
+        self._test.assertIs(reading.figures, Figures.EDITED)
+        self._test.assertIn("edited", self._ui(_RESULTS).stateLabel.text)
+        editor.undo()
+        self._wait(lambda: self._whole("extent_percent") == self._extent)
+        self._test.assertIs(reading.figures, Figures.AI)
+        editor.setActiveEffect(None)
 
     def edit(self):
         """Rub out half of the chest: the figures follow, undo brings them back"""

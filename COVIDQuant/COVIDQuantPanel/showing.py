@@ -92,6 +92,26 @@ def show_rendering(reading, *, visible):
             open_3d_view()
 
 
+class Mark:
+    """The crosshair, which marks what is looked at until the reader has it back as it was."""
+
+    def __init__(self):
+        self._node = None
+
+    def show(self):
+        """Show it, unless the reader does."""
+        node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+        if node is not None and node.GetCrosshairMode() == slicer.vtkMRMLCrosshairNode.NoCrosshair:
+            node.SetCrosshairMode(slicer.vtkMRMLCrosshairNode.ShowSmallBasic)
+            self._node = node
+
+    def put_back(self):
+        """Hide it if it was hidden."""
+        node, self._node = self._node, None
+        if node is not None:
+            node.SetCrosshairMode(slicer.vtkMRMLCrosshairNode.NoCrosshair)
+
+
 def step_back(reading):
     """Take a result out of the views, for another is taken up; its nodes stay."""
     if reading.density is not None:

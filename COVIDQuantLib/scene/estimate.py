@@ -21,7 +21,7 @@ _LEAST_MEGAVOXELS = 0.1
 
 
 class RunTimes:
-    """Seconds per million voxels of earlier runs, by method and device.
+    """How much longer than the measured ones earlier runs took, by method and device.
 
     Args:
         text: what :attr:`text` gave when it was kept in the application's settings; anything else counts as nothing.
@@ -32,28 +32,24 @@ class RunTimes:
 
     @property
     def text(self) -> str:
-        """The times, to keep."""
+        """What was learned, to keep."""
         return json.dumps(self._known)
 
     def learn(self, method: str, device: str, megavoxels: float, seconds: float) -> None:
         """Take in a run that was done."""
         if seconds <= 0 or megavoxels <= 0:
             return
-        rate = seconds / max(megavoxels, _LEAST_MEGAVOXELS)
+        ratio = seconds / _measured_seconds(method, megavoxels)
         key = _key(method, device)
-        before = self._known.get(key, rate)
-        self._known[key] = (1 - _WEIGHT) * before + _WEIGHT * rate
+        before = self._known.get(key, ratio)
+        self._known[key] = (1 - _WEIGHT) * before + _WEIGHT * ratio
 
     def seconds(self, method: str, device: str, megavoxels: float) -> float | None:
         """About how long a run takes; None where nothing is known (a GPU that was never used)."""
-        rate = self._known.get(_key(method, device))
-        if rate is not None:
-            return rate * max(megavoxels, _LEAST_MEGAVOXELS)
-        if device != "cpu":
+        ratio = self._known.get(_key(method, device))
+        if ratio is None and device != "cpu":
             return None
-        measured = sum(stage.weight for stage in STAGES_OF[method])
-        speedup = min(max((os.cpu_count() or 1) / _MEASURED_CORES, 0.5), _MOST_SPEEDUP)
-        return _SECONDS_TO_START[method] + measured * (megavoxels / _MEASURED_MEGAVOXELS) / speedup
+        return (ratio or 1.0) * _measured_seconds(method, megavoxels)
 
 
 def rounded_seconds(seconds: float) -> int:
@@ -62,6 +58,13 @@ def rounded_seconds(seconds: float) -> int:
         return max(1, round(seconds))
     step = 10 ** (math.floor(math.log10(seconds)) - 1)
     return int(round(seconds / step) * step)
+
+
+def _measured_seconds(method: str, megavoxels: float) -> float:
+    """What the measured runs say of a CT of any size on as many cores as there are here."""
+    speedup = min(max((os.cpu_count() or 1) / _MEASURED_CORES, 0.5), _MOST_SPEEDUP)
+    share = max(megavoxels, _LEAST_MEGAVOXELS) / _MEASURED_MEGAVOXELS
+    return _SECONDS_TO_START[method] + sum(stage.weight for stage in STAGES_OF[method]) * share / speedup
 
 
 def _key(method: str, device: str) -> str:
