@@ -112,9 +112,14 @@ class Rendering:
         return next((node for node in nodes if node.IsA("vtkMRMLVolumeRenderingDisplayNode")), None)
 
     def CreateVolumeRenderingDisplayNode(self):
-        return self._scene.AddNode(slicer.vtkMRMLGPURayCastVolumeRenderingDisplayNode())
+        """As Slicer's: whoever asks for it owns it and adds it to the scene."""
+        node = slicer.vtkMRMLGPURayCastVolumeRenderingDisplayNode()
+        node.Register(None)
+        return node
 
-    def UpdateDisplayNodeFromVolumeNode(self, display, volume):
+    def UpdateDisplayNodeFromVolumeNode(self, display, volume, how=None, roi=None, with_roi=True):
+        assert display.GetScene() is self._scene
+        assert not with_roi, "a box would stand in the reader's lists"
         assert self.GetFirstVolumeRenderingDisplayNode(volume) is display
         assert not display.GetVisibility(), "it would be drawn with other colours"
         how = self._scene.AddNode(slicer.vtkMRMLVolumePropertyNode())

@@ -96,9 +96,10 @@ class Story:
         self._test.assertEqual(len(slicer.app.clipboard().text().splitlines()), 10)
         ui.lobesChartButton.click()
         ui.histogramChartButton.click()
-        for box in (ui.densityCheckBox, ui.surfacesCheckBox, ui.densityCheckBox, ui.surfacesCheckBox):
+        for box in (ui.densityCheckBox, ui.surfacesCheckBox, ui.renderingCheckBox) * 2:
             box.click()
             slicer.app.processEvents()
+        self._test.assertFalse(ui.renderingCheckBox.checked)
 
     def stroke(self):
         """Erase by a stroke of the mouse: the figures follow, and with undo they are the AI's again"""

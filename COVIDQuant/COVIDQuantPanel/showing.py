@@ -72,12 +72,7 @@ def show_rendering(reading, *, visible):
     if display is None:
         if not visible:
             return
-        # Hidden until it has our colours: with the usual ones it would be drawn once, and VTK complains.
-        display = rendering.CreateVolumeRenderingDisplayNode()
-        display.SetVisibility(False)
-        display.SetSaveWithScene(False)
-        overlay.volume.AddAndObserveDisplayNodeID(display.GetID())
-        rendering.UpdateDisplayNodeFromVolumeNode(display, overlay.volume)
+        display = _hidden_rendering(rendering, overlay.volume)
     if visible:
         colour, opacity = overlay.rendering_functions()
         node = display.GetVolumePropertyNode()
@@ -90,6 +85,20 @@ def show_rendering(reading, *, visible):
         display.SetVisibility(visible)
         if visible:
             open_3d_view()
+
+
+def _hidden_rendering(rendering, volume):
+    """A new rendering that is hidden until it has our colours: drawn once with the usual ones, VTK complains."""
+    display = rendering.CreateVolumeRenderingDisplayNode()
+    display.UnRegister(None)
+    display.SetVisibility(False)
+    slicer.mrmlScene.AddNode(display)
+    volume.AddAndObserveDisplayNodeID(display.GetID())
+    with_roi = False
+    rendering.UpdateDisplayNodeFromVolumeNode(display, volume, None, None, with_roi)
+    for node in (display, display.GetVolumePropertyNode()):
+        node.SetSaveWithScene(False)
+    return display
 
 
 class Mark:
