@@ -19,7 +19,7 @@ _AERATED_HU = -700
 # What a sure CT number adds to the log odds of lung, and takes from them. It takes less: dense disease looks like wall.
 _ADDED, _TAKEN = 3.0, 1.0
 # Down to these log odds beside lung that is not aerated counts as lung.
-_DOUBT = -1.0
+_DOUBT = -0.7
 
 
 def sharpen_lung_edge(labels: np.ndarray, odds: np.ndarray, lobes: np.ndarray, hu: np.ndarray) -> None:
