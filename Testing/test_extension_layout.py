@@ -91,6 +91,8 @@ def files_to_package(folder):
     wanted = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     suffixes = {".py"} if folder == LIBRARY else None
     kept = (path for path in wanted if path.suffix != ".cmake" and (suffixes is None or path.suffix in suffixes))
+    # The Extensions Manager fetches these from the repository.
+    kept = (path for path in kept if path.parent != ROOT / "Resources" / "Screenshots")
     return sorted(path.relative_to(base).as_posix() for path in kept if path.name != ".gitkeep")
 
 
@@ -232,7 +234,8 @@ def test_the_extension_is_described(installed):
     entry = json.loads((ROOT / "COVIDQuant.json").read_text(encoding="utf-8"))
     assert described["CATEGORY"] == entry["category"]
     assert described["DEPENDS"].split() == entry["build_dependencies"]
-    for url in (described["ICONURL"], described["SCREENSHOTURLS"]):
+    assert described["SCREENSHOTURLS"]
+    for url in (described["ICONURL"], *described["SCREENSHOTURLS"].split()):
         base = "https://raw.githubusercontent.com/COVIDQuant/COVIDQuant/main/"
         assert url.startswith(base)
         assert (ROOT / url.removeprefix(base)).is_file(), f"{url} is not in the repository"
