@@ -395,10 +395,9 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     """Undo and redo by Slicer's own history."""
 
     PROPERTIES = {"maximumNumberOfUndoStates": 0}
-    SIGNALS = ("currentSegmentIDChanged(QString)",)
 
     def start(self):
-        self.keep(editor_node=None, segmentation=None, volume=None, segment="", shortcuts=0, history=None, effect=None)
+        self.keep(editor_node=None, segmentation=None, volume=None, shortcuts=0, history=None, effect=None)
 
     def setMRMLSegmentEditorNode(self, node):
         self.keep(editor_node=node)
@@ -432,12 +431,12 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self.keep(volume=node)
 
     def setCurrentSegmentID(self, segment_id):
-        if segment_id != self.segment:
-            self.keep(segment=segment_id)
-            self.emit("currentSegmentIDChanged", segment_id)
+        """No signal: the editor gives one for clicks only."""
+        if self.editor_node is not None:
+            self.editor_node.SetSelectedSegmentID(segment_id)
 
     def currentSegmentID(self):
-        return self.segment
+        return (self.editor_node.GetSelectedSegmentID() if self.editor_node is not None else "") or ""
 
     def saveStateForUndo(self):
         self.history.SaveState()
@@ -452,7 +451,8 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self.keep(shortcuts=self.shortcuts + 1)
 
     def uninstallKeyboardShortcuts(self):
-        self.keep(shortcuts=self.shortcuts - 1)
+        """As often as one likes."""
+        self.keep(shortcuts=0)
 
     def setActiveEffect(self, effect):
         assert effect is None

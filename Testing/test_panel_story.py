@@ -634,7 +634,9 @@ def test_colour_numbers_cannot_be_chosen_as_a_ct(read):
 
 
 def test_a_reloaded_panel_is_open_at_once(read):
+    left = read.ui.editor
     read.widget.cleanup()
+    assert (left.shortcuts, left.editor_node) == (0, None)
     read.widget.setup()
     assert read.panel.reading is not None
     assert read.ui.editor.segmentationNode() is read.panel.reading.segmentation

@@ -1,6 +1,7 @@
 """Review: Slicer's own segment editor, suspected artefacts, statuses, and the way back to the AI result."""
 
 import slicer
+import vtk
 from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
@@ -25,7 +26,6 @@ class ReviewSection(Section):
         ui.editor.setSegmentationNodeSelectorVisible(False)
         ui.editor.setSourceVolumeNodeSelectorVisible(False)
         ui.editor.setSwitchToSegmentationsButtonVisible(False)
-        ui.editor.connect("currentSegmentIDChanged(QString)", self.on_segment)
         ui.acceptSegmentButton.connect("clicked(bool)", self.on_accept_segment)
         ui.acceptAllButton.connect("clicked(bool)", lambda: self._accept(None))
         ui.takeBackButton.connect("clicked(bool)", self.on_take_back)
@@ -82,13 +82,14 @@ class ReviewSection(Section):
         self.ui.editor.removeViewObservations()
 
     def on_quit(self):
-        """A panel that is reloaded leaves its editor behind, which must not paint along with the new one."""
+        """Leave an editor behind that neither paints along with the one of a reloaded panel nor takes its keys."""
         self.on_close()
+        self.ui.editor.uninstallKeyboardShortcuts()
         self.ui.editor.setMRMLSegmentEditorNode(None)
 
-    def on_segment(self, segment_id):
+    def on_segment(self, _caller=None, _event=None):
         """Pneumonia is painted within the lungs and covers no lobe; a lobe may be painted anywhere."""
-        role = self._roles().get(segment_id)
+        role = self._roles().get(self.ui.editor.currentSegmentID())
         if role is None or role == self._role:
             return
         self._role = role
@@ -128,14 +129,17 @@ class ReviewSection(Section):
 
     def _edit(self, reading):
         """Have the editor edit a result, its pneumonia selected."""
-        editor = self.ui.editor
-        editor.setMRMLSegmentEditorNode(_editor_node())
+        editor, node, observer = self.ui.editor, _editor_node(), self.panel.observer
+        # The editor tells of a segment only if it was chosen by a click; its node always does.
+        if not observer.hasObserver(node, vtk.vtkCommand.ModifiedEvent, self.on_segment):
+            observer.addObserver(node, vtk.vtkCommand.ModifiedEvent, self.on_segment)
+        editor.setMRMLSegmentEditorNode(node)
         editor.setSegmentationNode(reading.segmentation)
         editor.setSourceVolumeNode(reading.volume)
         lesions = [name for name, role in self._roles().items() if role == LESION_ROLE]
         if lesions:
             editor.setCurrentSegmentID(lesions[0])
-            self.on_segment(lesions[0])
+            self.on_segment()
 
     def _settle(self):
         """The editor's own selectors lose what they are given while a scene is loaded."""

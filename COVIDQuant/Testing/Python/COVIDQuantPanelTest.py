@@ -36,4 +36,4 @@ class COVIDQuantPanelTest(unittest.TestCase):
         self.assertIsNone(self.panel.parameters)
         slicer.util.selectModule("COVIDQuant")
         slicer.util.reloadScriptedModule("COVIDQuant")
-        self.assertIsNotNone(slicer.util.getModuleWidget("COVIDQuant").panel)
+        self.assertIsNotNone(slicer.util.getModuleWidget("COVIDQuant").panel.parameters)
