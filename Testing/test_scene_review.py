@@ -228,17 +228,38 @@ def test_statuses_follow_every_edit_and_only_the_edited_segment():
     assert statuses.pop("pneumonia") is Status.IN_PROGRESS
     assert set(statuses.values()) == {Status.UNTOUCHED}
     assert whose_figures(world.node, live.histogram) is Figures.EDITED
-    accept(world.node)
+    accept(world.node, live.histogram)
     assert whose_figures(world.node, live.histogram) is Figures.ACCEPTED
     assert status_record(world.node, live.histogram)["segments"]["pneumonia"] == "accepted"
     take_back_acceptance(world.node, live.histogram)
     assert statuses_of(world.node)["pneumonia"] is Status.IN_PROGRESS
     assert statuses_of(world.node)["right_upper_lobe"] is Status.UNTOUCHED
-    accept(world.node)
+    accept(world.node, live.histogram)
     edit(live, follower, lambda: paint(world, (3, 14, 4)))
     assert statuses_of(world.node)["pneumonia"] is Status.IN_PROGRESS
     assert statuses_of(world.node)["right_upper_lobe"] is Status.ACCEPTED
     assert whose_figures(world.node, live.histogram) is Figures.EDITED
+
+
+def test_undo_brings_acceptance_back_and_can_itself_be_undone():
+    world, live, follower = reviewed(18)
+    edit(live, follower, lambda: paint(world))
+    accept(world.node, live.histogram)
+    history = slicer.vtkSegmentationHistory()
+    history.SetSegmentation(world.content)
+    history.SaveState()
+    edit(live, follower, lambda: paint(world, (3, 14, 4)))
+    assert whose_figures(world.node, live.histogram) is Figures.EDITED
+    edit(live, follower, history.RestorePreviousState)
+    assert whose_figures(world.node, live.histogram) is Figures.ACCEPTED
+    assert history.IsRestoreNextStateAvailable()
+    edit(live, follower, history.RestoreNextState)
+    assert whose_figures(world.node, live.histogram) is Figures.EDITED
+    edit(live, follower, history.RestorePreviousState)
+    # What was accepted is not what the AI had found.
+    edit(live, follower, lambda: restore_all(live))
+    assert whose_figures(world.node, live.histogram) is Figures.AI
+    assert statuses_of(world.node)["pneumonia"] is Status.UNTOUCHED
 
 
 def test_undo_of_an_edit_by_slicers_history_makes_it_the_ais_again():

@@ -155,7 +155,7 @@ class ReviewSection(Section):
         self.ui.editor.setSegmentationNode(None)
 
     def _accept(self, segment_ids):
-        accept(self.panel.reading.segmentation, segment_ids)
+        accept(self.panel.reading.segmentation, self.panel.reading.live.histogram, segment_ids)
         self.panel.tell("on_figures")
 
     def _roles(self):

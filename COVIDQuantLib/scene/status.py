@@ -12,11 +12,14 @@ from enum import Enum
 from typing import Any
 
 import slicer
+import vtk
 
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.scene.original import digests_of, original_digests
 from COVIDQuantLib.scene.segments import roles_of
 
+# What a segment was when it was accepted; an undo brings it back together with the status.
+_ACCEPTED_TAG = "COVIDQuant.accepted"
 _LOGIC = slicer.vtkSlicerSegmentationsModuleLogic
 
 
@@ -54,11 +57,17 @@ def statuses_of(segmentation: Any) -> dict[str, Status]:
     return {segment_id: status_of(content.GetSegment(segment_id)) for segment_id in roles_of(content)}
 
 
-def accept(segmentation: Any, segment_ids: Mapping[str, Any] | list[str] | None = None) -> None:
-    """Mark segments as accepted; all of them if none is named."""
+def accept(
+    segmentation: Any, histogram: JointHistogram, segment_ids: Mapping[str, Any] | list[str] | None = None
+) -> None:
+    """Mark segments as accepted as they are; all of them if none is named."""
     content = segmentation.GetSegmentation()
-    for segment_id in roles_of(content) if segment_ids is None else segment_ids:
-        set_status(content.GetSegment(segment_id), Status.ACCEPTED)
+    roles, digests = roles_of(content), digests_of(histogram)
+    for segment_id in roles if segment_ids is None else segment_ids:
+        segment = content.GetSegment(segment_id)
+        if segment_id in roles:
+            segment.SetTag(_ACCEPTED_TAG, digests[roles[segment_id]])
+        set_status(segment, Status.ACCEPTED)
 
 
 def take_back_acceptance(segmentation: Any, histogram: JointHistogram) -> None:
@@ -91,6 +100,12 @@ def status_record(segmentation: Any, histogram: JointHistogram) -> dict[str, Any
     return {"figures": whose_figures(segmentation, histogram).value, "segments": segments}
 
 
+def _is_accepted_as(segment: Any, digest: str) -> bool:
+    accepted = vtk.reference("")
+    segment.GetTag(_ACCEPTED_TAG, accepted)
+    return status_of(segment) is Status.ACCEPTED and str(accepted) == digest
+
+
 class StatusFollower:
     """Keeps the statuses true while segments are edited.
 
@@ -115,7 +130,8 @@ class StatusFollower:
         self._known = now
         content = self._segmentation.GetSegmentation()
         for segment_id, role in roles_of(content).items() if changed else ():
-            if role in changed:
+            segment = content.GetSegment(segment_id)
+            if role in changed and not _is_accepted_as(segment, now[role]):
                 is_original = self._kept.get(role) == now[role]
-                set_status(content.GetSegment(segment_id), Status.UNTOUCHED if is_original else Status.IN_PROGRESS)
+                set_status(segment, Status.UNTOUCHED if is_original else Status.IN_PROGRESS)
         return bool(changed)
