@@ -457,9 +457,12 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def setActiveEffect(self, effect):
         assert effect is None
         self.keep(effect=None)
+        if self.editor_node is not None:
+            self.editor_node.SetActiveEffectName("")
 
     def setActiveEffectByName(self, name):
         self.keep(effect=name)
+        self.editor_node.SetActiveEffectName(name)
 
     def removeViewObservations(self):
         pass

@@ -399,6 +399,11 @@ def test_the_editor_is_ready_for_the_pneumonia_within_the_lungs(read):
     node = editor.editor_node
     assert node.GetMaskMode() == slicer.vtkMRMLSegmentationNode.EditAllowedInsideAllSegments
     assert node.GetOverwriteMode() == slicer.vtkMRMLSegmentEditorNode.OverwriteNone
+    # What erases needs no bounds, which cost Slicer time; what paints does.
+    editor.setActiveEffectByName("Erase")
+    assert node.GetMaskMode() == slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere
+    editor.setActiveEffectByName("Paint")
+    assert node.GetMaskMode() == slicer.vtkMRMLSegmentationNode.EditAllowedInsideAllSegments
     editor.setCurrentSegmentID("right_upper_lobe")
     assert node.GetMaskMode() == slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere
     read.leave()
