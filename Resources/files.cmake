@@ -4,6 +4,8 @@ set(Resources_FILES
   Resources/Atlas/fissure_atlas.json
   Resources/Models/lesions-default/configs/inference.json
   Resources/Models/lesions-default/configs/metadata.json
+  Resources/Models/lesions-default/models/coronal.safetensors
+  Resources/Models/lesions-default/models/sagittal.safetensors
   Resources/Models/lesions-default/models/slices.safetensors
   Resources/Models/lobes-unet-3d/configs/inference.json
   Resources/Models/lobes-unet-3d/configs/metadata.json

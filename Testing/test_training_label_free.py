@@ -11,6 +11,7 @@ import training_site as site
 from COVIDQuantLib.cli.main import main
 from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.inference.device import cpu_device
+from COVIDQuantLib.inference.lesions import PLANES
 from COVIDQuantLib.models.catalogue import DEFAULTS, default_bundle, find_bundle
 from COVIDQuantLib.training.label_free_chests import ChestStore, Subject, painted_chest
 from COVIDQuantLib.training.label_free_fissures import fissure_labels
@@ -27,7 +28,9 @@ NETWORKS = {
         "fine": {"architecture": "lobes-unet-3d", "settings": {**TINY, "in_channels": 7}},
         "fissures": {"architecture": "lobes-unet-3d", "settings": {**TINY, "in_channels": 1, "out_channels": 3}},
     },
-    "lesions": {"slices": {"architecture": "covid-lesion-net", "settings": {"in_channels": 1, "width": 2}}},
+    "lesions": {
+        role: {"architecture": "covid-lesion-net", "settings": {"in_channels": 1, "width": 2}} for role in PLANES
+    },
 }
 
 
@@ -65,7 +68,7 @@ def test_a_bundle_from_nothing_but_phantoms(tmp_path, capsys, task):
     assert all(figure["n"] == 1 for figure in ours["measured"])
     assert set(ours["training"]["networks"]) == set(NETWORKS[task])
     for role in NETWORKS[task]:
-        assert bundle.network(role).input == ROLES[role].input(1, {"cut": 0.5})
+        assert bundle.network(role).input == ROLES[role].input(1, {"cut": 0.5, "piece_cut": None, "mirrored": False})
         assert bundle.load(role) is not None
     made = {path.stat().st_mtime_ns for path in (tmp_path / "out" / "cache").rglob("*.npz")}
     if task == "lobes":
@@ -133,7 +136,7 @@ def test_the_figure_of_tuning_knows_right_from_wrong(role):
             self.right = torch.nn.Parameter(torch.tensor(right))
 
         def forward(self, seen):
-            if role == "slices":
+            if role in PLANES:
                 return (seen - 0.8) * self.right
             labels = torch.from_numpy(lobes).long()
             if role == "fissures":

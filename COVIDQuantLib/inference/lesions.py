@@ -1,8 +1,12 @@
-"""Lesions by a network that looks at the lungs slice by slice (rows P1, C1, Y1)."""
+"""Lesions by networks that look at the lungs slice by slice (rows P1, C1, Y1): axial, and coronal as well.
+
+An axial slice through the diaphragm's dome, blurred by breathing, looks like ground glass; a coronal slice shows what
+it is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence
+from collections.abc import Mapping, MutableSequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +17,42 @@ from torch import nn
 
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.inference.device import Device, autocast, with_less_memory
-from COVIDQuantLib.inference.lattice import Box, Lattice, Triple, sample, sections_back
+from COVIDQuantLib.inference.lattice import Box, Lattice, Triple, between, sample, sections_back
 from COVIDQuantLib.inference.slice_input import neighbour_indices, window
 from COVIDQuantLib.progress import Report, part, silent
 
 _BATCH = 16
 _MARGIN_MM = 6.0
+_LEAST_HEIGHT_MM = 100.0
+_PIECE_ML = 5.0
+AXIAL = "slices"
+
+
+@dataclass(frozen=True)
+class Plane:
+    """How a CT is cut into slices.
+
+    Attributes:
+        order: the CT's axes as slices, rows and columns.
+        sideways: axis of a network's input ``[n, channels, rows, columns]`` along which right and left lie.
+    """
+
+    order: tuple[int, int, int]
+    sideways: int
+
+    @property
+    def back(self) -> tuple[int, int, int]:
+        """The axes of slices, rows and columns in the CT's order."""
+        a, b, c = sorted(range(3), key=self.order.__getitem__)
+        return a, b, c
+
+
+# The roles that the networks of a lesions bundle may have. Rows of the last two run from the feet to the head.
+PLANES = {
+    AXIAL: Plane((0, 1, 2), 3),
+    "coronal": Plane((1, 0, 2), 3),
+    "sagittal": Plane((2, 0, 1), 1),
+}
 
 
 @dataclass(frozen=True)
@@ -33,6 +67,10 @@ class LesionsNetwork:
         neighbour_mm: distance of the neighbouring slices; None for the adjacent ones.
         window_hu: CT numbers that become 0 and 1.
         cut: probability above which a voxel is lesion.
+        piece_cut: a connected piece of 5 mL or more whose mean log odds are below those of this probability is dropped;
+            pneumonia of that size has a core that the networks are sure of, a diaphragm blurred by breathing has not.
+            None keeps all pieces.
+        mirrored: each slice is shown a second time, left and right exchanged, and the log odds are averaged.
     """
 
     network: nn.Module
@@ -42,22 +80,29 @@ class LesionsNetwork:
     neighbour_mm: float | None = 5.0
     window_hu: tuple[float, float] = (-1350.0, 150.0)
     cut: float = 0.5
+    piece_cut: float | None = None
+    mirrored: bool = False
 
     @classmethod
     def of(cls, network: nn.Module, record: dict[str, Any]) -> LesionsNetwork:
         """From a bundle's network and its ``input`` record."""
         low, high = record["window_hu"]
-        names = ("channels", "pixel_mm", "least_section_mm", "neighbour_mm", "cut")
+        names = ("channels", "pixel_mm", "least_section_mm", "neighbour_mm", "cut", "piece_cut", "mirrored")
         return cls(network, window_hu=(low, high), **{name: record[name] for name in names if name in record})
 
     def step(self, spacing: Triple) -> Triple:
         """Distance of the points it sees of a CT with this spacing, along ``k, j, i``, millimetres."""
         return max(self.least_section_mm or 0.0, spacing[0]), self.pixel_mm or spacing[1], self.pixel_mm or spacing[2]
 
+    def even_step(self, spacing: Triple) -> Triple:
+        """Distance of the points if it sees coronal slices: as near above each other as beside."""
+        pixel = self.pixel_mm or min(spacing[1:])
+        return pixel, pixel, pixel
+
     @property
     def level(self) -> float:
         """The logit above which a voxel is lesion."""
-        return float(np.log(self.cut / (1 - self.cut)))
+        return _log_odds(self.cut)
 
 
 def find_lesions_by_network(
@@ -67,16 +112,19 @@ def find_lesions_by_network(
     device: Device,
     notices: MutableSequence[CTWarning],
     report: Report = silent,
+    beside: Mapping[str, LesionsNetwork] | None = None,
 ) -> np.ndarray:
     """The pneumonia within the lungs.
 
     Args:
         ct: the CT on a canonical grid.
         lungs: ``[k, j, i]`` on that grid, nonzero in the lungs.
-        network: on the CPU or on the device; it is moved where it runs.
+        network: sees axial slices; on the CPU or on the device, it is moved where it runs.
         device: where to compute.
         notices: gets what the reader should know about how it ran.
         report: progress; may raise ``Cancelled``.
+        beside: networks that see other slices of ``PLANES``, by role; the log odds of all are averaged, and the axial
+            one's cut holds. They are not asked where the lungs are cut so short that such a slice shows a strip.
 
     Returns:
         bool ``[k, j, i]``.
@@ -91,11 +139,21 @@ def find_lesions_by_network(
     if not found:
         return lesions
     box = _widened(found[0], ct.hu.shape, spacing)
+    height_mm = (found[0][0].stop - found[0][0].start) * spacing[0]
+    others = (beside or {}) if height_mm >= _LEAST_HEIGHT_MM else {}
+    count = 1 + len(others)
+    spans = iter([part(report, 0.85 * n / count, 0.85 * (n + 1) / count) for n in range(count)])
     lattice = Lattice.over(ct.hu.shape, spacing, network.step(spacing), box)
-    report(0.05)
-    lung = sample(inside.view(np.uint8), spacing, lattice) > 0.5
-    seen = window(sample(ct.hu, spacing, lattice), *network.window_hu, lung)
-    logits = run_slices(network, seen, lung, lattice.step[0], device, notices, part(report, 0.2, 0.85))
+    logits = _look(ct, inside, lattice, network, PLANES[AXIAL], device, notices, next(spans))
+    for role, other in others.items():
+        even = Lattice.over(ct.hu.shape, spacing, other.even_step(spacing), box)
+        said = _look(ct, inside, even, other, PLANES[role], device, notices, next(spans))
+        logits += between(said[None], even, lattice)[0]
+    logits /= count
+    if network.piece_cut is not None:
+        lung = sample(inside.view(np.uint8), spacing, lattice) > 0.5
+        points = _PIECE_ML * 1000.0 / float(np.prod(lattice.step))
+        drop_doubtful_pieces(logits, lung, network.level, _log_odds(network.piece_cut), points)
     box = lattice.box_in(ct.hu.shape, spacing)
     for first, values in sections_back(logits[None], lattice, spacing, box):
         report(0.85 + 0.15 * (first - box[0].start) / (box[0].stop - box[0].start))
@@ -103,6 +161,52 @@ def find_lesions_by_network(
     report(1.0)
     lesions &= inside
     return lesions
+
+
+def drop_doubtful_pieces(
+    logits: torch.Tensor, lung: torch.Tensor, level: float, least_mean: float, least_points: float
+) -> None:
+    """Take back large connected pieces that are doubtful as a whole.
+
+    Args:
+        logits: ``[k, j, i]`` on the CPU, changed in place.
+        lung: bool, the same points.
+        level: logit above which a point is lesion.
+        least_mean: mean logit that a piece needs.
+        least_points: of a piece that is looked at; every edge of a small one is near, so its mean says little.
+    """
+    pieces, count = ndimage.label(((logits > level) & lung).numpy())
+    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
+    sums = np.bincount(pieces.ravel(), weights=logits.numpy().ravel(), minlength=count + 1)
+    doubtful = (sizes >= least_points) & (sums < least_mean * sizes)
+    doubtful[0] = False
+    logits.masked_fill_(torch.from_numpy(doubtful[pieces]), _NOWHERE)
+
+
+def _log_odds(probability: float) -> float:
+    return float(np.log(probability / (1 - probability)))
+
+
+def _look(
+    ct: CTVolume,
+    inside: np.ndarray,
+    lattice: Lattice,
+    network: LesionsNetwork,
+    plane: Plane,
+    device: Device,
+    notices: MutableSequence[CTWarning],
+    report: Report,
+) -> torch.Tensor:
+    """Logits of a network on a lattice, ``[k, j, i]`` on the CPU."""
+    report(0.05)
+    spacing = ct.geometry.spacing_kji
+    lung = sample(inside.view(np.uint8), spacing, lattice) > 0.5
+    seen = window(sample(ct.hu, spacing, lattice), *network.window_hu, lung)
+    seen, lung = seen.permute(plane.order), lung.permute(plane.order)
+    section_mm = lattice.step[plane.order[0]]
+    sideways = plane.sideways if network.mirrored else None
+    said = run_slices(network, seen, lung, section_mm, device, notices, part(report, 0.2, 1.0), sideways)
+    return said.permute(plane.back).contiguous()
 
 
 def run_slices(
@@ -113,8 +217,12 @@ def run_slices(
     device: Device,
     notices: MutableSequence[CTWarning],
     report: Report,
+    sideways: int | None = None,
 ) -> torch.Tensor:
-    """Logits ``[k, j, i]`` on the CPU; slices without lung are not looked at."""
+    """Logits ``[slices, rows, columns]`` on the CPU, as ``seen`` and ``lung``; slices without lung are not looked at.
+
+    Along the axis ``sideways`` of its input the network sees each slice mirrored as well.
+    """
     distance = 1.0 if network.neighbour_mm is None else network.neighbour_mm / section_mm
     beside = neighbour_indices(len(seen), distance, network.channels)
     rows = torch.nonzero(lung.flatten(1).any(dim=1)).ravel()
@@ -127,14 +235,19 @@ def run_slices(
             few = rows[first : first + batch]
             slices = seen[beside[few]].to(where.torch, memory_format=torch.channels_last)
             with torch.inference_mode(), autocast(where):
-                answer = network.network(slices)[:, 0]
-            logits[few] = answer.float().cpu()
+                answer = network.network(slices).float()
+                if sideways is not None:
+                    other_way = network.network(slices.flip(sideways)).float()
+                    # Mirrored back; a slice whose neighbours changed places lies as before.
+                    answer = (answer + (other_way.flip(3) if sideways == 3 else other_way)) / 2
+            logits[few] = answer[:, 0].cpu()
 
     with_less_memory(attempt, device, _BATCH, notices)
     return logits
 
 
-_NOWHERE = -20.0
+# Log odds of slices without lung.
+_NOWHERE = -6.0
 
 
 def _widened(box: Box, shape: tuple[int, ...], spacing: Triple) -> Box:

@@ -13,7 +13,7 @@ from torch import nn
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import COVIDQuantError, UnfitInputError
 from COVIDQuantLib.inference.device import CPU_INSTEAD, Device, choose_device
-from COVIDQuantLib.inference.lesions import LesionsNetwork, find_lesions_by_network
+from COVIDQuantLib.inference.lesions import AXIAL, PLANES, LesionsNetwork, find_lesions_by_network
 from COVIDQuantLib.inference.lobes import LobesNetworks, find_lobes_by_networks
 from COVIDQuantLib.inference.lungmask_slices import lobes_by_lungmask
 from COVIDQuantLib.inference.lungs import find_lungs_by_slices
@@ -76,8 +76,7 @@ class Networks:
         if "slices" in bundle.networks:
             record = bundle.network("slices")
             if record.architecture != _LUNGMASK:
-                lungs = LesionsNetwork.of(self._network("lobes", "slices"), record.input)
-                return find_lungs_by_slices(ct, lungs, self.device, notices, report)
+                return find_lungs_by_slices(ct, self._of_slices("lobes", "slices"), self.device, notices, report)
             return lobes_by_lungmask(self._network("lobes", "slices"), ct, record, self.device, report, notices)
         roles = {role: self._network("lobes", role) for role in ("coarse", "fine", *_OPTIONAL & bundle.networks.keys())}
         networks = LobesNetworks.of(roles, {role: bundle.network(role).input for role in roles})
@@ -87,9 +86,12 @@ class Networks:
         self, ct: CTVolume, lungs: np.ndarray, notices: MutableSequence[CTWarning], report: Report = silent
     ) -> np.ndarray:
         """Bool mask of the pneumonia in the lungs of a canonical CT; see :func:`find_lesions_by_network`."""
-        record = self.bundle("lesions").network("slices")
-        network = LesionsNetwork.of(self._network("lesions", "slices"), record.input)
-        return find_lesions_by_network(ct, lungs, network, self.device, notices, report)
+        planes = {role: self._of_slices("lesions", role) for role in PLANES if role in self.bundle("lesions").networks}
+        axial = planes.pop(AXIAL)
+        return find_lesions_by_network(ct, lungs, axial, self.device, notices, report, planes)
+
+    def _of_slices(self, step: str, role: str) -> LesionsNetwork:
+        return LesionsNetwork.of(self._network(step, role), self.bundle(step).network(role).input)
 
     def _network(self, step: str, role: str) -> nn.Module:
         if (step, role) not in self._loaded:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,18 @@ from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.training.checkpoint import write_whole
 from COVIDQuantLib.training.label_free_make import REAL_CTS, RealCT, phantom_chest, real_chest, variants
 from COVIDQuantLib.training.label_free_recipe import PAINTED, PHANTOM_VARIANTS, PHANTOMS, REAL, LabelFreeRecipe
-from COVIDQuantLib.training.label_free_subjects import Chest, coarse_view, fine_view, slices_view
+from COVIDQuantLib.training.label_free_subjects import Chest, coarse_view, fine_view, plane_view, slices_view
 from COVIDQuantLib.training.synth_anatomy import draw_subject, paint_chest, thick_sections
 
 View = dict[str, np.ndarray]
 TUNING = "tuning"
-_VIEWS: dict[str, Callable[[Chest], View]] = {"coarse": coarse_view, "fine": fine_view, "slices": slices_view}
+_VIEWS: dict[str, Callable[[Chest], View]] = {
+    "coarse": coarse_view,
+    "fine": fine_view,
+    "slices": slices_view,
+    "coronal": partial(plane_view, plane="coronal"),
+    "sagittal": partial(plane_view, plane="sagittal"),
+}
 # A role that looks at another's views.
 _VIEW_OF = {"fissures": "fine"}
 _ATLAS = "cip_lobe_atlas"

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from COVIDQuantLib.inference.lesions import PLANES
 from COVIDQuantLib.inference.slice_input import window
 
 View = dict[str, np.ndarray]
@@ -16,9 +17,13 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 AIR_HU = -1024.0
 WINDOW_HU = (-1350.0, 150.0)
 NEIGHBOUR_MM = 5.0
+# Pixels of a patch, rows and columns, in each plane.
+SHAPES = {"slices": (144, 208), "coronal": (160, 200), "sagittal": (160, 152)}
 # Share of slices that keep their own colours.
 _AS_IT_IS = 0.4
 _DENSE_LOST, _DENSE_HU = 0.15, -300
+# Axes of a network's input along which right and left may lie.
+_CHANNELS, _COLUMNS = 1, 3
 
 
 @dataclass(frozen=True)
@@ -28,22 +33,20 @@ class SliceBatches:
     Attributes:
         views: of :func:`~COVIDQuantLib.training.label_free_subjects.slices_view` or ``coronal_view``.
         channels: 1 for the slice alone, 3 with its neighbours.
-        shape: pixels ``[j, i]`` given to the network.
+        plane: how the views are cut; one of :data:`~COVIDQuantLib.inference.lesions.PLANES`.
         size: slices in a batch.
         count: batches in an epoch.
         seed: of all draws, with the epoch's number.
         weights: how often each view is drawn, relative to the others; all alike by default.
-        coronal: the slices are coronal, rows from the feet to the head, the patient's back last.
     """
 
     views: Sequence[View]
     channels: int = 1
-    shape: tuple[int, int] = (144, 208)
+    plane: str = "slices"
     size: int = 8
     count: int = 100
     seed: int = 0
     weights: Sequence[float] | None = None
-    coronal: bool = False
     _sick: list[np.ndarray] = field(init=False, repr=False)
     _lung: list[np.ndarray] = field(init=False, repr=False)
 
@@ -66,36 +69,48 @@ class SliceBatches:
         candidates = self._sick[number] if len(self._sick[number]) and rng.random() < 0.6 else self._lung[number]
         k = int(rng.choice(candidates))
         distance = max(1, round(NEIGHBOUR_MM / float(view["spacing"][0])))
+        mirror = bool(rng.random() < 0.5)
         beside = (-distance, 0, distance) if self.channels == 3 else (0,)
+        if mirror and PLANES[self.plane].sideways == _CHANNELS:
+            beside = beside[::-1]
         rows = [min(max(k + step, 0), len(view["hu"]) - 1) for step in beside]
         hu = torch.from_numpy(view["hu"][rows]).float()
         lungs = torch.from_numpy((view["lobes"][rows] > 0).astype(np.float32))
         lesion = torch.from_numpy(view["lesions"][k : k + 1].astype(np.float32))
-        hu, lungs, lesion = self._posed(hu, lungs, lesion, rng)
+        across = mirror and PLANES[self.plane].sideways == _COLUMNS
+        hu, lungs, lesion = self._posed(hu, lungs, lesion, -1.0 if across else 1.0, rng)
         if rng.random() < _DENSE_LOST:
             # A lung mask may lack dense disease; what is left around it must be found all the same.
             middle = len(hu) // 2
             gone = (lesion > 0.5) & (hu[middle : middle + 1] > _DENSE_HU)
             lungs, lesion = torch.where(gone, 0.0, lungs), torch.where(gone, 0.0, lesion)
         lungs = misjudged(lungs, rng)
-        back = torch.tensor(rows)[:, None, None] / len(view["hu"]) if self.coronal else _rows_back(hu)
-        return window(recoloured(hu, lungs, back, rng), *WINDOW_HU, lungs > 0.5), (lesion > 0.5).float()
+        return window(recoloured(hu, lungs, self._back(hu, rows, view), rng), *WINDOW_HU, lungs > 0.5), (
+            lesion > 0.5
+        ).float()
+
+    def _back(self, hu: torch.Tensor, rows: Sequence[int], view: View) -> torch.Tensor:
+        """How far back the pixels of a patch lie, 0..1; goes with ``[c, rows, columns]`` by broadcasting."""
+        # Where the patient's front-to-back axis lies in a patch: its slices, its rows or its columns.
+        axis = PLANES[self.plane].order.index(1)
+        along = torch.tensor(rows) / len(view["hu"]) if axis == 0 else torch.linspace(0, 1, hu.shape[axis])
+        return along.reshape([-1 if a == axis else 1 for a in range(3)])
 
     def _posed(
-        self, hu: torch.Tensor, lungs: torch.Tensor, lesion: torch.Tensor, rng: np.random.Generator
+        self, hu: torch.Tensor, lungs: torch.Tensor, lesion: torch.Tensor, mirror: float, rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         height, width = hu.shape[1:]
         angle, scale = np.deg2rad(rng.uniform(-12, 12)), rng.uniform(0.85, 1.18, 2)
-        mirror = -1.0 if rng.random() < 0.5 else 1.0
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag(scale)
         turn = turn @ np.diag([mirror, 1.0])
         # From the patch's pixels to grid_sample's −1..1 over the source.
-        to_pixels = np.diag([self.shape[1] / 2, self.shape[0] / 2])
+        rows, columns = SHAPES[self.plane]
+        to_pixels = np.diag([columns / 2, rows / 2])
         theta = np.diag([2 / width, 2 / height]) @ turn @ to_pixels
         shift = rng.uniform(-0.12, 0.12, 2)
         matrix = torch.from_numpy(np.concatenate([theta, shift[:, None]], axis=1).astype(np.float32))[None]
         together = torch.cat([hu - AIR_HU, lungs, lesion])[None]
-        grid = functional.affine_grid(matrix, [1, len(together[0]), *self.shape], align_corners=False)
+        grid = functional.affine_grid(matrix, [1, len(together[0]), rows, columns], align_corners=False)
         seen = functional.grid_sample(together, grid, align_corners=False)[0]
         count = len(hu)
         return seen[:count] + AIR_HU, seen[count : 2 * count], seen[2 * count :]
@@ -110,11 +125,6 @@ def misjudged(lungs: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     if chance < 0.8:
         return functional.max_pool2d(lungs[None], 2 * width + 1, 1, width)[0]
     return -functional.max_pool2d(-lungs[None], 3, 1, 1)[0]
-
-
-def _rows_back(hu: torch.Tensor) -> torch.Tensor:
-    """How far back each row of an axial patch lies, 0..1: ``[1, j, 1]``."""
-    return torch.linspace(0, 1, hu.shape[1])[None, :, None]
 
 
 def recoloured(hu: torch.Tensor, lungs: torch.Tensor, back: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:

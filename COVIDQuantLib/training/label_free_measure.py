@@ -13,7 +13,7 @@ from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.inference.device import Device
-from COVIDQuantLib.inference.lesions import LesionsNetwork, find_lesions_by_network
+from COVIDQuantLib.inference.lesions import AXIAL, LesionsNetwork, find_lesions_by_network
 from COVIDQuantLib.inference.lobes import LobesNetworks, find_lobes_by_networks
 from COVIDQuantLib.progress import Report
 from COVIDQuantLib.training.label_free_subjects import Chest
@@ -49,7 +49,7 @@ def measure(
         if task == "lobes":
             found = _lobes(ct, chest, networks, inputs, device)
         else:
-            found = _lesions(ct, chest, networks["slices"], inputs["slices"], device)
+            found = _lesions(ct, chest, networks, inputs, device)
         for name, value in found.items():
             figures.setdefault(name, []).append(value)
     return [
@@ -77,10 +77,15 @@ def _lobes(
 
 
 def _lesions(
-    ct: CTVolume, chest: Chest, network: nn.Module, record: dict[str, Any], device: Device
+    ct: CTVolume,
+    chest: Chest,
+    networks: Mapping[str, nn.Module],
+    inputs: Mapping[str, dict[str, Any]],
+    device: Device,
 ) -> dict[str, float]:
     lungs = (chest.lobes > 0).astype(np.uint8)
-    found = find_lesions_by_network(ct, lungs, LesionsNetwork.of(network.eval(), record), device, [])
+    planes = {role: LesionsNetwork.of(network.eval(), inputs[role]) for role, network in networks.items()}
+    found = find_lesions_by_network(ct, lungs, planes.pop(AXIAL), device, [], beside=planes)
     if not chest.lesions.any():
         return {"extent found where there is none, percent": 100.0 * float(found.sum()) / float(lungs.sum())}
     return {"lesion dice": _dice(found, chest.lesions)}

@@ -8,6 +8,7 @@ from typing import Any
 
 from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.inference.device import Device
+from COVIDQuantLib.inference.lesions import PLANES
 from COVIDQuantLib.networks.registry import ARCHITECTURES, checked_settings
 from COVIDQuantLib.training import schema as s
 from COVIDQuantLib.training.label_free_make import FIRST_SEED
@@ -17,9 +18,9 @@ from COVIDQuantLib.training.settings import OPTIMIZERS, PRECISIONS, SCHEDULES, F
 # Kinds of chests; the drawing of each kind's share of the training is the recipe's.
 PHANTOMS, PHANTOM_VARIANTS, PAINTED, REAL = "phantoms", "phantom_variants", "painted", "real"
 GROUPS = (PHANTOMS, PHANTOM_VARIANTS, PAINTED, REAL)
-ROLES = {"lobes": ("coarse", "fine", "fissures"), "lesions": ("slices",)}
-_DIMENSIONS = {"coarse": 3, "fine": 3, "fissures": 3, "slices": 2}
-_CHANNELS = {"coarse": (1,), "fine": (7,), "fissures": (1,), "slices": (1, 3)}
+ROLES = {"lobes": ("coarse", "fine", "fissures"), "lesions": tuple(PLANES)}
+_DIMENSIONS = {"coarse": 3, "fine": 3, "fissures": 3, **dict.fromkeys(PLANES, 2)}
+_CHANNELS = {"coarse": (1,), "fine": (7,), "fissures": (1,), **dict.fromkeys(PLANES, (1, 3))}
 
 
 def _whole(default: Any, meaning: str, least: int = 0) -> s.Key:
@@ -49,6 +50,15 @@ _NETWORK: s.Schema = {
     "precision": s.choice(AUTO, "auto: what the device computes fastest", AUTO, *PRECISIONS),
     "seed": _whole(1, "of every draw"),
 }
+_OF_SLICES: s.Schema = {
+    "cut": s.number(
+        0.5, "probability above which a pixel counts; of several networks the axial one's holds", 0.001, 0.999
+    ),
+    "piece_cut": s.or_null(
+        s.number(None, "probability of the mean log odds below which a piece of 5 mL or more is dropped", 0.001, 0.999)
+    ),
+    "mirrored": s.truth(False, "in use each slice is seen a second time, left and right exchanged"),
+}
 _HEAD: s.Schema = {
     **HEAD,
     "task": s.choice(s.REQUIRED, "what is segmented", *ROLES),
@@ -70,10 +80,8 @@ _HEAD: s.Schema = {
 def network_schema(role: str) -> s.Schema:
     """The keys of a role's network."""
     fit = [name for name, record in ARCHITECTURES.items() if record.spatial_dims == _DIMENSIONS[role]]
-    cut = (
-        {} if _DIMENSIONS[role] == 3 else {"cut": s.number(0.5, "probability above which a pixel counts", 0.001, 0.999)}
-    )
-    return {"architecture": s.choice(s.REQUIRED, "the network", *fit), **_NETWORK, **cut}
+    more = _OF_SLICES if _DIMENSIONS[role] == 2 else {}
+    return {"architecture": s.choice(s.REQUIRED, "the network", *fit), **_NETWORK, **more}
 
 
 SCHEMAS: dict[str, s.Schema] = {

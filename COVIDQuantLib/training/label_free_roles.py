@@ -13,6 +13,7 @@ from monai.losses.dice import DiceCELoss
 from monai.metrics.meandice import compute_dice
 from torch import nn
 
+from COVIDQuantLib.inference.lesions import PLANES
 from COVIDQuantLib.inference.lobes import CLASSES, WINDOW_HU, lobes_window
 from COVIDQuantLib.inference.slice_input import neighbour_indices, window
 from COVIDQuantLib.training import label_free_fissures as fissures
@@ -84,6 +85,33 @@ def _answer(network: nn.Module, seen: torch.Tensor) -> torch.Tensor:
     return network(seen.to(next(network.parameters()).device)).float().cpu()
 
 
+def _of_slices(plane: str) -> Role:
+    return Role(
+        lambda views, draws, plan, channels: lesions.SliceBatches(
+            views,
+            channels=channels,
+            count=plan["batches_per_epoch"],
+            size=plan["batch_size"],
+            seed=plan["seed"],
+            weights=draws,
+            plane=plane,
+        ),
+        lambda: DiceCELoss(sigmoid=True, batch=True),
+        _slices,
+        2,
+        lambda channels, plan: {
+            "channels": channels,
+            "pixel_mm": PIXEL_MM,
+            "least_section_mm": PIXEL_MM,
+            "neighbour_mm": lesions.NEIGHBOUR_MM,
+            "window_hu": list(lesions.WINDOW_HU),
+            "cut": plan["cut"],
+            "piece_cut": plan["piece_cut"],
+            "mirrored": plan["mirrored"],
+        },
+    )
+
+
 ROLES: dict[str, Role] = {
     "coarse": Role(
         lambda views, draws, plan, _: CoarseBatches(
@@ -112,27 +140,7 @@ ROLES: dict[str, Role] = {
         fissures.CLASSES,
         lambda _, __: {"spacing_mm": FINE_MM, **_LOBES_INPUT},
     ),
-    "slices": Role(
-        lambda views, draws, plan, channels: lesions.SliceBatches(
-            views,
-            channels=channels,
-            count=plan["batches_per_epoch"],
-            size=plan["batch_size"],
-            seed=plan["seed"],
-            weights=draws,
-        ),
-        lambda: DiceCELoss(sigmoid=True, batch=True),
-        _slices,
-        2,
-        lambda channels, plan: {
-            "channels": channels,
-            "pixel_mm": PIXEL_MM,
-            "least_section_mm": PIXEL_MM,
-            "neighbour_mm": lesions.NEIGHBOUR_MM,
-            "window_hu": list(lesions.WINDOW_HU),
-            "cut": plan["cut"],
-        },
-    ),
+    **{plane: _of_slices(plane) for plane in PLANES},
 }
 
 

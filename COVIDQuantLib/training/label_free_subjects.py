@@ -13,6 +13,7 @@ import torch
 from scipy import ndimage
 
 from COVIDQuantLib.inference.lattice import Lattice, Triple, sample
+from COVIDQuantLib.inference.lesions import PLANES
 
 COARSE_MM = 5.0
 FINE_MM = 2.0
@@ -83,6 +84,14 @@ def slices_view(chest: Chest) -> dict[str, np.ndarray]:
     step = (max(PIXEL_MM, chest.spacing[0]), PIXEL_MM, PIXEL_MM)
     lattice = Lattice.over(chest.hu.shape, chest.spacing, step, chest.box(6.0))
     return {**_view(chest, lattice, lesions=True), "spacing": np.array(step, np.float32)}
+
+
+def plane_view(chest: Chest, plane: str) -> dict[str, np.ndarray]:
+    """The lungs' box at 1.5 mm cut into coronal or sagittal slices (``PLANES``), with ``spacing`` in that order."""
+    step = (PIXEL_MM,) * 3
+    view = _view(chest, Lattice.over(chest.hu.shape, chest.spacing, step, chest.box(6.0)), lesions=True)
+    turned = {name: np.ascontiguousarray(array.transpose(PLANES[plane].order)) for name, array in view.items()}
+    return {**turned, "spacing": np.array(step, np.float32)}
 
 
 def _view(chest: Chest, lattice: Lattice, *, lesions: bool = False) -> dict[str, np.ndarray]:
