@@ -36,7 +36,7 @@ METHODS = (NETWORK, MODEL_FREE)
 
 # Seconds on two cores for a 512×512×300 phantom; only their shares matter.
 STAGES_OF: dict[str, tuple[Stage, ...]] = {
-    NETWORK: (Stage("lobes", 6.0), Stage("lesions", 5.0), Stage("figures", 0.2)),
+    NETWORK: (Stage("lobes", 10.0), Stage("lesions", 5.0), Stage("figures", 0.2)),
     MODEL_FREE: (Stage("lungs", 15.5), Stage("lobes", 4.5), Stage("lesions", 5.0), Stage("figures", 0.2)),
 }
 
