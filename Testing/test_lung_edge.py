@@ -55,7 +55,7 @@ def test_dense_disease_at_the_wall_stays_lung():
 
 
 def test_doubt_counts_for_lung_beside_dense_disease_alone():
-    # Voxel 15 has log odds of -0.45, the next of -1.95; before it lies consolidation, or air up to a step between 14 and 15.
+    # Voxel 15 has log odds of -0.45, the next of -1.95; before it lies consolidation, or air up to a step after 14.
     odds, labels = opinion(14.7)
     for edge, expected in ((10.0, 16), (14.4, 15)):
         found = labels.copy()

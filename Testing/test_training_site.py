@@ -17,7 +17,7 @@ from COVIDQuantLib.inference.slice_input import neighbours, window
 from COVIDQuantLib.models.catalogue import find_bundle
 from COVIDQuantLib.training.augment import AUGMENTATIONS
 from COVIDQuantLib.training.cases import describe_split, find_cases, split_cases
-from COVIDQuantLib.training.label_free_recipe import SCHEMAS
+from COVIDQuantLib.training.label_free_recipe import ROLES, SCHEMAS
 from COVIDQuantLib.training.losses import LOSSES
 from COVIDQuantLib.training.measure import Scores, SliceMeter
 from COVIDQuantLib.training.prepare import CaseStore, Preparation, ct_lungs
