@@ -15,8 +15,8 @@ from COVIDQuantLib.segmentation.morphology import (
     without_small,
 )
 
-# Shells and cloth up to twice this thick are not the patient.
-TABLE_SHELL_MM = 2.0
+# Shells, boards and cloth up to twice this thick are not the patient, even where they touch.
+TABLE_SHELL_MM = 4.0
 THIN_SKIN_MM = 8.0
 FREE_AIR_HU = -965
 # A lung that the field of view cuts: so much of its edge is denser than free air, and it is no longer than this.
@@ -29,8 +29,9 @@ CORNER_HU = -925.0
 THRESHOLD_HU = (-500.0, -300.0)
 SOFT_TISSUE_HU = (-200, 200)
 # Gas in gut and trachea is emptier than any lung but the emptiest.
-GAS_HU = -945
-PURE_GAS_HU = -960
+# Half way between the patient's own lung and nothing, between these.
+PURE_GAS_HU = (-960.0, -935.0)
+GAS_RIM_HU = 15.0
 GAS_ML = 3.0
 GAS_OVER_LUNG = 0.2
 LARGE_LUNG_ML = 600.0
@@ -137,13 +138,14 @@ def _first_seen(seen: np.ndarray, axis: int) -> np.ndarray:
 def lung_air(hu: np.ndarray, air: np.ndarray, spacing: Spacing) -> np.ndarray:
     """Of the air within the body (airways already out) the parts that are lung, not gas in gut or between clothes."""
     ml = float(np.prod(spacing)) / 1000.0
-    air = without_small(air & ~_gas_below(hu, air, spacing), 0.3 / ml)
+    pure_hu = _pure_gas_hu(hu, air, spacing)
+    air = without_small(air & ~_gas_below(hu, air, spacing, pure_hu), 0.3 / ml)
     inner = erode(air, 0.99 * max(spacing[1:]), spacing)
     labels, counts = components(air)
     inner_counts = np.bincount(labels[inner], minlength=len(counts))
-    gas = np.bincount(labels[inner & (hu < GAS_HU)], minlength=len(counts))
+    gas = np.bincount(labels[inner & (hu < pure_hu + GAS_RIM_HU)], minlength=len(counts))
     volumes = counts * ml
-    pure = np.bincount(labels[inner & (hu < PURE_GAS_HU)], minlength=len(counts))
+    pure = np.bincount(labels[inner & (hu < pure_hu)], minlength=len(counts))
     half = 0.5 * np.maximum(inner_counts, 1)
     gassy = (gas >= half) & ((pure >= half) | (volumes < LARGE_LUNG_ML))
     chosen = (volumes >= LEAST_LUNG_ML) & ~gassy
@@ -159,12 +161,19 @@ def lung_air(hu: np.ndarray, air: np.ndarray, spacing: Spacing) -> np.ndarray:
     return lung | _islands(air & ~lung, labels, gassy, lung, spacing)
 
 
-def _gas_below(hu: np.ndarray, air: np.ndarray, spacing: Spacing) -> np.ndarray:
+def _pure_gas_hu(hu: np.ndarray, air: np.ndarray, spacing: Spacing) -> float:
+    """Emptier than this is gas: scatter makes gas in the stomach as dense as emphysema, so the patient's lung is asked."""
+    inner = hu[erode(air, 3.01 * max(spacing[1:]), spacing)]
+    usual = float(np.percentile(inner, 60)) if inner.size else -850.0
+    return float(np.clip((usual - 1000.0) / 2, *PURE_GAS_HU))
+
+
+def _gas_below(hu: np.ndarray, air: np.ndarray, spacing: Spacing, pure_hu: float) -> np.ndarray:
     """Gas in stomach and gut, also where a thin diaphragm hardly parts it from lung: pure, and no lung under it."""
     step = 1.01 * max(spacing[1:])
     smooth = ndimage.uniform_filter(hu, 3)  # against noise
-    cores = without_small(erode(air & (smooth < PURE_GAS_HU), step, spacing), GAS_ML * 1000.0 / float(np.prod(spacing)))
-    tissue = erode(air & (hu > GAS_HU), 1.01 * max(spacing), spacing)  # not the blurred rim of the gas
+    cores = without_small(erode(air & (smooth < pure_hu), step, spacing), GAS_ML * 1000.0 / float(np.prod(spacing)))
+    tissue = erode(air & (hu > pure_hu + GAS_RIM_HU), 1.01 * max(spacing), spacing)  # not the blurred rim of the gas
     over_lung = np.maximum.accumulate(tissue, axis=0)
     labels, counts = components(cores)
     framed = np.bincount(labels.ravel(), weights=over_lung.ravel())
