@@ -1,8 +1,8 @@
 """The costal surface: the inside of ribs, breastbone and spine around the lungs, smooth over angle and height.
 
-Around an axis between the lungs each ray (slice, angle) is followed from the aerated lung's edge to the first bone. Ribs
-leave gaps, shoulder blades lie behind them, and dense lung lies before them, so the surface is taken from the nearest
-bones all around, then smoothed and drawn out to where no bone was seen.
+Around an axis between the lungs each ray (slice, angle) is followed from the aerated lung's edge to the first bone.
+Ribs leave gaps, shoulder blades lie behind them, and dense lung lies before them, so the surface is taken from the
+nearer bones all around, then smoothed and drawn out to where no bone was seen.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FloatArray = np.ndarray
 
 BONE_HU = 130
 SMALLEST_BONE_ML = 0.3
-# Bright parts in which a ball of this radius fits are blood with contrast medium, a kidney, or the inside of a vertebra.
+# Bright parts in which a ball of this radius fits are blood with contrast medium, a kidney, or marrow of a vertebra.
 BLOOD_BALL_MM = 8.0
 # A rib is looked for from a little within the lung's edge to this far beyond it.
 WITHIN_MM, BEYOND_MM = 8.0, 75.0

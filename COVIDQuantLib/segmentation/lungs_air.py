@@ -18,6 +18,7 @@ from COVIDQuantLib.segmentation.morphology import (
 # Shells, boards and cloth up to twice this thick are not the patient, even where they touch.
 TABLE_SHELL_MM = 4.0
 THIN_SKIN_MM = 8.0
+GAP_MM = 24.0
 FREE_AIR_HU = -965
 # A lung that the field of view cuts: so much of its edge is denser than free air, and it is no longer than this.
 NOT_FREE_AIR_HU = -950
@@ -83,7 +84,16 @@ def body_mask(hu: np.ndarray, padding: np.ndarray, spacing: Spacing) -> np.ndarr
     near = dilate(flesh, THIN_SKIN_MM, spacing)
     walls = _cut_walls(hu, near, ~padding, spacing) | _corner_walls(hu, near, ~padding, spacing)
     rim = dilate(walls, THIN_SKIN_MM, spacing) & ~flesh
-    return fill_slices(flesh | rim) & ~padding & ~(rim & (hu < FREE_AIR_HU))
+    filled = _without_gaps(fill_slices(flesh | rim), spacing)
+    return filled & ~padding & ~(rim & (hu < FREE_AIR_HU))
+
+
+def _without_gaps(body: np.ndarray, spacing: Spacing) -> np.ndarray:
+    """Where the field of view grazes the ribs a few slices stay open; those above and below tell that they are not."""
+    reach = 2 * max(1, round(GAP_MM / spacing[0] / 2)) + 1
+    padded = np.pad(body, ((reach, reach), (0, 0), (0, 0))).view(np.uint8)
+    closed = ndimage.minimum_filter1d(ndimage.maximum_filter1d(padded, reach, axis=0), reach, axis=0)
+    return body | (closed[reach:-reach] > 0)
 
 
 def _cut_walls(hu: np.ndarray, flesh: np.ndarray, seen: np.ndarray, spacing: Spacing) -> np.ndarray:
@@ -162,7 +172,7 @@ def lung_air(hu: np.ndarray, air: np.ndarray, spacing: Spacing) -> np.ndarray:
 
 
 def _pure_gas_hu(hu: np.ndarray, air: np.ndarray, spacing: Spacing) -> float:
-    """Emptier than this is gas: scatter makes gas in the stomach as dense as emphysema, so the patient's lung is asked."""
+    """Emptier than this is gas; scatter makes gas as dense as emphysema, so it is set by the patient's own lung."""
     inner = hu[erode(air, 3.01 * max(spacing[1:]), spacing)]
     usual = float(np.percentile(inner, 60)) if inner.size else -850.0
     return float(np.clip((usual - 1000.0) / 2, *PURE_GAS_HU))

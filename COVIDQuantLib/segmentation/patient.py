@@ -21,7 +21,6 @@ from COVIDQuantLib.segmentation.morphology import (
     close,
     dilate,
     enlarge,
-    erode,
     open_,
     shrink_factors,
     shrink_mean,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.grades import CheckResult
 
 
 @dataclass
@@ -20,9 +21,11 @@ class Segmentation:
         provenance: per step (``lungs``, ``lobes``, ``lesions``) how it was made: method or file, settings, model
             bundle with its SHA-256.
         warnings: what the reader should know about it.
+        checks: whether it can be right; empty if that was not asked.
     """
 
     lobes: np.ndarray
     lesions: np.ndarray
     provenance: dict[str, Any] = field(default_factory=dict)
     warnings: list[CTWarning] = field(default_factory=list)
+    checks: list[CheckResult] = field(default_factory=list)
