@@ -44,5 +44,11 @@ class UsageError(COVIDQuantError):
     exit_status: ClassVar[int] = 2
 
 
+class NotSoundError(COVIDQuantError):
+    """The result was written, but is graded below sound and was asked to be sound."""
+
+    exit_status: ClassVar[int] = 4
+
+
 class Cancelled(Exception):  # noqa: N818 - a wish, not an error
     """The user asked to stop; raised from a progress callback, never caught on the way up."""

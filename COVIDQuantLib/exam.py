@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
+from COVIDQuantLib.grades import CheckResult, Grade, grade_of
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.table import MetricsTable
 from COVIDQuantLib.segmentation.result import Segmentation
@@ -30,3 +31,13 @@ class Exam:
     def warnings(self) -> list[CTWarning]:
         """What was noticed about the CT and its segmentation."""
         return [*self.ct.warnings, *self.segmentation.warnings]
+
+    @property
+    def checks(self) -> list[CheckResult]:
+        """Whether the segmentation can be right, check by check."""
+        return self.segmentation.checks
+
+    @property
+    def grade(self) -> Grade | None:
+        """The worst that a check says; None if nothing was checked."""
+        return grade_of(self.checks)

@@ -2,6 +2,19 @@
 set(COVIDQuantLib_FILES
   COVIDQuantLib/__init__.py
   COVIDQuantLib/anatomy.py
+  COVIDQuantLib/checks/__init__.py
+  COVIDQuantLib/checks/bounds.py
+  COVIDQuantLib/checks/containment.py
+  COVIDQuantLib/checks/density.py
+  COVIDQuantLib/checks/evidence.py
+  COVIDQuantLib/checks/lesions.py
+  COVIDQuantLib/checks/record.py
+  COVIDQuantLib/checks/run.py
+  COVIDQuantLib/checks/sampling.py
+  COVIDQuantLib/checks/second_path.py
+  COVIDQuantLib/checks/shape.py
+  COVIDQuantLib/checks/size.py
+  COVIDQuantLib/checks/table.py
   COVIDQuantLib/cli/__init__.py
   COVIDQuantLib/cli/__main__.py
   COVIDQuantLib/cli/evaluate.py
@@ -56,6 +69,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/export/sheet_style.py
   COVIDQuantLib/export/sheet_views.py
   COVIDQuantLib/export/table_file.py
+  COVIDQuantLib/grades.py
   COVIDQuantLib/inference/__init__.py
   COVIDQuantLib/inference/device.py
   COVIDQuantLib/inference/lattice.py

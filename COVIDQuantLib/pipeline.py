@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from COVIDQuantLib.anatomy import LOBES, labels_of_side
+from COVIDQuantLib.checks.run import run_checks
 from COVIDQuantLib.ct.checks import check_lungs
 from COVIDQuantLib.ct.geometry import Reorientation
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
@@ -36,8 +37,14 @@ METHODS = (NETWORK, MODEL_FREE)
 
 # Seconds on two cores for a 512×512×300 phantom; only their shares matter.
 STAGES_OF: dict[str, tuple[Stage, ...]] = {
-    NETWORK: (Stage("lobes", 10.0), Stage("lesions", 5.0), Stage("figures", 0.2)),
-    MODEL_FREE: (Stage("lungs", 15.5), Stage("lobes", 4.5), Stage("lesions", 5.0), Stage("figures", 0.2)),
+    NETWORK: (Stage("lobes", 10.0), Stage("lesions", 5.0), Stage("checks", 1.5), Stage("figures", 0.2)),
+    MODEL_FREE: (
+        Stage("lungs", 15.5),
+        Stage("lobes", 4.5),
+        Stage("lesions", 5.0),
+        Stage("checks", 1.5),
+        Stage("figures", 0.2),
+    ),
 }
 
 
@@ -168,7 +175,9 @@ def segment_ct(ct: CTVolume, given: GivenMasks, progress: StagedProgress, plan: 
     if upright.padding is not None:
         lobes[upright.padding] = 0
         lesions &= ~upright.padding
-    return Segmentation(turn.undo(lobes), turn.undo(lesions), steps.provenance, steps.warnings)
+    with progress.stage("checks"):
+        checks = run_checks(upright, lobes, lesions)
+    return Segmentation(turn.undo(lobes), turn.undo(lesions), steps.provenance, steps.warnings, checks)
 
 
 class _Steps:

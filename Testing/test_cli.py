@@ -53,10 +53,20 @@ def test_phantom_writes_the_contract(phantom):
 def test_quantify_writes_the_contract(quantified):
     assert names(quantified) == FILES | {"lobes.nii.gz", "lesions.nii.gz"}
     rows = list(csv.reader((quantified / "metrics.csv").open()))
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == (*COLUMNS, "grade")
     assert [row[0] for row in rows[1:]] == [region.name for region in REGIONS]
     record = read_metrics(quantified / "metrics.json").record
-    keys = {"ct_score_total", "involved_lobes", "hellinger_distance", "histogram_iou", "thresholds", "models"}
+    assert {row[-1] for row in rows[1:]} == {record["grade"]}
+    keys = {
+        "checks",
+        "grade",
+        "ct_score_total",
+        "involved_lobes",
+        "hellinger_distance",
+        "histogram_iou",
+        "thresholds",
+        "models",
+    }
     assert keys | {"software", "geometry", "warnings", "histogram", "regions"} <= set(record)
     assert (quantified / "overlay.png").read_bytes().startswith(b"\x89PNG")
 

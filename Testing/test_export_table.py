@@ -42,7 +42,8 @@ def test_csv_has_the_contracts_rows_and_every_digit(tmp_path, empty):
     with (tmp_path / "metrics.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["region"] for row in rows] == [region.name for region in REGIONS]
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == (*COLUMNS, "grade")
+    assert {row["grade"] for row in rows} == {""}
     for row, source in zip(rows, metrics.rows, strict=True):
         for column in COLUMNS[1:]:
             if source[column] is None:

@@ -32,7 +32,11 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status (0 done, 2 wrong use, 3 unfit input, 130 interrupted)."""
+    """Run the command line.
+
+    Returns:
+        The exit status: 0 done, 2 wrong use, 3 unfit input, 4 written but not sound as was asked, 130 interrupted.
+    """
     parsed = make_parser().parse_args(arguments)
     try:
         parsed.run(parsed)

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from COVIDQuantLib.cli.terminal import progress_bar, show_metrics, show_warnings
+from COVIDQuantLib.cli.terminal import progress_bar, show_grade, show_metrics, show_warnings
 from COVIDQuantLib.ct.labels import read_label_map
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.ct.volume import CTVolume
+from COVIDQuantLib.errors import NotSoundError
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.exam import EXPORTS, write_exam
+from COVIDQuantLib.grades import Grade
 from COVIDQuantLib.inference.device import DEVICES
 from COVIDQuantLib.pipeline import DEFAULT_PLAN, METHODS, GivenMasks, Plan, quantify_ct
 from COVIDQuantLib.progress import Stage, StagedProgress
@@ -52,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if not export.default:
             parser.add_argument(f"--{export.name}", action="store_true", help=f"write {export.text} as well")
     parser.add_argument("--no-picture", action="store_true", help="do not write the sheet of overlays")
+    parser.add_argument("--strict", action="store_true", help="end with status 4 if the result is not graded sound")
     parser.add_argument("--quiet", action="store_true", help="no progress and no table")
 
 
@@ -66,8 +69,15 @@ def run(arguments: argparse.Namespace) -> None:
             files = write_exam(exam, arguments.out, wanted, report)
     show_warnings(exam.warnings)
     if not arguments.quiet:
+        show_grade(exam.checks)
         show_metrics(exam.metrics)
         print("\n".join(str(file) for file in files))  # noqa: T201 - the command's output
+    if arguments.strict and exam.grade is not Grade.SOUND:
+        raise NotSoundError(
+            f"the result is graded {exam.grade.text if exam.grade else 'by nothing'}, not sound",
+            str(arguments.out),
+            "Everything was written; look at the reasons above and at the overlay, and correct it.",
+        )
 
 
 def _quantify(arguments: argparse.Namespace, plan: Plan, thresholds: Thresholds, progress: StagedProgress) -> Exam:

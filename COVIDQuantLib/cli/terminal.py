@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.grades import CheckResult, Grade, findings_of, grade_of, told
 from COVIDQuantLib.progress import ProgressState, Stage, StagedProgress
 from COVIDQuantLib.quantification.measures import MEASURES, Measure
 from COVIDQuantLib.quantification.table import MetricsTable, Row
@@ -88,6 +89,21 @@ def figure(row: Row, measure: Measure) -> str:
     """A figure as people read it; empty where it is undefined."""
     value = row[measure.name]
     return "" if value is None else f"{value:.{measure.decimals}f}"
+
+
+_GRADE_STYLE = {Grade.SOUND: "green", Grade.LOOK: "bold yellow", Grade.UNUSABLE: "bold red"}
+
+
+def show_grade(checks: Sequence[CheckResult]) -> None:
+    """The grade on standard output, with a line per reason."""
+    grade = grade_of(checks)
+    if grade is None:
+        return
+    screen = console()
+    screen.print(f"result: [{_GRADE_STYLE[grade]}]{grade.text}[/]")
+    for check in findings_of(checks):
+        region = f"{check.region}: " if check.region else ""
+        screen.print(f"  [{_GRADE_STYLE[check.grade]}]{check.grade.text}[/] {region}{told(check)}", soft_wrap=True)
 
 
 def show_metrics(metrics: MetricsTable) -> None:

@@ -54,7 +54,10 @@ EXPORTS: tuple[Export, ...] = (
     Export(
         "metrics",
         "the table of figures",
-        {CSV_FILE: lambda path, exam, report: write_csv(path, exam.metrics), JSON_FILE: _write_json},  # noqa: ARG005
+        {
+            CSV_FILE: lambda path, exam, report: write_csv(path, exam.metrics, exam.grade),  # noqa: ARG005
+            JSON_FILE: _write_json,
+        },
     ),
     Export(
         "picture",

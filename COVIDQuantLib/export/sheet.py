@@ -106,7 +106,7 @@ def draw_sheet(
     left = wide - _BORDER_INCHES - MARGIN_INCHES
     box = (left / wide, _BORDER_INCHES / tall, MARGIN_INCHES / wide, 1 - 2 * _BORDER_INCHES / tall)
     warnings = [warning.code for warning in (*ct.warnings, *segmentation.warnings)]
-    draw_margin(figure, box, metrics, title, warnings)
+    draw_margin(figure, box, metrics, title, warnings, segmentation.checks)
     return figure
 
 

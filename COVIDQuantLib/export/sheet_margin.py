@@ -11,7 +11,8 @@ import numpy as np
 import COVIDQuantLib
 from COVIDQuantLib.anatomy import LOBES, WHOLE_LUNG
 from COVIDQuantLib.export.sheet_colours import colour_range, lesion_rgb
-from COVIDQuantLib.export.sheet_style import FAINT, LINE, PLAIN, STRONG, TEXT_SIZE, WARN
+from COVIDQuantLib.export.sheet_style import ALARM, FAINT, FINE, LINE, PLAIN, STRONG, TEXT_SIZE, WARN
+from COVIDQuantLib.grades import CheckResult, Grade, findings_of, grade_of
 from COVIDQuantLib.quantification.table import MetricsTable, Value
 
 if TYPE_CHECKING:
@@ -51,7 +52,12 @@ def written(value: Value, form: str) -> str:
 
 
 def draw_margin(
-    figure: Figure, box: tuple[float, float, float, float], metrics: MetricsTable, title: str, warnings: Sequence[str]
+    figure: Figure,
+    box: tuple[float, float, float, float],
+    metrics: MetricsTable,
+    title: str,
+    warnings: Sequence[str],
+    checks: Sequence[CheckResult] = (),
 ) -> None:
     """Draw the margin into a part of the figure.
 
@@ -61,6 +67,7 @@ def draw_margin(
         metrics: the figures.
         title: what exam it is; may be empty.
         warnings: codes of what the reader should know.
+        checks: whether the result can be right.
     """
     axes = figure.add_axes(box)
     axes.set_axis_off()
@@ -75,18 +82,27 @@ def draw_margin(
     _draw_headlines(pen, 1.72, metrics)
     _draw_lobes(pen, 3.42, metrics)
     _draw_scale(pen, 5.42, metrics)
+    grade = grade_of(checks)
+    if grade is not None:
+        codes = [check.code for check in findings_of(checks)]
+        pen.words(0, height - 0.48, _line(f"Result {grade.text}", codes), _GRADE_COLOUR[grade], TEXT_SIZE)
     if warnings:
-        pen.words(0, height - 0.28, _warnings_line(warnings), WARN, TEXT_SIZE - 0.5)
+        pen.words(0, height - 0.28, _line("Warnings", warnings), WARN, TEXT_SIZE - 0.5)
     pen.words(0, height - 0.06, NOTICE, FAINT, TEXT_SIZE - 1)
 
 
-def _warnings_line(codes: Sequence[str]) -> str:
-    """The codes on one line of the margin, the last ones as a number if they are too many."""
+_GRADE_COLOUR = {Grade.SOUND: FINE, Grade.LOOK: WARN, Grade.UNUSABLE: ALARM}
+
+
+def _line(title: str, codes: Sequence[str]) -> str:
+    """A title and codes on one line of the margin, the last ones as a number if they are too many."""
     named = list(dict.fromkeys(codes))
-    line = "Warnings: " + ", ".join(named)
+    if not named:
+        return title
+    line = f"{title}: {', '.join(named)}"
     while len(line) > _LINE_LETTERS and len(named) > 1:
         named.pop()
-        line = f"Warnings: {', '.join(named)} and {len(set(codes)) - len(named)} more"
+        line = f"{title}: {', '.join(named)} and {len(set(codes)) - len(named)} more"
     return line
 
 

@@ -11,6 +11,8 @@ PLAIN = "#c3cad0"
 FAINT = "#8a949c"
 LINE = "#2b3238"
 WARN = "#e8b04b"
+ALARM = "#f2705f"
+FINE = "#7fbf8e"
 TEXT_SIZE = 8.0
 
 

@@ -18,6 +18,7 @@ import COVIDQuantLib
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import COVIDQuantError, UnfitInputError
 from COVIDQuantLib.export.atomic import write_atomically
+from COVIDQuantLib.grades import CheckResult, Grade, grade_of
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.table import MetricsTable, Value, compute_metrics
 from COVIDQuantLib.quantification.thresholds import Thresholds
@@ -33,8 +34,16 @@ _LINE = 110
 _TOLERANCE = 1e-9
 
 
-def write_csv(path: Path, metrics: MetricsTable) -> None:
+GRADE_COLUMN = "grade"
+
+
+def write_csv(path: Path, metrics: MetricsTable, grade: Grade | None = None) -> None:
     """Write the table: one line per region, full precision, an undefined value empty.
+
+    Args:
+        path: the file.
+        metrics: the figures.
+        grade: of the result they are of, the same on every line; None if nothing was checked.
 
     Raises:
         OutputError: the file cannot be written.
@@ -43,8 +52,9 @@ def write_csv(path: Path, metrics: MetricsTable) -> None:
     def write(target: Path) -> None:
         with target.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(metrics.columns)
-            writer.writerows([_cell(row[column]) for column in metrics.columns] for row in metrics.rows)
+            writer.writerow([*metrics.columns, GRADE_COLUMN])
+            for row in metrics.rows:
+                writer.writerow([*(_cell(row[column]) for column in metrics.columns), grade or ""])
 
     write_atomically(path, write)
 
@@ -73,6 +83,8 @@ def metrics_record(
         "input": ct.source,
         "geometry": ct.geometry.as_record(),
         "warnings": [_warning_record(warning) for warning in (*ct.warnings, *segmentation.warnings)],
+        "grade": grade_of(segmentation.checks),
+        "checks": [check.as_record() for check in segmentation.checks],
         "histogram": histogram.as_record(),
     }
     plain: dict[str, Any] = _plain(record)
@@ -148,12 +160,19 @@ class MetricsFile:
         metrics: its table; the figures are the file's own.
         histogram: the counts they follow from.
         record: all the rest as read.
+        checks: whether the result can be right; empty in a file that was written before there were checks.
     """
 
     path: Path
     metrics: MetricsTable
     histogram: JointHistogram
     record: dict[str, Any]
+    checks: tuple[CheckResult, ...] = ()
+
+    @property
+    def grade(self) -> Grade | None:
+        """The worst that a check says; None if nothing was checked."""
+        return grade_of(self.checks)
 
 
 def read_metrics(path: Path) -> MetricsFile:
@@ -184,10 +203,13 @@ def read_metrics(path: Path) -> MetricsFile:
             record["histogram_iou"],
             expected.thresholds,
         )
+        checks = tuple(CheckResult.from_record(entry) for entry in record.get("checks", ()))
     except (COVIDQuantError, KeyError, TypeError, ValueError, IndexError) as error:
         raise _unfit(path, f"lacks or garbles a field ({type(error).__name__}: {error})") from error
     _check_figures(path, metrics, expected)
-    return MetricsFile(path, metrics, histogram, record)
+    if record.get("grade") != grade_of(checks):
+        raise _unfit(path, f"says its grade is {record.get('grade')}, its checks say {grade_of(checks)}")
+    return MetricsFile(path, metrics, histogram, record, checks)
 
 
 def _check_figures(path: Path, metrics: MetricsTable, expected: MetricsTable) -> None:

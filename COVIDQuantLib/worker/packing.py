@@ -10,6 +10,7 @@ import numpy as np
 
 from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
+from COVIDQuantLib.grades import CheckResult
 from COVIDQuantLib.pipeline import DEFAULT_PLAN, GivenMasks, Plan
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.worker.blocks import Block, Slot, lay_out, opened
@@ -76,6 +77,7 @@ def pack_result(name: str, result: Segmentation) -> Message:
     return {
         "provenance": result.provenance,
         "warnings": [asdict(warning) for warning in result.warnings],
+        "checks": [check.as_record() for check in result.checks],
     }
 
 
@@ -83,7 +85,8 @@ def unpack_result(block: Block, shape: tuple[int, ...], message: Message) -> Seg
     """Lobes and lesions, copied out of the block."""
     lobes, lesions = (slot.view(block.buffer).copy() for slot in _result_slots(shape))
     warnings = [CTWarning(**record) for record in message["warnings"]]
-    return Segmentation(lobes, lesions, message["provenance"], warnings)
+    checks = [CheckResult.from_record(record) for record in message["checks"]]
+    return Segmentation(lobes, lesions, message["provenance"], warnings, checks)
 
 
 def _result_slots(shape: tuple[int, ...]) -> tuple[Slot, Slot]:

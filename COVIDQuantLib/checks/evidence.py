@@ -1,0 +1,166 @@
+"""What every check looks at: a result and its CT on the working grids, each derived picture made once."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from scipy import ndimage
+
+from COVIDQuantLib.anatomy import LABEL_COUNT
+from COVIDQuantLib.checks.bounds import Bounds
+from COVIDQuantLib.checks.sampling import Grids, block_mean, block_share
+from COVIDQuantLib.checks.second_path import aerated_lung
+from COVIDQuantLib.ct.geometry import Geometry
+from COVIDQuantLib.ct.volume import CTVolume
+from COVIDQuantLib.grades import Place
+from COVIDQuantLib.segmentation.morphology import close, dilate
+
+# A voxel is aerated below this and dense above that, far enough from the edge's own values on both sides.
+AERATED_HU = -600
+DENSE_HU = -300
+# The place of a finding is where most of it lies within a ball of about this size.
+_PLACE_MM = 15.0
+# Lung is carried on over hollows up to twice this wide, on a grid as coarse as this.
+_CLOSING_MM = 18.0
+_CLOSING_GRID_MM = 5.0
+# More lung than this on the picture's first or last slice is cut by it.
+_CUT_CM2 = 3.0
+
+
+class Evidence:
+    """A canonical CT with lobes and lesions, on samples and on blocks of samples.
+
+    Args:
+        ct: the CT, canonical.
+        lobes: uint8 label values ``[k, j, i]`` on its voxels.
+        lesions: bool, same shape.
+        bounds: where the patient and the chest are.
+
+    Attributes:
+        geometry: of the CT.
+        grids: see :class:`~COVIDQuantLib.checks.sampling.Grids`.
+        hu, lobes, lesions, measured: on the samples; ``measured`` is false in padding.
+        patient, cavity: bool, on the blocks.
+    """
+
+    def __init__(self, ct: CTVolume, lobes: np.ndarray, lesions: np.ndarray, bounds: Bounds) -> None:
+        self.geometry: Geometry = ct.geometry
+        self.grids = Grids.of(ct.geometry.shape, ct.geometry.spacing_kji)
+        self.hu = self.grids.samples(ct.hu)
+        self.lobes = self.grids.samples(lobes)
+        self.lesions = self.grids.samples(lesions != 0)
+        self.measured = np.broadcast_to(np.True_, self.hu.shape)
+        if ct.padding is not None:
+            self.measured = ~self.grids.samples(ct.padding)
+            self.lobes[~self.measured] = 0
+        self.patient = self.grids.at_blocks(bounds.patient, bounds.factors)
+        self.cavity = self.grids.at_blocks(bounds.cavity, bounds.factors)
+        self.ml = self.grids.sample_ml
+        self.block_ml = float(np.prod(self.grids.block_spacing)) / 1000.0
+
+    @cached_property
+    def lung(self) -> np.ndarray:
+        """Samples in any lobe."""
+        return self.lobes != 0
+
+    @cached_property
+    def lung_ml(self) -> float:
+        """Volume of the lungs; a hair above nothing, so that shares of it exist."""
+        return max(float(np.count_nonzero(self.lung)) * self.ml, 1e-6)
+
+    @cached_property
+    def lesion_ml(self) -> float:
+        """Volume of the lesions, in and outside the lobes."""
+        return float(np.count_nonzero(self.lesions)) * self.ml
+
+    @cached_property
+    def lung_hu(self) -> np.ndarray:
+        """HU of the lungs' samples, a flat array."""
+        return self.hu[self.lung]
+
+    @cached_property
+    def lesion_hu(self) -> np.ndarray:
+        """HU of the lesions' samples, a flat array."""
+        return self.hu[self.lesions]
+
+    @cached_property
+    def lobe_ml(self) -> np.ndarray:
+        """Volume by label value (label 0 is the rest of the picture)."""
+        return np.bincount(self.lobes.ravel(), minlength=LABEL_COUNT) * self.ml
+
+    @cached_property
+    def lung_share(self) -> np.ndarray:
+        """Share of each block in any lobe."""
+        return self.shares(self.lung)
+
+    @cached_property
+    def block_hu(self) -> np.ndarray:
+        """Mean HU of each block."""
+        return block_mean(self.hu, self.grids.factors)
+
+    @cached_property
+    def aerated(self) -> np.ndarray:
+        """Blocks of aerated lung by the second path."""
+        return aerated_lung(self.block_hu, self.patient, self.grids.block_spacing)
+
+    @cached_property
+    def missed_air(self) -> np.ndarray:
+        """Samples of aerated lung by the second path that are in no lobe."""
+        near = ndimage.binary_dilation(self.aerated)
+        return self.on_samples(near) & (self.hu < AERATED_HU) & ~self.lung & self.measured
+
+    @cached_property
+    def closed_lung(self) -> np.ndarray:
+        """Blocks within the aerated lung of the second path once its hollows are filled."""
+        spacing = self.grids.block_spacing
+        steps = tuple(max(1, round(_CLOSING_GRID_MM / mm)) for mm in spacing)
+        coarse = np.ascontiguousarray(self.aerated[:: steps[0], :: steps[1], :: steps[2]])
+        wide = tuple(mm * n for mm, n in zip(spacing, steps, strict=True))
+        filled = close(coarse, _CLOSING_MM, (wide[0], wide[1], wide[2]))
+        for axis, step in enumerate(steps):
+            filled = np.repeat(filled, step, axis=axis)
+        k, j, i = self.aerated.shape
+        return filled[:k, :j, :i] | self.aerated
+
+    @cached_property
+    def near_lung(self) -> np.ndarray:
+        """Blocks within 8 mm of the closed lung."""
+        return dilate(self.closed_lung, 8.0, self.grids.block_spacing)
+
+    @cached_property
+    def is_cut(self) -> bool:
+        """Whether the picture ends within the lungs, above or below."""
+        cm2 = self.grids.sample_spacing[1] * self.grids.sample_spacing[2] / 100.0
+        return any(np.count_nonzero(self.lung[k]) * cm2 > _CUT_CM2 for k in (0, -1))
+
+    def shares(self, samples: np.ndarray) -> np.ndarray:
+        """Which part of each block some samples fill, 0..1."""
+        return block_share(samples, self.grids.factors)
+
+    def on_samples(self, blocks: np.ndarray) -> np.ndarray:
+        """Each block's value for all its samples."""
+        for axis, factor in enumerate(self.grids.factors):
+            blocks = np.repeat(blocks, factor, axis=axis) if factor > 1 else blocks
+        k, j, i = self.hu.shape
+        return blocks[:k, :j, :i]
+
+    def percent_of_lung(self, ml: float) -> float:
+        """A volume as a share of the lungs, percent."""
+        return 100.0 * ml / self.lung_ml
+
+    def place(self, blocks: np.ndarray) -> Place | None:
+        """Where most of something lies, LPS millimetres.
+
+        Args:
+            blocks: how much of it is in each block, bool or 0..1; nothing anywhere gives None.
+        """
+        if not blocks.any():
+            return None
+        size = [max(1, round(_PLACE_MM / mm)) for mm in self.grids.block_spacing]
+        # Of a thin thing only its own blocks count, so that the place is on it.
+        around = ndimage.uniform_filter(blocks.astype(np.float32), size, mode="constant") * (blocks > 0)
+        found = np.unravel_index(int(around.argmax()), around.shape)
+        k, j, i = self.grids.voxel_of_block(np.array(found))
+        x, y, z = (self.geometry.index_to_lps @ (i, j, k, 1.0))[:3]
+        return float(x), float(y), float(z)

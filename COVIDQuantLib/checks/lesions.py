@@ -1,0 +1,86 @@
+"""Checks of the pneumonia: where it lies, how dense it is, and what looks like it and was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy import ndimage
+
+from COVIDQuantLib.anatomy import LESION
+from COVIDQuantLib.checks.evidence import Evidence
+from COVIDQuantLib.checks.record import Measured
+from COVIDQuantLib.segmentation.morphology import components, distance_to, open_
+
+_NAME = LESION.name
+_LEAST_ML = 2.0
+# Lung this thin is no pneumonia; this dense is bone, metal or contrast medium.
+_EMPTY_HU = -800
+_BRIGHT_HU = 120
+_SOFT_HU = -200
+_LUMP_MM = 6.0
+_GLASS_HU = (-700.0, -250.0)
+
+
+def extent(evidence: Evidence) -> Iterator[Measured]:
+    """The pneumonia's share of the lungs, percent."""
+    percent = evidence.percent_of_lung(float(np.count_nonzero(evidence.lesions & evidence.lung)) * evidence.ml)
+    yield Measured(percent, f"the pneumonia fills {percent:.0f} % of the lungs", _NAME, None)
+
+
+def outside_lobes(evidence: Evidence) -> Iterator[Measured]:
+    """Pneumonia outside every lobe, percent of the lungs."""
+    astray = evidence.lesions & ~evidence.lung
+    ml = float(np.count_nonzero(astray)) * evidence.ml
+    percent = evidence.percent_of_lung(ml)
+    yield Measured(percent, f"{ml:.0f} mL of the pneumonia lie outside every lobe", _NAME, evidence.shares(astray))
+
+
+def empty_share(evidence: Evidence) -> Iterator[Measured]:
+    """Lung as thin as healthy lung within the pneumonia, percent of the lungs."""
+    thin = evidence.lesions & evidence.lung & (evidence.hu < _EMPTY_HU)
+    ml = float(np.count_nonzero(thin)) * evidence.ml
+    share = 100.0 * ml / max(evidence.lesion_ml, 1e-6)
+    text = f"{ml:.0f} mL of the pneumonia ({share:.0f} % of it) are as thin as healthy lung"
+    yield Measured(evidence.percent_of_lung(ml), text, _NAME, evidence.shares(thin))
+
+
+def lesion_median(evidence: Evidence) -> Iterator[Measured]:
+    """Median HU of the pneumonia."""
+    if evidence.lesion_ml >= _LEAST_ML:
+        hu = float(np.median(evidence.lesion_hu))
+        yield Measured(hu, f"the pneumonia has a median of {hu:.0f} HU", _NAME, evidence.shares(evidence.lesions))
+
+
+def bright_share(evidence: Evidence) -> Iterator[Measured]:
+    """Bone or contrast medium within the pneumonia, percent of the lungs."""
+    bright = evidence.lesions & (evidence.hu > _BRIGHT_HU)
+    ml = float(np.count_nonzero(bright)) * evidence.ml
+    text = f"{ml:.0f} mL of the pneumonia are as bright as bone or vessels with contrast medium"
+    yield Measured(evidence.percent_of_lung(ml), text, _NAME, evidence.shares(bright))
+
+
+def dense_lump(evidence: Evidence) -> Iterator[Measured]:
+    """The largest dense lump of pneumonia that reaches out of the hollows of aerated lung, percent of the lungs."""
+    dense = evidence.lesions & (evidence.hu > _SOFT_HU)
+    lumps = open_(evidence.shares(dense) >= 0.5, _LUMP_MM, evidence.grids.block_spacing)
+    labels, counts = components(lumps)
+    out = np.bincount(labels.ravel(), weights=(~evidence.closed_lung).ravel(), minlength=len(counts))
+    out[0] = 0
+    largest = int(out.argmax())
+    ml = float(out[largest]) * evidence.block_ml
+    where = (labels == largest) if largest else np.zeros_like(lumps)
+    text = f"a dense lump of pneumonia reaches {ml:.0f} mL into wall, heart, vessels or belly"
+    yield Measured(evidence.percent_of_lung(ml), text, _NAME, where)
+
+
+def glass_left_out(evidence: Evidence) -> Iterator[Measured]:
+    """Clouded lung in lumps that is not called pneumonia, percent of the lungs."""
+    hu = ndimage.uniform_filter(evidence.block_hu, 3)
+    clouded = (hu > _GLASS_HU[0]) & (hu < _GLASS_HU[1]) & (evidence.lung_share > 0.9)
+    clouded &= evidence.shares(evidence.lesions) < 0.2
+    depth = distance_to(evidence.lung_share < 0.5, evidence.grids.block_spacing)
+    lumps = open_(clouded & (depth > _LUMP_MM), _LUMP_MM / 2, evidence.grids.block_spacing)
+    ml = float(np.count_nonzero(lumps)) * evidence.block_ml
+    text = f"{ml:.0f} mL of clouded lung are not called pneumonia"
+    yield Measured(evidence.percent_of_lung(ml), text, _NAME, lumps)

@@ -1,0 +1,72 @@
+"""What a check is: a record that says what is measured, and between which values a result is sound or still usable."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from COVIDQuantLib.checks.evidence import Evidence
+from COVIDQuantLib.grades import Grade
+
+Limits = tuple[float, float]
+ANY: Limits = (-math.inf, math.inf)
+
+
+def at_most(highest: float) -> Limits:
+    """Anything up to a value."""
+    return (-math.inf, highest)
+
+
+def at_least(lowest: float) -> Limits:
+    """Anything from a value on."""
+    return (lowest, math.inf)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One measurement of a check.
+
+    Attributes:
+        value: in the check's unit.
+        message: a clause with the figures, as it reads when the value is not sound.
+        region: the region (a row of the table) or ``pneumonia`` it is about; empty for the whole picture.
+        where: how much of it is in each block, for the place; None if it is nowhere in particular.
+    """
+
+    value: float
+    message: str
+    region: str = ""
+    where: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check.
+
+    Attributes:
+        code: stable name.
+        text: what is measured, for the documentation.
+        unit: of the value.
+        sound: a value from the first to the second is sound.
+        usable: a value outside ``sound`` from the first to the second is to be looked at; any other makes the result
+            unusable.
+        measure: measures it; nothing where it cannot be told.
+        whole: whether it makes sense only where the picture holds the lungs from top to bottom.
+    """
+
+    code: str
+    text: str
+    unit: str
+    sound: Limits
+    measure: Callable[[Evidence], Iterable[Measured]]
+    usable: Limits = ANY
+    whole: bool = False
+
+    def grade(self, value: float) -> Grade:
+        """What follows from a value."""
+        if self.sound[0] <= value <= self.sound[1]:
+            return Grade.SOUND
+        return Grade.LOOK if self.usable[0] <= value <= self.usable[1] else Grade.UNUSABLE

@@ -1,0 +1,55 @@
+"""Run the table of checks on a result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from COVIDQuantLib.checks.bounds import Bounds, bounds_of
+from COVIDQuantLib.checks.evidence import Evidence
+from COVIDQuantLib.checks.record import Check, Measured
+from COVIDQuantLib.checks.table import CHECKS
+from COVIDQuantLib.ct.volume import CTVolume
+from COVIDQuantLib.grades import CheckResult, Grade
+
+
+def run_checks(
+    ct: CTVolume,
+    lobes: np.ndarray,
+    lesions: np.ndarray,
+    bounds: Bounds | None = None,
+    checks: Iterable[Check] = CHECKS,
+) -> list[CheckResult]:
+    """Every check's measurements, sound ones too, in the order of the table.
+
+    Args:
+        ct: the CT, canonical.
+        lobes: uint8 label values ``[k, j, i]`` on its voxels.
+        lesions: bool, same shape.
+        bounds: where patient and chest are; found here if None.
+        checks: which to run.
+
+    Raises:
+        ValueError: the arrays do not have the CT's shape.
+    """
+    if not ct.hu.shape == lobes.shape == lesions.shape:
+        raise ValueError(f"CT {ct.hu.shape}, lobes {lobes.shape} and lesions {lesions.shape} differ in shape")
+    evidence = Evidence(ct, lobes, lesions, bounds or bounds_of(ct))
+    results = []
+    for check in checks:
+        if check.whole and evidence.is_cut:
+            continue
+        results += [_result(check, measured, evidence) for measured in check.measure(evidence)]
+    return results
+
+
+def _result(check: Check, measured: Measured, evidence: Evidence) -> CheckResult:
+    grade = check.grade(measured.value)
+    # A place costs a pass over the blocks, and nobody asks where something is right.
+    wanted = grade is not Grade.SOUND and measured.where is not None
+    place = evidence.place(measured.where) if wanted and measured.where is not None else None
+    value = round(measured.value, 4)
+    # What is wrong is said in words; what is right by the check's own name.
+    message = f"{check.text}: {measured.value:.3g} {check.unit}" if grade is Grade.SOUND else measured.message
+    return CheckResult(check.code, grade, message, measured.region, place, value, check.unit)

@@ -1,0 +1,78 @@
+"""Checks of size and order: both lungs, the chest they lie in, the lobes among each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy import ndimage
+
+from COVIDQuantLib.anatomy import LOBES, WHOLE_LUNG, labels_of_side
+from COVIDQuantLib.checks.evidence import Evidence
+from COVIDQuantLib.checks.record import Measured
+
+_MIN_LOBE_ML = 10.0
+
+
+def lung_volume(evidence: Evidence) -> Iterator[Measured]:
+    """Volume of the lungs, mL."""
+    ml = evidence.lung_ml
+    yield Measured(ml, f"the lungs measure {ml:.0f} mL", WHOLE_LUNG.name)
+
+
+def left_share(evidence: Evidence) -> Iterator[Measured]:
+    """The left lung's share of both, percent."""
+    left = float(evidence.lobe_ml[list(labels_of_side("left"))].sum())
+    percent = 100.0 * left / evidence.lung_ml
+    side = "left lung" if percent < 45 else "right lung"
+    yield Measured(percent, f"the left lung is {percent:.0f} % of both", side)
+
+
+def lobe_share(evidence: Evidence) -> Iterator[Measured]:
+    """Each lobe's share of what is usual for it, a ratio to the nearer end of the usual range (1 within it)."""
+    for lobe in LOBES:
+        side = float(evidence.lobe_ml[list(labels_of_side(lobe.side))].sum())
+        share = 100.0 * float(evidence.lobe_ml[lobe.label]) / max(side, 1e-6)
+        low, high = _USUAL_SHARE[lobe.label]
+        off = max(low - share, share - high, 0.0)
+        text = f"the {lobe.name} is {share:.0f} % of its lung (usual {low:.0f} to {high:.0f} %)"
+        yield Measured(off, text, lobe.name)
+
+
+# Percent of its lung, by label; healthy lobes and those that disease has shrunk or blown up lie within.
+_USUAL_SHARE = {1: (15.0, 68.0), 2: (4.0, 36.0), 3: (18.0, 72.0), 4: (25.0, 80.0), 5: (20.0, 75.0)}
+
+
+def lung_of_chest(evidence: Evidence) -> Iterator[Measured]:
+    """The lungs' share of the chest cavity, percent."""
+    cavity = float(np.count_nonzero(evidence.cavity)) * evidence.block_ml
+    if cavity:
+        percent = 100.0 * evidence.lung_ml / cavity
+        yield Measured(percent, f"the lungs fill {percent:.0f} % of the chest cavity", WHOLE_LUNG.name)
+
+
+# Which lobe's middle lies on which side of which other lobe's: axis of ``[k, j, i]``, and how far at least, mm.
+_ORDER = (
+    (1, 3, 0, 1.0, "above"),
+    (4, 5, 0, 1.0, "above"),
+    (1, 2, 0, 1.0, "above"),
+    (2, 3, 1, -1.0, "in front of"),
+    (4, 5, 1, -1.0, "in front of"),
+)
+
+
+def lobe_order(evidence: Evidence) -> Iterator[Measured]:
+    """How far a lobe's middle lies where it belongs from another's, mm; negative on the wrong side."""
+    labels = [lobe.label for lobe in LOBES if evidence.lobe_ml[lobe.label] > _MIN_LOBE_ML]
+    found = ndimage.center_of_mass(evidence.lung, evidence.lobes, labels) if labels else []
+    middles = {label: np.array(c) * evidence.grids.sample_spacing for label, c in zip(labels, found, strict=True)}
+    names = {lobe.label: lobe.name for lobe in LOBES}
+    for one, two, axis, sign, word in _ORDER:
+        if one in middles and two in middles:
+            mm = float(sign * (middles[one][axis] - middles[two][axis]))
+            yield Measured(mm, f"the {names[one]} is not {word} the {names[two]} ({mm:.0f} mm)", names[one])
+    sides = [[middles[label] for label in labels_of_side(side) if label in middles] for side in ("right", "left")]
+    if all(sides):
+        right, left = (np.mean(side, axis=0)[2] for side in sides)
+        mm = float(left - right)
+        yield Measured(mm, f"the right lung is not on the right ({mm:.0f} mm)", "right lung")

@@ -1,0 +1,37 @@
+"""The table of checks: what is measured, and between which values a result is sound or still usable."""
+
+from __future__ import annotations
+
+from COVIDQuantLib.checks import containment, density, lesions, shape, size
+from COVIDQuantLib.checks.record import Check, at_least, at_most
+
+CHECKS: tuple[Check, ...] = (
+    Check("outside-patient", "lung outside the patient", "%", at_most(0.15), containment.outside_patient, at_most(5)),
+    Check("outside-chest", "lung outside the chest cavity", "%", at_most(1.0), containment.outside_chest, at_most(15)),
+    Check("missed-air", "aerated lung left out", "%", at_most(1.2), containment.missed_air, at_most(25)),
+    Check("dense-rim", "dense tissue in the lungs' outermost layer", "%", at_most(1.2), containment.dense_rim),
+    Check("lobe-pieces", "volume apart from a lobe's largest piece", "mL", at_most(3), shape.pieces),
+    Check("lobe-blades", "volume of a lobe within another", "mL", at_most(4), shape.blades),
+    Check("lung-holes", "holes in the lungs", "%", at_most(0.6), shape.holes, at_most(20)),
+    Check("slice-jump", "jump of the lungs' area between slices", "%", at_most(15), shape.jumps),
+    Check("lung-volume", "volume of the lungs", "mL", (1000, 9500), size.lung_volume, (300, 12000), whole=True),
+    Check("left-share", "left lung's share of both", "%", (36, 57), size.left_share, (5, 90), whole=True),
+    Check("lobe-share", "a lobe's share of its lung", "% off", at_most(0), size.lobe_share, whole=True),
+    Check("lung-of-chest", "lungs' share of the chest cavity", "%", (35, 101), size.lung_of_chest, whole=True),
+    Check("lobe-order", "lobes in anatomical order", "mm", at_least(3), size.lobe_order, at_least(-20), whole=True),
+    Check(
+        "lung-median", "median HU of the lungs outside lesions", "HU", (-940, -600), density.lung_median, (-990, -300)
+    ),
+    Check("lung-dense", "flesh in the lungs that is no lesion", "%", at_most(3.0), density.lung_dense, at_most(35)),
+    Check("lung-lump", "dense lumps in the lungs that are no lesion", "mL", at_most(6), density.lung_lump),
+    Check("lung-air", "plain air in the lungs", "%", at_most(12), density.lung_air, at_most(60)),
+    Check("gas-lump", "gas of windpipe, gut or stomach in the lungs", "mL", at_most(12), density.gas_lump),
+    Check("far-from-air", "dense lung far from aerated lung", "%", at_most(2.0), density.unconfirmed),
+    Check("extent", "extent of the pneumonia", "%", at_most(75), lesions.extent, at_most(95)),
+    Check("lesion-outside", "pneumonia outside every lobe", "%", at_most(0.5), lesions.outside_lobes),
+    Check("lesion-empty", "healthy lung within the pneumonia", "%", at_most(2.0), lesions.empty_share),
+    Check("lesion-median", "median HU of the pneumonia", "HU", (-800, 60), lesions.lesion_median),
+    Check("lesion-bright", "bone or contrast within the pneumonia", "%", at_most(0.15), lesions.bright_share),
+    Check("lesion-lump", "dense lump of pneumonia out of aerated lung", "%", at_most(1.5), lesions.dense_lump),
+    Check("lesion-missed", "clouded lung not called pneumonia", "%", at_most(1.5), lesions.glass_left_out),
+)
