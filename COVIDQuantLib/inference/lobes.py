@@ -21,6 +21,8 @@ from COVIDQuantLib.inference.lung_edge import sharpen_lung_edge
 from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.segmentation.atlas import LEFT_OBLIQUE, RIGHT_HORIZONTAL, RIGHT_OBLIQUE
 from COVIDQuantLib.segmentation.lobes_seen import part_along_fissures
+from COVIDQuantLib.segmentation.morphology import dilate
+from COVIDQuantLib.segmentation.patient import ChestBounds, Patient, find_chest, find_patient
 
 CLASSES = 6
 WINDOW_HU = (-1000.0, 400.0)
@@ -36,6 +38,10 @@ _SMALL_SHARE, _FOAM_HU = 0.25, 20.0
 _SLAB, _SLABS, _HALO = 48, 8, 24
 # Points added at every side before a network looks, and dropped after; sides are then multiples of _FACTOR.
 _RIM, _FACTOR = 4, 8
+# What is shown to the networks in place of table and blanket, and how far beyond the patient's skin that begins.
+_NOTHING_HU, _SKIN_MM = -1000.0, 3.0
+# What a millimetre beyond the costal surface takes from the log odds of lung, and where there is none at all.
+_PER_MM, _WALL_MM = 1.5, 5.0
 
 
 @dataclass(frozen=True)
@@ -98,20 +104,27 @@ def find_lobes_by_networks(
     """
     spacing = ct.geometry.spacing_kji
     report(0.0)
+    patient = find_patient(ct)
+    report(0.05)
     lattice = Lattice.over(ct.hu.shape, spacing, (networks.coarse_mm,) * 3)
-    seen = lobes_window(sample(ct.hu, spacing, lattice), networks.window_hu)[None]
+    seen = lobes_window(patient_alone(ct, patient, lattice), networks.window_hu)[None]
     report(0.1)
     logits = _run(networks.coarse, seen, device, notices, part(report, 0.1, 0.25))
+    keep_to_patient(logits, patient, lattice)
     chance = torch.softmax(logits, dim=0)
-    box = _lungs_box(chance.argmax(dim=0).numpy() > 0, lattice, ct)
+    coarse = _without_crumbs(chance.argmax(dim=0).numpy() > 0)
+    box = _lungs_box(coarse, lattice, ct)
+    bounds = find_chest(ct, _on_grid(coarse, lattice, patient), patient)
     fine = Lattice.over(ct.hu.shape, spacing, (networks.fine_mm,) * 3, box)
-    hu = sample(ct.hu, spacing, fine)
+    hu = patient_alone(ct, patient, fine)
     report(0.4)
     seen = torch.cat([lobes_window(hu, networks.window_hu)[None], between(chance, lattice, fine)])
     logits = _run(networks.fine, seen, device, notices, part(report, 0.4, 0.6))
+    keep_to_chest(logits, bounds, fine)
     leave_out_air(logits, hu)
     tidy(logits)
     take_in_dense_disease(logits)
+    keep_to_chest(logits, bounds, fine)
     if networks.fissures is None:
         return _labels(logits, fine, ct, part(report, 0.8, 1.0))
     lobes = _labels(logits, fine, ct, part(report, 0.6, 0.7))
@@ -120,6 +133,49 @@ def find_lobes_by_networks(
     _, oblique, horizontal = torch.softmax(logits, dim=0).numpy()
     chance = {RIGHT_OBLIQUE: oblique, LEFT_OBLIQUE: oblique, RIGHT_HORIZONTAL: horizontal}
     return part_along_fissures(lobes, ct.geometry, chance, fine.start, fine.step, part(report, 0.85, 1.0))
+
+
+def patient_alone(ct: CTVolume, patient: Patient, lattice: Lattice) -> torch.Tensor:
+    """A CT on a lattice, float32 ``[k, j, i]``, with air in place of all that is not the patient."""
+    hu = sample(ct.hu, ct.geometry.spacing_kji, lattice)
+    near = dilate(patient.mask, _SKIN_MM, patient.spacing)
+    return hu.masked_fill_(torch.from_numpy(~patient.at(near, _places(lattice))), _NOTHING_HU)
+
+
+def keep_to_patient(logits: torch.Tensor, patient: Patient, lattice: Lattice) -> None:
+    """Let nothing outside the patient be lung; ``logits`` are ``[6, k, j, i]``, changed in place."""
+    outside = torch.from_numpy(~patient.at(patient.mask, _places(lattice)))
+    logits[1:] -= _NEVER * outside
+
+
+def keep_to_chest(logits: torch.Tensor, bounds: ChestBounds, lattice: Lattice) -> None:
+    """Make lung ever less likely beyond the costal surface, and impossible outside the patient.
+
+    Args:
+        logits: ``[6, k, j, i]`` on the CPU, changed in place.
+        bounds: of this CT.
+        lattice: the points of the logits.
+    """
+    keep_to_patient(logits, bounds.body, lattice)
+    beyond = torch.from_numpy(bounds.body.at(bounds.beyond_mm(), _places(lattice)))
+    logits[1:] -= torch.where(beyond > _WALL_MM, _NEVER, _PER_MM * beyond)
+
+
+def _places(lattice: Lattice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return lattice.positions(0), lattice.positions(1), lattice.positions(2)
+
+
+def _on_grid(lungs: np.ndarray, lattice: Lattice, patient: Patient) -> np.ndarray:
+    """Lungs of the coarse look on the patient's working grid, a point wider: the air in them is lung."""
+    wide = ndimage.binary_dilation(lungs)
+    indices = []
+    for axis in range(3):
+        first = patient.spacing[axis] * (patient.factors[axis] - 1) / patient.factors[axis] / 2
+        where = first + patient.spacing[axis] * np.arange(patient.hu.shape[axis])
+        at = np.rint((where - lattice.start[axis]) / lattice.step[axis]).astype(np.intp)
+        indices.append(np.clip(at, 0, lattice.shape[axis] - 1))
+    on_grid: np.ndarray = wide[np.ix_(*indices)]
+    return on_grid
 
 
 def _run(
@@ -156,8 +212,7 @@ def _run(
 
 def _lungs_box(lungs: np.ndarray, lattice: Lattice, ct: CTVolume) -> Box:
     """The CT's voxels around the lungs that the coarse look found."""
-    kept = _without_crumbs(lungs)
-    if np.count_nonzero(kept) * float(np.prod(lattice.step)) / 1000 < _LEAST_LUNG_ML:
+    if np.count_nonzero(lungs) * float(np.prod(lattice.step)) / 1000 < _LEAST_LUNG_ML:
         raise UnfitInputError(
             "no lungs were found on this CT",
             str(ct.source.get("path", "")),
@@ -166,7 +221,7 @@ def _lungs_box(lungs: np.ndarray, lattice: Lattice, ct: CTVolume) -> Box:
     spacing = ct.geometry.spacing_kji
     edges = []
     for axis in range(3):
-        points = np.flatnonzero(kept.any(axis=tuple(a for a in range(3) if a != axis)))
+        points = np.flatnonzero(lungs.any(axis=tuple(a for a in range(3) if a != axis)))
         where = lattice.positions(axis)[points[[0, -1]]]
         low = int(np.floor((where[0] - _MARGIN_MM) / spacing[axis]))
         high = int(np.ceil((where[1] + _MARGIN_MM) / spacing[axis])) + 1

@@ -20,6 +20,7 @@ from COVIDQuantLib.segmentation.morphology import (
     Spacing,
     close,
     dilate,
+    distance_to,
     enlarge,
     open_,
     shrink_factors,
@@ -70,6 +71,20 @@ class Patient:
         """A mask of the working grid on the CT's voxels."""
         return enlarge(mask, self.factors, self.shape)
 
+    def at(self, values: np.ndarray, places: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+        """Values of the working grid at the nearest of its voxels.
+
+        Args:
+            values: array ``[k, j, i]`` on the working grid.
+            places: positions along ``k, j, i`` of the lattice wanted, millimetres from the CT's first voxel.
+        """
+        indices = []
+        for mm, step, factor, count in zip(places, self.spacing, self.factors, self.hu.shape, strict=True):
+            # The first block's middle lies half a block less half a voxel behind the first voxel's.
+            first = step * (factor - 1) / factor / 2
+            indices.append(np.clip(np.rint((mm - first) / step).astype(np.intp), 0, count - 1))
+        return values[np.ix_(*indices)]
+
     def on_grid(self, mask: np.ndarray, share: float = 0.5) -> np.ndarray:
         """A mask of the CT on the working grid: where it fills more than a share of the block."""
         return shrink_mean(mask.astype(np.int16) * 100, self.factors) > 100 * share
@@ -109,6 +124,10 @@ class ChestBounds:
     def patient_on_ct(self) -> np.ndarray:
         """The patient, bool on the CT's voxels."""
         return self.body.on_ct(self.patient)
+
+    def beyond_mm(self) -> np.ndarray:
+        """How far beyond the cavity each voxel of the working grid lies, mm, float32; 0 within."""
+        return distance_to(self.cavity, self.spacing)
 
     def cavity_on_ct(self) -> np.ndarray:
         """The cavity, bool on the CT's voxels."""
