@@ -17,6 +17,8 @@ from COVIDQuantLib.segmentation.morphology import Spacing, without_small
 ANGLES = 180
 RADIAL_MM = 1.5
 LONGEST_MM = 260.0
+# Share of the greatest area of lung that a slice must hold to tell where the axis runs.
+AXIS_SHARE = 0.35
 BONE_HU = 120
 SMALLEST_BONE_ML = 0.3
 # A rib is looked for from a little within the air's edge to this far beyond it.
@@ -92,10 +94,14 @@ class Rays:
 
 
 def rays_of(lung: np.ndarray, spacing: Spacing) -> Rays:
-    """Rays from the middle of the lungs' extent, smoothed over the slices."""
+    """Rays from the middle of the lungs' extent, smoothed over the slices.
+
+    Slices that hold but an apex or a recess do not tell where the middle is.
+    """
     shape = (lung.shape[0], lung.shape[1], lung.shape[2])
     middles = np.full((shape[0], 2), np.nan)
-    for k in np.flatnonzero(lung.any(axis=(1, 2))):
+    areas = lung.sum(axis=(1, 2))
+    for k in np.flatnonzero(areas > AXIS_SHARE * areas.max()):
         rows, columns = np.flatnonzero(lung[k].any(axis=1)), np.flatnonzero(lung[k].any(axis=0))
         middles[k] = (rows[0] + rows[-1]) / 2, (columns[0] + columns[-1]) / 2
     known = np.flatnonzero(~np.isnan(middles[:, 0]))
