@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -22,9 +23,12 @@ from COVIDQuantLib.quantification.table import compute_metrics
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
 from COVIDQuantLib.segmentation.lesions import find_lesions
 from COVIDQuantLib.segmentation.lobes import find_lobes
+from COVIDQuantLib.segmentation.lobes_whole import make_whole
 from COVIDQuantLib.segmentation.lungs import Lungs, find_lungs
 from COVIDQuantLib.segmentation.lungs_given import part_lungs
 from COVIDQuantLib.segmentation.lungs_sides import sides_of_lobes
+from COVIDQuantLib.segmentation.odds import OddsMap
+from COVIDQuantLib.segmentation.patient import ChestBounds, Patient, find_chest, find_patient
 from COVIDQuantLib.segmentation.result import Segmentation
 
 if TYPE_CHECKING:
@@ -176,8 +180,8 @@ def segment_ct(ct: CTVolume, given: GivenMasks, progress: StagedProgress, plan: 
         lobes[upright.padding] = 0
         lesions &= ~upright.padding
     with progress.stage("checks"):
-        checks = run_checks(upright, lobes, lesions)
-    return Segmentation(turn.undo(lobes), turn.undo(lesions), steps.provenance, steps.warnings, checks)
+        checks = run_checks(upright, lobes, lesions, steps.bounds)
+    return Segmentation(turn.undo(lobes), turn.undo(lesions), steps.provenance, steps.warnings, checks, steps.odds)
 
 
 class _Steps:
@@ -193,12 +197,25 @@ class _Steps:
         self._plan = plan
         self.provenance: dict[str, dict[str, Any]] = {}
         self.warnings: list[CTWarning] = []
+        self.odds: dict[str, OddsMap] = {}
+
+    @cached_property
+    def patient(self) -> Patient:
+        """Where the patient is."""
+        return find_patient(self._ct)
+
+    @cached_property
+    def bounds(self) -> ChestBounds:
+        """Where lung can be, whatever was found since."""
+        return find_chest(self._ct, patient=self.patient)
 
     def lobes(self) -> np.ndarray:
-        """uint8 label values of the lobes."""
+        """uint8 label values of the lobes, each that was found in one piece."""
         given = self._given_mask("lobes")
         if given is None:
-            return self._find_lobes()
+            found = self._find_lobes()
+            make_whole(found, self._ct.geometry.spacing_kji)
+            return found
         _check_given_lobes(given, self._given.sources.get("lobes", ""))
         lobes = given.astype(np.uint8)
         self.warnings += check_lungs(lobes, self._ct)
@@ -248,7 +265,7 @@ class _ModelFreeSteps(_Steps):
     def _find_lobes(self) -> np.ndarray:
         lungs = self._given_lungs()
         if lungs is None:
-            found: Lungs = self._made("lungs", lambda report: find_lungs(self._ct, report))
+            found: Lungs = self._made("lungs", lambda report: find_lungs(self._ct, report, self.bounds))
             self._airways = found.airways
             lungs = found.mask
         self.warnings += check_lungs(lungs, self._ct)
@@ -279,7 +296,8 @@ class _NetworkSteps(_Steps):
             networks.bundle("lesions")
 
         def make(report: Report) -> np.ndarray:
-            found = networks.lobes(self._ct, self.warnings, part(report, 0.0, 1.0 if networks.finds_lobes else 0.7))
+            span = part(report, 0.0, 1.0 if networks.finds_lobes else 0.7)
+            found = networks.lobes(self._ct, self.warnings, span, self.patient, self.odds)
             return found if networks.finds_lobes else find_lobes(self._ct, found, part(report, 0.7, 1.0))
 
         lobes = self._made("lobes", make)
@@ -289,7 +307,9 @@ class _NetworkSteps(_Steps):
 
     def _find_lesions(self, lobes: np.ndarray) -> np.ndarray:
         networks = self._plan.networks()
-        lesions = self._made("lesions", lambda report: networks.lesions(self._ct, lobes, self.warnings, report))
+        lesions = self._made(
+            "lesions", lambda report: networks.lesions(self._ct, lobes, self.warnings, report, self.odds)
+        )
         self.provenance["lesions"] |= networks.record("lesions", self.warnings)
         return lesions
 

@@ -6,7 +6,7 @@ it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableSequence
+from collections.abc import Mapping, MutableMapping, MutableSequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from COVIDQuantLib.inference.device import Device, autocast, with_less_memory
 from COVIDQuantLib.inference.lattice import Box, Lattice, Triple, between, sample, sections_back
 from COVIDQuantLib.inference.slice_input import neighbour_indices, window
 from COVIDQuantLib.progress import Report, part, silent
+from COVIDQuantLib.segmentation.odds import OddsMap
 
 _BATCH = 16
 _MARGIN_MM = 6.0
@@ -113,6 +114,7 @@ def find_lesions_by_network(
     notices: MutableSequence[CTWarning],
     report: Report = silent,
     beside: Mapping[str, LesionsNetwork] | None = None,
+    odds: MutableMapping[str, OddsMap] | None = None,
 ) -> np.ndarray:
     """The pneumonia within the lungs.
 
@@ -125,6 +127,7 @@ def find_lesions_by_network(
         report: progress; may raise ``Cancelled``.
         beside: networks that see other slices of ``PLANES``, by role; the log odds of all are averaged, and the axial
             one's cut holds. They are not asked where the lungs are cut so short that such a slice shows a strip.
+        odds: gets the log odds of lesion, less those of the cut, as ``lesions``.
 
     Returns:
         bool ``[k, j, i]``.
@@ -154,6 +157,8 @@ def find_lesions_by_network(
         lung = sample(inside.view(np.uint8), spacing, lattice) > 0.5
         points = _PIECE_ML * 1000.0 / float(np.prod(lattice.step))
         drop_doubtful_pieces(logits, lung, network.level, _log_odds(network.piece_cut), points)
+    if odds is not None:
+        odds["lesions"] = OddsMap.of(logits.numpy() - network.level, lattice.start, lattice.step)
     box = lattice.box_in(ct.hu.shape, spacing)
     for first, values in sections_back(logits[None], lattice, spacing, box):
         report(0.85 + 0.15 * (first - box[0].start) / (box[0].stop - box[0].start))

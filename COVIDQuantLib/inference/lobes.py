@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableSequence
+from collections.abc import Mapping, MutableMapping, MutableSequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.segmentation.atlas import LEFT_OBLIQUE, RIGHT_HORIZONTAL, RIGHT_OBLIQUE
 from COVIDQuantLib.segmentation.lobes_seen import part_along_fissures
 from COVIDQuantLib.segmentation.morphology import dilate
+from COVIDQuantLib.segmentation.odds import OddsMap
 from COVIDQuantLib.segmentation.patient import ChestBounds, Patient, find_chest, find_patient
 
 CLASSES = 6
@@ -85,6 +86,8 @@ def find_lobes_by_networks(
     device: Device,
     notices: MutableSequence[CTWarning],
     report: Report = silent,
+    patient: Patient | None = None,
+    odds: MutableMapping[str, OddsMap] | None = None,
 ) -> np.ndarray:
     """Lungs and lobes of a CT.
 
@@ -94,6 +97,8 @@ def find_lobes_by_networks(
         device: where to compute.
         notices: gets what the reader should know about how it ran.
         report: progress; may raise ``Cancelled``.
+        patient: of this CT, if it is known.
+        odds: gets the log odds of lung as ``lungs``.
 
     Returns:
         uint8 ``[k, j, i]``, label values of the contract.
@@ -104,7 +109,7 @@ def find_lobes_by_networks(
     """
     spacing = ct.geometry.spacing_kji
     report(0.0)
-    patient = find_patient(ct)
+    patient = patient or find_patient(ct)
     report(0.05)
     lattice = Lattice.over(ct.hu.shape, spacing, (networks.coarse_mm,) * 3)
     seen = lobes_window(patient_alone(ct, patient, lattice), networks.window_hu)[None]
@@ -125,6 +130,9 @@ def find_lobes_by_networks(
     tidy(logits)
     take_in_dense_disease(logits)
     keep_to_chest(logits, bounds, fine)
+    if odds is not None:
+        sure = torch.logsumexp(logits[1:], dim=0) - logits[0]
+        odds["lungs"] = OddsMap.of(sure.numpy(), fine.start, fine.step)
     if networks.fissures is None:
         return _labels(logits, fine, ct, part(report, 0.8, 1.0))
     lobes = _labels(logits, fine, ct, part(report, 0.6, 0.7))

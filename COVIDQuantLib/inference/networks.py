@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence, Sequence
+from collections.abc import MutableMapping, MutableSequence, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +20,8 @@ from COVIDQuantLib.inference.lungs import find_lungs_by_slices
 from COVIDQuantLib.models import Bundle, default_bundle, find_bundle
 from COVIDQuantLib.networks.fold import fold_batch_norms
 from COVIDQuantLib.progress import Report, silent
+from COVIDQuantLib.segmentation.odds import OddsMap
+from COVIDQuantLib.segmentation.patient import Patient
 
 _LUNGMASK = "lungmask-unet"
 # A bundle for lobes may lack it.
@@ -70,7 +72,14 @@ class Networks:
             device += "; CPU where its memory was not enough"
         return {"model": self.bundle(step).record(), "device": device, "precision": self.device.precision}
 
-    def lobes(self, ct: CTVolume, notices: MutableSequence[CTWarning], report: Report = silent) -> np.ndarray:
+    def lobes(
+        self,
+        ct: CTVolume,
+        notices: MutableSequence[CTWarning],
+        report: Report = silent,
+        patient: Patient | None = None,
+        odds: MutableMapping[str, OddsMap] | None = None,
+    ) -> np.ndarray:
         """Lobes 1..5 (or lungs 1 right, 2 left) of a canonical CT; see :func:`find_lobes_by_networks`."""
         bundle = self.bundle("lobes")
         if "slices" in bundle.networks:
@@ -80,15 +89,20 @@ class Networks:
             return lobes_by_lungmask(self._network("lobes", "slices"), ct, record, self.device, report, notices)
         roles = {role: self._network("lobes", role) for role in ("coarse", "fine", *_OPTIONAL & bundle.networks.keys())}
         networks = LobesNetworks.of(roles, {role: bundle.network(role).input for role in roles})
-        return find_lobes_by_networks(ct, networks, self.device, notices, report)
+        return find_lobes_by_networks(ct, networks, self.device, notices, report, patient, odds)
 
     def lesions(
-        self, ct: CTVolume, lungs: np.ndarray, notices: MutableSequence[CTWarning], report: Report = silent
+        self,
+        ct: CTVolume,
+        lungs: np.ndarray,
+        notices: MutableSequence[CTWarning],
+        report: Report = silent,
+        odds: MutableMapping[str, OddsMap] | None = None,
     ) -> np.ndarray:
         """Bool mask of the pneumonia in the lungs of a canonical CT; see :func:`find_lesions_by_network`."""
         planes = {role: self._of_slices("lesions", role) for role in PLANES if role in self.bundle("lesions").networks}
         axial = planes.pop(AXIAL)
-        return find_lesions_by_network(ct, lungs, axial, self.device, notices, report, planes)
+        return find_lesions_by_network(ct, lungs, axial, self.device, notices, report, planes, odds)
 
     def _of_slices(self, step: str, role: str) -> LesionsNetwork:
         return LesionsNetwork.of(self._network(step, role), self.bundle(step).network(role).input)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import UnfitInputError
@@ -35,6 +34,7 @@ from COVIDQuantLib.segmentation.morphology import (
     shrink_mean,
     without_small,
 )
+from COVIDQuantLib.segmentation.patient import AIRWAY_WALL_MM, ChestBounds, find_chest, midline
 
 GRID_MM = 2.0
 LEAST_LUNGS_ML = 60.0
@@ -47,7 +47,8 @@ SMALL_HOLE_ML = 3.0
 GAS_POCKET_ML = 3.0
 MEDIASTINUM_MM = 55.0
 HILUM_MM = 35.0
-AIRWAY_WALL_MM = 2.5
+# The finer grid's skin lies this near the coarser one's.
+NEAR_MM = 4.0
 
 
 @dataclass
@@ -64,23 +65,24 @@ class Lungs:
     airways: np.ndarray
 
 
-def find_lungs(ct: CTVolume, report: Report = silent) -> Lungs:
+def find_lungs(ct: CTVolume, report: Report = silent, bounds: ChestBounds | None = None) -> Lungs:
     """Find the lungs.
 
     Args:
         ct: a chest CT in canonical orientation (:meth:`CTVolume.canonical`).
         report: told the fraction done; may raise ``Cancelled``.
+        bounds: where in this CT lung can be, if it is known.
 
     Raises:
         UnfitInputError: there are no lungs in the CT.
     """
     report(0.0)
     factors = shrink_factors(ct.geometry.spacing_kji, GRID_MM)
-    grid = _WorkingGrid.of(ct, factors)
+    grid = _WorkingGrid.of(ct, factors, bounds or find_chest(ct))
     report(0.15)
     lumen = find_airways(grid.hu, grid.air, grid.spacing, grid.midline, part(report, 0.15, 0.35))
     walled = dilate(lumen, AIRWAY_WALL_MM, grid.spacing)
-    aerated = lung_air(grid.hu, grid.air & ~walled, grid.spacing)
+    aerated = lung_air(grid.hu, grid.air & ~walled, grid.spacing) & grid.cavity
     if aerated.sum() * grid.voxel_ml < LEAST_LUNGS_ML:
         raise UnfitInputError(
             "no lungs found in the CT (empty lungs)",
@@ -90,7 +92,7 @@ def find_lungs(ct: CTVolume, report: Report = silent) -> Lungs:
     report(0.45)
     sides = part_sides(aerated, grid.midline, grid.spacing)
     report(0.55)
-    barred = walled | _gas(grid, aerated)
+    barred = walled | _gas(grid, aerated) | ~grid.cavity
     dense = _dense_lung(grid, aerated)
     sides = _solid(spread_sides(sides, aerated | dense), grid, lumen, barred)
     report(0.65)
@@ -114,6 +116,7 @@ class _WorkingGrid:
         spacing: mm per axis.
         box: where these arrays lie in the whole working grid.
         body: the patient, lungs included.
+        cavity: where in the patient lung can be.
         threshold: HU that parts lung from soft tissue.
         air: darker than the threshold, within the body.
         midline: per slice the column of the body's middle.
@@ -123,6 +126,7 @@ class _WorkingGrid:
     spacing: Spacing
     box: Box
     body: np.ndarray
+    cavity: np.ndarray
     threshold: float
     air: np.ndarray
     midline: np.ndarray
@@ -132,26 +136,31 @@ class _WorkingGrid:
         return float(np.prod(self.spacing)) / 1000.0
 
     @classmethod
-    def of(cls, ct: CTVolume, factors: tuple[int, int, int]) -> _WorkingGrid:
+    def of(cls, ct: CTVolume, factors: tuple[int, int, int], bounds: ChestBounds) -> _WorkingGrid:
         hu = shrink_mean(ct.hu, factors)
         k, j, i = (s * f for s, f in zip(ct.geometry.spacing_kji, factors, strict=True))
         spacing = (k, j, i)
         padding = np.zeros(hu.shape, bool)
         if ct.padding is not None:
             padding = shrink_mean(ct.padding.astype(np.int16) * 1000, factors) > 0
-        body = body_mask(hu, padding, spacing)
+        where = _middles(ct, factors, hu.shape)
+        near = dilate(bounds.patient, NEAR_MM, bounds.spacing)
+        body = body_mask(hu, padding, spacing) & bounds.body.at(near, where)
+        cavity = body & bounds.body.at(bounds.cavity, where)
         threshold = adaptive_threshold(hu, body) if body.any() else -400.0
         box = bounding_box(body) or (slice(None), slice(None), slice(None))
-        hu, body = hu[box], body[box]
-        return cls(hu, spacing, box, body, threshold, body & (hu < threshold), _midline(body))
+        hu, body, cavity = hu[box], body[box], cavity[box]
+        return cls(hu, spacing, box, body, cavity, threshold, body & (hu < threshold), midline(body))
 
 
-def _midline(body: np.ndarray) -> np.ndarray:
-    """Per slice the mean column of the body, smoothed; the middle of the image where there is no body."""
-    counts = body.sum(axis=1)
-    totals = counts.sum(axis=1)
-    columns = np.where(totals > 0, counts @ np.arange(body.shape[2]) / np.maximum(totals, 1), body.shape[2] / 2)
-    return ndimage.gaussian_filter1d(columns, 3.0, mode="nearest")
+def _middles(
+    ct: CTVolume, factors: tuple[int, int, int], shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions of the middles of blocks along ``k, j, i``, millimetres from the CT's first voxel."""
+    k, j, i = (
+        (np.arange(n) * f + (f - 1) / 2) * mm for n, f, mm in zip(shape, factors, ct.geometry.spacing_kji, strict=True)
+    )
+    return k, j, i
 
 
 def _dense_lung(grid: _WorkingGrid, lung: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.grades import CheckResult
+from COVIDQuantLib.segmentation.odds import OddsMap
 
 
 @dataclass
@@ -22,6 +23,7 @@ class Segmentation:
             bundle with its SHA-256.
         warnings: what the reader should know about it.
         checks: whether it can be right; empty if that was not asked.
+        odds: how sure the networks were of ``lungs`` and ``lesions``; empty where none was asked.
     """
 
     lobes: np.ndarray
@@ -29,3 +31,4 @@ class Segmentation:
     provenance: dict[str, Any] = field(default_factory=dict)
     warnings: list[CTWarning] = field(default_factory=list)
     checks: list[CheckResult] = field(default_factory=list)
+    odds: dict[str, OddsMap] = field(default_factory=dict)
