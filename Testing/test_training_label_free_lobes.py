@@ -5,7 +5,10 @@ import pytest
 import torch
 
 from COVIDQuantLib.training.label_free_fissures import HORIZONTAL, OBLIQUE, FissureBatches, fissure_labels
-from COVIDQuantLib.training.label_free_lobes import FineBatches, doubtful
+from COVIDQuantLib.training.label_free_lobes import CoarseBatches, FineBatches, blanked, doubtful
+from COVIDQuantLib.training.label_free_loss import LobesLoss
+from COVIDQuantLib.training.label_free_subjects import UNKNOWN
+from COVIDQuantLib.training.label_free_warp import WarpRange, draw_warp
 
 
 def lungs():
@@ -82,3 +85,42 @@ def test_patches_of_fissures_show_both_kinds():
             seen[0] += bool((one == OBLIQUE).any())
             seen[1] += bool((one == HORIZONTAL).any())
     assert min(seen) > 15
+
+
+def test_what_is_unknown_costs_nothing():
+    loss = LobesLoss()
+    labels = torch.zeros((1, 1, 8, 8, 8), dtype=torch.long)
+    labels[..., :4] = 5
+    logits = torch.zeros((1, 6, 8, 8, 8))
+    logits[:, 5, ..., :4], logits[:, 0, ..., 4:] = 9.0, 9.0
+    wrong = logits.clone()
+    wrong[..., 3:5] = 0.0
+    wrong[:, 2, ..., 3:5] = 9.0
+    unknown = labels.clone()
+    unknown[..., 3:5] = UNKNOWN
+    assert float(loss(wrong, labels)) > float(loss(logits, labels)) + 0.1
+    torch.testing.assert_close(loss(wrong, unknown), loss(logits, unknown))
+
+
+def test_surroundings_are_blanked_in_half_of_the_draws():
+    hu = torch.full((1, 20, 20, 20), -300.0)
+    body = np.zeros((20, 20, 20), bool)
+    body[:, 4:16, 4:16] = True
+    places = draw_warp((20, 20, 20), np.full(3, 9.5), WarpRange(0, 0, 0, 9), np.random.default_rng(0))
+    blank = 0
+    for seed in range(40):
+        seen = blanked(hu, {"body": body}, places, np.random.default_rng(seed))
+        assert float(seen[0, 10, 10, 10]) == -300.0
+        blank += float(seen[0, 10, 0, 0]) == -1000.0
+    assert 10 < blank < 30
+    assert blanked(hu, {}, places, np.random.default_rng(1)) is hu
+
+
+def test_coarse_patches_reach_the_ends_of_a_long_ct():
+    labels = np.zeros((90, 30, 120), np.uint8)
+    view = {"hu": np.full(labels.shape, -1024, np.int16), "lobes": labels}
+    labels[:3], labels[:, :, -4:] = 3, 5
+    seen = set()
+    for _, target in CoarseBatches([view], shape=(24, 24, 32), count=40, seed=2)(0):
+        seen |= set(target.unique().tolist())
+    assert seen == {0, 3, 5}

@@ -13,12 +13,32 @@ import numpy as np
 
 from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.training.checkpoint import write_whole
-from COVIDQuantLib.training.label_free_make import REAL_CTS, RealCT, phantom_chest, real_chest, variants
-from COVIDQuantLib.training.label_free_recipe import PAINTED, PHANTOM_VARIANTS, PHANTOMS, REAL, LabelFreeRecipe
+from COVIDQuantLib.training.label_free_make import (
+    FIRST_SEED,
+    REAL_CTS,
+    RealCT,
+    dense_variants,
+    person_chest,
+    phantom_chest,
+    real_chest,
+    variants,
+)
+from COVIDQuantLib.training.label_free_people import TUNING_PEOPLE, lobes_file, training_people
+from COVIDQuantLib.training.label_free_recipe import (
+    PAINTED,
+    PEOPLE,
+    PHANTOM_VARIANTS,
+    PHANTOMS,
+    REAL,
+    WHOLE,
+    LabelFreeRecipe,
+)
 from COVIDQuantLib.training.label_free_subjects import Chest, coarse_view, fine_view, plane_view, slices_view
+from COVIDQuantLib.training.label_free_whole import WHOLE_CTS, WholeCT, whole_chest
 from COVIDQuantLib.training.synth_anatomy import draw_subject, paint_chest, thick_sections
 
 View = dict[str, np.ndarray]
+Vary = Callable[[Chest, int, np.random.Generator], Iterator[Chest]]
 TUNING = "tuning"
 _VIEWS: dict[str, Callable[[Chest], View]] = {
     "coarse": coarse_view,
@@ -56,6 +76,9 @@ def painted_chest(seed: int, data: Path) -> Chest:
     return Chest(whole, spacing, np.ascontiguousarray(lobes), np.zeros(lobes.shape, bool))
 
 
+_sick: Vary = variants
+
+
 @dataclass(frozen=True)
 class Subject:
     """One chest to be made, with its variants.
@@ -67,6 +90,7 @@ class Subject:
         group: of the chest itself; None if only its variants are used.
         variants: how many.
         variant_group: theirs.
+        vary: makes them.
     """
 
     name: str
@@ -75,6 +99,7 @@ class Subject:
     group: str | None
     variants: int
     variant_group: str
+    vary: Vary = _sick
 
     def chests(self) -> Iterator[tuple[str, Chest]]:
         """The chest and its variants, with their groups."""
@@ -82,7 +107,7 @@ class Subject:
         if self.group is not None:
             yield self.group, chest
         rng = np.random.default_rng([self.number, _VARIANT_STREAM])
-        for variant in variants(chest, self.variants, rng):
+        for variant in self.vary(chest, self.variants, rng):
             yield self.variant_group, variant
 
 
@@ -112,6 +137,24 @@ class ChestStore:
         return [] if self._data is None else [real for real in REAL_CTS if (self._data / real.file).is_file()]
 
     @property
+    def whole(self) -> list[WholeCT]:
+        """The whole real CTs that are there."""
+        return [] if self._data is None else [whole for whole in WHOLE_CTS if (self._data / whole.file).is_file()]
+
+    @property
+    def people(self) -> list[str]:
+        """The real people whose lobes are there and may be trained on."""
+        return [] if self._data is None else training_people(self._data)
+
+    @property
+    def tuning_people(self) -> list[str]:
+        """The people who help to pick the best epoch."""
+        if self._data is None:
+            return []
+        there = sorted(name for name in TUNING_PEOPLE if lobes_file(self._data, name).is_file())
+        return there[: self._recipe["chests"]["tuning_people"]]
+
+    @property
     def groups(self) -> set[str]:
         """The groups that its chests belong to."""
         with_variants = {subject.variant_group for subject in self.subjects if subject.variants}
@@ -126,6 +169,9 @@ class ChestStore:
         chests, matrix = self._recipe["chests"], self._recipe["chests"]["matrix"]
         for seed in self.tuning_seeds():
             yield Subject(f"tuning-{seed}", seed, _phantom(seed, matrix), TUNING, 0, "")
+        for number, name in enumerate(self.tuning_people):
+            make = partial(person_chest, name, FIRST_SEED + number, Path(self._data or ""))
+            yield Subject(f"tuning-{name}", number, make, None, 1, TUNING, dense_variants)
         for seed in range(chests["first_phantom"], chests["first_phantom"] + chests["phantoms"]):
             count = chests["phantom_variants"]
             yield Subject(f"phantom-{seed}", seed, _phantom(seed, matrix), PHANTOMS, count, PHANTOM_VARIANTS)
@@ -139,6 +185,18 @@ class ChestStore:
             for number, real in enumerate(self.reals):
                 name = f"real-{Path(real.file).stem}"
                 yield Subject(name, number, _real(real, data), None, chests["real_variants"], REAL)
+        yield from self._real_people(data)
+
+    def _real_people(self, data: Path) -> Iterator[Subject]:
+        chests, people = self._recipe["chests"], self.people
+        if chests["whole_variants"]:
+            for number, whole in enumerate(self.whole):
+                name, count = f"whole-{Path(whole.file).stem}", chests["whole_variants"]
+                yield Subject(name, number, partial(whole_chest, whole, data), WHOLE, count, WHOLE, dense_variants)
+        for number in range(chests["people"] if people else 0):
+            seed, name = chests["first_person"] + number, people[number % len(people)]
+            make, count = partial(person_chest, name, seed, data), chests["people_variants"]
+            yield Subject(f"person-{seed}-{name}", seed, make, None, count, PEOPLE, dense_variants)
 
     def prepare(self, report: Report = silent) -> None:
         """Make every chest that is not there yet.

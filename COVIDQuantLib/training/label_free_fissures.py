@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from COVIDQuantLib.inference.lobes import lobes_window
-from COVIDQuantLib.training.label_free_lobes import Batch, HardPoints, PatchBatches, View, recoloured
+from COVIDQuantLib.training.label_free_lobes import Batch, HardPoints, PatchBatches, View, blanked, recoloured
 
 OBLIQUE, HORIZONTAL = 1, 2
 CLASSES = 3
@@ -55,6 +55,6 @@ class FissureBatches(PatchBatches):
         return tuple((share, np.argwhere(kinds == kind)[::_FEW]) for kind, share in _AT.items())
 
     def _shown(
-        self, _view: View, _places: torch.Tensor, seen: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
+        self, view: View, places: torch.Tensor, seen: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
     ) -> Batch:
-        return lobes_window(recoloured(seen, labels, rng)), fissure_labels(labels[0])[None]
+        return lobes_window(blanked(recoloured(seen, labels, rng), view, places, rng)), fissure_labels(labels[0])[None]

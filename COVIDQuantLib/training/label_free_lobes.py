@@ -9,10 +9,12 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch.nn import functional
 
 from COVIDQuantLib.inference.lobes import CLASSES, lobes_window
 from COVIDQuantLib.training.label_free_loss import LOBES_OF
+from COVIDQuantLib.training.label_free_subjects import UNKNOWN
 from COVIDQuantLib.training.label_free_warp import WarpRange, draw_warp, pull, smooth_noise
 
 View = dict[str, np.ndarray]
@@ -22,8 +24,14 @@ AIR_HU = -1024.0
 # Disease denser than this is easily taken for chest wall.
 DENSE_HU = -350
 _DENSE_WEIGHT = 5
-# Shares of the patches laid at dense disease and at fissures; every n-th such point is kept.
-_AT, _FEW = (0.35, 0.35), 7
+# The wall beside it weighs nearly as much, or the lungs would go on through it.
+_BESIDE_WEIGHT, _BESIDE = 3, 5
+# Shares of the patches laid at dense disease, at fissures and at the lungs' edge; every n-th such point is kept.
+_AT, _FEW = (0.35, 0.3, 0.2), 7
+# Share of the chests whose surroundings are blanked as in use, and how often that is done badly.
+_BLANKED, _BADLY, _BLANK_HU = 0.5, 0.3, -1000.0
+# Share of the coarse answers that hold lung where there is none.
+_LEAKING = 0.4
 # Share of the patches whose coarse answer tells nothing of the lobes.
 _BLIND = 0.1
 COARSE_WARP = WarpRange(degrees=8, scale=0.14, elastic=1.4, control=11)
@@ -43,7 +51,7 @@ class CoarseBatches:
     """
 
     views: Sequence[View]
-    shape: tuple[int, int, int] = (64, 56, 84)
+    shape: tuple[int, int, int] = (64, 64, 88)
     size: int = 2
     count: int = 100
     seed: int = 0
@@ -61,11 +69,11 @@ class CoarseBatches:
         view = self.views[int(rng.integers(len(self.views)))]
         hu, lobes = (torch.from_numpy(view[name])[None].float() for name in ("hu", "lobes"))
         size = np.array(hu.shape[1:], float)
-        slack = np.array([max(4.0, (size[0] - shape[0]) / 2), 5.0, 6.0])
+        slack = np.maximum((size - np.array(shape)) / 2, (4.0, 5.0, 6.0))
         places = draw_warp(shape, (size - 1) / 2 + rng.uniform(-1, 1, 3) * slack, COARSE_WARP, rng)
         seen = pull(hu, places, outside=AIR_HU)
         labels = pull(lobes, places, nearest=True)
-        return lobes_window(recoloured(seen, labels, rng)), labels.long()
+        return lobes_window(blanked(recoloured(seen, labels, rng), view, places, rng)), labels.long()
 
 
 @dataclass(frozen=True)
@@ -136,8 +144,11 @@ class FineBatches(PatchBatches):
 
     def _hard(self, view: View) -> HardPoints:
         none = np.zeros(view["hu"].shape, bool)
-        dense = np.argwhere(view.get("lesions", none) & (view["hu"] > DENSE_HU))[::_FEW]
-        return tuple(zip(_AT, (dense, np.argwhere(_fissures(view["lobes"]))[::_FEW]), strict=True))
+        dense = view.get("lesions", none) & (view["hu"] > DENSE_HU)
+        lungs = view["lobes"] > 0
+        edge = lungs & ~ndimage.binary_erosion(lungs, border_value=1)
+        hard = (dense, _fissures(view["lobes"]), edge)
+        return tuple((share, np.argwhere(p)[::_FEW]) for share, p in zip(_AT, hard, strict=True))
 
     def _shown(
         self, view: View, places: torch.Tensor, seen: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
@@ -148,13 +159,16 @@ class FineBatches(PatchBatches):
         weights = torch.ones_like(labels)
         if lost is not None:
             # Dense disease is a small part of the lungs, and looks like what lies around them.
-            weights = weights + _DENSE_WEIGHT * ((lost > 0) & (seen > DENSE_HU))
-        image = lobes_window(recoloured(seen, labels, rng))
+            dense = (lost > 0) & (seen > DENSE_HU)
+            near = functional.max_pool3d(dense[None].float(), 2 * _BESIDE + 1, 1, _BESIDE)[0] > 0
+            weights = weights + _DENSE_WEIGHT * dense + _BESIDE_WEIGHT * (near & (labels == 0) & (seen > DENSE_HU))
+        image = lobes_window(blanked(recoloured(seen, labels, rng), view, places, rng))
         return torch.cat([image, doubtful(labels, lost, rng)]), torch.cat([labels, weights]).long()
 
 
 def _fissures(lobes: np.ndarray) -> np.ndarray:
     """Points whose next one belongs to another lobe, bool ``[k, j, i]``."""
+    lobes = np.where(lobes < CLASSES, lobes, 0)
     result = np.zeros(lobes.shape, bool)
     for axis in range(3):
         here, there = (np.moveaxis(lobes, axis, 0)[s] for s in (slice(None, -1), slice(1, None)))
@@ -184,6 +198,20 @@ def recoloured(hu: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator)
     if rng.random() < 0.5:
         noise = 2 * blurred(noise, 0.6)
     return hu + noise * float(rng.uniform(0, 35)) + float(rng.normal(0, 12))
+
+
+def blanked(hu: torch.Tensor, view: View, places: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """CT numbers ``[1, k, j, i]``, in half of the draws with all around the patient set to air, at times badly."""
+    if "body" not in view or rng.random() > _BLANKED:
+        return hu
+    body = pull(torch.from_numpy(view["body"])[None].float(), places)
+    cut = 0.5
+    if rng.random() < _BADLY:
+        # A rim of what lies around stays, or some of the skin goes, here and there.
+        shape = (hu.shape[1], hu.shape[2], hu.shape[3])
+        body = blurred(body, float(rng.uniform(0.8, 2.5))) + 0.15 * smooth_noise(shape, 10, rng)
+        cut = float(rng.uniform(0.15, 0.6))
+    return torch.where(body > cut, hu, _BLANK_HU)
 
 
 def blurred(volume: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -216,12 +244,15 @@ def doubtful(labels: torch.Tensor, lost: torch.Tensor | None, rng: np.random.Gen
     for lung, lobes in LOBES_OF.items():
         # Where only the lung is known the network sees its lobes equally likely.
         whole[list(lobes)] += (labels[0] == lung) / len(lobes)
+    whole[0] += labels[0] >= UNKNOWN
     small = functional.avg_pool3d(whole, 2, ceil_mode=True)
     partial = small
     if lost is not None and rng.random() < 0.5:
         gone = functional.avg_pool3d(((lost > 0) & (smooth_noise(shape, 14, rng) > 0.2)).float(), 2, ceil_mode=True)
         partial = small * (1 - gone)
         partial[:1] += gone
+    if rng.random() < _LEAKING:
+        partial = _leaking(partial, rng)
     lungs = _displaced(partial, float(rng.choice([0.3, 0.8, 1.5])), rng)
     # Coarse lobes are wrong by far more than coarse lungs are.
     lobes = _displaced(small, float(rng.choice([0.3, 0.8, 1.5, 3.0, 5.0, 7.0])), rng)
@@ -238,6 +269,17 @@ def doubtful(labels: torch.Tensor, lost: torch.Tensor | None, rng: np.random.Gen
     if rng.random() < 0.5:
         sharp = functional.softmax(torch.log(sharp + 1e-3) * float(rng.uniform(1.0, 2.5)), dim=0)
     return sharp
+
+
+def _leaking(small: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Probabilities ``[6, k, j, i]`` with lung gone on into what lies beside it, here and there."""
+    reach = int(rng.integers(1, 6))
+    near = functional.max_pool3d(small[1:], 2 * reach + 1, 1, reach)
+    shape = (small.shape[1], small.shape[2], small.shape[3])
+    gain = ((smooth_noise(shape, float(rng.uniform(5, 10)), rng) - 0.9) * 3).clamp(0, 1) * float(rng.uniform(0.4, 1.0))
+    leaked = near * (small[:1] * gain) / near.sum(dim=0, keepdim=True).clamp(min=1e-6)
+    leaked = leaked * (near.sum(dim=0, keepdim=True) > 0.1)
+    return torch.cat([small[:1] - leaked.sum(dim=0, keepdim=True), small[1:] + leaked])
 
 
 def _displaced(small: torch.Tensor, amount: float, rng: np.random.Generator) -> torch.Tensor:

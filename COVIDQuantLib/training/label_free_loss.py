@@ -23,7 +23,8 @@ class LobesLoss(torch.nn.Module):
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The loss of logits ``[b, 6, k, j, i]`` for a target int64 ``[b, 1 or 2, k, j, i]``.
 
-        Its first channel are the labels (0..7), its second, if there is one, the weights of the cross-entropy.
+        Its first channel are the labels (0..7, 8 where it is unknown and nothing is asked), its second, if there
+        is one, the weights of the cross-entropy.
         """
         labels, weights = target[:, :1], target[:, 1:]
         log_chance = functional.log_softmax(logits, dim=1)

@@ -16,9 +16,13 @@ from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.segmentation.lungs import find_lungs
+from COVIDQuantLib.training.label_free_people import HELD_OUT, lobes_file
 from COVIDQuantLib.training.label_free_subjects import LEFT_LUNG, RIGHT_LUNG, Chest
+from COVIDQuantLib.training.synth_anatomy import paint_person
+from COVIDQuantLib.training.synth_dense import add_dense
 from COVIDQuantLib.training.synth_lesions import insert_lesions
 from COVIDQuantLib.training.synth_negatives import add_negatives
+from COVIDQuantLib.training.synth_people import GRID_MM, Room, place_lobes, read_lobes
 from COVIDQuantLib.training.synth_scanner import randomise
 
 FIRST_SEED = 1000
@@ -98,7 +102,7 @@ def variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterator[Che
     lungs = np.count_nonzero(chest.lobes)
     if np.count_nonzero(chest.lesions) > _WELL_ENOUGH * lungs:
         return
-    labels = np.where(chest.lobes == RIGHT_LUNG, 1, np.where(chest.lobes == LEFT_LUNG, 2, chest.lobes)).astype(np.uint8)
+    labels = _plain(chest.lobes)
     for _ in range(count):
         hu = chest.hu.astype(np.float32)
         if rng.random() < 0.85:
@@ -108,4 +112,53 @@ def variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterator[Che
         if rng.random() < 0.6:
             hu, _ = randomise(hu, chest.spacing, rng, lungs=labels > 0)
         whole = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
-        yield Chest(whole, chest.spacing, chest.lobes, lesions | chest.lesions)
+        yield Chest(whole, chest.spacing, chest.lobes, lesions | chest.lesions, chest.body)
+
+
+def _plain(lobes: np.ndarray) -> np.ndarray:
+    """Labels as the generators of disease take them: lobes, or 1 and 2 for lungs of unknown lobes."""
+    known = np.where(lobes <= LEFT_LUNG, lobes, 0)
+    return np.where(known == RIGHT_LUNG, 1, np.where(known == LEFT_LUNG, 2, known)).astype(np.uint8)
+
+
+def dense_variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterator[Chest]:
+    """A healthy chest sick as :func:`variants` makes it, two times in three with dense disease at its edges as well.
+
+    Args:
+        chest: of a real person, painted or real.
+        count: how many.
+        rng: the draws.
+    """
+    for _ in range(count):
+        hu, lobes = chest.hu.astype(np.float32), chest.lobes
+        labels = _plain(lobes)
+        if rng.random() < 0.8:
+            hu, _ = add_negatives(hu, labels, chest.spacing, rng)
+        lesions = np.zeros(lobes.shape, bool)
+        if rng.random() < 0.4:
+            hu, lesions = insert_lesions(hu, labels, chest.spacing, rng, float(min(60.0, rng.lognormal(2.0, 1.0))))
+        if rng.random() < 0.67:
+            made = add_dense(hu, labels, chest.spacing, rng)
+            hu, lesions = made.hu, (lesions & (made.lobes > 0)) | made.disease
+            lobes = np.where((labels > 0) & (made.lobes == 0), 0, lobes).astype(np.uint8)
+        if rng.random() < 0.6:
+            hu, _ = randomise(hu, chest.spacing, rng, lungs=labels > 0)
+        whole = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
+        yield Chest(whole, chest.spacing, lobes, lesions, chest.body)
+
+
+def person_chest(name: str, seed: int, data: Path) -> Chest:
+    """A healthy chest painted around a real person's lobes, bent at random; everything follows from name and seed.
+
+    Raises:
+        UsageError: the person is kept for evaluation.
+        UnfitInputError: the map cannot be read.
+    """
+    if name in HELD_OUT:
+        raise UsageError(f"the person {name} is kept for evaluation", remedy="Train on others.")
+    rng = np.random.default_rng([seed, int(name[1:])])
+    shares, spacing = read_lobes(lobes_file(data, name))
+    lobes = place_lobes(shares, spacing, Room.draw(rng), rng, scale=float(rng.uniform(0.9, 1.1)))
+    hu, body = paint_person(lobes, (GRID_MM,) * 3, rng)
+    whole = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
+    return Chest(whole, (GRID_MM,) * 3, lobes, np.zeros(lobes.shape, bool), body)

@@ -17,7 +17,9 @@ from COVIDQuantLib.training.settings import OPTIMIZERS, PRECISIONS, SCHEDULES, F
 
 # Kinds of chests; the drawing of each kind's share of the training is the recipe's.
 PHANTOMS, PHANTOM_VARIANTS, PAINTED, REAL = "phantoms", "phantom_variants", "painted", "real"
-GROUPS = (PHANTOMS, PHANTOM_VARIANTS, PAINTED, REAL)
+# Chests painted around real people's lobes, and whole real CTs.
+PEOPLE, WHOLE = "people", "whole"
+GROUPS = (PHANTOMS, PHANTOM_VARIANTS, PAINTED, REAL, PEOPLE, WHOLE)
 ROLES = {"lobes": ("coarse", "fine", "fissures"), "lesions": tuple(PLANES)}
 _DIMENSIONS = {"coarse": 3, "fine": 3, "fissures": 3, **dict.fromkeys(PLANES, 2)}
 _CHANNELS = {"coarse": (1,), "fine": (7,), "fissures": (1,), **dict.fromkeys(PLANES, (1, 3))}
@@ -62,6 +64,7 @@ _OF_SLICES: s.Schema = {
 _HEAD: s.Schema = {
     **HEAD,
     "task": s.choice(s.REQUIRED, "what is segmented", *ROLES),
+    "start": s.or_null(s.text(None, "bundle whose weights training begins with, by name or folder")),
     "chests": {
         "matrix": _whole(256, "pixels along a side of the phantoms", 48),
         "phantoms": _whole(160, "how many"),
@@ -71,8 +74,13 @@ _HEAD: s.Schema = {
         "first_painted": _whole(5000, "seed of the first", FIRST_SEED),
         "painted_variants": _whole(2, "variants of each"),
         "real_variants": _whole(13, "variants of each real CT in --data"),
+        "people": _whole(0, "chests painted around real people's lobes in --data, by turns; none held out"),
+        "first_person": _whole(9000, "seed of the first", FIRST_SEED),
+        "people_variants": _whole(2, "variants of each, with dense disease"),
+        "whole_variants": _whole(0, "variants of each whole real CT in --data, with dense disease"),
         "tuning_phantoms": _whole(6, "that pick the best epoch", 1),
         "first_tuning_phantom": _whole(2000, "seed of the first", FIRST_SEED),
+        "tuning_people": _whole(0, "people kept for tuning, painted, that pick the best epoch as well"),
     },
 }
 

@@ -15,8 +15,9 @@ from torch import nn
 from COVIDQuantLib import __version__
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.inference.device import Device, choose_device
+from COVIDQuantLib.models import find_bundle
 from COVIDQuantLib.models.write import TrainedNetwork, write_bundle
-from COVIDQuantLib.networks.registry import build_network
+from COVIDQuantLib.networks.registry import build_network, checked_settings
 from COVIDQuantLib.progress import Report, Stage, StagedProgress, part
 from COVIDQuantLib.training.checkpoint import write_whole
 from COVIDQuantLib.training.engine import BEST, LAST, fit
@@ -95,12 +96,24 @@ def _train_role(
     settings: FitSettings = recipe.fit_settings(role, device, how.loss(), DICE)
     torch.manual_seed(plan["seed"])
     network = build_network(plan["architecture"], **plan["settings"])
+    if recipe["start"]:
+        network.load_state_dict(_begun(recipe, role))
     batches = how.batches([view for view, _ in drawn], [often for _, often in drawn], plan, channels)
     validation = tuned(views[TUNING], role, channels, settings.autocast)
     folder = out / role
     history = fit(network, batches, validation, settings, folder, report, resume=(folder / LAST).is_file())
     network.load_state_dict(load_file(folder / BEST))
     return network, history
+
+
+def _begun(recipe: LabelFreeRecipe, role: str) -> dict[str, torch.Tensor]:
+    """The weights that a role begins with."""
+    bundle, plan = find_bundle(recipe["start"]), recipe["networks"][role]
+    record = bundle.networks.get(role)
+    wanted = (plan["architecture"], recipe.network_settings(role))
+    if record is None or (record.architecture, checked_settings(record.architecture, record.settings)) != wanted:
+        raise UsageError(f"start: its bundle has no such network for {role}", recipe.where, "Name another, or null.")
+    return dict(bundle.load(role).state_dict())
 
 
 def _drawn(recipe: LabelFreeRecipe, role: str, there: set[str]) -> list[str]:

@@ -19,8 +19,12 @@ COARSE_MM = 5.0
 FINE_MM = 2.0
 PIXEL_MM = 1.5
 MARGIN_MM = 16.0
+# Where the patient is known, more of what lies around the lungs is worth seeing.
+_WIDE_MARGIN_MM = 26.0
 # Lung whose lobe is not known: right, left.
 RIGHT_LUNG, LEFT_LUNG = 6, 7
+# Nobody can say whether this is lung; the loss leaves it out.
+UNKNOWN = 8
 
 
 @dataclass
@@ -30,14 +34,16 @@ class Chest:
     Attributes:
         hu: int16 ``[k, j, i]``, canonical axes.
         spacing: along ``k, j, i``, millimetres.
-        lobes: uint8, 1..5 as in the contract, 6 and 7 right and left lung of unknown lobe.
+        lobes: uint8, 1..5 as in the contract, 6 and 7 right and left lung of unknown lobe, 8 unknown.
         lesions: bool, the pneumonia.
+        body: bool, the patient; None if that is not known.
     """
 
     hu: np.ndarray
     spacing: Triple
     lobes: np.ndarray
     lesions: np.ndarray
+    body: np.ndarray | None = None
 
     def box(self, margin_mm: float = MARGIN_MM) -> tuple[slice, slice, slice]:
         """The box of the lungs with a margin.
@@ -69,13 +75,14 @@ def labels_on(labels: np.ndarray, spacing: Triple, lattice: Lattice) -> np.ndarr
 
 
 def coarse_view(chest: Chest) -> dict[str, np.ndarray]:
-    """The whole CT at 5 mm: ``hu`` int16 and ``lobes`` uint8, both ``[k, j, i]``."""
+    """The whole CT at 5 mm: ``hu`` int16, ``lobes`` uint8 and, if it is known, ``body``, all ``[k, j, i]``."""
     return _view(chest, Lattice.over(chest.hu.shape, chest.spacing, (COARSE_MM,) * 3))
 
 
 def fine_view(chest: Chest) -> dict[str, np.ndarray]:
-    """The lungs' box at 2 mm: ``hu``, ``lobes`` and ``lesions``."""
-    lattice = Lattice.over(chest.hu.shape, chest.spacing, (FINE_MM,) * 3, chest.box())
+    """The lungs' box at 2 mm: ``hu``, ``lobes``, ``lesions`` and, if it is known, ``body``."""
+    margin = MARGIN_MM if chest.body is None else _WIDE_MARGIN_MM
+    lattice = Lattice.over(chest.hu.shape, chest.spacing, (FINE_MM,) * 3, chest.box(margin))
     return _view(chest, lattice, lesions=True)
 
 
@@ -99,7 +106,9 @@ def _view(chest: Chest, lattice: Lattice, *, lesions: bool = False) -> dict[str,
         "hu": sample(chest.hu, chest.spacing, lattice).round().short().numpy(),
         "lobes": labels_on(chest.lobes, chest.spacing, lattice),
     }
+    masks = {"body": chest.body} if chest.body is not None else {}
     if lesions:
-        share = sample(chest.lesions.astype(np.float32), chest.spacing, lattice)
-        view["lesions"] = (share > 0.5).numpy()
+        masks["lesions"] = chest.lesions
+    for name, mask in masks.items():
+        view[name] = (sample(mask.astype(np.float32), chest.spacing, lattice) > 0.5).numpy()
     return view

@@ -25,6 +25,7 @@ from COVIDQuantLib.training.synth_anatomy_chest import ChestFields, Frame, Habit
 from COVIDQuantLib.training.synth_anatomy_lobes import draw_lobes
 from COVIDQuantLib.training.synth_anatomy_lungs import Margins, draw_lungs, smooth_field
 from COVIDQuantLib.training.synth_anatomy_trees import grow_trees, walled
+from COVIDQuantLib.training.synth_person import Person, draw_build
 
 _ATTEMPTS = 20
 _WALL_HU, _AIRWAY_HU, _FISSURE_HU = -60.0, -985.0, 10.0
@@ -116,21 +117,66 @@ def paint_chest(
         float32 CT numbers ``[k, j, i]``.
     """
     given, look = given or Structures(), look or Look()
-    step = np.array(spacing)
-    frame = Frame.of(lobes, step)
-    contrast = bool(rng.random() < 0.25) if look.contrast is None else look.contrast
+    contrast = _contrast(rng, look)
     body = Habitus.draw(rng, contrast=contrast)
     blood = float(rng.uniform(120, 320)) if contrast else body.soft_hu
-    chest = _Sections(chest_fields(rng, lobes, step, frame), lobes.shape)
+    return _painted(lobes, np.array(spacing), rng, given, look, body, blood, whole=False)[0]
+
+
+def paint_person(
+    lobes: np.ndarray, spacing: Triple, rng: np.random.Generator, look: Look | None = None
+) -> tuple[FloatArray, np.ndarray]:
+    """A CT of a whole person of any build that has these lobes, with arms, table, cloth and what else there is.
+
+    Args:
+        lobes: uint8 ``[k, j, i]``, label values 1 to 5, all present.
+        spacing: millimetres along k, j, i; j and i alike.
+        rng: what everything that is drawn depends on.
+        look: how it is to look.
+
+    Returns:
+        float32 CT numbers, and whether a voxel is the patient, both ``[k, j, i]``.
+    """
+    look = look or Look()
+    contrast = _contrast(rng, look)
+    body = draw_build(rng, contrast=contrast)
+    blood = float(rng.uniform(110, 420)) if contrast else body.soft_hu
+    hu, patient = _painted(lobes, np.array(spacing), rng, Structures(), look, body, blood, whole=True)
+    return hu, patient | (lobes > 0)
+
+
+def _contrast(rng: np.random.Generator, look: Look) -> bool:
+    return bool(rng.random() < 0.25) if look.contrast is None else look.contrast
+
+
+def _painted(
+    lobes: np.ndarray,
+    step: FloatArray,
+    rng: np.random.Generator,
+    given: Structures,
+    look: Look,
+    body: Habitus,
+    blood: float,
+    *,
+    whole: bool,
+) -> tuple[FloatArray, np.ndarray]:
+    """The CT, and where a whole person is."""
+    frame = Frame.of(lobes, step)
+    around = chest_fields(rng, lobes, step, frame)
+    person = Person.draw(rng, lobes.shape, around, frame, body, blood) if whole else None
+    chest = _Sections(around, lobes.shape)
     grid = _grid(lobes.shape, step)
-    layers = _Layers.of(rng, lobes, grid, frame, given)
+    mm = grid.pixel_mm
+    layers = _Layers.of(rng, lobes, grid, frame, given, None if person is None else person.aorta)
     lung = _parenchyma(rng, lobes, step)
     share = _lung_share(lobes)
     sheets = _fissure_share(rng, lobes, step, given, look)
     hu = np.full(lobes.shape, -1000.0, np.float32)
     for k in range(len(lobes)):
-        section = hu[k]
-        paint_section(section, chest.at(k), body, grid.pixel_mm)
+        section, fields_here = hu[k], chest.at(k)
+        wall = paint_section(section, fields_here, body, mm, 0.0 if person is None else person.wider(fields_here))
+        if person is not None:
+            person.paint(section, fields_here, wall, k, mm)
         paint(section, blood, layers.part("great", k))
         paint(section, _WALL_HU + 60, layers.part("trachea_wall", k))
         inside = lung[k]
@@ -139,7 +185,10 @@ def paint_chest(
         paint(inside, blood, layers.part("vessels", k))
         paint(section, inside, share[k])
         paint(section, _AIRWAY_HU, layers.part("air", k))
-    return scan(hu, grid, rng, look) if look.scan else hu
+        if person is not None:
+            person.finish(section, fields_here, mm)
+    hu = scan(hu, grid, rng, look) if look.scan else hu
+    return hu, np.zeros(0, bool) if person is None else person.body
 
 
 def scan(hu: FloatArray, grid: Grid, rng: np.random.Generator, look: Look) -> FloatArray:
@@ -207,9 +256,17 @@ class _Layers:
         return getattr(self, name)[k].astype(np.float32) * np.float32(1 / 255)
 
     @classmethod
-    def of(cls, rng: np.random.Generator, lobes: np.ndarray, grid: Grid, frame: Frame, given: Structures) -> _Layers:
+    def of(
+        cls,
+        rng: np.random.Generator,
+        lobes: np.ndarray,
+        grid: Grid,
+        frame: Frame,
+        given: Structures,
+        aorta: FloatArray | None = None,
+    ) -> _Layers:
         """Grown trees, or the given structures in their stead."""
-        trees = grow_trees(rng, lobes, np.array([grid.z[1] - grid.z[0], grid.pixel_mm, grid.pixel_mm]), frame)
+        trees = grow_trees(rng, lobes, np.array([grid.z[1] - grid.z[0], grid.pixel_mm, grid.pixel_mm]), frame, aorta)
         great = _drawn(grid, trees.great)
         vessels = _drawn(grid, trees.vessels) if given.vessels is None else _soft(given.vessels)
         if given.nodules is not None:

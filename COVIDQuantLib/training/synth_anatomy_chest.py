@@ -163,7 +163,9 @@ class Habitus:
         )
 
 
-def paint_section(hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, mm: float) -> None:
+def paint_section(
+    hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, mm: float, wider: FloatArray | float = 0.0
+) -> FloatArray:
     """Paint everything but lungs, vessels and airways into one section of air, in place.
 
     Args:
@@ -171,11 +173,15 @@ def paint_section(hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, 
         fields: the section of every field of :class:`ChestFields`, by name.
         body: the patient.
         mm: width of a voxel.
+        wider: millimetres by which the skin lies farther out.
+
+    Returns:
+        Thickness of the chest wall, millimetres, ``[j, i]``.
     """
     outside, y, z = (fields[name] for name in ("outside", "y", "z"))
     # The wall is thicker behind the shoulders and at the flanks than over the breastbone.
     muscle = body.muscle * (0.8 + 0.5 * smooth_step(y, -60, 70) + 0.12 * fields["bowel"])
-    skin = muscle + body.fat * (0.75 + 0.35 * smooth_step(-z, -120, 40)) + 2.0
+    skin = muscle + body.fat * (0.75 + 0.35 * smooth_step(-z, -120, 40)) + 2.0 + wider
     paint(hu, 20.0, cover(skin - outside, mm))
     paint(hu, body.fat_hu, cover(skin - 2.0 - outside, mm))
     strand = smooth_step(fields["fat"], 0.9, 1.3)
@@ -185,6 +191,7 @@ def paint_section(hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, 
     _spine(hu, fields, body, mm)
     if body.table is not None:
         _table(hu, fields, skin, body.table, mm)
+    return np.asarray(skin, np.float32)
 
 
 def _inside(hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, mm: float) -> None:

@@ -81,7 +81,9 @@ class _Lobes:
         return keep
 
 
-def grow_trees(rng: np.random.Generator, lobes: np.ndarray, spacing: FloatArray, frame: Frame) -> Trees:
+def grow_trees(
+    rng: np.random.Generator, lobes: np.ndarray, spacing: FloatArray, frame: Frame, aorta: FloatArray | None = None
+) -> Trees:
     """Grow everything.
 
     Args:
@@ -89,6 +91,7 @@ def grow_trees(rng: np.random.Generator, lobes: np.ndarray, spacing: FloatArray,
         lobes: uint8 ``[k, j, i]``, five lobes.
         spacing: millimetres along k, j, i.
         frame: of the lobes.
+        aorta: x, y, z and radius of the descending aorta, millimetres, from the top down; drawn roughly if not given.
     """
     look = _Lobes(lobes, spacing)
     trachea, hila = _trachea(rng, look, spacing, frame)
@@ -116,7 +119,7 @@ def grow_trees(rng: np.random.Generator, lobes: np.ndarray, spacing: FloatArray,
     joined = Tubes.joined(airways)
     return Trees(
         Tubes.joined(vessels),
-        _great(rng, hila),
+        _great(rng, hila, aorta),
         joined.select(joined.radius.max(axis=1) > _SMALLEST_AIRWAY_MM),
         trachea,
     )
@@ -182,7 +185,7 @@ def _hilum(labels: np.ndarray, spacing: FloatArray, carina: FloatArray, side: st
     return nearest + 0.25 * (wanted - nearest)
 
 
-def _great(rng: np.random.Generator, hila: dict[str, FloatArray]) -> Tubes:
+def _great(rng: np.random.Generator, hila: dict[str, FloatArray], aorta: FloatArray | None) -> Tubes:
     """Aorta, caval vein and pulmonary arteries, roughly."""
     right, left = hila["right"], hila["left"]
     centre = 0.5 * (right + left)
@@ -195,4 +198,8 @@ def _great(rng: np.random.Generator, hila: dict[str, FloatArray]) -> Tubes:
         (((x + 10, y - 24, z), tuple(0.6 * right + 0.4 * centre), tuple(right)), 8),
         (((x + 10, y - 24, z), tuple(0.6 * left + 0.4 * centre), tuple(left)), 8),
     )
-    return Tubes.joined([Tubes.smooth_path(np.array(way), np.full(len(way), size * radius)) for way, radius in ways])
+    tubes = [Tubes.smooth_path(np.array(way), np.full(len(way), size * radius)) for way, radius in ways]
+    if aorta is not None and len(aorta) > 3:
+        below = np.vstack([[x + 18, y + 20, z + 30, 13.0], aorta[aorta[:, 2] < z + 20]])
+        tubes[1] = Tubes.smooth_path(below[:, :3], below[:, 3])
+    return Tubes.joined(tubes)
