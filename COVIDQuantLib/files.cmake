@@ -145,6 +145,8 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/scene/beside_child.py
   COVIDQuantLib/scene/boxes.py
   COVIDQuantLib/scene/charts.py
+  COVIDQuantLib/scene/checks.py
+  COVIDQuantLib/scene/checks_child.py
   COVIDQuantLib/scene/counted.py
   COVIDQuantLib/scene/counting.py
   COVIDQuantLib/scene/density.py

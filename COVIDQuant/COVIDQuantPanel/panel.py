@@ -132,6 +132,11 @@ class Panel:
             self.problem = error.line()
         self.tell("on_figures")
 
+    def select_segment(self, segment_id):
+        """Have the editor take up a segment of the result that is followed."""
+        for section in self.sections:
+            section.select_segment(segment_id)
+
     def show_error(self, error):
         """Show an error of the reader's, in words."""
         slicer.util.errorDisplay(error.line(), windowTitle=_("COVIDQuant"))

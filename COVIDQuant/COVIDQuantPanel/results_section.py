@@ -22,6 +22,7 @@ from COVIDQuantLib.scene.figures import (
 from COVIDQuantLib.scene.places import look_at, place_of_region
 from COVIDQuantLib.scene.status import Figures
 from COVIDQuantPanel import showing
+from COVIDQuantPanel.grade_line import GradeLine
 from COVIDQuantPanel.lobe_ticks import LobeTicks
 from COVIDQuantPanel.section import Section, fit_height, say, silently
 
@@ -40,6 +41,7 @@ class ResultsSection(Section):
         self._sorted_by = ("", True)
         self._shown_thresholds = None
         self._ticks = LobeTicks(self.panel.observer)
+        self._grade = GradeLine(self)
         ui = self.ui
         ui.figuresTable.verticalHeader().hide()
         ui.figuresTable.connect("cellClicked(int,int)", self.on_row)
@@ -69,6 +71,7 @@ class ResultsSection(Section):
     def on_reading(self):
         """Take up another result, or none."""
         reading, ui = self.panel.reading, self.ui
+        self._grade.on_reading()
         for widget in (ui.figuresTable, ui.thresholdsWidget, ui.columnsButton):
             widget.enabled = reading is not None
         reason = "" if reading else _("Quantify a CT, or choose a result")
@@ -91,6 +94,7 @@ class ResultsSection(Section):
             say(self.ui.warningsLabel, self.panel.problem)
             return
         say(self.ui.stateLabel, _STATE_TEXT[reading.figures]())
+        self._grade.show()
         found = headlines(reading.live.metrics)
         say(self.ui.headlineLabel, _headline_html(found))
         self.ui.headlineLabel.toolTip = "\n".join(f"{headline.title}: {headline.explanation}" for headline in found)
@@ -101,8 +105,18 @@ class ResultsSection(Section):
         if reading.live.thresholds != self._shown_thresholds:
             self._show()
 
+    def on_accepted(self):
+        """What a reader vouches for is checked as it is."""
+        self._grade.begin()
+
+    def on_exit(self):
+        """Give the crosshair back."""
+        self._grade.unmark()
+
     def on_close(self):
         """Forget the nodes."""
+        self._grade.stop()
+        self._grade.unmark()
         self._rows = []
 
     def on_quit(self):

@@ -104,6 +104,12 @@ class ReviewSection(Section):
         node.SetMaskMode(inside if bounded else everywhere)
         node.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
 
+    def select_segment(self, segment_id):
+        """Edit a segment next."""
+        if self._entered:
+            self.ui.editor.setCurrentSegmentID(segment_id)
+            self.on_segment()
+
     def on_accept_segment(self):
         """Accept what is selected in the editor."""
         self._accept([self.ui.editor.currentSegmentID()])
@@ -162,6 +168,7 @@ class ReviewSection(Section):
     def _accept(self, segment_ids):
         accept(self.panel.reading.segmentation, self.panel.reading.live.histogram, segment_ids)
         self.panel.tell("on_figures")
+        self.panel.tell("on_accepted")
 
     def _roles(self):
         reading = self.panel.reading

@@ -51,6 +51,12 @@ class Section:
     def on_figures(self):
         """Figures, statuses or thresholds changed."""
 
+    def on_accepted(self):
+        """The reader accepted segments."""
+
+    def select_segment(self, segment_id):
+        """Take up a segment, in the section that edits them."""
+
     def on_enter(self):
         """The reader opened the module."""
 

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.anatomy import LABEL_COUNT
+from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.checks.bounds import Bounds
 from COVIDQuantLib.checks.sampling import Grids, block_mean, block_share
 from COVIDQuantLib.checks.second_path import aerated_lung
@@ -85,9 +85,14 @@ class Evidence:
         return self.hu[self.lesions]
 
     @cached_property
-    def lobe_ml(self) -> np.ndarray:
-        """Volume by label value (label 0 is the rest of the picture)."""
-        return np.bincount(self.lobes.ravel(), minlength=LABEL_COUNT) * self.ml
+    def lobe_shares(self) -> dict[int, np.ndarray]:
+        """By label value the share of each block in that lobe."""
+        return {lobe.label: self.shares(self.lobes == lobe.label) for lobe in LOBES}
+
+    @cached_property
+    def lobe_ml(self) -> dict[int, float]:
+        """By label value the volume."""
+        return {label: float(share.sum(dtype=np.float64)) * self.block_ml for label, share in self.lobe_shares.items()}
 
     @cached_property
     def lung_share(self) -> np.ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import ndimage
 
 from COVIDQuantLib.anatomy import LESION
 from COVIDQuantLib.checks.evidence import Evidence
@@ -19,7 +18,11 @@ _EMPTY_HU = -800
 _BRIGHT_HU = 120
 _SOFT_HU = -200
 _LUMP_MM = 6.0
-_GLASS_HU = (-700.0, -250.0)
+_CLOUDED_HU = (-700.0, -250.0)
+_STANDS_OUT_HU = 150.0
+_EVENLY = 0.6
+_EDGE_MM = 6.0
+_CLOUD_MM = 4.5
 
 
 def extent(evidence: Evidence) -> Iterator[Measured]:
@@ -74,13 +77,17 @@ def dense_lump(evidence: Evidence) -> Iterator[Measured]:
     yield Measured(evidence.percent_of_lung(ml), text, _NAME, where)
 
 
-def glass_left_out(evidence: Evidence) -> Iterator[Measured]:
+def clouded_left_out(evidence: Evidence) -> Iterator[Measured]:
     """Clouded lung in lumps that is not called pneumonia, percent of the lungs."""
-    hu = ndimage.uniform_filter(evidence.block_hu, 3)
-    clouded = (hu > _GLASS_HU[0]) & (hu < _GLASS_HU[1]) & (evidence.lung_share > 0.9)
-    clouded &= evidence.shares(evidence.lesions) < 0.2
+    healthy = evidence.lung & ~evidence.lesions
+    values = evidence.hu[healthy]
+    # In expiration all of the lung is denser, so clouded is what stands out from the rest.
+    lowest = max(_CLOUDED_HU[0], (float(np.median(values)) if values.size else 0.0) + _STANDS_OUT_HU)
+    clouded = healthy & (evidence.hu > lowest) & (evidence.hu < _CLOUDED_HU[1])
+    # Blocks beside a vessel or at the lungs' edge hold both thin and dense.
     depth = distance_to(evidence.lung_share < 0.5, evidence.grids.block_spacing)
-    lumps = open_(clouded & (depth > _LUMP_MM), _LUMP_MM / 2, evidence.grids.block_spacing)
+    evenly = (evidence.shares(clouded) > _EVENLY) & (depth > _EDGE_MM)
+    lumps = open_(evenly, _CLOUD_MM, evidence.grids.block_spacing)
     ml = float(np.count_nonzero(lumps)) * evidence.block_ml
     text = f"{ml:.0f} mL of clouded lung are not called pneumonia"
     yield Measured(evidence.percent_of_lung(ml), text, _NAME, lumps)

@@ -44,12 +44,18 @@ def run_checks(
     return results
 
 
+def check_labels(ct: CTVolume, lobes: np.ndarray, lesions: np.ndarray) -> list[CheckResult]:
+    """:func:`run_checks` of a CT in any orientation."""
+    upright, turn = ct.canonical()
+    return run_checks(upright, turn.apply(lobes), turn.apply(lesions))
+
+
 def _result(check: Check, measured: Measured, evidence: Evidence) -> CheckResult:
     grade = check.grade(measured.value)
     # A place costs a pass over the blocks, and nobody asks where something is right.
     wanted = grade is not Grade.SOUND and measured.where is not None
     place = evidence.place(measured.where) if wanted and measured.where is not None else None
-    value = round(measured.value, 4)
+    value = round(float(measured.value), 4)
     # What is wrong is said in words; what is right by the check's own name.
     message = f"{check.text}: {measured.value:.3g} {check.unit}" if grade is Grade.SOUND else measured.message
     return CheckResult(check.code, grade, message, measured.region, place, value, check.unit)

@@ -12,8 +12,6 @@ from COVIDQuantLib.checks.evidence import Evidence
 from COVIDQuantLib.checks.record import Measured
 from COVIDQuantLib.segmentation.morphology import Spacing, bounding_box, components, distance_to, erode, fill_slices
 
-# A block belongs to a lobe for connection from this share on: a thread of it still connects.
-_THREAD = 0.25
 # What hangs on by a neck thinner than twice this is a part of its own.
 _NECK_MM = 4.5
 # Thinner than a neck everywhere and this far from the lobe's body.
@@ -26,8 +24,9 @@ _ALL_AROUND = np.ones((3, 3, 3), bool)
 def pieces(evidence: Evidence) -> Iterator[Measured]:
     """Of each lobe the volume that does not hang together with its largest piece, mL."""
     for lobe in LOBES:
-        share = evidence.shares(evidence.lobes == lobe.label)
-        labels, count = ndimage.label(share >= _THREAD, _ALL_AROUND)
+        share = evidence.lobe_shares[lobe.label]
+        # A thread that a block holds any of still connects; what is apart, is so by a block at least.
+        labels, count = ndimage.label(share > 0, _ALL_AROUND)
         volumes = np.bincount(labels.ravel(), weights=share.ravel(), minlength=count + 1) * evidence.block_ml
         volumes[0] = 0.0
         largest = int(volumes.argmax())
@@ -41,11 +40,11 @@ def blades(evidence: Evidence) -> Iterator[Measured]:
     """Of each lobe the volume that lies in another lobe of its lung and hangs on by a thread, mL."""
     for lobe in LOBES:
         others = [label for label in labels_of_side(lobe.side) if label != lobe.label]
-        own = evidence.shares(evidence.lobes == lobe.label) >= 0.5
+        own = evidence.lobe_shares[lobe.label] >= 0.5
         box = bounding_box(own, (2, 2, 2))
         if box is None:
             continue
-        other = evidence.shares(np.isin(evidence.lobes, others))[box] >= 0.5
+        other = np.sum([evidence.lobe_shares[label][box] for label in others], axis=0) >= 0.5
         astray = _astray(own[box], other, evidence.grids.block_spacing)
         ml = float(astray.sum()) * evidence.block_ml
         where = np.zeros(evidence.patient.shape, np.float32)

@@ -22,7 +22,7 @@ def lung_volume(evidence: Evidence) -> Iterator[Measured]:
 
 def left_share(evidence: Evidence) -> Iterator[Measured]:
     """The left lung's share of both, percent."""
-    left = float(evidence.lobe_ml[list(labels_of_side("left"))].sum())
+    left = sum(evidence.lobe_ml[label] for label in labels_of_side("left"))
     percent = 100.0 * left / evidence.lung_ml
     side = "left lung" if percent < 45 else "right lung"
     yield Measured(percent, f"the left lung is {percent:.0f} % of both", side)
@@ -31,8 +31,8 @@ def left_share(evidence: Evidence) -> Iterator[Measured]:
 def lobe_share(evidence: Evidence) -> Iterator[Measured]:
     """Each lobe's share of what is usual for it, a ratio to the nearer end of the usual range (1 within it)."""
     for lobe in LOBES:
-        side = float(evidence.lobe_ml[list(labels_of_side(lobe.side))].sum())
-        share = 100.0 * float(evidence.lobe_ml[lobe.label]) / max(side, 1e-6)
+        side = sum(evidence.lobe_ml[label] for label in labels_of_side(lobe.side))
+        share = 100.0 * evidence.lobe_ml[lobe.label] / max(side, 1e-6)
         low, high = _USUAL_SHARE[lobe.label]
         off = max(low - share, share - high, 0.0)
         text = f"the {lobe.name} is {share:.0f} % of its lung (usual {low:.0f} to {high:.0f} %)"
@@ -63,9 +63,11 @@ _ORDER = (
 
 def lobe_order(evidence: Evidence) -> Iterator[Measured]:
     """How far a lobe's middle lies where it belongs from another's, mm; negative on the wrong side."""
-    labels = [lobe.label for lobe in LOBES if evidence.lobe_ml[lobe.label] > _MIN_LOBE_ML]
-    found = ndimage.center_of_mass(evidence.lung, evidence.lobes, labels) if labels else []
-    middles = {label: np.array(c) * evidence.grids.sample_spacing for label, c in zip(labels, found, strict=True)}
+    middles = {
+        label: np.array(ndimage.center_of_mass(share)) * evidence.grids.block_spacing
+        for label, share in evidence.lobe_shares.items()
+        if evidence.lobe_ml[label] > _MIN_LOBE_ML
+    }
     names = {lobe.label: lobe.name for lobe in LOBES}
     for one, two, axis, sign, word in _ORDER:
         if one in middles and two in middles:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from COVIDQuantLib.checks.run import check_labels
 from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.exam import EXPORTS, write_exam
@@ -30,7 +31,8 @@ def exam_of_reading(reading: Reading) -> Exam:
         raise RuntimeError("the figures were never counted")
     ct = ct_of_node(live.volume)
     lobes, lesions = live.labels(Box.of_shape(ct.geometry.shape))
-    segmentation = Segmentation(lobes, lesions, provenance_of_reading(reading), reading.warnings)
+    checks = list(reading.checks.checks) if reading.is_checked else check_labels(ct, lobes, lesions)
+    segmentation = Segmentation(lobes, lesions, provenance_of_reading(reading), reading.warnings, checks)
     return Exam(ct, segmentation, live.histogram, live.metrics)
 
 

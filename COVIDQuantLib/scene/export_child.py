@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from COVIDQuantLib.checks.run import check_labels
 from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.exam import write_exam
+from COVIDQuantLib.grades import CheckResult
 from COVIDQuantLib.progress import Report
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.table import MetricsTable
@@ -30,6 +32,7 @@ class Snapshot:
         warnings: about CT and segments.
         histogram: the counts.
         metrics: the figures.
+        checks: of the segments as they are; empty to check them now.
     """
 
     geometry: Geometry
@@ -38,6 +41,7 @@ class Snapshot:
     warnings: Sequence[CTWarning]
     histogram: JointHistogram
     metrics: MetricsTable
+    checks: Sequence[CheckResult] = ()
 
 
 def write_snapshot(
@@ -68,6 +72,7 @@ def write_snapshot(
     """
     ct = CTVolume.from_values(values, snapshot.geometry)
     ct.source = snapshot.source
-    segmentation = Segmentation(lobes, lesions, snapshot.provenance, list(snapshot.warnings))
+    checks = list(snapshot.checks) or check_labels(ct, lobes, lesions)
+    segmentation = Segmentation(lobes, lesions, snapshot.provenance, list(snapshot.warnings), checks)
     exam = Exam(ct, segmentation, snapshot.histogram, snapshot.metrics)
     return [path.name for path in write_exam(exam, folder, wanted, report)]

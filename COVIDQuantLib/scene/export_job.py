@@ -135,6 +135,7 @@ def _snapshot(reading: Reading, arguments: Mapping[str, object]) -> SharedArrays
         reading.warnings,
         live.histogram,
         live.metrics,
+        reading.checks.checks if reading.is_checked else (),
     )
     shared = SharedArrays(like, {**arguments, "snapshot": snapshot})
 

@@ -11,6 +11,7 @@ from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.pipeline import GivenMasks, Plan, plan_for_here, quantify_ct
 from COVIDQuantLib.progress import ProgressState, StagedProgress
 from COVIDQuantLib.quantification.histogram import JointHistogram
+from COVIDQuantLib.scene.checks import keep_checks
 from COVIDQuantLib.scene.given import given_lobes
 from COVIDQuantLib.scene.grids import geometry_of
 from COVIDQuantLib.scene.links import VOLUME_ROLE, link
@@ -131,6 +132,7 @@ def _add_segmentation(volume: Any, name: str, ct: CTVolume, segmentation: Segmen
     lobes, lesions = segmentation.lobes, segmentation.lesions
     counts = JointHistogram.of(ct.hu, lobes, lesions, ct.geometry.voxel_volume_ml, ct.padding)
     keep_original(node, lobes, lesions.astype(bool, copy=False), counts)
+    keep_checks(node, segmentation.checks, counts)
     return node
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.quantification.thresholds import Thresholds
 from COVIDQuantLib.scene.charts import Charts
+from COVIDQuantLib.scene.checks import ChecksJob, KeptChecks, kept_checks
 from COVIDQuantLib.scene.density import DensityOverlay
 from COVIDQuantLib.scene.edits import take_from_other_lobes
 from COVIDQuantLib.scene.findings import Findings
@@ -16,6 +17,7 @@ from COVIDQuantLib.scene.links import volume_of
 from COVIDQuantLib.scene.live import LiveQuantification
 from COVIDQuantLib.scene.original import restore_all
 from COVIDQuantLib.scene.status import Figures, StatusFollower, edited_roles, whose_figures
+from COVIDQuantLib.scene.tables import write_checks
 
 
 class Reading:
@@ -76,6 +78,28 @@ class Reading:
     def warnings(self) -> list[CTWarning]:
         """What was noticed when the segments were made, and on them as they are."""
         return [*warnings_of_node(self.segmentation), *self.live.warnings()]
+
+    @property
+    def checks(self) -> KeptChecks:
+        """Whether the result can be right, as it was when it was last checked."""
+        return kept_checks(self.segmentation)
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether the checks are of the segments as they are."""
+        return self.checks.stands(self.live.histogram)
+
+    def check(self, environment: Mapping[str, str] | None = None) -> ChecksJob:
+        """Begin to check the segments as they are; poll the job.
+
+        Args:
+            environment: of the process, in Slicer ``slicer.util.startupEnvironment()``.
+
+        Raises:
+            UnfitInputError: the CT cannot be read.
+            WorkerError: the process cannot be started.
+        """
+        return ChecksJob(self.live, environment)
 
     def update(self) -> bool:
         """Take in what changed; the work is that of the changed boxes.
@@ -155,3 +179,5 @@ class Reading:
     def _show(self) -> None:
         if self.live.metrics is not None:
             self.charts.update(self.live.metrics, self.live.histogram)
+            checks = self.checks
+            write_checks(self.live.table, checks.checks if checks.stands(self.live.histogram) else ())

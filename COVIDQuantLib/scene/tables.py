@@ -13,10 +13,13 @@ from typing import Any
 import vtk
 
 from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.grades import CheckResult, grade_of
 from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.quantification.table import MetricsTable
 
 METRICS_ATTRIBUTE = "COVIDQuant.metrics"
+CHECKS_ATTRIBUTE = "COVIDQuant.checks"
+GRADE_ATTRIBUTE = "COVIDQuant.grade"
 _DIGITS = 8
 
 
@@ -84,3 +87,17 @@ def write_table(node: Any, metrics: MetricsTable, warnings: Sequence[CTWarning] 
         table.Modified()
     finally:
         node.EndModify(was_modifying)
+
+
+def write_checks(node: Any, checks: Sequence[CheckResult]) -> None:
+    """Keep with a table node whether its figures can be right: the grade, and every check.
+
+    Args:
+        node: vtkMRMLTableNode.
+        checks: of the segments as they are; empty if they were changed since they were checked, or never were.
+    """
+    grade = grade_of(checks)
+    record = json.dumps([check.as_record() for check in checks])
+    for name, text in ((GRADE_ATTRIBUTE, str(grade) if grade else None), (CHECKS_ATTRIBUTE, record)):
+        if node.GetAttribute(name) != text:
+            node.SetAttribute(name, text)
