@@ -113,6 +113,8 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/phantom/scanner.py
   COVIDQuantLib/phantom/settings.py
   COVIDQuantLib/phantom/skeleton.py
+  COVIDQuantLib/phantom/surrounding_arms.py
+  COVIDQuantLib/phantom/surroundings.py
   COVIDQuantLib/phantom/thorax.py
   COVIDQuantLib/phantom/trees.py
   COVIDQuantLib/phantom/truth.py

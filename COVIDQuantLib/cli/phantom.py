@@ -7,11 +7,13 @@ from pathlib import Path
 
 from COVIDQuantLib.cli.terminal import progress_bar
 from COVIDQuantLib.phantom import PhantomSettings, make_phantom, write_phantom
+from COVIDQuantLib.phantom.settings import SURROUNDINGS
 from COVIDQuantLib.progress import Stage
 
 NAME = "phantom"
 HELP = "Make a chest CT with pneumonia whose lobes, lesions and figures are known exactly."
 
+_ALL = "all"
 _MAKING, _WRITING = Stage("making", 20.0), Stage("writing", 2.0)
 
 
@@ -29,6 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--motion", action=argparse.BooleanOptionalAction, help="motion artefacts or none")
     parser.add_argument("--kernel", choices=("soft", "standard", "sharp"), help="reconstruction kernel")
     parser.add_argument("--noise", type=float, metavar="HU", help="standard deviation of the noise")
+    parser.add_argument(
+        "--surroundings",
+        nargs="+",
+        default=[],
+        choices=(*SURROUNDINGS, _ALL),
+        metavar="THING",
+        help=f"what is around the body: {', '.join(SURROUNDINGS)} or {_ALL}",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
@@ -48,6 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
         motion=arguments.motion,
         kernel=arguments.kernel,
         noise_hu=arguments.noise,
+        surroundings=SURROUNDINGS if _ALL in arguments.surroundings else tuple(arguments.surroundings),
     )
     with progress_bar((_MAKING, _WRITING), quiet=arguments.quiet) as progress:
         with progress.stage(_MAKING.name) as report:

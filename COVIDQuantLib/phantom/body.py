@@ -56,6 +56,16 @@ class Body:
         p = self.thorax.patient
         return float(self._outline[0](0.0)) * p.width + p.fat_mm
 
+    def widest(self, z: float) -> float:
+        """Half width of the body at a height, fat included, mm."""
+        p = self.thorax.patient
+        return float(self._outline[0](z / p.height)) * p.width + p.fat_mm
+
+    def back(self) -> float:
+        """How far the back reaches at the middle of the chest, LPS y in mm."""
+        p = self.thorax.patient
+        return float(self._outline[2](-60.0)) * p.depth + 0.6 * p.fat_mm
+
     def centre_y(self) -> float:
         """Middle of the body from front to back at the carina, mm."""
         p = self.thorax.patient
@@ -76,6 +86,13 @@ class Body:
             1 / _OUTLINE_EXPONENT
         ) + 1e-6
         return radius * (1 / rho - 1) + bumps
+
+    def skin(self, x: FloatArray, y: FloatArray, z: float) -> FloatArray:
+        """Signed distance to the skin, breasts included, mm, positive inside."""
+        return self._with_breasts(self.outline(x, y, z), x, y, z)
+
+    def _with_breasts(self, outline: FloatArray, x: FloatArray, y: FloatArray, z: float) -> FloatArray:
+        return np.maximum(outline, self._breasts(x, y, z)) if self.thorax.patient.breast > 0 else outline
 
     def _breasts(self, x: FloatArray, y: FloatArray, z: float) -> FloatArray:
         """Signed distance to the breasts, mm, positive inside."""
@@ -106,9 +123,7 @@ class Body:
         p = self.thorax.patient
         wall = self.thorax.wall(x, y, z)
         outline = self.outline(x, y, z)
-        skin = outline
-        if p.breast > 0:
-            skin = np.maximum(outline, self._breasts(x, y, z))
+        skin = self._with_breasts(outline, x, y, z)
         if self._table:
             self._paint_table(hu, x, y, pixel)
         paint(hu, SKIN_HU, cover(skin, pixel))
@@ -197,8 +212,7 @@ class Body:
         return lumen
 
     def _paint_table(self, hu: FloatArray, x: FloatArray, y: FloatArray, pixel: float) -> None:
-        p = self.thorax.patient
-        back = float(self._outline[2](-60.0)) * p.depth + 0.6 * p.fat_mm + self._table_gap
+        back = self.back() + self._table_gap
         top = back + 6 - 30 * (x / 220.0) ** 2
         bottom = back + 48 - 40 * (x / 220.0) ** 2
         across = cover(212 - np.abs(x), pixel)

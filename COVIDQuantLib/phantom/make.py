@@ -21,7 +21,16 @@ from COVIDQuantLib.phantom.motion import Motion, artefacts, draw_motion, move
 from COVIDQuantLib.phantom.patient import draw_patient
 from COVIDQuantLib.phantom.render import Anatomy, render
 from COVIDQuantLib.phantom.scanner import Scanner, section_noise
-from COVIDQuantLib.phantom.settings import KERNELS, MAX_EXTENT_PERCENT, PhantomSettings
+from COVIDQuantLib.phantom.settings import (
+    ARMS_DOWN,
+    ARMS_UP,
+    CUT,
+    KERNELS,
+    MAX_EXTENT_PERCENT,
+    TABLES,
+    PhantomSettings,
+)
+from COVIDQuantLib.phantom.surroundings import Surroundings, cut_circle_mm
 from COVIDQuantLib.phantom.thorax import Thorax
 from COVIDQuantLib.phantom.truth import region_truth, total_truth
 from COVIDQuantLib.phantom.vessels import grow_vasculature
@@ -29,6 +38,8 @@ from COVIDQuantLib.progress import Report, part, silent
 
 _MARGIN_MM = 16.0
 _CRUMB_SHARE = 0.002
+# Fields of view are wide enough for a part of the arms, and for no more.
+_ARMS_MM = 84.0
 
 
 @dataclass
@@ -89,8 +100,11 @@ def make_phantom(settings: PhantomSettings, report: Report = silent) -> Phantom:
         hu = moved
     labels = _without_specks(_majority_labels(lobes, grid.fine))
     ct = CTVolume(_scan(hu, grid, drawn, settings.seed, part(report, 0.85, 0.97)), grid.geometry)
-    if drawn.circle:
-        _blank_corners(ct, labels)
+    radius = min(labels.shape[1:]) / 2 if drawn.circle else math.inf
+    if CUT in settings.surroundings:
+        radius = min(radius, cut_circle_mm(labels, grid.pixel_mm, anatomy.body.half_width()) / grid.pixel_mm)
+    if radius < math.inf:
+        _blank_beyond(radius, ct, labels)
     lesions = _majority(lesions, grid.fine) & (labels > 0)
     mask = _majority(spoiled, grid.fine) & (labels > 0) & ~lesions if spoiled.size else np.zeros(labels.shape, bool)
     ct.source = {"phantom_seed": settings.seed, "thickness_mm": settings.thickness_mm, "kernel": drawn.kernel}
@@ -124,16 +138,18 @@ def _anatomy(settings: PhantomSettings, extent_percent: float) -> Anatomy:
     pneumonia = Pneumonia(thorax, vasculature, extent_percent, _stream(seed, 8))
     texture = _stream(seed, 9)
     textures = (Lattice(texture, 1.6), Lattice(texture, 5.0), Lattice(texture, 30.0))
-    return Anatomy(
-        thorax, lobes, Body(thorax, _stream(seed, 10), table=settings.table), vasculature, pneumonia, textures
-    )
+    table = settings.table and not set(settings.surroundings) & set(TABLES)
+    body = Body(thorax, _stream(seed, 10), table=table)
+    around = Surroundings(settings.surroundings, body, _stream(seed, 11)) if settings.surroundings else None
+    return Anatomy(thorax, lobes, body, vasculature, pneumonia, textures, around)
 
 
 def _grid(settings: PhantomSettings, anatomy: Anatomy) -> Grid:
     p = anatomy.thorax.patient
     pixel = settings.pixel_mm
     if pixel is None:
-        pixel = round((2 * anatomy.body.half_width() + 24) / settings.matrix, 4)
+        arms = _ARMS_MM if set(settings.surroundings) & {ARMS_DOWN, ARMS_UP} else 0.0
+        pixel = round((2 * anatomy.body.half_width() + 24 + arms) / settings.matrix, 4)
     slices = settings.slices
     if slices is None:
         slices = math.ceil((p.z_apex - p.z_sulcus + 2 * _MARGIN_MM) / settings.thickness_mm)
@@ -174,11 +190,11 @@ def _without_specks(lobes: np.ndarray) -> np.ndarray:
     return lobes
 
 
-def _blank_corners(ct: CTVolume, lobes: np.ndarray) -> None:
-    """Fill what lies outside the circle in each section, and take it out of the lungs."""
+def _blank_beyond(radius: float, ct: CTVolume, lobes: np.ndarray) -> None:
+    """Fill what lies outside a circle (radius in pixels) in each section, and take it out of the lungs."""
     rows, columns = np.ogrid[: ct.hu.shape[1], : ct.hu.shape[2]]
     middle = (np.array(ct.hu.shape[1:]) - 1) / 2
-    corners = (rows - middle[0]) ** 2 + (columns - middle[1]) ** 2 > (min(ct.hu.shape[1:]) / 2) ** 2
+    corners = (rows - middle[0]) ** 2 + (columns - middle[1]) ** 2 > radius**2
     ct.padding = np.broadcast_to(corners, ct.hu.shape).copy()
     ct.hu[ct.padding] = HU_MIN
     lobes[:, corners] = 0

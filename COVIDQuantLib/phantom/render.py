@@ -12,6 +12,7 @@ from COVIDQuantLib.phantom.fields import FloatArray, Lattice, cover, paint, smoo
 from COVIDQuantLib.phantom.grid import Grid
 from COVIDQuantLib.phantom.lesions import Pneumonia
 from COVIDQuantLib.phantom.lobes import Lobes
+from COVIDQuantLib.phantom.surroundings import Surroundings
 from COVIDQuantLib.phantom.thorax import Thorax
 from COVIDQuantLib.phantom.trees import Tubes
 from COVIDQuantLib.phantom.tubes import draw_tubes
@@ -33,6 +34,7 @@ class Anatomy:
         vasculature: all tubes.
         pneumonia: the lesions.
         textures: random fields of the parenchyma, fine to coarse.
+        surroundings: what is around the body, None for nothing but its table.
     """
 
     thorax: Thorax
@@ -41,6 +43,7 @@ class Anatomy:
     vasculature: Vasculature
     pneumonia: Pneumonia
     textures: tuple[Lattice, Lattice, Lattice]
+    surroundings: Surroundings | None = None
 
 
 @dataclass
@@ -92,6 +95,8 @@ def _section(anatomy: Anatomy, grid: Grid, layers: _Layers, k: int) -> tuple[Flo
     x, y = grid.section_axes
     z, pixel = float(grid.z[k]), grid.pixel_mm
     hu = np.full((len(grid.y), len(grid.x)), AIR_HU, np.float32)
+    if anatomy.surroundings is not None:
+        anatomy.surroundings.paint_behind(hu, x, y, z, pixel)
     anatomy.body.paint(hu, x, y, z, pixel)
     soft = _share(layers.soft[k])
     # Hilar and mediastinal vessels lie in a cuff of connective tissue.
@@ -108,6 +113,8 @@ def _section(anatomy: Anatomy, grid: Grid, layers: _Layers, k: int) -> tuple[Flo
         labels = np.where(inside, anatomy.lobes.labels(x, y, z), 0).astype(np.uint8)
     paint(hu, _BLOOD_HU, soft)
     paint(hu, _AIRWAY_HU, _share(layers.air[k]))
+    if anatomy.surroundings is not None:
+        anatomy.surroundings.paint_streaks(hu, inside, x, y, z, pixel)
     return hu, labels, lesion
 
 

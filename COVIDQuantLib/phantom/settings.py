@@ -8,6 +8,10 @@ from COVIDQuantLib.errors import UsageError
 
 KERNELS = ("soft", "standard", "sharp")
 MAX_EXTENT_PERCENT = 60.0
+ARMS_DOWN, ARMS_UP, STREAKS, CUT = "arms-down", "arms-up", "streaks", "cut"
+SURROUNDINGS = ("table", "couch", "cushion", "blanket", "cables", ARMS_DOWN, ARMS_UP, STREAKS, CUT)
+# These lie under the body in place of the plain table.
+TABLES = ("table", "couch")
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,10 @@ class PhantomSettings:
         noise_hu: standard deviation of the noise in the middle of the chest, HU; 0 is noise free.
         table: whether the CT table is in the picture.
         circle: whether the scanner measured only the circle within each section, the corners being filler.
+        surroundings: what else is around the body, of ``SURROUNDINGS``: ``table`` a curved shell with foam, ``couch``
+            a flat one with air under the back, ``cushion``, ``blanket``, ``cables`` with electrodes, ``arms-down``,
+            ``arms-up`` (both: one of each), ``streaks`` of contrast at a shoulder, ``cut`` a field of view too small
+            for the body but not for the lungs. The lungs and their truth are the same with and without.
     """
 
     seed: int = 0
@@ -39,6 +47,7 @@ class PhantomSettings:
     noise_hu: float | None = None
     table: bool = True
     circle: bool | None = None
+    surroundings: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Refuse settings that no scanner or patient could have.
@@ -58,5 +67,10 @@ class PhantomSettings:
         for name, value, low, high in ranges:
             if value is not None and not low <= value <= high:
                 raise UsageError(f"{name} is {value}", "phantom", f"Choose a value from {low} to {high}.")
+        unknown = sorted(set(self.surroundings) - set(SURROUNDINGS))
+        if unknown:
+            raise UsageError(
+                f"no surrounding is called {unknown[0]!r}", "phantom", f"Choose of {', '.join(SURROUNDINGS)}."
+            )
         if self.kernel is not None and self.kernel not in KERNELS:
             raise UsageError(f"no kernel is called {self.kernel!r}", "phantom", f"Choose one of {', '.join(KERNELS)}.")
