@@ -18,9 +18,10 @@ _BLOCK_MM = 4.0
 # A few voxels along each axis of a block tell its mean and spread.
 _BLOCK_VOXELS = 3
 _EVEN_HU = 45.0
-_MIN_BLOOD_ML = 40.0
+_CORE_ML = 5.0
+_MIN_BLOOD_ML = 30.0
 # Marrow is dense and even too, but lies in a shell of cortical bone: that much denser, over that much of its surface.
-_SHELL_HU = 150.0
+_SHELL_HU = 100.0
 _SHELL_SHARE = 0.2
 # Aerated lung, smoothed; air outside the body is thinner.
 _LUNG_HU = (-940, -500)
@@ -85,17 +86,30 @@ class _Blocks:
 
 
 def has_bright_blood(ct: CTVolume) -> bool:
-    """Whether a large even region is as dense as blood with contrast medium (heart, aorta, pulmonary trunk).
+    """Whether a large even region between the lungs is as dense as blood with contrast medium (heart, large vessels).
 
-    Never so on grids too coarse to tell even from uneven.
+    Never so on grids too coarse to tell even from uneven. Tables, implants and marrow are as dense without any.
     """
-    blocks = _blocks(ct)
+    upright, _ = ct.canonical()
+    blocks = _blocks(upright)
     if blocks is None:
         return False
     bright = (blocks.mean > _BLOOD_HU[0]) & (blocks.mean < _BLOOD_HU[1]) & (blocks.spread < _EVEN_HU)
-    regions, _ = ndimage.label(bright)
-    volumes = np.bincount(regions.ravel())[1:] * blocks.ml
-    return any(not _in_shell(regions == n + 1, blocks) for n in np.flatnonzero(volumes >= _MIN_BLOOD_ML))
+    bright &= _between_lungs(blocks)
+    # Plates have no core, and cores are parted where heart and spine just touch.
+    cores, _ = ndimage.label(ndimage.binary_erosion(bright))
+    large = 1 + np.flatnonzero(np.bincount(cores.ravel())[1:] * blocks.ml >= _CORE_ML)
+    chambers = [ndimage.binary_dilation(cores == n) & bright for n in large]
+    volume = sum(np.count_nonzero(c) * blocks.ml for c in chambers if not _in_shell(c, blocks))
+    return bool(volume >= _MIN_BLOOD_ML)
+
+
+def _between_lungs(blocks: _Blocks) -> np.ndarray:
+    """Where aerated lung lies to the right and to the left in the same row of a slice."""
+    lung = (blocks.mean > _LUNG_HU[0]) & (blocks.mean < _LUNG_HU[1])
+    # The blurred skin passes through these values too, but as a thin line.
+    lung = ndimage.binary_opening(lung, np.ones((1, 3, 3)))
+    return np.maximum.accumulate(lung, axis=2) & np.maximum.accumulate(lung[:, :, ::-1], axis=2)[:, :, ::-1]
 
 
 def _in_shell(region: np.ndarray, blocks: _Blocks) -> bool:
