@@ -80,6 +80,7 @@ def test_a_turned_ct_gives_the_turned_result(phantom, exam):
             (ct.geometry.origin[0], ct.geometry.origin[1], ct.geometry.origin[2] + k * (ct.hu.shape[0] - 1)),
             (0, 0, 1, 1, 0, 0, 0, -1, 0),
         ),
+        np.ascontiguousarray(ct.padding.transpose(2, 0, 1)[:, ::-1]),
     )
     found = quantify_ct(turned).segmentation
     assert np.array_equal(found.lobes, exam.segmentation.lobes.transpose(2, 0, 1)[:, ::-1])

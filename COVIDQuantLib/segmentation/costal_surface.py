@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.segmentation.lungs_wall import ANGLES, Rays
 from COVIDQuantLib.segmentation.morphology import Spacing, dilate, open_, without_small
+from COVIDQuantLib.segmentation.rays import ANGLES, Rays
 
 FloatArray = np.ndarray
 
@@ -31,19 +31,17 @@ SMOOTH_MM = 9.0
 DRAWN_OUT_MM = (9.0, 18.0, 36.0, 72.0)
 
 
-def costal_radius(hu: np.ndarray, patient: np.ndarray, rays: Rays, lung: FloatArray) -> FloatArray:
+def costal_radius(bone: np.ndarray, rays: Rays, lung: FloatArray) -> FloatArray:
     """Radius of the costal surface along every ray.
 
     Args:
-        hu: working grid ``[k, j, i]``, canonical.
-        patient: the patient on it.
+        bone: bool, the bones on the rays' grid (:func:`bones`).
         rays: from an axis between the lungs.
         lung: radius ``[k, angle]`` of the lung's edge in mm, NaN where the ray meets no lung.
 
     Returns:
         float ``[k, angle]`` in mm; NaN everywhere if no ribs are seen.
     """
-    bone = bones(hu, patient, rays.spacing)
     cell = (rays.spacing[0], 2 * np.pi * float(np.nanmedian(lung)) / ANGLES)
     start = drawn_out(lung, cell)[:, :, None]
     sampled = rays.sample(bone) & (rays.radii >= start - WITHIN_MM) & (rays.radii <= start + BEYOND_MM)

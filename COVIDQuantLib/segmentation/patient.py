@@ -13,9 +13,8 @@ from scipy import ndimage
 
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.segmentation.airways import find_airways
-from COVIDQuantLib.segmentation.costal_surface import costal_radius
+from COVIDQuantLib.segmentation.costal_surface import bones, costal_radius
 from COVIDQuantLib.segmentation.lungs_air import adaptive_threshold, body_mask, lung_air
-from COVIDQuantLib.segmentation.lungs_wall import rays_of
 from COVIDQuantLib.segmentation.morphology import (
     Spacing,
     close,
@@ -26,6 +25,7 @@ from COVIDQuantLib.segmentation.morphology import (
     shrink_factors,
     shrink_mean,
 )
+from COVIDQuantLib.segmentation.rays import rays_of
 
 GRID_MM = 3.0
 # Cloth and cables that cling to the skin.
@@ -196,7 +196,7 @@ def _cavity(patient: Patient, aerated: np.ndarray) -> tuple[np.ndarray, bool]:
     rays = rays_of(lung, spacing)
     sampled = rays.sample(lung)
     edge = np.where(sampled.any(axis=2), rays.radii[sampled.shape[2] - 1 - sampled[:, :, ::-1].argmax(axis=2)], np.nan)
-    surface = costal_radius(patient.hu, patient.mask, rays, edge)
+    surface = costal_radius(bones(patient.hu, patient.mask, spacing), rays, edge)
     within = _deep(patient)
     costal = bool(np.isfinite(surface).any())
     if costal:
