@@ -180,7 +180,7 @@ def segment_ct(ct: CTVolume, given: GivenMasks, progress: StagedProgress, plan: 
         lobes[upright.padding] = 0
         lesions &= ~upright.padding
     with progress.stage("checks"):
-        checks = run_checks(upright, lobes, lesions, steps.bounds)
+        checks = run_checks(upright, lobes, lesions, steps.bounds, steps.odds)
     return Segmentation(turn.undo(lobes), turn.undo(lesions), steps.provenance, steps.warnings, checks, steps.odds)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +16,7 @@ from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.grades import Place
 from COVIDQuantLib.segmentation.morphology import close, dilate
+from COVIDQuantLib.segmentation.odds import OddsMap
 
 # A voxel is aerated below this and dense above that, far enough from the edge's own values on both sides.
 AERATED_HU = -600
@@ -36,15 +38,25 @@ class Evidence:
         lobes: uint8 label values ``[k, j, i]`` on its voxels.
         lesions: bool, same shape.
         bounds: where the patient and the chest are.
+        odds: the networks' odds of ``lungs`` and ``lesions``, where there are any.
 
     Attributes:
         geometry: of the CT.
         grids: see :class:`~COVIDQuantLib.checks.sampling.Grids`.
         hu, lobes, lesions, measured: on the samples; ``measured`` is false in padding.
         patient, cavity: bool, on the blocks.
+        odds: see above.
     """
 
-    def __init__(self, ct: CTVolume, lobes: np.ndarray, lesions: np.ndarray, bounds: Bounds) -> None:
+    def __init__(
+        self,
+        ct: CTVolume,
+        lobes: np.ndarray,
+        lesions: np.ndarray,
+        bounds: Bounds,
+        odds: Mapping[str, OddsMap] | None = None,
+    ) -> None:
+        self.odds = odds or {}
         self.geometry: Geometry = ct.geometry
         self.grids = Grids.of(ct.geometry.shape, ct.geometry.spacing_kji)
         self.hu = self.grids.samples(ct.hu)
@@ -166,6 +178,6 @@ class Evidence:
         # Of a thin thing only its own blocks count, so that the place is on it.
         around = ndimage.uniform_filter(blocks.astype(np.float32), size, mode="constant") * (blocks > 0)
         found = np.unravel_index(int(around.argmax()), around.shape)
-        k, j, i = self.grids.voxel_of_block(np.array(found))
+        k, j, i = (self.grids.middles(axis, int(n) + 1)[-1] for axis, n in enumerate(found))
         x, y, z = (self.geometry.index_to_lps @ (i, j, k, 1.0))[:3]
         return float(x), float(y), float(z)

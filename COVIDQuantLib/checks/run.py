@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from COVIDQuantLib.checks.record import Check, Measured
 from COVIDQuantLib.checks.table import CHECKS
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.grades import CheckResult, Grade
+from COVIDQuantLib.segmentation.odds import OddsMap
 
 
 def run_checks(
@@ -19,6 +20,7 @@ def run_checks(
     lobes: np.ndarray,
     lesions: np.ndarray,
     bounds: Bounds | None = None,
+    odds: Mapping[str, OddsMap] | None = None,
     checks: Iterable[Check] = CHECKS,
 ) -> list[CheckResult]:
     """Every check's measurements, sound ones too, in the order of the table.
@@ -28,6 +30,7 @@ def run_checks(
         lobes: uint8 label values ``[k, j, i]`` on its voxels.
         lesions: bool, same shape.
         bounds: where patient and chest are; found here if None.
+        odds: the networks' odds of ``lungs`` and ``lesions``, where they found them.
         checks: which to run.
 
     Raises:
@@ -35,7 +38,7 @@ def run_checks(
     """
     if not ct.hu.shape == lobes.shape == lesions.shape:
         raise ValueError(f"CT {ct.hu.shape}, lobes {lobes.shape} and lesions {lesions.shape} differ in shape")
-    evidence = Evidence(ct, lobes, lesions, bounds or bounds_of(ct))
+    evidence = Evidence(ct, lobes, lesions, bounds or bounds_of(ct), odds)
     results = []
     for check in checks:
         if check.whole and evidence.is_cut:

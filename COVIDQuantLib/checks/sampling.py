@@ -60,13 +60,16 @@ class Grids:
         k, j, i = self.steps
         return np.ascontiguousarray(array[k // 2 :: k, j // 2 :: j, i // 2 :: i])
 
+    def middles(self, axis: int, count: int) -> np.ndarray:
+        """The CT's voxels (not whole) in the middle of the first ``count`` blocks along an axis."""
+        step, factor = self.steps[axis], self.factors[axis]
+        return step // 2 + step * (np.arange(count) * factor + (factor - 1) / 2)
+
     def at_blocks(self, coarse: np.ndarray, factors: Factors) -> np.ndarray:
         """Nearest values of an array on blocks of ``factors`` voxels of the CT, brought to our blocks."""
         index = []
         for axis in range(3):
-            ours = self.steps[axis] * self.factors[axis]
-            count = self.block_count(axis)
-            middles = np.minimum(np.arange(count) * ours + ours // 2, self.shape[axis] - 1)
+            middles = self.middles(axis, self.block_count(axis)).astype(int)
             index.append(np.minimum(middles // factors[axis], coarse.shape[axis] - 1))
         return coarse[np.ix_(*index)]
 
@@ -74,12 +77,6 @@ class Grids:
         """Number of blocks along an axis."""
         first, step = self.steps[axis] // 2, self.steps[axis]
         return -(-len(range(first, self.shape[axis], step)) // self.factors[axis])
-
-    def voxel_of_block(self, kji: np.ndarray) -> np.ndarray:
-        """The CT's voxel (not whole) in the middle of a block."""
-        both = np.array(self.steps) * np.array(self.factors)
-        first = np.array(self.steps) // 2
-        return first + np.asarray(kji, float) * both + (both - np.array(self.steps)) / 2
 
 
 def _triple(values: Iterable[int]) -> Factors:

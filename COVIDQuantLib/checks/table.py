@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from COVIDQuantLib.checks import containment, density, lesions, shape, size
+from COVIDQuantLib.checks import containment, density, doubt, lesions, picture, shape, size
 from COVIDQuantLib.checks.record import Check, at_least, at_most
 
 CHECKS: tuple[Check, ...] = (
     Check("outside-patient", "lung outside the patient", "%", at_most(0.15), containment.outside_patient, at_most(5)),
-    Check("outside-chest", "lung outside the chest cavity", "%", at_most(1.0), containment.outside_chest, at_most(15)),
-    Check("missed-air", "aerated lung left out", "%", at_most(1.2), containment.missed_air, at_most(25)),
+    Check("outside-chest", "lung outside the chest cavity", "%", at_most(0.6), containment.outside_chest, at_most(15)),
+    Check("missed-air", "aerated lung left out", "%", at_most(0.9), containment.missed_air, at_most(25)),
     Check("dense-rim", "dense tissue in the lungs' outermost layer", "%", at_most(1.2), containment.dense_rim),
+    Check("chest-gap", "dense tissue between lungs and chest wall", "%", at_most(0.35), containment.chest_gap),
     Check("lobe-pieces", "volume apart from a lobe's largest piece", "mL", at_most(8), shape.pieces),
     Check("lobe-blades", "volume of a lobe within another", "mL", at_most(9), shape.blades),
     Check("lung-holes", "holes in the lungs", "%", at_most(0.6), shape.holes, at_most(20)),
@@ -26,12 +27,18 @@ CHECKS: tuple[Check, ...] = (
     Check("lung-lump", "dense lumps in the lungs that are no lesion", "mL", at_most(6), density.lung_lump),
     Check("lung-air", "plain air in the lungs", "%", at_most(12), density.lung_air, at_most(60)),
     Check("gas-lump", "gas of windpipe, gut or stomach in the lungs", "mL", at_most(12), density.gas_lump),
-    Check("far-from-air", "dense lung far from aerated lung", "%", at_most(2.0), density.unconfirmed),
+    Check("far-from-air", "dense lung far from aerated lung", "%", at_most(2.8), density.unconfirmed),
     Check("extent", "extent of the pneumonia", "%", at_most(75), lesions.extent, at_most(95)),
     Check("lesion-outside", "pneumonia outside every lobe", "%", at_most(0.5), lesions.outside_lobes),
     Check("lesion-empty", "healthy lung within the pneumonia", "%", at_most(2.0), lesions.empty_share),
     Check("lesion-median", "median HU of the pneumonia", "HU", (-800, 60), lesions.lesion_median),
     Check("lesion-bright", "bone or contrast within the pneumonia", "%", at_most(0.15), lesions.bright_share),
-    Check("lesion-lump", "dense lump of pneumonia out of aerated lung", "%", at_most(1.5), lesions.dense_lump),
+    Check("lesion-lump", "dense lump of pneumonia out of aerated lung", "%", at_most(3.2), lesions.dense_lump),
     Check("lesion-missed", "clouded lung not called pneumonia", "%", at_most(0.12), lesions.clouded_left_out),
+    Check("lung-doubt", "the networks' doubt about the lungs", "%", at_most(9), doubt.lung_doubt),
+    Check("lesion-doubt", "the networks' doubt about the pneumonia", "%", at_most(3), doubt.lesion_doubt),
+    Check("unlike-air", "HU of the air around the patient", "HU", (-1024, -900), picture.air_hu, (-1024, -700)),
+    Check("unlike-flesh", "HU of flesh and fat", "HU", (-115, 90), picture.flesh_hu, (-180, 160)),
+    Check("unlike-body", "width of the patient", "mm", (180, 620), picture.body_width, (80, 900)),
+    Check("unlike-spacing", "distance of the voxels", "mm", at_most(10), picture.spacing),
 )

@@ -43,11 +43,13 @@ def main() -> None:
     parser.add_argument("--real", nargs=2, action="append", default=[], metavar=("CT", "LABELS"), type=Path)
     parser.add_argument("--values", type=Path, help="write every value of every check, a line per result")
     parser.add_argument("--kinds", nargs="*", help="only these damages")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="each case takes every N-th damage in turn")
+    parser.add_argument("--matrix", type=int, default=256, help="pixels along a side of a phantom")
     arguments = parser.parse_args()
     table: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
     lines = arguments.values.open("w") if arguments.values else None
-    for case, ct in _cases(arguments.seeds, arguments.real):
-        for kind, wrong, checks in _results(case, ct, arguments.kinds):
+    for number, (case, ct) in enumerate(_cases(arguments)):
+        for kind, wrong, checks in _results(case, ct, arguments.kinds, (number, arguments.every)):
             table[kind].append((wrong, grade_of(checks) is not Grade.SOUND))
             if lines:
                 record = {"case": case.name, "kind": kind, "wrong": wrong, "checks": [c.as_record() for c in checks]}
@@ -57,13 +59,13 @@ def main() -> None:
     _show(table)
 
 
-def _cases(seeds: str, real: list[list[Path]]) -> Iterator[tuple[Right, CTVolume]]:
-    first, _, last = seeds.partition("-")
-    for seed in range(int(first), int(last or first) + 1) if seeds else ():
+def _cases(arguments: argparse.Namespace) -> Iterator[tuple[Right, CTVolume]]:
+    first, _, last = arguments.seeds.partition("-")
+    for seed in range(int(first), int(last or first) + 1) if first else ():
         thickness = THICKNESSES[seed % len(THICKNESSES)]
-        phantom = make_phantom(PhantomSettings(seed=seed, thickness_mm=thickness, matrix=256))
+        phantom = make_phantom(PhantomSettings(seed=seed, thickness_mm=thickness, matrix=arguments.matrix))
         yield _right(f"phantom {seed}", phantom.ct, phantom.lobes, phantom.lesions)
-    for path, folder in real:
+    for path, folder in arguments.real:
         ct = read_ct(path)
         lobes, lesions = (
             sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"{name}.nii.gz"))) for name in ("lobes", "lesions")
@@ -83,12 +85,15 @@ def _right(name: str, ct: CTVolume, lobes: np.ndarray, lesions: np.ndarray) -> t
     return Right(name, upright.hu, lobes, lesions, patient[:k, :j, :i], spacing), upright
 
 
-def _results(case: Right, ct: CTVolume, kinds: list[str] | None) -> Iterator[tuple[str, bool, list[CheckResult]]]:
+def _results(
+    case: Right, ct: CTVolume, kinds: list[str] | None, turn: tuple[int, int]
+) -> Iterator[tuple[str, bool, list[CheckResult]]]:
+    first, every = turn
     bounds = bounds_of(ct)
     yield "nothing", False, run_checks(ct, case.lobes, case.lesions, bounds)
     for number, damage in enumerate(DAMAGES):
         kind = damage.__name__.replace("_", " ")
-        if kinds and kind not in kinds:
+        if (kinds and kind not in kinds) or (number - first) % every:
             continue
         seed = [number, *case.name.encode()]
         lobes, lesions = damage(case, np.random.default_rng(seed))
