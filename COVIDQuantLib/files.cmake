@@ -6,8 +6,10 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/checks/bounds.py
   COVIDQuantLib/checks/containment.py
   COVIDQuantLib/checks/density.py
+  COVIDQuantLib/checks/doubt.py
   COVIDQuantLib/checks/evidence.py
   COVIDQuantLib/checks/lesions.py
+  COVIDQuantLib/checks/picture.py
   COVIDQuantLib/checks/record.py
   COVIDQuantLib/checks/run.py
   COVIDQuantLib/checks/sampling.py
