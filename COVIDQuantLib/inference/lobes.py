@@ -130,6 +130,7 @@ def find_lobes_by_networks(
     tidy(logits)
     take_in_dense_disease(logits)
     keep_to_chest(logits, bounds, fine)
+    smooth_borders(logits)
     if odds is not None:
         sure = torch.logsumexp(logits[1:], dim=0) - logits[0]
         odds["lungs"] = OddsMap.of(sure.numpy(), fine.start, fine.step)
@@ -140,7 +141,12 @@ def find_lobes_by_networks(
     logits = _run(networks.fissures, seen, device, notices, part(report, 0.7, 0.85))
     _, oblique, horizontal = torch.softmax(logits, dim=0).numpy()
     chance = {RIGHT_OBLIQUE: oblique, LEFT_OBLIQUE: oblique, RIGHT_HORIZONTAL: horizontal}
-    return part_along_fissures(lobes, ct.geometry, chance, fine.start, fine.step, part(report, 0.85, 1.0))
+    unseen: list[str] = []
+    lobes = part_along_fissures(lobes, ct.geometry, chance, fine.start, fine.step, part(report, 0.85, 1.0), unseen)
+    if unseen:
+        names = " and ".join(f"the {name} fissure" for name in unseen)
+        notices.append(CTWarning("fissure-unseen", f"Little is seen of {names}: the border there is a guess."))
+    return lobes
 
 
 def patient_alone(ct: CTVolume, patient: Patient, lattice: Lattice) -> torch.Tensor:
@@ -308,6 +314,26 @@ def take_in_dense_disease(logits: torch.Tensor) -> None:
 
 # Log odds of a probability of 5 %; half the width of a gap in points.
 _CONCEIVABLE, _GAP = -2.9, 3
+
+
+def smooth_borders(logits: torch.Tensor) -> None:
+    """Make the borders between lobes smooth, for where no fissure is seen nothing tells more; the lungs stay.
+
+    Args:
+        logits: ``[6, k, j, i]`` on the CPU, changed in place.
+    """
+    lung = torch.logsumexp(logits[1:], dim=0)
+    inside = (lung > logits[0]).float()
+    # What a lobe's neighbours outside the lungs say is worth nothing.
+    shares = torch.softmax(logits[1:], dim=0) * inside
+    for _ in range(2):
+        shares = functional.avg_pool3d(shares[None], _SMOOTH, 1, _SMOOTH // 2)[0]
+    shares = torch.where(inside > 0, shares / shares.sum(dim=0).clamp(min=_LITTLE), torch.softmax(logits[1:], dim=0))
+    logits[1:] = lung + torch.log(shares.clamp(min=_LITTLE))
+
+
+# Points a side of the cube that is averaged twice, and what stands for no share.
+_SMOOTH, _LITTLE = 5, 1e-6
 
 
 def _labels(logits: torch.Tensor, lattice: Lattice, ct: CTVolume, report: Report) -> np.ndarray:

@@ -28,9 +28,23 @@ _JUMP_COST = 3.0
 _RELIEF_SIGMA_MM = 5.0
 
 
+@dataclass(frozen=True)
+class Sighting:
+    """How far a fissure was seen.
+
+    Attributes:
+        trust: 0..1 on a lattice over ``RELIEF_REACH`` of both of the sheet's coordinates; zero where it does not run
+            through the lung.
+        share: mean of the trust where it does.
+    """
+
+    trust: FloatArray
+    share: float
+
+
 def draw_to_image(
     sight: Sight, sheets: dict[str, FissureSheet], report: Report = silent
-) -> tuple[dict[str, FissureSheet], dict[str, FloatArray]]:
+) -> tuple[dict[str, FissureSheet], dict[str, Sighting]]:
     """The sheets moved to where fissures are seen.
 
     Args:
@@ -39,10 +53,9 @@ def draw_to_image(
         report: progress; may raise ``Cancelled``.
 
     Returns:
-        The sheets, and of each that was seen how far it was, 0..1, on a lattice over ``RELIEF_REACH`` of both of its
-        coordinates; zero where it does not run through the lung.
+        The sheets, and of each that was seen how far it was.
     """
-    drawn, trust = dict(sheets), {}
+    drawn, sightings = dict(sheets), {}
     names = [name for name in ORDER if name in sheets]
     for number, name in enumerate(names):
         tell = part(report, number / len(names), (number + 1) / len(names))
@@ -53,9 +66,9 @@ def draw_to_image(
         tries = [_drawn(sight, drawn[name], passes, below) for passes in (sight.passes, *sight.others)]
         drawn[name], seen = max(tries, key=lambda found: 0.0 if found[1] is None else found[1].share)
         if seen is not None:
-            trust[name] = seen.trust
+            sightings[name] = Sighting(seen.trust, seen.share)
     report(1.0)
-    return drawn, trust
+    return drawn, sightings
 
 
 def _drawn(

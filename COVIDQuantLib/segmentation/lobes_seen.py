@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableSequence
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +30,8 @@ from COVIDQuantLib.segmentation.lungs_sides import sides_of_lobes
 PARTED = {RIGHT_OBLIQUE: ((1, 2), (3,)), RIGHT_HORIZONTAL: ((1,), (2,)), LEFT_OBLIQUE: ((4,), (5,))}
 # A fissure is seen where its trust is so high; one lobe on either side of it (1 and 2 of a table, multiplied).
 _SEEN, _BOTH = 0.3, 2
+# Seen over a smaller share of its course than this, a border is called a guess.
+_GUESS = 0.2
 _LEAST_FACES, _MOST_FACES = 200, 4000
 # The faces of a border stand for so many independent points, each off by so much.
 _POINTS, _POINT_MM = 400.0, 4.0
@@ -42,6 +44,7 @@ def part_along_fissures(
     start: Triple,
     step: Triple,
     report: Report = silent,
+    unseen: MutableSequence[str] | None = None,
 ) -> np.ndarray:
     """Lobes whose borders follow the fissures; the lungs stay as they are.
 
@@ -54,17 +57,20 @@ def part_along_fissures(
         start: position of that lattice's first point along ``k, j, i``, millimetres from the CT's first voxel.
         step: distance of its points, millimetres.
         report: progress; may raise ``Cancelled``.
+        unseen: gets the names of the fissures that are hardly seen, whose borders are a guess.
     """
     lungs = sides_of_lobes(lobes)
     sheets = {name: sheet for name, sheet in sheets_of_lobes(lobes, lungs, geometry).items() if not sheet.loose}
     report(0.2)
     sight = SightOfChance(chance, start, step, lungs, geometry.spacing)
-    drawn, trust = draw_to_image(sight, sheets, part(report, 0.2, 0.8))
-    lungs[~np.isin(lungs, [SIDES[SIDE_OF_FISSURE[name]] for name in trust])] = 0
+    drawn, sightings = draw_to_image(sight, sheets, part(report, 0.2, 0.8))
+    if unseen is not None:
+        unseen += [name for name in PARTED if name not in sightings or sightings[name].share < _GUESS]
+    lungs[~np.isin(lungs, [SIDES[SIDE_OF_FISSURE[name]] for name in sightings])] = 0
     parted = lobes_of_sheets(lungs, geometry, drawn, part(report, 0.8, 1.0))
     result = np.where(lungs > 0, parted, lobes)
-    for name, seen in trust.items():
-        _keep_where_unseen(result, lobes, drawn[name], seen, geometry)
+    for name, sighting in sightings.items():
+        _keep_where_unseen(result, lobes, drawn[name], sighting.trust, geometry)
     return result
 
 

@@ -76,13 +76,17 @@ def _without_blades(lobes: np.ndarray, values: tuple[int, ...], spacing: Spacing
             continue
         thin = own & ~dilate(body, _BALL_MM + 1.01 * max(j, i), (k, j, i))
         least = _LEAST_BLADE_ML * 1000.0 / (k * j * i)
-        _give_away(moved, thin, value, values, lambda sizes, least=least: sizes >= least, _BLADE_BORDER)
+        _give_away(moved, thin, value, values, _at_least(least), _BLADE_BORDER)
     if not (moved != coarse).any():
         return
     # Of the fine voxels only those of the lobe that gave the blade change.
     target, source = (_fitted(a, factors, lobes.shape) for a in (moved, coarse))
     changed = (target != source) & (lobes == source)
     lobes[changed] = target[changed]
+
+
+def _at_least(least: float) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda sizes: sizes >= least
 
 
 def _fitted(coarse: np.ndarray, factors: tuple[int, int, int], shape: tuple[int, ...]) -> np.ndarray:
