@@ -71,15 +71,15 @@ def outline(chest: Chest, inner: np.ndarray, build: Build) -> np.ndarray:
     body = inner + thick
     # Beside the lungs' lower ends and over the spine the back is flat.
     for k in range(chest.shape[0]):
-        sy, sx = chest.spine[k]
+        sy, sx, _ = chest.spine[k]
         muscles = 52 * build.muscle + 0.4 * build.fat - np.hypot((chest.x[0] - sx) * 0.62, chest.y[0] - sy - 4)
         body[k] = np.maximum(body[k], muscles)
         shoulder = _shoulders(chest, build, float(chest.z[k, 0, 0]) - chest.apex)
         if shoulder is not None:
             body[k] = np.maximum(body[k], shoulder)
-    body = ndimage.gaussian_filter(body, (2.0, 3.0, 3.0))
     if build.breast:
-        body = np.maximum(body, _breasts(chest, inner, build, thick))
+        body += _breasts(chest, build, front)
+    body = ndimage.gaussian_filter(body, (2.0, 3.0, 3.0))
     return body + 1.5 * chest.field(45)
 
 
@@ -98,17 +98,13 @@ def _shoulders(chest: Chest, build: Build, height: float) -> np.ndarray | None:
     return np.minimum((1 - rho) * deep, half - np.abs(chest.x[0] - xc))
 
 
-def _breasts(chest: Chest, inner: np.ndarray, build: Build, thick: np.ndarray) -> np.ndarray:
-    """Signed distance to two half balls in front."""
-    xc = chest.middle[1]
-    front = STEP * float(np.flatnonzero(chest.lungs.any(axis=(0, 2)))[0]) - 22
+def _breasts(chest: Chest, build: Build, front: np.ndarray) -> np.ndarray:
+    """Millimetres by which two breasts thicken the wall where it faces forward."""
     height = chest.apex - 0.62 * (chest.apex - chest.dome)
-    across = np.abs(chest.x - xc) - 0.55 * chest.half_width
-    size = 55 + 0.4 * build.breast
-    q = np.sqrt(
-        (across / size) ** 2 + ((chest.y - front - 8) / (build.breast + 16)) ** 2 + ((chest.z - height) / size) ** 2
-    )
-    return (1 - q) * (build.breast + 16)
+    across = np.abs(chest.x - chest.middle[1]) - 0.55 * chest.half_width
+    size = 58 + 0.4 * build.breast
+    round_share = np.clip(1 - (across / size) ** 2 - ((chest.z - height) / size) ** 2, 0, 1)
+    return 1.15 * build.breast * np.sqrt(round_share) * np.clip(3 * front, 0, 1)
 
 
 def paint_wall(hu: np.ndarray, chest: Chest, inner: np.ndarray, body: np.ndarray, build: Build) -> None:
@@ -157,10 +153,11 @@ def paint_spine(hu: np.ndarray, chest: Chest, body: np.ndarray, build: Build) ->
     """Vertebrae with discs, canal, arches, spinous and transverse processes."""
     texture = smooth_field(chest.rng, chest.shape, 3.0)
     for k in range(chest.shape[0]):
-        sy, sx = chest.spine[k]
+        sy, sx, gap = chest.spine[k]
+        wide = float(np.clip(gap - 4, 15, 22))
         dy, dx = chest.y[0] - sy, chest.x[0] - sx
         phase = np.mod(k * STEP, 23.0)
-        bulk = (1 - np.sqrt((dx / 18) ** 2 + (dy / 15) ** 2)) * 15
+        bulk = (1 - np.sqrt((dx / wide) ** 2 + (dy / (0.83 * wide)) ** 2)) * 0.83 * wide
         disc = phase < 5
         mix(hu[k], 90.0 if disc else 480 * build.bone, ramp(bulk, -0.7, 0.7))
         if not disc:
@@ -174,6 +171,12 @@ def paint_spine(hu: np.ndarray, chest: Chest, body: np.ndarray, build: Build) ->
             np.minimum(5.0 - np.abs(rear + 0.25 * np.abs(dx)), 36 - np.abs(dx)) if 9 < phase < 18 else -np.ones_like(dx)
         )
         lateral = np.where(np.abs(dx) > 9, lateral, -1)
+        head = np.minimum(6.0 - np.abs(dy - 4 - 0.25 * np.abs(dx)), gap + 8 - np.abs(dx))
+        mix(
+            hu[k],
+            420 * build.bone,
+            ramp(np.where((np.abs(dx) > wide - 2) & (phase > 17), head, -1), -0.7, 0.7) * ramp(body[k], 8, 12),
+        )
         mix(
             hu[k],
             380 * build.bone,

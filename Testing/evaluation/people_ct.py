@@ -21,12 +21,13 @@ from Testing.evaluation.people_inner import draw_blood, find_hila, paint_airways
 from Testing.evaluation.people_lungs import draw_air, fissure_share, paint_vessels, parenchyma
 from Testing.evaluation.people_room import add_streaks, cut_field, draw_things, paint_room
 from Testing.evaluation.people_sick import paint_lesions
+from Testing.evaluation.sections import averaged
 
 EXTENTS = (0.0, 5.0, 20.0)
 THICKNESSES_MM = (1.5, 3.0, 5.0)
 _SEED = 60660
 # Raised with every change of the painting, so that no CT of an older one is taken from a cache.
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -171,25 +172,13 @@ def scan(
     """Sections as thick as wanted with blur and noise: int16 CT numbers, uint8 lobes, bool lesions."""
     blurred = ndimage.gaussian_filter(hu, (0.0, recipe.blur_mm / STEP, recipe.blur_mm / STEP))
     thick = recipe.thickness_mm
-    sections = _averaged(blurred, thick)
-    shares = np.stack([_averaged((chest.lobes == label).astype(np.float32), thick) for label in range(1, 6)])
+    sections = averaged(blurred, STEP, thick)
+    shares = np.stack([averaged(chest.lobes == label, STEP, thick) for label in range(1, 6)])
     lobes = np.where(shares.sum(axis=0) >= 0.5, shares.argmax(axis=0) + 1, 0).astype(np.uint8)
-    sick = _averaged(lesions.astype(np.float32), thick) >= 0.5
+    sick = averaged(lesions, STEP, thick) >= 0.5
     for k in range(len(sections)):
         sections[k] += _noise(sections[k], chest.rng, recipe)
     return np.rint(sections.clip(-1024, 3071)).astype(np.int16), lobes, sick & (lobes > 0)
-
-
-def _averaged(volume: np.ndarray, thickness: float) -> np.ndarray:
-    """Means over sections of some thickness, from the lowest up."""
-    if thickness == STEP:
-        return volume
-    total = np.concatenate([np.zeros((1, *volume.shape[1:]), np.float64), np.cumsum(volume, axis=0, dtype=np.float64)])
-    edges = np.arange(0, volume.shape[0] + 1e-6, thickness / STEP)
-    low = np.minimum(edges.astype(int), volume.shape[0] - 1)
-    share = (edges - low)[:, None, None]
-    at = total[low] * (1 - share) + total[low + 1] * share
-    return (np.diff(at, axis=0) * STEP / thickness).astype(np.float32)
 
 
 def _noise(section: np.ndarray, rng: np.random.Generator, recipe: Recipe) -> np.ndarray:

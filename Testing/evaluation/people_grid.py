@@ -82,7 +82,7 @@ class Chest:
 
     @cached_property
     def spine(self) -> np.ndarray:
-        """Middle of the vertebral body per section, ``[k, 2]`` y and x in mm: between the lungs, at their back."""
+        """The vertebral body per section, ``[k, 3]``: its middle's y and x and the half width of the lungs' gap, mm."""
         known, places = [], []
         for k in np.flatnonzero(self.lungs.any(axis=(1, 2))):
             right, left = (np.argwhere(mask) for mask in (np.isin(self.lobes[k], (1, 2, 3)), self.lobes[k] > 3))
@@ -91,7 +91,9 @@ class Chest:
                 near = back - 40 / STEP
                 inner = right[right[:, 0] > near, 1].max(), left[left[:, 0] > near, 1].min()
                 known.append(k)
-                places.append((back * STEP - 14, STEP * sum(inner) / 2))
+                level = [np.abs(lung[:, 0] - back + 14 / STEP) < 7 for lung in (right, left)]
+                gap = left[level[1], 1].min(initial=999) - right[level[0], 1].max(initial=-999)
+                places.append((back * STEP - 14, STEP * sum(inner) / 2, float(np.clip(STEP * gap / 2, 8, 45))))
         lines = [np.interp(np.arange(self.shape[0]), known, line) for line in np.array(places).T]
         return np.stack([ndimage.gaussian_filter1d(ndimage.median_filter(line, 15), 8) for line in lines], axis=1)
 

@@ -44,7 +44,7 @@ class Hila:
 def find_hila(chest: Chest) -> Hila:
     """Where the lungs hang, from their shape: the notch in the inner face below the windpipe's fork."""
     fork_k = int(np.clip(chest.carina / STEP, 0, chest.shape[0] - 1))
-    spine_y, spine_x = chest.spine[fork_k]
+    spine_y, spine_x, _ = chest.spine[fork_k]
     fork = (chest.carina, float(spine_y - 34), float(spine_x))
     sides, lobes = {}, {}
     for side, labels in (("right", (1, 2, 3)), ("left", (4, 5))):
@@ -94,10 +94,19 @@ def paint_mediastinum(hu: np.ndarray, chest: Chest, inner: np.ndarray, hila: Hil
     mix(hu, _FAT + 10 * grain, inside)
     muscle = ramp(2.2 - np.abs(inner), 0, 1.4)
     mix(hu, _MUSCLE, 0.6 * muscle)
+    _paint_beside_spine(hu, chest, inside)
     _paint_heart(hu, chest, inner, blood, inside * above)
     _paint_descending_aorta(hu, chest, blood, inner)
     _paint_vessels(hu, chest, hila, blood)
     return floor
+
+
+def _paint_beside_spine(hu: np.ndarray, chest: Chest, inside: np.ndarray) -> None:
+    """Muscle, joints and sometimes fluid fill what the lungs leave beside the spine; fat is little there."""
+    spine_y, spine_x = (chest.spine[:, n][:, None, None].astype(np.float32) for n in (0, 1))
+    value = float(chest.rng.choice([_MUSCLE, _MUSCLE, 8.0]))
+    where = ramp(chest.y - spine_y, -16, -12) * ramp(65 - np.abs(chest.x - spine_x), 0, 8)
+    mix(hu, value, inside * where * (0.85 - 0.5 * ramp(chest.field(12), 0.8, 1.4)))
 
 
 def _paint_heart(hu: np.ndarray, chest: Chest, inner: np.ndarray, blood: Blood, where: np.ndarray) -> None:
@@ -123,7 +132,7 @@ def _paint_heart(hu: np.ndarray, chest: Chest, inner: np.ndarray, blood: Blood, 
     share = np.zeros(chest.shape, np.float32)
     root = [(top - 20, centre[1] - 10, xc + 4), (top + 15, centre[1] - 12, xc - 14)]
     arch = [(chest.carina + 14, centre[1] - 4, xc - 10), (chest.carina + 24, centre[1] + 14, xc + 8)]
-    end = (chest.carina + 8, *chest.spine[int(chest.carina / STEP)] + (-22, 24))
+    end = (chest.carina + 8, *chest.spine[int(chest.carina / STEP), :2] + (-22, 24))
     tube(share, [*root, *arch, end], [16, 16, 14, 13, 12])
     mix(hu, blood.left, share)
 
@@ -133,7 +142,7 @@ def _paint_descending_aorta(hu: np.ndarray, chest: Chest, blood: Blood, inner: n
     top = int(min(chest.carina / STEP + 4, chest.shape[0] - 1))
     places = []
     for k in range(top + 1):
-        sy, sx = chest.spine[k]
+        sy, sx, _ = chest.spine[k]
         rows = slice(max(int((sy - 34) / STEP), 0), max(int((sy + 2) / STEP), 1))
         columns = slice(int((sx + 6) / STEP), int((sx + 36) / STEP))
         outside = np.hypot(chest.y[0, rows] - sy, chest.x[0, :, columns] - sx) - 19
