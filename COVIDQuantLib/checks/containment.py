@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.anatomy import LOBES, WHOLE_LUNG, labels_of_side
+from COVIDQuantLib.anatomy import LOBES, WHOLE_LUNG
 from COVIDQuantLib.checks.evidence import DENSE_HU, Evidence
 from COVIDQuantLib.checks.record import Measured
 from COVIDQuantLib.checks.second_path import AERATED_HU as AERATED_LUNG_HU
@@ -17,7 +17,6 @@ _LUNG = WHOLE_LUNG.name
 # The pleural gap is thinner; heart and great vessels lie deeper.
 _APART_MM = 5.0
 _WALL_MM = 15.0
-_MIDDLE_MM = 35.0
 
 
 def lobe_at_fault(evidence: Evidence, samples: np.ndarray) -> str:
@@ -72,24 +71,11 @@ def chest_gap(evidence: Evidence) -> Iterator[Measured]:
     at_wall = distance_to(~evidence.cavity, spacing) < _WALL_MM
     apart = distance_to(lung, spacing) > _APART_MM
     between = _between(lung, 0) | _between(lung, 1)
-    gap = evidence.cavity & at_wall & apart & between & _lateral(evidence) & (evidence.block_hu > AERATED_LUNG_HU)
+    gap = evidence.cavity & at_wall & apart & between & evidence.lateral & (evidence.block_hu > AERATED_LUNG_HU)
     ml = float(np.count_nonzero(gap)) * evidence.block_ml
     percent = evidence.percent_of_lung(ml)
     text = f"{ml:.0f} mL of dense tissue lie between lungs and chest wall: effusion, or dense lung left out"
     yield Measured(percent, text, _LUNG, gap)
-
-
-def _lateral(evidence: Evidence) -> np.ndarray:
-    """Columns of blocks away from the midline, which is half way between the middles of both lungs."""
-    columns = np.arange(evidence.patient.shape[2])
-    middles = []
-    for side in ("right", "left"):
-        lung = np.sum([evidence.lobe_shares[label].sum(axis=(0, 1)) for label in labels_of_side(side)], axis=0)
-        middles.append(float(np.average(columns, weights=lung)) if lung.any() else np.nan)
-    # With one lung alone nobody knows, and every column counts.
-    midline = np.mean(middles)
-    away = np.abs(columns - midline) * evidence.grids.block_spacing[2] > _MIDDLE_MM
-    return away if np.isfinite(midline) else np.ones(len(columns), bool)
 
 
 def _between(mask: np.ndarray, axis: int) -> np.ndarray:

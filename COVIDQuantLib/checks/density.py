@@ -61,9 +61,18 @@ def gas_lump(evidence: Evidence) -> Iterator[Measured]:
     yield Measured(ml, f"{ml:.0f} mL of the lungs look like gas of windpipe, gut or stomach", region, lumps)
 
 
-def unconfirmed(evidence: Evidence) -> Iterator[Measured]:
+def far_from_air(evidence: Evidence) -> Iterator[Measured]:
     """Dense lung, lesions included, further out than the hollows of aerated lung, percent of the lungs."""
+    yield from _far(evidence, (evidence.lung_share > 0.5) & ~evidence.near_lung)
+
+
+def far_in_the_middle(evidence: Evidence) -> Iterator[Measured]:
+    """The same where consolidation does not come: in the mediastinum and outside the chest, percent of the lungs."""
     beyond = (evidence.lung_share > 0.5) & ~evidence.near_lung
+    yield from _far(evidence, beyond & ~(evidence.lateral & evidence.cavity))
+
+
+def _far(evidence: Evidence, beyond: np.ndarray) -> Iterator[Measured]:
     ml = float((beyond * evidence.lung_share).sum()) * evidence.block_ml
     percent = evidence.percent_of_lung(ml)
     region = lobe_at_fault(evidence, evidence.on_samples(beyond)) if ml else _LUNG

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.anatomy import LOBES
+from COVIDQuantLib.anatomy import LOBES, labels_of_side
 from COVIDQuantLib.checks.bounds import Bounds
 from COVIDQuantLib.checks.sampling import Grids, block_mean, block_share
 from COVIDQuantLib.checks.second_path import aerated_lung
@@ -26,6 +26,8 @@ _PLACE_MM = 15.0
 # Lung is carried on over hollows up to twice this wide, on a grid as coarse as this.
 _CLOSING_MM = 18.0
 _CLOSING_GRID_MM = 5.0
+# The mediastinum is about twice this wide.
+_MIDDLE_MM = 35.0
 # More lung than this on the picture's first or last slice is cut by it.
 _CUT_CM2 = 3.0
 
@@ -122,9 +124,25 @@ class Evidence:
         return aerated_lung(self.block_hu, self.patient, self.grids.block_spacing)
 
     @cached_property
+    def lateral(self) -> np.ndarray:
+        """Columns of blocks (along ``i``) away from the midline, where windpipe, heart and great vessels lie.
+
+        The midline is half way between the middles of both lungs; with one lung alone every column counts.
+        """
+        columns = np.arange(self.patient.shape[2])
+        middles = []
+        for side in ("right", "left"):
+            lung = np.sum([self.lobe_shares[label].sum(axis=(0, 1)) for label in labels_of_side(side)], axis=0)
+            middles.append(float(np.average(columns, weights=lung)) if lung.any() else np.nan)
+        midline = float(np.mean(middles))
+        if not np.isfinite(midline):
+            return np.ones(len(columns), bool)
+        return np.asarray(np.abs(columns - midline) * self.grids.block_spacing[2] > _MIDDLE_MM)
+
+    @cached_property
     def missed_air(self) -> np.ndarray:
-        """Samples of aerated lung by the second path that are in no lobe."""
-        near = ndimage.binary_dilation(self.aerated)
+        """Samples of aerated lung by the second path, away from the windpipe, that are in no lobe."""
+        near = ndimage.binary_dilation(self.aerated) & self.lateral
         return self.on_samples(near) & (self.hu < AERATED_HU) & ~self.lung & self.measured
 
     @cached_property

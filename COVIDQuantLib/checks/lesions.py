@@ -9,7 +9,7 @@ import numpy as np
 from COVIDQuantLib.anatomy import LESION
 from COVIDQuantLib.checks.evidence import Evidence
 from COVIDQuantLib.checks.record import Measured
-from COVIDQuantLib.segmentation.morphology import components, distance_to, open_
+from COVIDQuantLib.segmentation.morphology import distance_to, open_
 
 _NAME = LESION.name
 _LEAST_ML = 2.0
@@ -64,17 +64,13 @@ def bright_share(evidence: Evidence) -> Iterator[Measured]:
 
 
 def dense_lump(evidence: Evidence) -> Iterator[Measured]:
-    """The largest dense lump of pneumonia that reaches out of the hollows of aerated lung, percent of the lungs."""
+    """Dense lumps of pneumonia in mediastinum or wall, out of the hollows of aerated lung, percent of the lungs."""
     dense = evidence.lesions & (evidence.hu > _SOFT_HU)
     lumps = open_(evidence.shares(dense) >= 0.5, _LUMP_MM, evidence.grids.block_spacing)
-    labels, counts = components(lumps)
-    out = np.bincount(labels.ravel(), weights=(~evidence.closed_lung).ravel(), minlength=len(counts))
-    out[0] = 0
-    largest = int(out.argmax())
-    ml = float(out[largest]) * evidence.block_ml
-    where = (labels == largest) if largest else np.zeros_like(lumps)
-    text = f"a dense lump of pneumonia reaches {ml:.0f} mL into wall, heart, vessels or belly"
-    yield Measured(evidence.percent_of_lung(ml), text, _NAME, where)
+    lumps &= ~evidence.closed_lung & ~(evidence.lateral & evidence.cavity)
+    ml = float(np.count_nonzero(lumps)) * evidence.block_ml
+    text = f"dense lumps of pneumonia reach {ml:.0f} mL into wall, heart or vessels"
+    yield Measured(evidence.percent_of_lung(ml), text, _NAME, lumps)
 
 
 def clouded_left_out(evidence: Evidence) -> Iterator[Measured]:

@@ -21,9 +21,6 @@ import numpy as np
 import SimpleITK as sitk
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from checks_damage import DAMAGES, Right
 
 from COVIDQuantLib.checks.bounds import bounds_of
 from COVIDQuantLib.checks.run import run_checks
@@ -31,6 +28,7 @@ from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.grades import CheckResult, Grade, grade_of
 from COVIDQuantLib.phantom import PhantomSettings, make_phantom
+from Testing.evaluation.checks_damage import DAMAGES, Right
 
 WRONG_VOLUME, WRONG_EXTENT, WRONG_PLACE = 3.0, 2.0, 3.0
 THICKNESSES = (1.5, 2.5, 5.0)
@@ -64,16 +62,16 @@ def _cases(arguments: argparse.Namespace) -> Iterator[tuple[Right, CTVolume]]:
     for seed in range(int(first), int(last or first) + 1) if first else ():
         thickness = THICKNESSES[seed % len(THICKNESSES)]
         phantom = make_phantom(PhantomSettings(seed=seed, thickness_mm=thickness, matrix=arguments.matrix))
-        yield _right(f"phantom {seed}", phantom.ct, phantom.lobes, phantom.lesions)
+        yield right_of(f"phantom {seed}", phantom.ct, phantom.lobes, phantom.lesions)
     for path, folder in arguments.real:
         ct = read_ct(path)
         lobes, lesions = (
             sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"{name}.nii.gz"))) for name in ("lobes", "lesions")
         )
-        yield _right(path.stem, ct, lobes, lesions > 0)
+        yield right_of(path.stem, ct, lobes, lesions > 0)
 
 
-def _right(name: str, ct: CTVolume, lobes: np.ndarray, lesions: np.ndarray) -> tuple[Right, CTVolume]:
+def right_of(name: str, ct: CTVolume, lobes: np.ndarray, lesions: np.ndarray) -> tuple[Right, CTVolume]:
     upright, turn = ct.canonical()
     bounds = bounds_of(upright)
     patient = bounds.patient
@@ -99,10 +97,10 @@ def _results(
         lobes, lesions = damage(case, np.random.default_rng(seed))
         if np.array_equal(lobes, case.lobes) and np.array_equal(lesions, case.lesions):
             continue
-        yield kind, _is_wrong(case, lobes, lesions), run_checks(ct, lobes, lesions, bounds)
+        yield kind, is_wrong(case, lobes, lesions), run_checks(ct, lobes, lesions, bounds)
 
 
-def _is_wrong(case: Right, lobes: np.ndarray, lesions: np.ndarray) -> bool:
+def is_wrong(case: Right, lobes: np.ndarray, lesions: np.ndarray) -> bool:
     right, found = case.lung, lobes > 0
     volume = np.count_nonzero(right)
     off = 100.0 * abs(np.count_nonzero(found) - volume) / volume
