@@ -89,7 +89,7 @@ class PatchBatches(ABC):
     """
 
     views: Sequence[View]
-    shape: tuple[int, int, int] = (64, 72, 72)
+    shape: tuple[int, int, int] = (64, 64, 64)
     size: int = 2
     count: int = 100
     seed: int = 0

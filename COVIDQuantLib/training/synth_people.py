@@ -39,11 +39,11 @@ class Room:
     def draw(cls, rng: np.random.Generator) -> Room:
         """From a field of view that hardly holds the chest to one with arms and table; a few are whole bodies."""
         # What is seen is the lungs' width and depth plus this; arms at the sides need about 130 mm.
-        wide = rng.random() < 0.6
-        side = rng.uniform((70, 70), (150, 150)) if wide else rng.uniform((30, 30), (75, 75))
-        front, back = rng.uniform((45, 55), (120, 130)) if wide else rng.uniform((22, 26), (60, 70))
-        above = rng.uniform(60, 150) if rng.random() < 0.15 else rng.uniform(4, 50)
-        below = rng.uniform(120, 320) if rng.random() < 0.15 else rng.uniform(4, 90)
+        wide = rng.random() < 0.55
+        side = rng.uniform((60, 60), (120, 120)) if wide else rng.uniform((25, 25), (65, 65))
+        front, back = rng.uniform((35, 45), (80, 100)) if wide else rng.uniform((20, 24), (40, 55))
+        above = rng.uniform(60, 110) if rng.random() < 0.08 else rng.uniform(4, 45)
+        below = rng.uniform(100, 220) if rng.random() < 0.08 else rng.uniform(4, 70)
         return cls(*(float(v) for v in (*side, front, back, above, below)))
 
 
