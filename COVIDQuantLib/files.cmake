@@ -6,6 +6,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/checks/bounds.py
   COVIDQuantLib/checks/containment.py
   COVIDQuantLib/checks/density.py
+  COVIDQuantLib/checks/document.py
   COVIDQuantLib/checks/doubt.py
   COVIDQuantLib/checks/evidence.py
   COVIDQuantLib/checks/lesions.py

@@ -23,7 +23,7 @@ _UNSEEN = {"dense_left_out"}
 
 @pytest.fixture(scope="module")
 def phantom():
-    return make_phantom(PhantomSettings(seed=1, thickness_mm=4.0, matrix=96, extent_percent=18.0, motion=False))
+    return make_phantom(PhantomSettings(seed=1, thickness_mm=3.0, matrix=128, extent_percent=18.0, motion=False))
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_a_finding_names_the_place_and_the_region_at_fault(right, bounds):
     assert found.region == "left lower lobe"
     left, back, up = found.place
     there = (ct.geometry.index_to_lps @ (i + 20, lobes.shape[1] - 4, k + 3, 1))[:3]
-    assert np.abs(np.array([left, back, up]) - there).max() < 25
+    assert np.abs(np.array([left, back, up]) - there).max() < 40
     assert "outside the patient" in told(found)
     assert told(found).endswith(f"{'S' if up >= 0 else 'I'}{abs(up):.0f}")
 

@@ -207,3 +207,33 @@ def test_earlier_results_survive_a_failed_run(quantified, phantom, tmp_path):
 def test_runs_are_repeatable(phantom, quantified, tmp_path):
     assert quantify(phantom, tmp_path, "--no-picture") == 0
     assert (tmp_path / "metrics.json").read_bytes() == (quantified / "metrics.json").read_bytes()
+
+
+# ------------------------------------------------------------------------------------------------------------ grade
+
+
+def quantify_without_a_lobe(phantom, folder, *options):
+    lobes = sitk.ReadImage(str(phantom / "lobes.nrrd"))
+    sitk.WriteImage(sitk.ChangeLabel(lobes, {4: 0}), str(folder / "lobes.nrrd"))
+    masks = ["--lobes", folder / "lobes.nrrd", "--lesions", phantom / "lesions.nrrd"]
+    arguments = [phantom / "ct.nrrd", "--out", folder / "out", *masks, "--no-picture", *options]
+    return main(["quantify", *map(str, arguments)])
+
+
+def test_strict_ends_with_four_below_sound_and_everything_is_written(phantom, tmp_path, capsys):
+    assert quantify_without_a_lobe(phantom, tmp_path, "--strict", "--quiet") == 4
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("covidquant:")
+    assert "missed-air" in line
+    read = read_metrics(tmp_path / "out")
+    assert read.grade != "sound"
+    assert "missed-air" in {check.code for check in read.checks if check.grade != "sound"}
+    rows = list(csv.DictReader((tmp_path / "out" / "metrics.csv").open()))
+    assert {row["grade"] for row in rows} == {read.grade}
+
+
+def test_without_strict_the_status_is_zero_and_the_grade_stands_above_the_table(phantom, tmp_path, capsys):
+    assert quantify_without_a_lobe(phantom, tmp_path) == 0
+    told = capsys.readouterr().out
+    assert "of aerated lung" in told
+    assert told.index("result: ") < told.index("whole lung")

@@ -12,6 +12,7 @@ from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.export.table_file import metrics_record, read_metrics, write_csv, write_json
+from COVIDQuantLib.grades import CheckResult, Grade
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.measures import COLUMNS
 from COVIDQuantLib.quantification.table import compute_metrics
@@ -126,3 +127,44 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_no_undefined_figure_is_nan():
     for row in exam(empty=True)[-1].rows:
         assert all(value is None or isinstance(value, str) or math.isfinite(value) for value in row.values())
+
+
+# ----------------------------------------------------------------------------------------------------------- checks
+
+
+def checked():
+    ct, segmentation, histogram, metrics = exam()
+    segmentation.checks = [
+        CheckResult("outside-patient", Grade.LOOK, "3 mL outside", "left lung", (1.0, 2.0, 3.0), 0.4, "%"),
+        CheckResult("left-share", Grade.SOUND, "left share: 46 %", "left lung", None, 46.0, "%"),
+    ]
+    return ct, segmentation, histogram, metrics
+
+
+def test_checks_and_grade_come_back_from_the_file(tmp_path):
+    ct, segmentation, histogram, metrics = checked()
+    write_json(tmp_path / "metrics.json", metrics_record(ct, segmentation, histogram, metrics))
+    read = read_metrics(tmp_path)
+    assert read.checks == tuple(segmentation.checks)
+    assert read.grade is Grade.LOOK
+    assert read.record["grade"] == "look"
+
+
+def test_every_row_of_the_csv_has_the_grade(tmp_path):
+    write_csv(tmp_path / "metrics.csv", checked()[-1], Grade.UNUSABLE)
+    with (tmp_path / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        assert {row["grade"] for row in csv.DictReader(file)} == {"unusable"}
+
+
+def test_a_file_from_before_there_were_checks_is_read(tmp_path):
+    record = metrics_record(*checked())
+    del record["grade"], record["checks"]
+    write_json(tmp_path / "metrics.json", record)
+    assert read_metrics(tmp_path).grade is None
+
+
+def test_a_grade_that_its_checks_do_not_give_is_found_out(tmp_path):
+    record = metrics_record(*checked()) | {"grade": "sound"}
+    write_json(tmp_path / "metrics.json", record)
+    with pytest.raises(UnfitInputError, match="grade"):
+        read_metrics(tmp_path)

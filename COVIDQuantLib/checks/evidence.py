@@ -64,7 +64,7 @@ class Evidence:
         self.hu = self.grids.samples(ct.hu)
         self.lobes = self.grids.samples(lobes)
         self.lesions = self.grids.samples(lesions != 0)
-        self.measured = np.broadcast_to(np.True_, self.hu.shape)
+        self.measured = np.ones(self.hu.shape, bool)
         if ct.padding is not None:
             self.measured = ~self.grids.samples(ct.padding)
             self.lobes[~self.measured] = 0

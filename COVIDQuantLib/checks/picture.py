@@ -11,14 +11,15 @@ from COVIDQuantLib.checks.record import Measured
 
 # Air and patient are judged where there is this much of each, as a share of the picture.
 _LEAST_SHARE = 0.03
+_WHOLLY = 0.99
 _FLESH_HU = (-250, 250)
 
 
 def air_hu(evidence: Evidence) -> Iterator[Measured]:
     """Median HU of the air around the patient; −1000 where the scale is right."""
-    around = ~evidence.on_samples(evidence.patient) & evidence.measured
-    values = evidence.hu[around][::7]
-    if values.size > _LEAST_SHARE * evidence.hu.size / 7:
+    around = ~evidence.patient & (evidence.shares(evidence.measured) > _WHOLLY)
+    values = evidence.block_hu[around]
+    if values.size > _LEAST_SHARE * around.size:
         hu = float(np.median(values))
         yield Measured(hu, f"the air around the patient has {hu:.0f} HU, not −1000: the scale may be wrong")
 

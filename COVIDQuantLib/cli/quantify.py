@@ -14,7 +14,7 @@ from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import NotSoundError
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.exam import EXPORTS, write_exam
-from COVIDQuantLib.grades import Grade
+from COVIDQuantLib.grades import Grade, findings_of
 from COVIDQuantLib.inference.device import DEVICES
 from COVIDQuantLib.pipeline import DEFAULT_PLAN, METHODS, GivenMasks, Plan, quantify_ct
 from COVIDQuantLib.progress import Stage, StagedProgress
@@ -73,11 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
         show_metrics(exam.metrics)
         print("\n".join(str(file) for file in files))  # noqa: T201 - the command's output
     if arguments.strict and exam.grade is not Grade.SOUND:
-        raise NotSoundError(
-            f"the result is graded {exam.grade.text if exam.grade else 'by nothing'}, not sound",
-            str(arguments.out),
-            "Everything was written; look at the reasons above and at the overlay, and correct it.",
-        )
+        raise NotSoundError(_not_sound(exam), str(arguments.out), "Everything was written: look at it and correct it.")
 
 
 def _quantify(arguments: argparse.Namespace, plan: Plan, thresholds: Thresholds, progress: StagedProgress) -> Exam:
@@ -85,6 +81,11 @@ def _quantify(arguments: argparse.Namespace, plan: Plan, thresholds: Thresholds,
         ct = read_ct(arguments.ct, arguments.series, report)
         given = _given_masks(arguments, ct)
     return quantify_ct(ct, given, thresholds, progress, plan)
+
+
+def _not_sound(exam: Exam) -> str:
+    codes = ", ".join(dict.fromkeys(check.code for check in findings_of(exam.checks)))
+    return f"the result is graded {exam.grade.text if exam.grade else 'by nothing'}, not sound ({codes})"
 
 
 def _given_masks(arguments: argparse.Namespace, ct: CTVolume) -> GivenMasks:

@@ -1,0 +1,60 @@
+"""The table of checks in ``docs/checks.md``, written from the records so that it cannot fall behind them."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+from COVIDQuantLib.checks.record import Limits
+from COVIDQuantLib.checks.table import CHECKS
+
+BEGIN = "<!-- checks:begin (written by `python -m COVIDQuantLib.checks.document`) -->"
+END = "<!-- checks:end -->"
+
+
+def checks_table() -> str:
+    """Every check as a row of a Markdown table."""
+    lines = ["| code | what is measured | unit | sound | not usable |", "|---|---|---|---|---|"]
+    lines += [
+        f"| `{check.code}` | {check.text}{'' if not check.whole else ' (whole lungs only)'} | {check.unit} | "
+        f"{_within(check.sound)} | {_beyond(check.usable)} |"
+        for check in CHECKS
+    ]
+    return "\n".join(lines)
+
+
+def _within(limits: Limits) -> str:
+    low, high = limits
+    if math.isinf(low):
+        return f"up to {_number(high)}"
+    return f"from {_number(low)}" if math.isinf(high) else f"{_number(low)} to {_number(high)}"
+
+
+def _beyond(limits: Limits) -> str:
+    low, high = limits
+    parts = [f"below {_number(low)}"] if math.isfinite(low) else []
+    parts += [f"above {_number(high)}"] if math.isfinite(high) else []
+    return " or ".join(parts) or "never"
+
+
+def _number(value: float) -> str:
+    return f"{value:g}".replace("-", "−")
+
+
+def filled(text: str) -> str:
+    """A document with the table between its two marks.
+
+    Raises:
+        ValueError: the document lacks the marks.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError("the document lacks the marks around the table of checks")
+    return f"{before}{BEGIN}\n{checks_table()}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    document = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/checks.md")
+    document.write_text(filled(document.read_text(encoding="utf-8")), encoding="utf-8")
