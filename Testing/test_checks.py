@@ -1,10 +1,13 @@
 """The checks of a result: true masks are sound, each kind of damage is seen, and says what, where and how bad."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from COVIDQuantLib.anatomy import LESION, REGIONS
 from COVIDQuantLib.checks.bounds import bounds_of
+from COVIDQuantLib.checks.document import filled
 from COVIDQuantLib.checks.record import Check, at_least, at_most
 from COVIDQuantLib.checks.run import check_labels, run_checks
 from COVIDQuantLib.checks.sampling import Grids, block_mean, block_share
@@ -216,3 +219,8 @@ def test_grids_hold_every_voxel_once(shape):
     for axis, count in enumerate(counts):
         middles = grids.middles(axis, count)
         assert (np.diff(middles) == grids.steps[axis] * grids.factors[axis]).all()
+
+
+def test_the_documentation_holds_the_table_as_it_is():
+    text = (Path(__file__).resolve().parents[1] / "docs" / "checks.md").read_text(encoding="utf-8")
+    assert filled(text) == text

@@ -25,7 +25,7 @@ AT_THE_ROOT = {
 }  # fmt: skip
 
 # What each part of the library may import of the others: only what lies below it.
-BASE = {"", "anatomy", "errors", "progress", "resources", "segment_roles", "terminology", "terminology_text"}
+BASE = {"", "anatomy", "errors", "grades", "progress", "resources", "segment_roles", "terminology", "terminology_text"}
 CT = BASE | {"ct"}
 FLOORS = {
     **dict.fromkeys(BASE, BASE),
@@ -37,7 +37,8 @@ FLOORS = {
     "networks": BASE | {"networks"},
     "models": CT | {"networks", "models"},
     "inference": CT | {"segmentation", "networks", "models", "inference"},
-    "pipeline": CT | {"segmentation", "quantification", "exam", "models", "inference"},
+    "checks": CT | {"segmentation", "quantification", "checks"},
+    "pipeline": CT | {"segmentation", "quantification", "checks", "exam", "models", "inference"},
     "worker": CT | {"segmentation", "quantification", "exam", "models", "inference", "pipeline", "worker"},
     "export": CT | {"segmentation", "quantification", "exam", "export"},
     "cohort": CT | {"segmentation", "quantification", "exam", "export", "cohort"},
@@ -46,7 +47,7 @@ FLOORS = {
     "review": CT | {"segmentation", "quantification", "review"},
     "scene": CT
     | {"segmentation", "quantification", "exam", "export", "models", "inference", "pipeline", "worker", "review"}
-    | {"scene"},
+    | {"checks", "scene"},
     "cli": CT
     | {"segmentation", "quantification", "exam", "export", "phantom", "networks", "models", "inference", "pipeline"}
     | {"worker", "cohort", "training", "cli"},

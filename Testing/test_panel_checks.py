@@ -8,13 +8,14 @@ import pytest
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 from panel_world import PanelWorld, Timer
-from test_panel_story import add_ct, add_result, phantom, whole  # noqa: F401 - phantom is a fixture
+from test_panel_story import add_ct, add_result, whole
 from test_scene_life import nothing_is_logged  # noqa: F401 - a fixture of all tests here
 from worker_world import blocks_left, is_running
 
 from COVIDQuantLib.checks.run import check_labels
 from COVIDQuantLib.export.table_file import read_metrics
 from COVIDQuantLib.grades import Grade, findings_of
+from COVIDQuantLib.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.scene.boxes import Box
 from COVIDQuantLib.scene.checks import kept_checks, point_of, segment_of
 from COVIDQuantLib.scene.edits import remove_from_lesion
@@ -24,6 +25,11 @@ from COVIDQuantLib.scene.job import _add_segmentation
 from COVIDQuantLib.scene.tables import CHECKS_ATTRIBUTE, GRADE_ATTRIBUTE
 from COVIDQuantLib.scene.volumes import ct_of_node
 from COVIDQuantLib.segmentation.result import Segmentation
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    return make_phantom(PhantomSettings(seed=3, thickness_mm=6.0, matrix=96, extent_percent=8.0, motion=False))
 
 
 @pytest.fixture
@@ -36,7 +42,7 @@ def world():
     assert blocks_left() == []
 
 
-def add_checked(world, phantom, damage=None):  # noqa: F811
+def add_checked(world, phantom, damage=None):
     """The phantom's truth, or what a damage makes of it, checked as a job's result is."""
     volume = add_ct(world, phantom)
     lobes = phantom.lobes.astype(np.uint8)
@@ -62,7 +68,7 @@ def settle(world):
     world.until(lambda: "checking" not in text(world))
 
 
-def test_a_sound_result_says_so_and_nothing_else(world, phantom):  # noqa: F811
+def test_a_sound_result_says_so_and_nothing_else(world, phantom):
     add_checked(world, phantom)
     assert "Result sound" in text(world)
     assert "href" not in text(world)
@@ -71,7 +77,7 @@ def test_a_sound_result_says_so_and_nothing_else(world, phantom):  # noqa: F811
     assert len(json.loads(table.GetAttribute(CHECKS_ATTRIBUTE))) > 20
 
 
-def test_a_click_on_a_finding_goes_to_its_place_and_selects_the_segment(world, phantom):  # noqa: F811
+def test_a_click_on_a_finding_goes_to_its_place_and_selects_the_segment(world, phantom):
     node = add_checked(world, phantom, table_in)
     found = findings_of(kept_checks(node).checks)
     assert found[0].code == "outside-patient"
@@ -83,7 +89,7 @@ def test_a_click_on_a_finding_goes_to_its_place_and_selects_the_segment(world, p
     assert world.ui.editor.currentSegmentID() == "left_lower_lobe"
 
 
-def test_a_result_that_was_never_checked_is_checked_by_a_click(world, phantom):  # noqa: F811
+def test_a_result_that_was_never_checked_is_checked_by_a_click(world, phantom):
     add_result(world, phantom, add_ct(world, phantom))
     assert "Not checked yet" in text(world)
     assert world.panel.reading.checks.grade is None
@@ -103,7 +109,7 @@ def erase(world):
     world.process_events()
 
 
-def test_an_edit_makes_the_grade_one_of_before_until_it_is_accepted(world, phantom):  # noqa: F811
+def test_an_edit_makes_the_grade_one_of_before_until_it_is_accepted(world, phantom):
     node = add_checked(world, phantom)
     before = kept_checks(node)
     erase(world)
@@ -118,14 +124,14 @@ def test_an_edit_makes_the_grade_one_of_before_until_it_is_accepted(world, phant
     assert world.panel.reading.live.table.GetAttribute(GRADE_ATTRIBUTE) == kept_checks(node).grade
 
 
-def test_accepting_what_was_checked_checks_nothing_again(world, phantom):  # noqa: F811
+def test_accepting_what_was_checked_checks_nothing_again(world, phantom):
     add_checked(world, phantom)
     world.ui.acceptAllButton.click()
     assert "checking" not in text(world)
     assert world.panel.sections[1]._grade._job is None
 
 
-def test_another_result_or_a_closed_scene_ends_a_check(world, phantom):  # noqa: F811
+def test_another_result_or_a_closed_scene_ends_a_check(world, phantom):
     add_result(world, phantom, add_ct(world, phantom))
     world.ui.gradeLabel.emit("linkActivated", "check")
     process = world.panel.sections[1]._grade._job._job.pid
@@ -134,7 +140,7 @@ def test_another_result_or_a_closed_scene_ends_a_check(world, phantom):  # noqa:
     assert not world.ui.gradeLabel.visible
 
 
-def test_files_carry_the_checks_of_what_they_hold(world, phantom, tmp_path):  # noqa: F811
+def test_files_carry_the_checks_of_what_they_hold(world, phantom, tmp_path):
     add_checked(world, phantom, table_in)
     reading = world.panel.reading
     assert exam_of_reading(reading).grade is kept_checks(reading.segmentation).grade
@@ -148,7 +154,7 @@ def test_files_carry_the_checks_of_what_they_hold(world, phantom, tmp_path):  # 
     assert read.grade is not Grade.SOUND
 
 
-def test_damaged_checks_are_no_checks(world, phantom):  # noqa: F811
+def test_damaged_checks_are_no_checks(world, phantom):
     node = add_checked(world, phantom)
     for rubbish in ("{", "[]", '{"checks": [{}]}', '{"checks": 1}'):
         node.SetAttribute(CHECKS_ATTRIBUTE, rubbish)

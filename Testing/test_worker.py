@@ -81,6 +81,8 @@ def test_the_result_is_that_of_the_pipeline_here_and_the_process_stays_warm(phan
     assert same(here, there)
     assert there.provenance == here.provenance
     assert there.warnings == here.warnings
+    assert there.checks == here.checks
+    assert there.checks
     assert same(here, again)
     assert again.provenance["lobes"] == {"method": "given", "source": "mine"}
     fractions = [state.fraction for state in states]

@@ -23,6 +23,8 @@ _STANDS_OUT_HU = 150.0
 _EVENLY = 0.6
 _EDGE_MM = 6.0
 _CLOUD_MM = 4.5
+# Blocks as thick as this hold lung and vessel together.
+_THICK_MM = 5.5
 
 
 def extent(evidence: Evidence) -> Iterator[Measured]:
@@ -76,6 +78,8 @@ def dense_lump(evidence: Evidence) -> Iterator[Measured]:
 
 def clouded_left_out(evidence: Evidence) -> Iterator[Measured]:
     """Clouded lung in lumps that is not called pneumonia, percent of the lungs."""
+    if max(evidence.grids.block_spacing) > _THICK_MM:
+        return
     healthy = evidence.lung & ~evidence.lesions
     values = evidence.hu[healthy]
     # In expiration all of the lung is denser, so clouded is what stands out from the rest.
