@@ -9,16 +9,27 @@ import torch
 import training_site as site
 
 from COVIDQuantLib.cli.main import main
-from COVIDQuantLib.errors import UsageError
+from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.inference.device import cpu_device
 from COVIDQuantLib.inference.lesions import PLANES
 from COVIDQuantLib.models.catalogue import DEFAULTS, default_bundle, find_bundle
-from COVIDQuantLib.training.label_free_chests import ChestStore, Subject, painted_chest
+from COVIDQuantLib.training import label_free_run
+from COVIDQuantLib.training.label_free_chests import TUNING, ChestStore, Subject, painted_chest
 from COVIDQuantLib.training.label_free_fissures import fissure_labels
 from COVIDQuantLib.training.label_free_make import REAL_CTS
-from COVIDQuantLib.training.label_free_recipe import PAINTED, PHANTOM_VARIANTS, PHANTOMS, REAL, check_label_free
+from COVIDQuantLib.training.label_free_people import HELD_OUT
+from COVIDQuantLib.training.label_free_recipe import (
+    PAINTED,
+    PEOPLE,
+    PHANTOM_VARIANTS,
+    PHANTOMS,
+    REAL,
+    WHOLE,
+    check_label_free,
+)
 from COVIDQuantLib.training.label_free_roles import ROLES, repeated, tuned
 from COVIDQuantLib.training.label_free_subjects import Chest
+from COVIDQuantLib.training.label_free_whole import WHOLE_CTS
 from COVIDQuantLib.training.recipe import LABEL_FREE, kind_of, read_document
 
 TINY = {"features": [2, 4], "upsampling": "linear"}
@@ -197,3 +208,28 @@ def test_drawing_from_no_group_is_refused(tmp_path, capsys):
     document["networks"]["slices"]["draws"] = {"phantoms": 0}
     assert train(tmp_path, document) == 2
     assert "networks.slices.draws leave nothing" in capsys.readouterr().err
+
+
+def test_training_begins_with_the_weights_of_a_bundle():
+    document, where = read_document("lobes-label-free")
+    checked = check_label_free(document, where)
+    begun = label_free_run._begun(checked, "fissures")
+    ours = default_bundle("lobes").load("fissures").state_dict()
+    assert all(torch.equal(begun[name], tensor) for name, tensor in ours.items())
+    other = check_label_free({**document, "start": "lesions-default"}, where)
+    with pytest.raises((UsageError, UnfitInputError)):
+        label_free_run._begun(other, "fissures")
+
+
+@pytest.mark.shared
+def test_real_people_and_whole_cts_join_where_the_data_are(shared_data, tmp_path):
+    document = recipe("lobes", people=3, people_variants=1, whole_variants=2, tuning_people=2)
+    store = ChestStore(check_label_free(document, "tiny.json"), shared_data, tmp_path)
+    if len(store.people) < 3 or store.whole != list(WHOLE_CTS):
+        pytest.skip("no lobe maps of real people, or no whole CTs here")
+    groups = [subject.variant_group for subject in store.subjects]
+    assert (groups.count(PEOPLE), groups.count(WHOLE)) == (3, len(WHOLE_CTS))
+    assert {PEOPLE, WHOLE} <= store.groups
+    tuning = [subject.name for subject in store.subjects if TUNING in (subject.group, subject.variant_group)]
+    assert len(tuning) == len(store.tuning_seeds()) + 2
+    assert not any(name in subject.name for name in HELD_OUT for subject in store.subjects)

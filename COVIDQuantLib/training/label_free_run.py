@@ -200,6 +200,15 @@ def _data_source(recipe: LabelFreeRecipe, store: ChestStore) -> str:
         )
     if chests["real_variants"]:
         parts += [f"the real CT {Path(real.file).stem} ({real.licence})" for real in store.reals]
+    if chests["whole_variants"]:
+        parts += [f"the whole real CT {Path(whole.file).stem} ({whole.licence})" for whole in store.whole]
+    if store.people and chests["people"] and chests["people_variants"]:
+        parts.append(
+            f"{chests['people']} chests painted around lobes of {min(len(store.people), chests['people'])} people of "
+            "TotalSegmentator's training set (CC BY 4.0)"
+        )
+    if recipe["start"]:
+        parts.append(f"begun with the weights of {find_bundle(recipe['start']).name}")
     alone = " alone" if len(parts) == 1 else ""
     return f"{'; '.join(parts)}{alone}. Synthetic lesions; no drawn label of any disease."
 

@@ -57,7 +57,7 @@ WHOLE_CTS = (
         "Lung-PET-CT-Dx, A0002, CC BY 4.0",
         ((112, 188, 114, 33), (120, 180, 140, 24), (140, 188, 196, 12)),
     ),
-    WholeCT("c3n00704_wholebody_2mm_ct.nrrd", "CPTAC, C3N-00704, CC BY 3.0"),
+    WholeCT("c3n00704_wholebody_2mm_ct.nrrd", "CPTAC-LUAD, C3N-00704, CC BY 4.0"),
 )
 
 
