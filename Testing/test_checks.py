@@ -130,7 +130,8 @@ def test_the_same_is_said_in_any_orientation(phantom, right):
     spacing = phantom.ct.geometry.spacing
     # Its columns run to the back, its rows to the head, its slices to the left.
     geometry = Geometry(hu.shape, (spacing[1], spacing[2], spacing[0]), (0, 0, 0), (0, 0, 1, 1, 0, 0, 0, 1, 0))
-    other = check_labels(CTVolume(hu, geometry), labels, sick)
+    padding = None if phantom.ct.padding is None else np.ascontiguousarray(phantom.ct.padding.transpose(2, 0, 1))
+    other = check_labels(CTVolume(hu, geometry, padding), labels, sick)
     assert [(c.code, c.grade, c.value) for c in other] == [(c.code, c.grade, c.value) for c in as_it_is]
 
 
