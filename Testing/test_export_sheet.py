@@ -13,6 +13,7 @@ from COVIDQuantLib.errors import Cancelled
 from COVIDQuantLib.export.sheet import draw_sheet, write_sheet
 from COVIDQuantLib.export.sheet_colours import lesion_rgb, windowed
 from COVIDQuantLib.export.sheet_views import AXIAL, CORONAL, SAGITTAL, Scene, View, render
+from COVIDQuantLib.grades import CheckResult, Grade
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.table import compute_metrics
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
@@ -130,6 +131,20 @@ def test_the_margin_says_the_figures_and_what_it_is_not():
     assert "Warnings: thick-sections" in words
     assert any("Not a medical device" in text for text in words)
     assert {lobe.name.capitalize() for lobe in LOBES} <= set(words)
+
+
+@pytest.mark.parametrize(
+    ("checks", "line"),
+    [
+        ([CheckResult("left-share", Grade.SOUND, "m")], "Result sound"),
+        ([CheckResult("left-share", Grade.LOOK, "m")], "Result look at this: left-share"),
+        ([CheckResult("left-share", Grade.UNUSABLE, "m")] * 2, "Result not usable: left-share"),
+    ],
+)
+def test_the_margin_says_the_grade(checks, line):
+    ct, segmentation = upright_case()
+    segmentation.checks = checks
+    assert line in drawn_words(draw_sheet(ct, segmentation, metrics_of(ct, segmentation), ""))
 
 
 @pytest.mark.parametrize("case", ["no lesion", "no lobes", "one lung", "one slice", "nothing"])
