@@ -24,7 +24,7 @@ from COVIDQuantLib.ct.volume import CTVolume
 _GRID_MM = 2.0
 _TISSUE_HU, _AIR_HU, _SOLID_HU = -250, -500, -150
 _LUNG_HU = (-950, -600)
-_GAS_HU = -955
+_GAS_HU = -940
 _FAR_MM, _CLOSING_MM, _RIM_MM = 25.0, 18.0, 10.0
 # What is tolerated: mL outside the body, share of the lungs beyond the chest, share of the aerated lung missed.
 OUTSIDE_ML, BEYOND_SHARE, MISSED_SHARE = 2.0, 0.005, 0.03
@@ -149,18 +149,19 @@ def find_body(hu: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray
 
 def find_aerated(hu: np.ndarray, body: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
     """Aerated lung, bool: air in the body whose numbers are mostly lung's, without large airways and bowel gas."""
-    air = body & (hu < _AIR_HU)
     lungish = (hu > _LUNG_HU[0]) & (hu < _LUNG_HU[1])
-    labels, count = ndimage.label(_eroded(air, 2.0, spacing))
-    numbers = np.arange(1, count + 1)
-    ml = ndimage.sum_labels(np.ones_like(hu), labels, numbers) * np.prod(spacing) / 1000
-    share = ndimage.mean(lungish, labels, numbers)
-    kept = np.concatenate([[False], (ml > 60) & (share > 0.4)])
-    seeds = kept[labels]
-    grown = ndimage.binary_propagation(seeds, mask=air & _dilated(seeds, 4.5, spacing))
     reach = [max(1, round(18 / mm) // 2 * 2 + 1) for mm in spacing]
     empty = _dilated(_eroded(hu < _GAS_HU, 4.0, spacing), 4.5, spacing)
-    return grown & ~(empty & (ndimage.uniform_filter(lungish.astype(np.float32), reach) < 0.3))
+    sure = empty & (ndimage.uniform_filter(lungish.astype(np.float32), reach) < 0.3)
+    gas = ndimage.binary_propagation(sure, mask=empty)
+    air = body & (hu < _AIR_HU) & ~gas
+    # The rim about gas has lung's numbers and in thick sections hangs together with the lung above it.
+    labels, count = ndimage.label(_eroded(air & ~_dilated(gas, 8.0, spacing), 2.0, spacing))
+    numbers = np.arange(1, count + 1)
+    ml = ndimage.sum_labels(np.ones_like(hu), labels, numbers) * np.prod(spacing) / 1000
+    kept = np.concatenate([[False], (ml > 60) & (ndimage.mean(lungish, labels, numbers) > 0.4)])
+    seeds = kept[labels]
+    return ndimage.binary_propagation(seeds, mask=air & _dilated(seeds, 4.5, spacing))
 
 
 def _beyond_chest(hu: np.ndarray, aerated: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
