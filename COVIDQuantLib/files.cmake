@@ -193,6 +193,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/segmentation/atlas_fit.py
   COVIDQuantLib/segmentation/atlas_frame.py
   COVIDQuantLib/segmentation/atlas_shares.py
+  COVIDQuantLib/segmentation/costal_surface.py
   COVIDQuantLib/segmentation/fissures.py
   COVIDQuantLib/segmentation/fissures_band.py
   COVIDQuantLib/segmentation/fissures_evidence.py
@@ -213,6 +214,9 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/segmentation/lungs_support.py
   COVIDQuantLib/segmentation/lungs_wall.py
   COVIDQuantLib/segmentation/morphology.py
+  COVIDQuantLib/segmentation/odds.py
+  COVIDQuantLib/segmentation/patient.py
+  COVIDQuantLib/segmentation/rays.py
   COVIDQuantLib/segmentation/result.py
   COVIDQuantLib/segmentation/vessels.py
   COVIDQuantLib/terminology.py
@@ -231,11 +235,13 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/training/label_free_loss.py
   COVIDQuantLib/training/label_free_make.py
   COVIDQuantLib/training/label_free_measure.py
+  COVIDQuantLib/training/label_free_people.py
   COVIDQuantLib/training/label_free_recipe.py
   COVIDQuantLib/training/label_free_roles.py
   COVIDQuantLib/training/label_free_run.py
   COVIDQuantLib/training/label_free_subjects.py
   COVIDQuantLib/training/label_free_warp.py
+  COVIDQuantLib/training/label_free_whole.py
   COVIDQuantLib/training/losses.py
   COVIDQuantLib/training/measure.py
   COVIDQuantLib/training/prepare.py
@@ -249,10 +255,15 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/training/synth_anatomy_lobes.py
   COVIDQuantLib/training/synth_anatomy_lungs.py
   COVIDQuantLib/training/synth_anatomy_trees.py
+  COVIDQuantLib/training/synth_around.py
+  COVIDQuantLib/training/synth_dense.py
   COVIDQuantLib/training/synth_density.py
   COVIDQuantLib/training/synth_fields.py
+  COVIDQuantLib/training/synth_inside.py
   COVIDQuantLib/training/synth_lesions.py
   COVIDQuantLib/training/synth_negatives.py
+  COVIDQuantLib/training/synth_people.py
+  COVIDQuantLib/training/synth_person.py
   COVIDQuantLib/training/synth_scanner.py
   COVIDQuantLib/training/synth_shapes.py
   COVIDQuantLib/training/synth_spread.py
