@@ -31,7 +31,7 @@ CHECKS: tuple[Check, ...] = (
     Check("far-in-middle", "the same in mediastinum or wall", "%", at_most(1.6), density.far_in_the_middle),
     Check("extent", "extent of the pneumonia", "%", at_most(75), lesions.extent, at_most(95)),
     Check("lesion-outside", "pneumonia outside every lobe", "%", at_most(0.5), lesions.outside_lobes),
-    Check("lesion-empty", "healthy lung within the pneumonia", "%", at_most(2.0), lesions.empty_share),
+    Check("lesion-empty", "healthy lung within the pneumonia", "%", at_most(0.8), lesions.empty_share),
     Check("lesion-median", "median HU of the pneumonia", "HU", (-800, 60), lesions.lesion_median),
     Check("lesion-bright", "bone or contrast within the pneumonia", "%", at_most(0.1), lesions.bright_share),
     Check("lesion-lump", "dense lumps of pneumonia in mediastinum or wall", "%", at_most(1.2), lesions.dense_lump),
