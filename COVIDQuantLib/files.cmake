@@ -204,6 +204,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/segmentation/lesions_grid.py
   COVIDQuantLib/segmentation/lobes.py
   COVIDQuantLib/segmentation/lobes_seen.py
+  COVIDQuantLib/segmentation/lobes_smooth.py
   COVIDQuantLib/segmentation/lobes_whole.py
   COVIDQuantLib/segmentation/lungs.py
   COVIDQuantLib/segmentation/lungs_air.py

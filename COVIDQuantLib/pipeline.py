@@ -23,6 +23,7 @@ from COVIDQuantLib.quantification.table import compute_metrics
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
 from COVIDQuantLib.segmentation.lesions import find_lesions
 from COVIDQuantLib.segmentation.lobes import find_lobes
+from COVIDQuantLib.segmentation.lobes_smooth import smooth_lobes
 from COVIDQuantLib.segmentation.lobes_whole import make_whole
 from COVIDQuantLib.segmentation.lungs import Lungs, find_lungs
 from COVIDQuantLib.segmentation.lungs_given import part_lungs
@@ -210,10 +211,11 @@ class _Steps:
         return find_chest(self._ct, patient=self.patient)
 
     def lobes(self) -> np.ndarray:
-        """uint8 label values of the lobes, each that was found in one piece."""
+        """uint8 label values of the lobes; those that were found are smooth and each of them one piece."""
         given = self._given_mask("lobes")
         if given is None:
             found = self._find_lobes()
+            smooth_lobes(found, self._ct.geometry.spacing_kji)
             make_whole(found, self._ct.geometry.spacing_kji)
             return found
         _check_given_lobes(given, self._given.sources.get("lobes", ""))

@@ -1,10 +1,11 @@
-"""Lobes in one piece: blades and stray pieces go to the lobe they lie in, real tips stay."""
+"""Lobes in one piece and smooth: blades and stray pieces go to the lobe they lie in, real tips stay."""
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from COVIDQuantLib.segmentation.lobes_smooth import smooth_lobes
 from COVIDQuantLib.segmentation.lobes_whole import make_whole
 from COVIDQuantLib.segmentation.odds import GREATEST, OddsMap
 
@@ -89,6 +90,31 @@ def test_lungs_are_kept_and_lobes_become_one_piece(seed):
     make_whole(lobes, SPACING)
     assert np.array_equal(lobes > 0, lungs)
     assert [pieces(lobes == value) for value in (1, 2, 3)] == [1, 1, 1]
+
+
+def test_smooth_borders_stay_where_they_are_and_steps_go():
+    lobes = right_lung()
+    smooth = lobes.copy()
+    smooth_lobes(smooth, SPACING)
+    assert np.mean(smooth != lobes) < 0.005
+    stepped = lobes.copy()
+    # Blocks of 10 mm by turns above and below the border.
+    for i in range(4, 36, 8):
+        stepped[30:32, 4:30, i : i + 4] = 2
+        stepped[28:30, 4:30, i + 4 : i + 8] = 1
+    before = np.mean(stepped != lobes)
+    smooth_lobes(stepped, SPACING)
+    assert np.mean(stepped != lobes) < 0.4 * before
+    assert np.array_equal(stepped > 0, lobes > 0)
+
+
+def test_smoothing_knows_the_spacing():
+    lobes = right_lung()
+    fine = np.repeat(lobes, 2, axis=0)
+    smooth_lobes(fine, (1.25, 2.5, 2.5))
+    coarse = lobes.copy()
+    smooth_lobes(coarse, SPACING)
+    assert np.mean(fine[::2] != coarse) < 0.005
 
 
 def test_odds_are_kept_in_eighths():

@@ -130,7 +130,6 @@ def find_lobes_by_networks(
     tidy(logits)
     take_in_dense_disease(logits)
     keep_to_chest(logits, bounds, fine)
-    smooth_borders(logits)
     if odds is not None:
         sure = torch.logsumexp(logits[1:], dim=0) - logits[0]
         odds["lungs"] = OddsMap.of(sure.numpy(), fine.start, fine.step)
@@ -314,26 +313,6 @@ def take_in_dense_disease(logits: torch.Tensor) -> None:
 
 # Log odds of a probability of 5 %; half the width of a gap in points.
 _CONCEIVABLE, _GAP = -2.9, 3
-
-
-def smooth_borders(logits: torch.Tensor) -> None:
-    """Make the borders between lobes smooth, for where no fissure is seen nothing tells more; the lungs stay.
-
-    Args:
-        logits: ``[6, k, j, i]`` on the CPU, changed in place.
-    """
-    lung = torch.logsumexp(logits[1:], dim=0)
-    inside = (lung > logits[0]).float()
-    # What a lobe's neighbours outside the lungs say is worth nothing.
-    shares = torch.softmax(logits[1:], dim=0) * inside
-    for _ in range(2):
-        shares = functional.avg_pool3d(shares[None], _SMOOTH, 1, _SMOOTH // 2)[0]
-    shares = torch.where(inside > 0, shares / shares.sum(dim=0).clamp(min=_LITTLE), torch.softmax(logits[1:], dim=0))
-    logits[1:] = lung + torch.log(shares.clamp(min=_LITTLE))
-
-
-# Points a side of the cube that is averaged twice, and what stands for no share.
-_SMOOTH, _LITTLE = 5, 1e-6
 
 
 def _labels(logits: torch.Tensor, lattice: Lattice, ct: CTVolume, report: Report) -> np.ndarray:

@@ -23,7 +23,7 @@ HardPoints = tuple[tuple[float, np.ndarray], ...]
 AIR_HU = -1024.0
 # Disease denser than this is easily taken for chest wall.
 DENSE_HU = -350
-_DENSE_WEIGHT = 5
+_DENSE_WEIGHT = 8
 # The wall beside it weighs nearly as much, or the lungs would go on through it.
 _BESIDE_WEIGHT, _BESIDE = 3, 5
 # Shares of the patches laid at dense disease, at fissures and at the lungs' edge; every n-th such point is kept.
