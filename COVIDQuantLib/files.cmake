@@ -78,6 +78,8 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/inference/lattice.py
   COVIDQuantLib/inference/lesions.py
   COVIDQuantLib/inference/lobes.py
+  COVIDQuantLib/inference/lobes_bounds.py
+  COVIDQuantLib/inference/lobes_rules.py
   COVIDQuantLib/inference/lung_edge.py
   COVIDQuantLib/inference/lungmask_slices.py
   COVIDQuantLib/inference/lungs.py

@@ -16,10 +16,8 @@ from COVIDQuantLib.inference.lesions import LesionsNetwork, find_lesions_by_netw
 from COVIDQuantLib.inference.lobes import (
     LobesNetworks,
     find_lobes_by_networks,
-    leave_out_air,
-    take_in_dense_disease,
-    tidy,
 )
+from COVIDQuantLib.inference.lobes_rules import leave_out_air, take_in_dense_disease, take_in_likely_disease, tidy
 from COVIDQuantLib.inference.networks import Networks, warm_networks
 from COVIDQuantLib.models import default_bundle
 from COVIDQuantLib.phantom import PhantomSettings, make_phantom
@@ -246,6 +244,32 @@ def test_little_memory_changes_the_batches_and_not_the_lesions():
         answers.append(find_lesions_by_network(ct, lungs, network, CPU, notices))
     assert np.array_equal(*answers)
     assert {notice.code for notice in notices} == {"smaller-batch"}
+
+
+def test_dense_tissue_that_its_surroundings_call_lung_is_taken_in():
+    shape = (24, 24, 24)
+    hu = torch.full(shape, -850.0)
+    hu[:, 12:] = 40.0
+    logits = torch.zeros(6, *shape)
+    logits[0] = -6.0  # lung
+    logits[0, :, 12:] = 0.7  # consolidation that is a little more likely wall
+    logits[0, :, 20:] = 8.0  # wall
+    take_in_likely_disease(logits, hu, 2.0)
+    lung = logits.argmax(dim=0) > 0
+    assert lung[4:-4, 12:17, 4:-4].all()
+    assert not lung[:, 20:].any()
+
+
+def test_the_blurred_rim_of_the_wall_is_not_taken_in():
+    shape = (24, 24, 24)
+    hu = torch.full(shape, -850.0)
+    hu[:, 12:] = 40.0
+    logits = torch.zeros(6, *shape)
+    logits[0] = -6.0
+    logits[0, :, 12] = 0.7
+    logits[0, :, 13:] = 8.0
+    take_in_likely_disease(logits, hu, 2.0)
+    assert not (logits.argmax(dim=0) > 0)[:, 12:].any()
 
 
 def test_no_lungs_no_lesions():

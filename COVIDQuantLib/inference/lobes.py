@@ -8,41 +8,36 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import nn
 from torch.nn import functional
 
-from COVIDQuantLib.anatomy import LOBES, labels_of_side
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.inference.device import Device, autocast, with_less_memory
-from COVIDQuantLib.inference.lattice import Box, Lattice, between, sample, sections_back
+from COVIDQuantLib.inference.lattice import Box, Lattice, between, sections_back
+from COVIDQuantLib.inference.lobes_bounds import keep_to_chest, keep_to_patient, lungs_on_grid, patient_alone
+from COVIDQuantLib.inference.lobes_rules import (
+    leave_out_air,
+    take_in_dense_disease,
+    take_in_likely_disease,
+    tidy,
+    without_crumbs,
+)
 from COVIDQuantLib.inference.lung_edge import sharpen_lung_edge
 from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.segmentation.atlas import LEFT_OBLIQUE, RIGHT_HORIZONTAL, RIGHT_OBLIQUE
 from COVIDQuantLib.segmentation.lobes_seen import part_along_fissures
-from COVIDQuantLib.segmentation.morphology import dilate
 from COVIDQuantLib.segmentation.odds import OddsMap
-from COVIDQuantLib.segmentation.patient import ChestBounds, Patient, find_chest, find_patient
+from COVIDQuantLib.segmentation.patient import Patient, find_chest, find_patient
 
 CLASSES = 6
 WINDOW_HU = (-1000.0, 400.0)
 _MARGIN_MM = 16.0
 _LEAST_LUNG_ML = 30.0
-# A piece smaller than this share of the greatest is no part of the lungs, or not of that lobe.
-_PIECE_SHARE = 0.03
-# Half of any lung is denser than this, however emphysematous.
-_AIR_HU = -970.0
-# A piece smaller than this share of the greatest must have the spread of lung: median less lower quartile.
-_SMALL_SHARE, _FOAM_HU = 0.25, 20.0
 # Sections at once, in units that can be halved when memory runs out, and what a slab sees beyond its ends.
 _SLAB, _SLABS, _HALO = 48, 8, 24
 # Points added at every side before a network looks, and dropped after; sides are then multiples of _FACTOR.
 _RIM, _FACTOR = 4, 8
-# What is shown to the networks in place of table and blanket, and how far beyond the patient's skin that begins.
-_NOTHING_HU, _SKIN_MM = -1000.0, 3.0
-# What a millimetre beyond the costal surface takes from the log odds of lung, and where there is none at all.
-_PER_MM, _WALL_MM = 1.5, 5.0
 
 
 @dataclass(frozen=True)
@@ -117,9 +112,9 @@ def find_lobes_by_networks(
     logits = _run(networks.coarse, seen, device, notices, part(report, 0.1, 0.25))
     keep_to_patient(logits, patient, lattice)
     chance = torch.softmax(logits, dim=0)
-    coarse = _without_crumbs(chance.argmax(dim=0).numpy() > 0)
+    coarse = without_crumbs(chance.argmax(dim=0).numpy() > 0)
     box = _lungs_box(coarse, lattice, ct)
-    bounds = find_chest(ct, _on_grid(coarse, lattice, patient), patient)
+    bounds = find_chest(ct, lungs_on_grid(coarse, lattice, patient), patient)
     fine = Lattice.over(ct.hu.shape, spacing, (networks.fine_mm,) * 3, box)
     hu = patient_alone(ct, patient, fine)
     report(0.4)
@@ -129,6 +124,7 @@ def find_lobes_by_networks(
     leave_out_air(logits, hu)
     tidy(logits)
     take_in_dense_disease(logits)
+    take_in_likely_disease(logits, hu, networks.fine_mm)
     keep_to_chest(logits, bounds, fine)
     if odds is not None:
         sure = torch.logsumexp(logits[1:], dim=0) - logits[0]
@@ -146,49 +142,6 @@ def find_lobes_by_networks(
         names = " and ".join(f"the {name} fissure" for name in unseen)
         notices.append(CTWarning("fissure-unseen", f"Little is seen of {names}: the border there is a guess."))
     return lobes
-
-
-def patient_alone(ct: CTVolume, patient: Patient, lattice: Lattice) -> torch.Tensor:
-    """A CT on a lattice, float32 ``[k, j, i]``, with air in place of all that is not the patient."""
-    hu = sample(ct.hu, ct.geometry.spacing_kji, lattice)
-    near = dilate(patient.mask, _SKIN_MM, patient.spacing)
-    return hu.masked_fill_(torch.from_numpy(~patient.at(near, _places(lattice))), _NOTHING_HU)
-
-
-def keep_to_patient(logits: torch.Tensor, patient: Patient, lattice: Lattice) -> None:
-    """Let nothing outside the patient be lung; ``logits`` are ``[6, k, j, i]``, changed in place."""
-    outside = torch.from_numpy(~patient.at(patient.mask, _places(lattice)))
-    logits[1:] -= _NEVER * outside
-
-
-def keep_to_chest(logits: torch.Tensor, bounds: ChestBounds, lattice: Lattice) -> None:
-    """Make lung ever less likely beyond the costal surface, and impossible outside the patient.
-
-    Args:
-        logits: ``[6, k, j, i]`` on the CPU, changed in place.
-        bounds: of this CT.
-        lattice: the points of the logits.
-    """
-    keep_to_patient(logits, bounds.body, lattice)
-    beyond = torch.from_numpy(bounds.body.at(bounds.beyond_mm(), _places(lattice)))
-    logits[1:] -= torch.where(beyond > _WALL_MM, _NEVER, _PER_MM * beyond)
-
-
-def _places(lattice: Lattice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return lattice.positions(0), lattice.positions(1), lattice.positions(2)
-
-
-def _on_grid(lungs: np.ndarray, lattice: Lattice, patient: Patient) -> np.ndarray:
-    """Lungs of the coarse look on the patient's working grid, a point wider: the air in them is lung."""
-    wide = ndimage.binary_dilation(lungs)
-    indices = []
-    for axis in range(3):
-        first = patient.spacing[axis] * (patient.factors[axis] - 1) / patient.factors[axis] / 2
-        where = first + patient.spacing[axis] * np.arange(patient.hu.shape[axis])
-        at = np.rint((where - lattice.start[axis]) / lattice.step[axis]).astype(np.intp)
-        indices.append(np.clip(at, 0, lattice.shape[axis] - 1))
-    on_grid: np.ndarray = wide[np.ix_(*indices)]
-    return on_grid
 
 
 def _run(
@@ -240,79 +193,6 @@ def _lungs_box(lungs: np.ndarray, lattice: Lattice, ct: CTVolume) -> Box:
         high = int(np.ceil((where[1] + _MARGIN_MM) / spacing[axis])) + 1
         edges.append(slice(max(0, low), min(ct.hu.shape[axis], high)))
     return edges[0], edges[1], edges[2]
-
-
-def _without_crumbs(mask: np.ndarray) -> np.ndarray:
-    """A mask without the pieces that are small against its greatest."""
-    pieces, count = ndimage.label(mask)
-    if count <= 1:
-        return mask
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    kept: np.ndarray = (sizes >= _PIECE_SHARE * sizes.max())[pieces]
-    return kept
-
-
-def leave_out_air(logits: torch.Tensor, hu: torch.Tensor) -> None:
-    """Let no piece be lung that is plain air or even foam: beside the patient, in and under the table, in the bowel.
-
-    Args:
-        logits: ``[6, k, j, i]`` on the CPU, changed in place.
-        hu: the CT on the same points.
-    """
-    pieces, count = ndimage.label(logits.argmax(dim=0).numpy() > 0)
-    values = hu.numpy()
-    boxes = ndimage.find_objects(pieces)
-    sizes = np.bincount(pieces.ravel())[1:]
-    for number in range(1, count + 1):
-        box = boxes[number - 1]
-        here = pieces[box] == number
-        quarter, middle = np.percentile(values[box][here], (25, 50))
-        small = sizes[number - 1] < _SMALL_SHARE * sizes.max()
-        if middle < _AIR_HU or (small and middle - quarter < _FOAM_HU):
-            logits[(slice(1, None), *box)] -= _NEVER * torch.from_numpy(here)
-
-
-def tidy(logits: torch.Tensor) -> None:
-    """Make one piece of each lung and each lobe: small islands fall to what is likely there otherwise.
-
-    Args:
-        logits: ``[6, k, j, i]`` on the CPU, changed in place.
-    """
-    labels = logits.argmax(dim=0).numpy()
-    for side in ("right", "left"):
-        lung = np.isin(labels, labels_of_side(side))
-        crumbs = torch.from_numpy(lung & ~_without_crumbs(lung))
-        logits[list(labels_of_side(side))] -= _NEVER * crumbs
-    labels = logits.argmax(dim=0).numpy()
-    for lobe in LOBES:
-        mask = labels == lobe.label
-        crumbs = torch.from_numpy(mask & ~_without_crumbs(mask))
-        logits[lobe.label] -= _NEVER * crumbs
-
-
-_NEVER = 1e4
-
-
-def take_in_dense_disease(logits: torch.Tensor) -> None:
-    """Fill the lungs' narrow gaps and notches where lung is at least conceivable: there consolidation was left out.
-
-    Args:
-        logits: ``[6, k, j, i]`` on the CPU, changed in place.
-    """
-    labels = logits.argmax(dim=0).numpy()
-    conceivable = (torch.logsumexp(logits[1:], dim=0) - logits[0] > _CONCEIVABLE).numpy() & (labels == 0)
-    for side in ("right", "left"):
-        filled = np.isin(labels, labels_of_side(side)).astype(np.uint8)
-        for filter_line in (ndimage.maximum_filter1d, ndimage.minimum_filter1d):
-            for axis in range(3):
-                filled = filter_line(filled, 2 * _GAP + 1, axis=axis)
-        taken = torch.from_numpy(conceivable & (filled > 0))
-        logits[0] = torch.where(taken, logits[1:].amax(dim=0) - 1.0, logits[0])
-
-
-# Log odds of a probability of 5 %; half the width of a gap in points.
-_CONCEIVABLE, _GAP = -2.9, 3
 
 
 def _labels(logits: torch.Tensor, lattice: Lattice, ct: CTVolume, report: Report) -> np.ndarray:

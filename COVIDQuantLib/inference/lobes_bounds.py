@@ -1,0 +1,61 @@
+"""The lobes networks kept to the patient and the chest: what they are shown, and what they may call lung."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from COVIDQuantLib.ct.volume import CTVolume
+from COVIDQuantLib.inference.lattice import Lattice, sample
+from COVIDQuantLib.inference.lobes_rules import NEVER
+from COVIDQuantLib.segmentation.morphology import dilate
+from COVIDQuantLib.segmentation.patient import ChestBounds, Patient
+
+# What is shown to the networks in place of table and blanket, and how far beyond the patient's skin that begins.
+_NOTHING_HU, _SKIN_MM = -1000.0, 3.0
+# What a millimetre beyond the costal surface takes from the log odds of lung, and where there is none at all.
+_PER_MM, _WALL_MM = 1.5, 5.0
+
+
+def patient_alone(ct: CTVolume, patient: Patient, lattice: Lattice) -> torch.Tensor:
+    """A CT on a lattice, float32 ``[k, j, i]``, with air in place of all that is not the patient."""
+    hu = sample(ct.hu, ct.geometry.spacing_kji, lattice)
+    near = dilate(patient.mask, _SKIN_MM, patient.spacing)
+    return hu.masked_fill_(torch.from_numpy(~patient.at(near, _places(lattice))), _NOTHING_HU)
+
+
+def keep_to_patient(logits: torch.Tensor, patient: Patient, lattice: Lattice) -> None:
+    """Let nothing outside the patient be lung; ``logits`` are ``[6, k, j, i]``, changed in place."""
+    outside = torch.from_numpy(~patient.at(patient.mask, _places(lattice)))
+    logits[1:] -= NEVER * outside
+
+
+def keep_to_chest(logits: torch.Tensor, bounds: ChestBounds, lattice: Lattice) -> None:
+    """Make lung ever less likely beyond the costal surface, and impossible outside the patient.
+
+    Args:
+        logits: ``[6, k, j, i]`` on the CPU, changed in place.
+        bounds: of this CT.
+        lattice: the points of the logits.
+    """
+    keep_to_patient(logits, bounds.body, lattice)
+    beyond = torch.from_numpy(bounds.body.at(bounds.beyond_mm(), _places(lattice)))
+    logits[1:] -= torch.where(beyond > _WALL_MM, NEVER, _PER_MM * beyond)
+
+
+def _places(lattice: Lattice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return lattice.positions(0), lattice.positions(1), lattice.positions(2)
+
+
+def lungs_on_grid(lungs: np.ndarray, lattice: Lattice, patient: Patient) -> np.ndarray:
+    """Lungs of the coarse look on the patient's working grid, a point wider: the air in them is lung."""
+    wide = ndimage.binary_dilation(lungs)
+    indices = []
+    for axis in range(3):
+        first = patient.spacing[axis] * (patient.factors[axis] - 1) / patient.factors[axis] / 2
+        where = first + patient.spacing[axis] * np.arange(patient.hu.shape[axis])
+        at = np.rint((where - lattice.start[axis]) / lattice.step[axis]).astype(np.intp)
+        indices.append(np.clip(at, 0, lattice.shape[axis] - 1))
+    on_grid: np.ndarray = wide[np.ix_(*indices)]
+    return on_grid

@@ -1,0 +1,110 @@
+"""Rules on the lobes networks' log odds: no piece of air, each lobe one piece, dense disease at the edge taken in."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from COVIDQuantLib.anatomy import LOBES, labels_of_side
+
+# What is taken from the log odds of that which cannot be.
+NEVER = 1e4
+# A piece smaller than this share of the greatest is no part of the lungs, or not of that lobe.
+_PIECE_SHARE = 0.03
+# Half of any lung is denser than this, however emphysematous.
+_AIR_HU = -970.0
+# A piece smaller than this share of the greatest must have the spread of lung: median less lower quartile.
+_SMALL_SHARE, _FOAM_HU = 0.25, 20.0
+# Log odds of a probability of 5 %; half the width of a gap in points.
+_CONCEIVABLE, _GAP = -2.9, 3
+# Denser than this may be disease or wall; over this distance dense tissue is asked; what one point may say at most.
+_DENSE_HU, _AROUND_MM, _SURE, _FEW = -500.0, 4.0, 8.0, 0.05
+# The mean log odds that dense tissue needs, and the least of a point itself.
+_LIKELY, _HARDLY = -1.2, -5.0
+
+
+def without_crumbs(mask: np.ndarray) -> np.ndarray:
+    """A mask without the pieces that are small against its greatest."""
+    pieces, count = ndimage.label(mask)
+    if count <= 1:
+        return mask
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    kept: np.ndarray = (sizes >= _PIECE_SHARE * sizes.max())[pieces]
+    return kept
+
+
+def leave_out_air(logits: torch.Tensor, hu: torch.Tensor) -> None:
+    """Let no piece be lung that is plain air or even foam: beside the patient, in and under the table, in the bowel.
+
+    Args:
+        logits: ``[6, k, j, i]`` on the CPU, changed in place.
+        hu: the CT on the same points.
+    """
+    pieces, count = ndimage.label(logits.argmax(dim=0).numpy() > 0)
+    values = hu.numpy()
+    boxes = ndimage.find_objects(pieces)
+    sizes = np.bincount(pieces.ravel())[1:]
+    for number in range(1, count + 1):
+        box = boxes[number - 1]
+        here = pieces[box] == number
+        quarter, middle = np.percentile(values[box][here], (25, 50))
+        small = sizes[number - 1] < _SMALL_SHARE * sizes.max()
+        if middle < _AIR_HU or (small and middle - quarter < _FOAM_HU):
+            logits[(slice(1, None), *box)] -= NEVER * torch.from_numpy(here)
+
+
+def tidy(logits: torch.Tensor) -> None:
+    """Make one piece of each lung and each lobe: small islands fall to what is likely there otherwise.
+
+    Args:
+        logits: ``[6, k, j, i]`` on the CPU, changed in place.
+    """
+    labels = logits.argmax(dim=0).numpy()
+    for side in ("right", "left"):
+        lung = np.isin(labels, labels_of_side(side))
+        crumbs = torch.from_numpy(lung & ~without_crumbs(lung))
+        logits[list(labels_of_side(side))] -= NEVER * crumbs
+    labels = logits.argmax(dim=0).numpy()
+    for lobe in LOBES:
+        mask = labels == lobe.label
+        crumbs = torch.from_numpy(mask & ~without_crumbs(mask))
+        logits[lobe.label] -= NEVER * crumbs
+
+
+def take_in_dense_disease(logits: torch.Tensor) -> None:
+    """Fill the lungs' narrow gaps and notches where lung is at least conceivable: there consolidation was left out.
+
+    Args:
+        logits: ``[6, k, j, i]`` on the CPU, changed in place.
+    """
+    labels = logits.argmax(dim=0).numpy()
+    conceivable = (torch.logsumexp(logits[1:], dim=0) - logits[0] > _CONCEIVABLE).numpy() & (labels == 0)
+    for side in ("right", "left"):
+        filled = np.isin(labels, labels_of_side(side)).astype(np.uint8)
+        for filter_line in (ndimage.maximum_filter1d, ndimage.minimum_filter1d):
+            for axis in range(3):
+                filled = filter_line(filled, 2 * _GAP + 1, axis=axis)
+        taken = torch.from_numpy(conceivable & (filled > 0))
+        logits[0] = torch.where(taken, logits[1:].amax(dim=0) - 1.0, logits[0])
+
+
+def take_in_likely_disease(logits: torch.Tensor, hu: torch.Tensor, step_mm: float) -> None:
+    """Count dense tissue as lung where what is said of the dense tissue around it speaks for lung.
+
+    At a single point chest wall and consolidation look alike; over some millimetres of dense tissue they do not. The
+    lung's blurred rim is thin, so that its neighbours in the wall outweigh it.
+
+    Args:
+        logits: ``[6, k, j, i]`` on the CPU, changed in place.
+        hu: the CT on the same points.
+        step_mm: distance of the points.
+    """
+    odds = (torch.logsumexp(logits[1:], dim=0) - logits[0]).numpy()
+    dense = (hu > _DENSE_HU).numpy()
+    sigma = _AROUND_MM / step_mm
+    weight = ndimage.gaussian_filter(dense.astype(np.float32), sigma, truncate=3.0)
+    total = ndimage.gaussian_filter(np.clip(odds, -_SURE, _SURE) * dense, sigma, truncate=3.0)
+    likely = dense & (total > _LIKELY * np.maximum(weight, _FEW)) & (odds > _HARDLY)
+    logits[0] = torch.where(torch.from_numpy(likely & (odds <= 0)), logits[1:].amax(dim=0) - 1.0, logits[0])
