@@ -28,7 +28,7 @@ from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.segmentation.atlas import LEFT_OBLIQUE, RIGHT_HORIZONTAL, RIGHT_OBLIQUE
 from COVIDQuantLib.segmentation.lobes_seen import part_along_fissures
 from COVIDQuantLib.segmentation.odds import OddsMap
-from COVIDQuantLib.segmentation.patient import Patient, find_chest, find_patient
+from COVIDQuantLib.segmentation.patient import ChestBounds, Patient, find_chest, find_patient
 
 CLASSES = 6
 WINDOW_HU = (-1000.0, 400.0)
@@ -120,28 +120,46 @@ def find_lobes_by_networks(
     report(0.4)
     seen = torch.cat([lobes_window(hu, networks.window_hu)[None], between(chance, lattice, fine)])
     logits = _run(networks.fine, seen, device, notices, part(report, 0.4, 0.6))
-    keep_to_chest(logits, bounds, fine)
-    leave_out_air(logits, hu)
-    tidy(logits)
-    take_in_dense_disease(logits)
-    take_in_likely_disease(logits, hu, networks.fine_mm)
-    keep_to_chest(logits, bounds, fine)
+    _settle(logits, hu, bounds, fine)
     if odds is not None:
         sure = torch.logsumexp(logits[1:], dim=0) - logits[0]
         odds["lungs"] = OddsMap.of(sure.numpy(), fine.start, fine.step)
-    if networks.fissures is None:
-        return _labels(logits, fine, ct, part(report, 0.8, 1.0))
     lobes = _labels(logits, fine, ct, part(report, 0.6, 0.7))
+    if networks.fissures is None:
+        report(1.0)
+        return lobes
     seen = lobes_window(hu, networks.window_hu)[None]
     logits = _run(networks.fissures, seen, device, notices, part(report, 0.7, 0.85))
+    return _parted(lobes, logits, fine, ct, notices, part(report, 0.85, 1.0))
+
+
+def _parted(
+    lobes: np.ndarray,
+    logits: torch.Tensor,
+    lattice: Lattice,
+    ct: CTVolume,
+    notices: MutableSequence[CTWarning],
+    report: Report,
+) -> np.ndarray:
+    """Lobes parted anew along the fissures that the third network sees (logits ``[3, k, j, i]``)."""
     _, oblique, horizontal = torch.softmax(logits, dim=0).numpy()
     chance = {RIGHT_OBLIQUE: oblique, LEFT_OBLIQUE: oblique, RIGHT_HORIZONTAL: horizontal}
     unseen: list[str] = []
-    lobes = part_along_fissures(lobes, ct.geometry, chance, fine.start, fine.step, part(report, 0.85, 1.0), unseen)
+    lobes = part_along_fissures(lobes, ct.geometry, chance, lattice.start, lattice.step, report, unseen)
     if unseen:
         names = " and ".join(f"the {name} fissure" for name in unseen)
         notices.append(CTWarning("fissure-unseen", f"Little is seen of {names}: the border there is a guess."))
     return lobes
+
+
+def _settle(logits: torch.Tensor, hu: torch.Tensor, bounds: ChestBounds, lattice: Lattice) -> None:
+    """What the rules make of the fine network's logits ``[6, k, j, i]``, in place."""
+    keep_to_chest(logits, bounds, lattice)
+    leave_out_air(logits, hu)
+    tidy(logits)
+    take_in_dense_disease(logits)
+    take_in_likely_disease(logits, hu, lattice.step[0])
+    keep_to_chest(logits, bounds, lattice)
 
 
 def _run(
