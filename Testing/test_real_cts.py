@@ -17,8 +17,6 @@ from Testing.evaluation.real_cts import BEYOND_SHARE, Run, dice
 # Averaged to thick sections where they are thin: quicker, and the harder case.
 REAL = (("ricord_whole", 5.0), ("lidc0001", 5.0), ("lungdx_a0001", None), ("lungdx_a0002", None))
 AROUND = (("table", "cushion", "arms-down", "blanket"), ("couch", "arms-up", "blanket", "cables"))
-# What is known to fail, with the reason; take a line out when it holds.
-NOT_YET = {("ricord_whole", NETWORK): "the descending aorta is in the left lower lobe"}
 # Least Dice with the phantoms' lungs, which both paths reach with nothing around as well.
 PHANTOM_DICE = {NETWORK: 0.97, MODEL_FREE: 0.96}
 
@@ -27,9 +25,7 @@ PHANTOM_DICE = {NETWORK: 0.97, MODEL_FREE: 0.96}
 @pytest.mark.shared
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("name", "thickness_mm"), REAL)
-def test_lungs_of_real_people_are_sound(request, shared_data, name, thickness_mm, method):
-    if (name, method) in NOT_YET:
-        request.applymarker(pytest.mark.xfail(reason=NOT_YET[name, method], strict=False))
+def test_lungs_of_real_people_are_sound(shared_data, name, thickness_mm, method):
     ct = Run(name, method, thickness_mm).ct(shared_data)
     found, _ = look(ct, quantify_ct(ct, plan=Plan(method)).segmentation.lobes)
     assert found.faults(BEYOND_SHARE.get(name, 0.005)) == []
