@@ -40,7 +40,7 @@ def lobe_share(evidence: Evidence) -> Iterator[Measured]:
 
 
 # Percent of its lung, by label; healthy lobes and those that disease has shrunk or blown up lie within.
-_USUAL_SHARE = {1: (18.0, 62.0), 2: (4.5, 28.0), 3: (18.0, 66.0), 4: (32.0, 78.0), 5: (22.0, 68.0)}
+_USUAL_SHARE = {1: (18.0, 62.0), 2: (4.5, 32.0), 3: (18.0, 66.0), 4: (32.0, 78.0), 5: (22.0, 68.0)}
 
 
 def lung_of_chest(evidence: Evidence) -> Iterator[Measured]:
