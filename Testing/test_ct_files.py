@@ -249,9 +249,9 @@ def test_every_real_ct_is_read_where_it_lies(shared_data):
         assert ct.geometry.same_grid(Geometry.of_image(image))
         assert np.array_equal(ct.hu, sitk.GetArrayViewFromImage(image).clip(-1024, 3071))
         read[path.name] = {w.code for w in ct.warnings}
-    assert len(read) == 6
+    assert len(read) == 13
     contrast = {name for name, codes in read.items() if "contrast" in codes}
-    assert {name.split("_")[0] for name in contrast} == {"tcia", "ts"}
+    assert {name.split("_")[0] for name in contrast} == {"lidc0001", "lidc0003", "tcia", "ts"}
     assert "thick-sections" in read["acrinflt013_ct.nrrd"]
 
 

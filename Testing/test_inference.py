@@ -252,7 +252,7 @@ def test_dense_tissue_that_its_surroundings_call_lung_is_taken_in():
     hu[:, 12:] = 40.0
     logits = torch.zeros(6, *shape)
     logits[0] = -6.0  # lung
-    logits[0, :, 12:] = 0.7  # consolidation that is a little more likely wall
+    logits[0, :, 12:] = 2.0  # consolidation that is a little more likely wall
     logits[0, :, 20:] = 8.0  # wall
     take_in_likely_disease(logits, hu, 2.0)
     lung = logits.argmax(dim=0) > 0
@@ -266,7 +266,7 @@ def test_the_blurred_rim_of_the_wall_is_not_taken_in():
     hu[:, 12:] = 40.0
     logits = torch.zeros(6, *shape)
     logits[0] = -6.0
-    logits[0, :, 12] = 0.7
+    logits[0, :, 12] = 2.0
     logits[0, :, 13:] = 8.0
     take_in_likely_disease(logits, hu, 2.0)
     assert not (logits.argmax(dim=0) > 0)[:, 12:].any()
