@@ -58,6 +58,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/volume.py
   COVIDQuantLib/ct/volume_files.py
   COVIDQuantLib/ct/whole_hu.py
+  COVIDQuantLib/document_table.py
   COVIDQuantLib/errors.py
   COVIDQuantLib/exam.py
   COVIDQuantLib/export/__init__.py

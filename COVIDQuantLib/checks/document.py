@@ -8,6 +8,7 @@ from pathlib import Path
 
 from COVIDQuantLib.checks.record import Limits
 from COVIDQuantLib.checks.table import CHECKS
+from COVIDQuantLib.document_table import table_filled_in
 
 BEGIN = "<!-- checks:begin (written by `python -m COVIDQuantLib.checks.document`) -->"
 END = "<!-- checks:end -->"
@@ -48,11 +49,7 @@ def filled(text: str) -> str:
     Raises:
         ValueError: the document lacks the marks.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError("the document lacks the marks around the table of checks")
-    return f"{before}{BEGIN}\n{checks_table()}\n{END}{after}"
+    return table_filled_in(text, BEGIN, checks_table(), END)
 
 
 if __name__ == "__main__":

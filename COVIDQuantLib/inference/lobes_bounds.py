@@ -51,11 +51,9 @@ def _places(lattice: Lattice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def lungs_on_grid(lungs: np.ndarray, lattice: Lattice, patient: Patient) -> np.ndarray:
     """Lungs of the coarse look on the patient's working grid, a point wider: the air in them is lung."""
     wide = ndimage.binary_dilation(lungs)
-    indices = []
-    for axis in range(3):
-        first = patient.spacing[axis] * (patient.factors[axis] - 1) / patient.factors[axis] / 2
-        where = first + patient.spacing[axis] * np.arange(patient.hu.shape[axis])
-        at = np.rint((where - lattice.start[axis]) / lattice.step[axis]).astype(np.intp)
-        indices.append(np.clip(at, 0, lattice.shape[axis] - 1))
+    indices = [
+        np.clip(np.rint((mm - start) / step).astype(np.intp), 0, count - 1)
+        for mm, start, step, count in zip(patient.middles(), lattice.start, lattice.step, lattice.shape, strict=True)
+    ]
     on_grid: np.ndarray = wide[np.ix_(*indices)]
     return on_grid

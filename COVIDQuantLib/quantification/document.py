@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from COVIDQuantLib.document_table import table_filled_in
 from COVIDQuantLib.quantification.measures import MEASURES
 
 BEGIN = "<!-- measures:begin (written by `python -m COVIDQuantLib.quantification.document`) -->"
@@ -28,11 +29,7 @@ def filled(text: str) -> str:
     Raises:
         ValueError: the document lacks the marks.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError("the document lacks the marks around the table of measures")
-    return f"{before}{BEGIN}\n{measures_table()}\n{END}{after}"
+    return table_filled_in(text, BEGIN, measures_table(), END)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from COVIDQuantLib.segmentation.lungs_wall import dense_at_wall
 from COVIDQuantLib.segmentation.morphology import (
     Box,
     Spacing,
+    block_middles,
     bounding_box,
     close,
     components,
@@ -143,7 +144,7 @@ class _WorkingGrid:
         padding = np.zeros(hu.shape, bool)
         if ct.padding is not None:
             padding = shrink_mean(ct.padding.astype(np.int16) * 1000, factors) > 0
-        where = _middles(ct, factors, hu.shape)
+        where = block_middles(hu.shape, factors, ct.geometry.spacing_kji)
         near = dilate(bounds.patient, NEAR_MM, bounds.spacing)
         body = body_mask(hu, padding, spacing) & bounds.body.at(near, where)
         cavity = body & bounds.body.at(bounds.cavity, where)
@@ -151,16 +152,6 @@ class _WorkingGrid:
         box = bounding_box(body) or (slice(None), slice(None), slice(None))
         hu, body, cavity = hu[box], body[box], cavity[box]
         return cls(hu, spacing, box, body, cavity, threshold, body & (hu < threshold), midline(body))
-
-
-def _middles(
-    ct: CTVolume, factors: tuple[int, int, int], shape: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions of the middles of blocks along ``k, j, i``, millimetres from the CT's first voxel."""
-    k, j, i = (
-        (np.arange(n) * f + (f - 1) / 2) * mm for n, f, mm in zip(shape, factors, ct.geometry.spacing_kji, strict=True)
-    )
-    return k, j, i
 
 
 def _dense_lung(grid: _WorkingGrid, lung: np.ndarray) -> np.ndarray:

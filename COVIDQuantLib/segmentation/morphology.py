@@ -22,6 +22,20 @@ def shrink_factors(spacing: Spacing, target_mm: float) -> tuple[int, int, int]:
     return k, j, i
 
 
+def block_middles(
+    shape: tuple[int, ...], factors: tuple[int, int, int], spacing: Spacing
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions along ``k, j, i`` of the middles of blocks, millimetres from the first voxel.
+
+    Args:
+        shape: blocks per axis.
+        factors: voxels in a block per axis.
+        spacing: of the voxels.
+    """
+    k, j, i = ((np.arange(n) * f + (f - 1) / 2) * mm for n, f, mm in zip(shape, factors, spacing, strict=True))
+    return k, j, i
+
+
 def shrink_mean(volume: np.ndarray, factors: tuple[int, int, int]) -> np.ndarray:
     """Mean of each block of ``factors`` voxels, rounded to int16; blocks at the far edges may be smaller.
 

@@ -17,6 +17,7 @@ from COVIDQuantLib.segmentation.costal_surface import bones, costal_radius
 from COVIDQuantLib.segmentation.lungs_air import adaptive_threshold, body_mask, lung_air
 from COVIDQuantLib.segmentation.morphology import (
     Spacing,
+    block_middles,
     close,
     dilate,
     distance_to,
@@ -71,6 +72,11 @@ class Patient:
         """A mask of the working grid on the CT's voxels."""
         return enlarge(mask, self.factors, self.shape)
 
+    def middles(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Positions of the grid's voxels along ``k, j, i``, millimetres from the CT's first voxel."""
+        k, j, i = (step / factor for step, factor in zip(self.spacing, self.factors, strict=True))
+        return block_middles(self.hu.shape, self.factors, (k, j, i))
+
     def at(self, values: np.ndarray, places: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
         """Values of the working grid at the nearest of its voxels.
 
@@ -78,11 +84,10 @@ class Patient:
             values: array ``[k, j, i]`` on the working grid.
             places: positions along ``k, j, i`` of the lattice wanted, millimetres from the CT's first voxel.
         """
-        indices = []
-        for mm, step, factor, count in zip(places, self.spacing, self.factors, self.hu.shape, strict=True):
-            # The first block's middle lies half a block less half a voxel behind the first voxel's.
-            first = step * (factor - 1) / factor / 2
-            indices.append(np.clip(np.rint((mm - first) / step).astype(np.intp), 0, count - 1))
+        indices = [
+            np.clip(np.rint((mm - middles[0]) / step).astype(np.intp), 0, len(middles) - 1)
+            for mm, step, middles in zip(places, self.spacing, self.middles(), strict=True)
+        ]
         return values[np.ix_(*indices)]
 
     def on_grid(self, mask: np.ndarray, share: float = 0.5) -> np.ndarray:
