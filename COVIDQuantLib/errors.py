@@ -12,21 +12,25 @@ class COVIDQuantError(Exception):
         what: what is wrong, a clause without a full stop.
         where: the file, series, slice or segment it is about; empty if there is none.
         remedy: what the user can do about it.
+        code: the refusal's name in ``docs/input.md``, shown at the end of the line; empty where it is not listed.
     """
 
     exit_status: ClassVar[int] = 3
 
-    def __init__(self, what: str, where: str = "", remedy: str = "") -> None:
+    def __init__(self, what: str, where: str = "", remedy: str = "", code: str = "") -> None:
         self.what = what
         self.where = where
         self.remedy = remedy
+        self.code = code
         super().__init__(self.line())
 
     def line(self) -> str:
-        """The error on one line: ``where: what. Remedy.`` as one line."""
+        """The error as one line: ``where: what. Remedy. [code]``."""
         text = f"{self.where}: {self.what}" if self.where else self.what
         if self.remedy:
             text = f"{text.rstrip('.')}. {self.remedy}"
+        if self.code:
+            text = f"{text} [{self.code}]"
         return " ".join(text.split())
 
 

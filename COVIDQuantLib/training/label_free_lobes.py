@@ -14,8 +14,9 @@ from torch.nn import functional
 
 from COVIDQuantLib.inference.lobes import CLASSES, lobes_window
 from COVIDQuantLib.training.label_free_loss import LOBES_OF
-from COVIDQuantLib.training.label_free_subjects import UNKNOWN
+from COVIDQuantLib.training.label_free_subjects import FINE_MM, UNKNOWN, plain_labels
 from COVIDQuantLib.training.label_free_warp import WarpRange, draw_warp, pull, smooth_noise
+from COVIDQuantLib.training.synth_dense import add_dense
 
 View = dict[str, np.ndarray]
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -32,6 +33,8 @@ _AT, _FEW = (0.35, 0.3, 0.2), 7
 _BLANKED, _BADLY, _BLANK_HU = 0.5, 0.3, -1000.0
 # Share of the coarse answers that hold lung where there is none.
 _LEAKING = 0.4
+# Share of the patches that get dense disease of their own, new in every epoch.
+_SICKER = 0.5
 # Share of the patches whose coarse answer tells nothing of the lobes.
 _BLIND = 0.1
 COARSE_WARP = WarpRange(degrees=8, scale=0.14, elastic=1.4, control=11)
@@ -156,6 +159,8 @@ class FineBatches(PatchBatches):
         lost = None
         if "lesions" in view and view["lesions"].any():
             lost = pull(torch.from_numpy(view["lesions"])[None].float(), places, nearest=True)
+        if rng.random() < _SICKER:
+            seen, lost = _sicker(seen, labels, lost, rng)
         weights = torch.ones_like(labels)
         if lost is not None:
             # Dense disease is a small part of the lungs, and looks like what lies around them.
@@ -164,6 +169,15 @@ class FineBatches(PatchBatches):
             weights = weights + _DENSE_WEIGHT * dense + _BESIDE_WEIGHT * (near & (labels == 0) & (seen > DENSE_HU))
         image = lobes_window(blanked(recoloured(seen, labels, rng), view, places, rng))
         return torch.cat([image, doubtful(labels, lost, rng)]), torch.cat([labels, weights]).long()
+
+
+def _sicker(
+    seen: torch.Tensor, labels: torch.Tensor, lost: torch.Tensor | None, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A patch ``[1, k, j, i]`` and its lesions with more dense disease."""
+    made = add_dense(seen[0].numpy(), plain_labels(labels[0].numpy()), (FINE_MM,) * 3, rng, effusion=0.0)
+    disease = torch.from_numpy(made.disease)[None].float()
+    return torch.from_numpy(made.hu)[None], disease if lost is None else torch.maximum(lost, disease)
 
 
 def _fissures(lobes: np.ndarray) -> np.ndarray:

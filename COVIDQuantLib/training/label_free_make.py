@@ -17,7 +17,7 @@ from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.segmentation.lungs import find_lungs
 from COVIDQuantLib.training.label_free_people import HELD_OUT, lobes_file
-from COVIDQuantLib.training.label_free_subjects import LEFT_LUNG, RIGHT_LUNG, Chest
+from COVIDQuantLib.training.label_free_subjects import LEFT_LUNG, RIGHT_LUNG, Chest, plain_labels
 from COVIDQuantLib.training.synth_anatomy import paint_person
 from COVIDQuantLib.training.synth_dense import add_dense
 from COVIDQuantLib.training.synth_lesions import insert_lesions
@@ -102,7 +102,7 @@ def variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterator[Che
     lungs = np.count_nonzero(chest.lobes)
     if np.count_nonzero(chest.lesions) > _WELL_ENOUGH * lungs:
         return
-    labels = _plain(chest.lobes)
+    labels = plain_labels(chest.lobes)
     for _ in range(count):
         hu = chest.hu.astype(np.float32)
         if rng.random() < 0.85:
@@ -115,12 +115,6 @@ def variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterator[Che
         yield Chest(whole, chest.spacing, chest.lobes, lesions | chest.lesions, chest.body)
 
 
-def _plain(lobes: np.ndarray) -> np.ndarray:
-    """Labels as the generators of disease take them: lobes, or 1 and 2 for lungs of unknown lobes."""
-    known = np.where(lobes <= LEFT_LUNG, lobes, 0)
-    return np.where(known == RIGHT_LUNG, 1, np.where(known == LEFT_LUNG, 2, known)).astype(np.uint8)
-
-
 def dense_variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterator[Chest]:
     """A healthy chest sick as :func:`variants` makes it, two times in three with dense disease at its edges as well.
 
@@ -131,7 +125,7 @@ def dense_variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterat
     """
     for _ in range(count):
         hu, lobes = chest.hu.astype(np.float32), chest.lobes
-        labels = _plain(lobes)
+        labels = plain_labels(lobes)
         if rng.random() < 0.8:
             hu, _ = add_negatives(hu, labels, chest.spacing, rng)
         lesions = np.zeros(lobes.shape, bool)

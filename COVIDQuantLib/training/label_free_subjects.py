@@ -74,6 +74,12 @@ def labels_on(labels: np.ndarray, spacing: Triple, lattice: Lattice) -> np.ndarr
     return result.numpy()
 
 
+def plain_labels(lobes: np.ndarray) -> np.ndarray:
+    """Labels as the disease generators take them: lobes, or 1 and 2 for lungs of unknown lobe."""
+    known = np.where(lobes <= LEFT_LUNG, lobes, 0)
+    return np.where(known == RIGHT_LUNG, 1, np.where(known == LEFT_LUNG, 2, known)).astype(np.uint8)
+
+
 def coarse_view(chest: Chest) -> dict[str, np.ndarray]:
     """The whole CT at 5 mm: ``hu`` int16, ``lobes`` uint8 and, if it is known, ``body``, all ``[k, j, i]``."""
     return _view(chest, Lattice.over(chest.hu.shape, chest.spacing, (COARSE_MM,) * 3))

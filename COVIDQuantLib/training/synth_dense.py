@@ -61,7 +61,11 @@ class _Lungs:
 
 
 def add_dense(
-    hu: np.ndarray, lobes: np.ndarray, spacing_kji: tuple[float, float, float], rng: np.random.Generator
+    hu: np.ndarray,
+    lobes: np.ndarray,
+    spacing_kji: tuple[float, float, float],
+    rng: np.random.Generator,
+    effusion: float = 0.12,
 ) -> Dense:
     """Dense disease in one to four places.
 
@@ -70,6 +74,7 @@ def add_dense(
         lobes: 1..5, or 1 and 2 for the lungs alone; 0 outside.
         spacing_kji: millimetres.
         rng: the draws.
+        effusion: how often there is fluid behind a lung; a patch does not show where that is.
     """
     image, labels = np.asarray(hu, np.float32).copy(), lobes.copy()
     disease = np.zeros(lobes.shape, bool)
@@ -90,7 +95,7 @@ def add_dense(
         )
         _fill(image[box], share, inside, lungs, rng)
         disease[box] |= (share > 0.5) & inside
-    if rng.random() < 0.12:
+    if rng.random() < effusion:
         fluid = lungs.fine(_effusion(lungs, rng), inside.shape) * inside
         noise = image[box] - ndimage.gaussian_filter(image[box], 1.0)
         image[box] += smooth_step(fluid) * (float(rng.uniform(-5, 25)) + np.clip(noise, -40, 40) - image[box])
