@@ -56,7 +56,7 @@ def _manner(code: int | None) -> str:
 def error_record(error: COVIDQuantError) -> dict[str, Any]:
     """An error for the way through the channel, with the names of its classes."""
     kinds = [[kind.__module__, kind.__qualname__] for kind in type(error).__mro__ if issubclass(kind, COVIDQuantError)]
-    return {"kinds": kinds, "what": error.what, "where": error.where, "remedy": error.remedy}
+    return {"kinds": kinds, "what": error.what, "where": error.where, "remedy": error.remedy, "code": error.code}
 
 
 def error_of_record(record: dict[str, Any]) -> COVIDQuantError:
@@ -67,9 +67,9 @@ def error_of_record(record: dict[str, Any]) -> COVIDQuantError:
             break
     else:
         kind = COVIDQuantError
-    # A subclass may want other arguments; what the user reads is in these three.
+    # A subclass may want other arguments; what the user reads is in these four.
     error = kind.__new__(kind)
-    COVIDQuantError.__init__(error, record["what"], record["where"], record["remedy"])
+    COVIDQuantError.__init__(error, record["what"], record["where"], record["remedy"], record.get("code", ""))
     return error
 
 
