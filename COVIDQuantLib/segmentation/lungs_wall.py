@@ -29,6 +29,8 @@ BESIDE = -0.1
 RECESS_MM = 15.0
 RECESS_FILL_MM = 12.0
 DEEP_SHARE = 0.03
+# Disease at the back that goes on into liver is at least this tall above it; over a dome the depth grows at once.
+TALLEST_DOME_MM = 25.0
 
 
 def dense_at_wall(hu: np.ndarray, lung: np.ndarray, body: np.ndarray, spacing: Spacing) -> np.ndarray:
@@ -52,7 +54,7 @@ def dense_at_wall(hu: np.ndarray, lung: np.ndarray, body: np.ndarray, spacing: S
     wall = _wall_thickness(gap, cell)
     # At the apex the wall curves over the lung and the rays do not measure its thickness.
     fill = np.where(_air_beyond(np.isfinite(outermost), APEX_MM / spacing[0]), gap - wall, np.nan)
-    outer = np.where(_believable(fill, cell), surface - wall, np.nan)
+    outer = np.where(believable(fill, cell), surface - wall, np.nan)
     return rays.between(outermost, outer) & body & ~bone & (hu > -500)
 
 
@@ -85,7 +87,7 @@ def _wall_thickness(gap: np.ndarray, cell: tuple[float, float]) -> np.ndarray:
     return np.clip(np.where(np.isfinite(local), local, usual), *WALL_MM)
 
 
-def _believable(fill: np.ndarray, cell: tuple[float, float]) -> np.ndarray:
+def believable(fill: np.ndarray, cell: tuple[float, float]) -> np.ndarray:
     """Where the depth between air and pleura is disease and not liver.
 
     A believable patch is broad, and deep nowhere or with aerated lung above and below.
@@ -109,4 +111,28 @@ def _believable(fill: np.ndarray, cell: tuple[float, float]) -> np.ndarray:
     above = np.maximum.accumulate(aerated[::-1], axis=0)[::-1]
     good = deep <= DEEP_SHARE * sizes
     good[0] = False
-    return good[labels] | (patch & above & below & (backward > BESIDE))
+    tall = _above_dome(patch & (backward > BACK), aerated, fill <= deepest, wide, cell[0])
+    return good[labels] | tall | (patch & above & below & (backward > BESIDE))
+
+
+def _above_dome(
+    patch: np.ndarray, aerated: np.ndarray, shallow: np.ndarray, wide: list[int], slice_mm: float
+) -> np.ndarray:
+    """What of a patch at the back lies between aerated lung above and the first deep place below, if it is tall.
+
+    Args:
+        patch: ``[k, angle]``, where dense tissue lies before the pleura.
+        aerated: where the lung reaches the pleura.
+        shallow: where it is not too deep for disease.
+        wide: the narrowest disease, in slices and angles.
+        slice_mm: height of a slice.
+    """
+    reached = np.zeros(patch.shape, bool)
+    going_on = np.zeros(patch.shape[1], bool)
+    for k in range(len(patch) - 1, -1, -1):
+        going_on = aerated[k] | (going_on & shallow[k])
+        reached[k] = going_on & patch[k]
+    reached = ndimage.binary_opening(reached, np.ones(wide))
+    labels, count = ndimage.label(reached, np.ones((3, 3)))
+    heights = [0, *((labels == number).sum(axis=0).max() * slice_mm for number in range(1, count + 1))]
+    return (np.array(heights) >= TALLEST_DOME_MM)[labels]

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch.nn import functional
 
 from COVIDQuantLib.inference.lobes import CLASSES, lobes_window
 from COVIDQuantLib.training.label_free_loss import LOBES_OF
-from COVIDQuantLib.training.label_free_subjects import FINE_MM, UNKNOWN, plain_labels
+from COVIDQuantLib.training.label_free_subjects import FINE_MM, LEFT_LUNG, RIGHT_LUNG, UNKNOWN, plain_labels
 from COVIDQuantLib.training.label_free_warp import WarpRange, draw_warp, pull, smooth_noise
 from COVIDQuantLib.training.synth_dense import add_dense
 
@@ -35,6 +36,9 @@ _BLANKED, _BADLY, _BLANK_HU = 0.5, 0.3, -1000.0
 _LEAKING = 0.4
 # Share of the patches that get dense disease of their own, new in every epoch.
 _SICKER = 0.5
+# Share of the chests with left and right exchanged, and what each label then is: a lung of unknown lobes.
+_MIRRORED = 0.15
+_OTHER_SIDE = torch.tensor([0, *3 * (LEFT_LUNG,), *2 * (RIGHT_LUNG,), LEFT_LUNG, RIGHT_LUNG, UNKNOWN])
 # Share of the patches whose coarse answer tells nothing of the lobes.
 _BLIND = 0.1
 COARSE_WARP = WarpRange(degrees=8, scale=0.14, elastic=1.4, control=11)
@@ -74,8 +78,7 @@ class CoarseBatches:
         size = np.array(hu.shape[1:], float)
         slack = np.maximum((size - np.array(shape)) / 2, (4.0, 5.0, 6.0))
         places = draw_warp(shape, (size - 1) / 2 + rng.uniform(-1, 1, 3) * slack, COARSE_WARP, rng)
-        seen = pull(hu, places, outside=AIR_HU)
-        labels = pull(lobes, places, nearest=True)
+        seen, labels = _pulled(hu, lobes, places, mirrored=rng.random() < _MIRRORED)
         return lobes_window(blanked(recoloured(seen, labels, rng), view, places, rng)), labels.long()
 
 
@@ -96,6 +99,7 @@ class PatchBatches(ABC):
     size: int = 2
     count: int = 100
     seed: int = 0
+    _mirrored: ClassVar[float] = 0.0
 
     def __call__(self, epoch: int) -> Iterator[Batch]:
         """The batches of an epoch: inputs float and targets int64, both ``[b, c, k, j, i]``."""
@@ -119,8 +123,7 @@ class PatchBatches(ABC):
                 centre = points[rng.integers(len(points))] + rng.normal(0, 10, 3)
             wanted -= share
         places = draw_warp(self.shape, centre, FINE_WARP, rng)
-        seen = pull(hu, places, outside=AIR_HU)
-        labels = pull(lobes, places, nearest=True)
+        seen, labels = _pulled(hu, lobes, places, mirrored=rng.random() < self._mirrored)
         return self._shown(view, places, seen, labels, rng)
 
     @cached_property
@@ -144,6 +147,8 @@ class FineBatches(PatchBatches):
 
     Inputs have 7 channels, the CT and the coarse answer; targets 2, labels and weights.
     """
+
+    _mirrored: ClassVar[float] = _MIRRORED
 
     def _hard(self, view: View) -> HardPoints:
         none = np.zeros(view["hu"].shape, bool)
@@ -169,6 +174,16 @@ class FineBatches(PatchBatches):
             weights = weights + _DENSE_WEIGHT * dense + _BESIDE_WEIGHT * (near & (labels == 0) & (seen > DENSE_HU))
         image = lobes_window(blanked(recoloured(seen, labels, rng), view, places, rng))
         return torch.cat([image, doubtful(labels, lost, rng)]), torch.cat([labels, weights]).long()
+
+
+def _pulled(
+    hu: torch.Tensor, lobes: torch.Tensor, places: torch.Tensor, *, mirrored: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """CT and labels seen at the places, which are changed in place if left and right are to be exchanged."""
+    if mirrored:
+        places[..., 2] = hu.shape[3] - 1 - places[..., 2]
+    labels = pull(lobes, places, nearest=True)
+    return pull(hu, places, outside=AIR_HU), _OTHER_SIDE[labels.long()].float() if mirrored else labels
 
 
 def _sicker(
