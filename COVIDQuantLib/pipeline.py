@@ -300,6 +300,8 @@ class _NetworkSteps(_Steps):
         def make(report: Report) -> np.ndarray:
             span = part(report, 0.0, 1.0 if networks.finds_lobes else 0.7)
             found = networks.lobes(self._ct, self.warnings, span, self.patient, self.odds)
+            if not networks.keeps_to_chest:
+                self.bounds.keep(found)
             return found if networks.finds_lobes else find_lobes(self._ct, found, part(report, 0.7, 1.0))
 
         lobes = self._made("lobes", make)

@@ -182,3 +182,14 @@ def test_a_made_patient_lies_within_his_bounds(thickness):
     found = find_chest(ct)
     assert (lungs & ~found.patient_on_ct()).sum() <= 0.001 * lungs.sum()
     assert (lungs & ~found.cavity_on_ct()).sum() < 0.01 * lungs.sum()
+
+
+def test_labels_are_kept_to_the_chest():
+    hu, lung = chest()
+    table(hu)
+    labels = np.where(lung, 1, 0).astype(np.uint8)
+    labels[20:60, 50:60, 125:129] = 2
+    labels[20:60, 92:100, 40:80] = 3
+    find_chest(ct_of(hu)).keep(labels)
+    assert (labels == 1).sum() == lung.sum()
+    assert not (labels > 1).any()

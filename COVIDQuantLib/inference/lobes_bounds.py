@@ -10,12 +10,12 @@ from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.inference.lattice import Lattice, sample
 from COVIDQuantLib.inference.lobes_rules import NEVER
 from COVIDQuantLib.segmentation.morphology import dilate
-from COVIDQuantLib.segmentation.patient import ChestBounds, Patient
+from COVIDQuantLib.segmentation.patient import WALL_MM, ChestBounds, Patient
 
 # What is shown to the networks in place of table and blanket, and how far beyond the patient's skin that begins.
 _NOTHING_HU, _SKIN_MM = -1000.0, 3.0
-# What a millimetre beyond the costal surface takes from the log odds of lung, and where there is none at all.
-_PER_MM, _WALL_MM = 1.5, 5.0
+# What a millimetre beyond the costal surface takes from the log odds of lung.
+_PER_MM = 1.5
 
 
 def patient_alone(ct: CTVolume, patient: Patient, lattice: Lattice) -> torch.Tensor:
@@ -41,7 +41,7 @@ def keep_to_chest(logits: torch.Tensor, bounds: ChestBounds, lattice: Lattice) -
     """
     keep_to_patient(logits, bounds.body, lattice)
     beyond = torch.from_numpy(bounds.body.at(bounds.beyond_mm(), _places(lattice)))
-    logits[1:] -= torch.where(beyond > _WALL_MM, NEVER, _PER_MM * beyond)
+    logits[1:] -= torch.where(beyond > WALL_MM, NEVER, _PER_MM * beyond)
 
 
 def _places(lattice: Lattice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -65,6 +65,11 @@ class Networks:
         """Whether the first bundle parts the lungs into lobes; else only right from left."""
         return self.bundle("lobes").task == "lobes"
 
+    @property
+    def keeps_to_chest(self) -> bool:
+        """Whether the first bundle's networks are kept to the patient and the chest while they run."""
+        return "slices" not in self.bundle("lobes").networks
+
     def record(self, step: str, notices: Sequence[CTWarning] = ()) -> dict[str, Any]:
         """How a step (``lobes`` or ``lesions``) was made, for ``metrics.json``; ``notices`` say what became of it."""
         device = self.device.describe()

@@ -35,6 +35,8 @@ CLINGING_MM = 4.0
 SKIN_MM = 4.0
 # The ribs' inner surface lies this far from the pleura, blur of the grid included.
 PLEURA_MM = 1.5
+# No lung lies this far beyond the ribs' inner surface.
+WALL_MM = 5.0
 # Hollows of the aerated lung up to this wide are the chest's in any case.
 HOLLOW_MM = 9.0
 # Dense lung above the highest and below the lowest aerated lung.
@@ -133,6 +135,10 @@ class ChestBounds:
     def beyond_mm(self) -> np.ndarray:
         """How far beyond the cavity each voxel of the working grid lies, mm, float32; 0 within."""
         return distance_to(self.cavity, self.spacing)
+
+    def keep(self, labels: np.ndarray) -> None:
+        """Take from labels on the CT's voxels, in place, what lies outside the patient or clearly beyond the chest."""
+        labels[~self.body.on_ct(self.patient & (self.beyond_mm() <= WALL_MM))] = 0
 
     def cavity_on_ct(self) -> np.ndarray:
         """The cavity, bool on the CT's voxels."""
