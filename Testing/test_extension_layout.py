@@ -20,8 +20,9 @@ LIBRARY = ROOT / "COVIDQuantLib"
 MODULE = ROOT / "COVIDQuant"
 
 AT_THE_ROOT = {
-    ".ci", ".gitignore", "CHANGELOG.md", "CITATION.cff", "CMakeLists.txt", "COVIDQuant", "COVIDQuant.json",
-    "COVIDQuantLib", "LICENSE", "Makefile", "README.md", "Resources", "Testing", "docs", "pyproject.toml",
+    ".ci", ".github", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CITATION.cff", "CMakeLists.txt",
+    "CONTRIBUTING.md", "COVIDQuant", "COVIDQuant.json", "COVIDQuantLib", "LICENSE", "Makefile", "README.md", "Resources",
+    "SECURITY.md", "Testing", "docs", "pyproject.toml",
 }  # fmt: skip
 
 # What each part of the library may import of the others: only what lies below it.
