@@ -170,7 +170,7 @@ class FineBatches(PatchBatches):
         if lost is not None:
             # Dense disease is a small part of the lungs, and looks like what lies around them.
             dense = (lost > 0) & (seen > DENSE_HU)
-            near = functional.max_pool3d(dense[None].float(), 2 * _BESIDE + 1, 1, _BESIDE)[0] > 0
+            near = _greatest_near(dense.float(), _BESIDE) > 0
             weights = weights + _DENSE_WEIGHT * dense + _BESIDE_WEIGHT * (near & (labels == 0) & (seen > DENSE_HU))
         image = lobes_window(blanked(recoloured(seen, labels, rng), view, places, rng))
         return torch.cat([image, doubtful(labels, lost, rng)]), torch.cat([labels, weights]).long()
@@ -303,12 +303,24 @@ def doubtful(labels: torch.Tensor, lost: torch.Tensor | None, rng: np.random.Gen
 def _leaking(small: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Probabilities ``[6, k, j, i]`` with lung gone on into what lies beside it, here and there."""
     reach = int(rng.integers(1, 6))
-    near = functional.max_pool3d(small[1:], 2 * reach + 1, 1, reach)
+    near = _greatest_near(small[1:], reach)
     shape = (small.shape[1], small.shape[2], small.shape[3])
     gain = ((smooth_noise(shape, float(rng.uniform(5, 10)), rng) - 0.9) * 3).clamp(0, 1) * float(rng.uniform(0.4, 1.0))
     leaked = near * (small[:1] * gain) / near.sum(dim=0, keepdim=True).clamp(min=1e-6)
     leaked = leaked * (near.sum(dim=0, keepdim=True) > 0.1)
     return torch.cat([small[:1] - leaked.sum(dim=0, keepdim=True), small[1:] + leaked])
+
+
+def _greatest_near(volume: torch.Tensor, reach: int) -> torch.Tensor:
+    """The greatest value up to ``reach`` points away along each axis, of ``[c, k, j, i]``."""
+    result = volume[None]
+    # An axis at a time, which is the same and far quicker than all at once.
+    for axis in range(3):
+        kernel, pad = (
+            [one if n == axis else other for n in range(3)] for one, other in ((2 * reach + 1, 1), (reach, 0))
+        )
+        result = functional.max_pool3d(result, kernel, 1, pad)
+    return result[0]
 
 
 def _displaced(small: torch.Tensor, amount: float, rng: np.random.Generator) -> torch.Tensor:
