@@ -53,6 +53,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/labels.py
   COVIDQuantLib/ct/looks.py
   COVIDQuantLib/ct/nifti_data.py
+  COVIDQuantLib/ct/quiet_stderr.py
   COVIDQuantLib/ct/read.py
   COVIDQuantLib/ct/slicer_segments.py
   COVIDQuantLib/ct/volume.py
