@@ -38,9 +38,12 @@ def test_nested_holds_each_tell_their_own(capfd):
 
 
 def test_it_ends_with_an_error_too(capfd):
-    with pytest.raises(ZeroDivisionError), held_stderr() as held:
+    def fail():
         as_c_prints("why")
-        1 / 0  # noqa: B018
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError), held_stderr() as held:
+        fail()
     as_c_prints("shown")
     assert (held.text, capfd.readouterr().err) == ("why", "shown")
 
@@ -89,9 +92,8 @@ def test_pythons_own_words_still_reach_the_terminal():
 
 
 def test_a_stream_without_a_descriptor_as_in_slicer():
-    done = run(
-        "class Own:\n    def write(self, text): print('own', text, end='')\n    def flush(self): pass\nsys.stderr = Own()"
-    )
+    own = "class Own:\n    def write(self, text): print('own', text, end='')\n    def flush(self): pass\n"
+    done = run(own + "sys.stderr = Own()")
     assert (done.stdout, done.stderr) == ("own progress\nnoise\n", "")
     assert run("sys.stderr = None").stdout == "noise\n"
 
