@@ -145,8 +145,7 @@ def _type(fields: dict[str, str], name: str) -> np.dtype:
 def _encoding(fields: dict[str, str]) -> str:
     if _true(fields, "CompressedData"):
         return "zlib"
-    # MetaIO takes numbers written out where the field is missing.
-    return "raw" if _true(fields, "BinaryData") else "text"
+    return "raw" if "BinaryData" not in fields or _true(fields, "BinaryData") else "text"
 
 
 def _scale(fields: dict[str, str], name: str) -> tuple[float, float] | None:

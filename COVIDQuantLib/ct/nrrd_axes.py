@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -99,7 +100,9 @@ def _vectors(text: str, count: int, name: str) -> tuple[tuple[float, ...] | None
     words = _VECTOR.findall(text)
     if len(words) != count or re.sub(r"[\s]", "", _VECTOR.sub("", text)):
         raise bad_header(name, f"field “space directions” does not hold {count} vectors")
-    return tuple(None if word == "none" else _vector(word, name, "space directions") for word in words)
+    vectors = (None if word == "none" else _vector(word, name, "space directions") for word in words)
+    # Older programs wrote NaN in place of none.
+    return tuple(None if vector is None or all(math.isnan(v) for v in vector) else vector for vector in vectors)
 
 
 def _vector(text: str, name: str, field_name: str) -> tuple[float, ...]:
@@ -144,6 +147,11 @@ def _unit(fields: dict[str, str]) -> float:
     return _UNITS_MM.get(told[0], 1.0) if told else 1.0
 
 
+def _centring(fields: dict[str, str], n: int) -> str:
+    words = fields.get("centerings", "").lower().split()
+    return words[n] if n < len(words) else ""
+
+
 def _bare_grid(axes: Axes, fields: dict[str, str], name: str) -> tuple[Geometry, list[CTWarning]]:
     """A grid of which only the spacing is told, if that."""
     spacing = [1.0, 1.0, 1.0]
@@ -157,6 +165,10 @@ def _bare_grid(axes: Axes, fields: dict[str, str], name: str) -> tuple[Geometry,
     if "axismins" in fields:
         told = numbers(fields["axismins"], name, "axis mins")
         if len(told) == axes.count and np.isfinite([told[n] for n in axes.places]).all():
-            x, y, z = (told[n] for n in axes.places)
+            # The least is the edge of the first voxel, unless the header says it is its centre.
+            centred = [_centring(fields, n) == "node" for n in axes.places]
+            x, y, z = (
+                told[n] + (0 if node else s / 2) for n, node, s in zip(axes.places, centred, spacing, strict=True)
+            )
             origin = (x, y, z)
     return grid(axes.sizes, np.diag(spacing), origin, name)

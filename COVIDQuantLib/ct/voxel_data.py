@@ -136,12 +136,17 @@ def _shaped(stored: np.ndarray, header: VolumeHeader) -> np.ndarray:
     else:
         values = values.reshape(shape)
     if header.scale is not None:
-        slope, intercept = header.scale
-        # Single precision holds 16-bit values exactly.
-        values = values.astype(np.float32 if header.dtype.itemsize <= 2 or header.dtype == np.float32 else np.float64)
-        values *= slope
-        values += intercept
+        return _scaled(values, *header.scale)
     return values
+
+
+def _scaled(values: np.ndarray, slope: float, intercept: float) -> np.ndarray:
+    """True values, worked out in double precision slice by slice; single precision holds those of 16 bits."""
+    small = values.dtype.itemsize <= 2 or values.dtype == np.float32
+    scaled = np.empty(values.shape, np.float32 if small else np.float64)
+    for k, plane in enumerate(values):
+        scaled[k] = plane.astype(np.float64) * slope + intercept
+    return scaled
 
 
 def first_bytes(path: Path, count: int, *, packed: bool) -> bytes:
