@@ -19,6 +19,8 @@ _CHUNK = 1 << 20
 _DEFLATE_RATIO = 1032
 _DEFLATE_SLACK = 1 << 16
 GZIP_MAGIC = b"\x1f\x8b"
+# What gzip, bz2 and zlib raise at damage.
+BROKEN = (OSError, EOFError, ValueError, zlib.error)
 
 
 class DamagedDataError(Exception):
@@ -105,7 +107,7 @@ def fill(stream: BinaryIO, buffer: np.ndarray) -> None:
             done += len(chunk)
         if stream.read(1):
             raise DamagedDataError(f"it holds more than the {len(buffer)} bytes of voxels that its header claims")
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except BROKEN as error:
         raise DamagedDataError(str(error)[:160] or type(error).__name__) from error
 
 
@@ -121,5 +123,5 @@ def skip(stream: BinaryIO, count: int) -> None:
             if not chunk:
                 raise DamagedDataError("it ends before its voxels")
             count -= len(chunk)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except BROKEN as error:
         raise DamagedDataError(str(error)[:160] or type(error).__name__) from error

@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 
 from COVIDQuantLib.ct.data_files import DataPart, damaged
-from COVIDQuantLib.ct.inflate import DamagedDataError, check_claim, fill, skip, unpacked
+from COVIDQuantLib.ct.inflate import BROKEN, DamagedDataError, check_claim, fill, skip, unpacked
 from COVIDQuantLib.ct.volume_header import VolumeHeader
 
 # Characters that a number written out takes at the least, and the blanks between.
@@ -57,28 +57,38 @@ def _check_part(part: DataPart, wanted: int, header: VolumeHeader) -> None:
         check_claim(size - part.start - part.offset, wanted, header.encoding)
     elif size < wanted and header.encoding == "raw":
         check_claim(size, wanted, "raw")
+    if header.encoding == "bzip2":
+        # No ratio bounds what bzip2 packs, so it is unpacked once to count.
+        with part.path.open("rb") as file:
+            skip(_placed(file, part, wanted, header.encoding), wanted)
 
 
 def _read_part(part: DataPart, buffer: np.ndarray, header: VolumeHeader) -> None:
     with part.path.open("rb") as file:
-        if part.offset < 0:
-            if header.encoding != "raw":
-                raise DamagedDataError("only raw voxels can be said to end the file")
-            file.seek(-len(buffer), io.SEEK_END)
-        else:
-            file.seek(part.start)
-            for _ in range(part.lines):
-                if not file.readline():
-                    raise DamagedDataError("it ends before its voxels")
-            file.seek(part.offset, io.SEEK_CUR)
-        stream = unpacked(file, header.encoding)
-        skip(stream, part.inner)
+        stream = _placed(file, part, len(buffer), header.encoding)
         if header.encoding == "text":
             _fill_from_text(stream, buffer.view(header.dtype))
         elif header.encoding == "hex":
             fill(io.BytesIO(_of_hex(stream, len(buffer))), buffer)
         else:
             fill(stream, buffer)
+
+
+def _placed(file: BinaryIO, part: DataPart, wanted: int, encoding: str) -> BinaryIO:
+    """The unpacked stream of a part, at its first voxel."""
+    if part.offset < 0:
+        if encoding != "raw":
+            raise DamagedDataError("only raw voxels can be said to end the file")
+        file.seek(-wanted, io.SEEK_END)
+        return file
+    file.seek(part.start)
+    for _ in range(part.lines):
+        if not file.readline():
+            raise DamagedDataError("it ends before its voxels")
+    file.seek(part.offset, io.SEEK_CUR)
+    stream = unpacked(file, encoding)
+    skip(stream, part.inner)
+    return stream
 
 
 def _fill_from_text(stream: BinaryIO, values: np.ndarray) -> None:
@@ -157,6 +167,6 @@ def first_bytes(path: Path, count: int, *, packed: bool) -> bytes:
         try:
             while len(start) < count and (chunk := stream.read(count - len(start))):
                 start += chunk
-        except (OSError, EOFError, ValueError, DamagedDataError):
+        except (*BROKEN, DamagedDataError):
             return start
     return start
