@@ -11,7 +11,7 @@ from COVIDQuantLib.errors import UnfitInputError
 
 # One number in the pattern of a series of data files, nothing else of what printf knows.
 _PATTERN = re.compile(r"([^%]*)%(0?)(\d{0,2})[diu]([^%]*)")
-_MOST_FILES = 20_000
+_MOST_FILES = 5000
 
 
 @dataclass(frozen=True)

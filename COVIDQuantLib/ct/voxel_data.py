@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
+import zlib
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from COVIDQuantLib.ct.data_files import DataPart, damaged
-from COVIDQuantLib.ct.inflate import BROKEN, DamagedDataError, check_claim, fill, skip, unpacked
+from COVIDQuantLib.ct.inflate import DamagedDataError, check_claim, fill, skip, unpacked
 from COVIDQuantLib.ct.volume_header import VolumeHeader
 
 # Characters that a number written out takes at the least, and the blanks between.
 _TEXT_CHUNK = 1 << 18
 _LONGEST_NUMBER = 64
+# Enough of a gzip file for any header that lies in it.
+_PACKED_START = 1 << 16
 
 
 def read_voxels(header: VolumeHeader) -> np.ndarray:
@@ -162,11 +165,9 @@ def _scaled(values: np.ndarray, slope: float, intercept: float) -> np.ndarray:
 def first_bytes(path: Path, count: int, *, packed: bool) -> bytes:
     """The first bytes of a file, unpacked if it is gzip; fewer if it ends before or breaks there."""
     with path.open("rb") as file:
-        stream = unpacked(file, "gzip") if packed else file
-        start = b""
+        if not packed:
+            return file.read(count)
         try:
-            while len(start) < count and (chunk := stream.read(count - len(start))):
-                start += chunk
-        except (*BROKEN, DamagedDataError):
-            return start
-    return start
+            return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(file.read(_PACKED_START), count)
+        except zlib.error:
+            return b""
