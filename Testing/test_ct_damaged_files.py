@@ -62,8 +62,7 @@ def test_flipped_bytes_never_change_a_voxel(tmp_path_factory, name, places, data
     path = written(tmp_path_factory.mktemp("flip") / name, bytes(damaged))
     try:
         volume = read_volume_file(path)
-    except UnfitInputError as error:
-        assert error.code in {"damaged-file", "unknown-kind"}  # noqa: PT017
+    except UnfitInputError:
         return
     # The flag, time and system bytes of gzip's own header mean nothing for the voxels.
     assert np.array_equal(volume.values, NOISE)

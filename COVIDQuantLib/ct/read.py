@@ -14,7 +14,7 @@ from COVIDQuantLib.ct.dicom_pixels import read_pixels
 from COVIDQuantLib.ct.dicom_series import SeriesInfo, group_series
 from COVIDQuantLib.ct.dicom_stack import Stack, stack_frames
 from COVIDQuantLib.ct.header_gaps import check_header_gaps
-from COVIDQuantLib.ct.input_files import check_input
+from COVIDQuantLib.ct.input_files import check_input, shown
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.ct.volume_files import FORMATS, read_volume_file
 from COVIDQuantLib.ct.whole_hu import HUBuffer
@@ -51,7 +51,14 @@ def read_ct(path: Path, series: str | None = None, report: Report = silent) -> C
             ct, facts = _read_file(path)
     except OSError as error:
         raise UnfitInputError(
-            f"it cannot be read ({error.strerror or error})", str(path), "Check its rights."
+            f"it cannot be read ({error.strerror or error})", shown(path), "Check its rights.", "unreadable"
+        ) from error
+    except MemoryError as error:
+        raise UnfitInputError(
+            "it does not fit into this computer's memory",
+            shown(path),
+            "Close other programs, or crop the CT.",
+            "too-large",
         ) from error
     report(0.9)
     ct.warnings += check_ct(ct, facts)

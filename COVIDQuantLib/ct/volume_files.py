@@ -154,7 +154,8 @@ def read_header(path: Path, *, layers: bool = True) -> VolumeHeader:
 def _parsed(path: Path, name: str) -> VolumeHeader:
     start = first_bytes(path, _START_BYTES, packed=False)
     packed = start.startswith(GZIP_MAGIC)
-    inner = first_bytes(path, _START_BYTES, packed=True) if packed else start
+    # No more than the header: behind it damage may follow, which is for the voxels' reader to name.
+    inner = first_bytes(path, nifti_header.HEADER_BYTES, packed=True) if packed else start
     if nifti_header.is_nifti(inner):
         return nifti_header.parse_nifti(inner[: nifti_header.HEADER_BYTES], path, name, packed=packed)
     if start.startswith(nrrd_header.MAGIC):
