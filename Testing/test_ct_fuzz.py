@@ -9,6 +9,7 @@ import re
 import struct
 import time
 import tracemalloc
+import warnings
 from functools import partial
 
 import numpy as np
@@ -161,10 +162,14 @@ def read(path):
 
 
 def refusal(way, path):
-    try:
-        way(path)
-    except COVIDQuantError as error:
-        return error
+    with warnings.catch_warnings():
+        # numpy's would reach the terminal.
+        warnings.simplefilter("error")
+        try:
+            way(path)
+        except COVIDQuantError as error:
+            return error
+    return None
 
 
 def check(path, data):

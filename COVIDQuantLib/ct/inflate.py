@@ -54,8 +54,37 @@ class _ZlibFile(io.RawIOBase):
             rest = self._stream.read(_CHUNK)
 
 
+class _HexFile(io.RawIOBase):
+    """Bytes written as pairs of hexadecimal digits, with blanks anywhere."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._odd = b""
+
+    def read(self, size: int = -1) -> bytes:
+        """About ``size`` bytes, never more; empty at the end."""
+        while text := self._stream.read(2 * max(size, 1)):
+            digits = self._odd + b"".join(text.split())
+            # A digit left over from before must not make one byte more than asked for.
+            even = min(len(digits) & ~1, 2 * max(size, 1))
+            self._odd = digits[even:]
+            if even:
+                return bytes.fromhex(digits[:even].decode("ascii"))
+        if self._odd:
+            raise DamagedDataError("its text holds what is no hexadecimal number")
+        return b""
+
+
 def unpacked(stream: BinaryIO, encoding: str) -> BinaryIO:
-    """A stream of the bytes behind ``raw``, ``gzip``, ``zlib`` (either kind is told by its start) or ``bzip2``."""
+    """A stream of the bytes behind an encoding.
+
+    Args:
+        stream: at the first encoded byte.
+        encoding: ``raw``, ``hex``, ``bzip2``, ``gzip`` or ``zlib``; which of the last two it is, its start says.
+
+    Raises:
+        DamagedDataError: it is said to be gzip and is not.
+    """
     if encoding in {"gzip", "zlib"}:
         place = stream.tell()
         start = stream.read(2)
@@ -65,6 +94,8 @@ def unpacked(stream: BinaryIO, encoding: str) -> BinaryIO:
         if encoding == "gzip" and start[:1] != b"\x78":
             raise DamagedDataError("its voxels are said to be gzip and are not")
         return _ZlibFile(stream)  # type: ignore[return-value]
+    if encoding == "hex":
+        return _HexFile(stream)  # type: ignore[return-value]
     if encoding == "bzip2":
         return bz2.BZ2File(stream, "rb")  # type: ignore[return-value]
     return stream

@@ -81,9 +81,10 @@ def grid_of(sizes: Sequence[int], forms: Forms, name: str) -> tuple[Geometry, li
 def _qform(forms: Forms, spacing: Sequence[float], name: str) -> np.ndarray:
     b, c, d = (float(q) for q in forms.quaternion)
     length = b * b + c * c + d * d
-    if not math.isfinite(length) or length > 1 + _UNIT_QUATERNION or math.isnan(forms.handedness):
+    numbers = (length, forms.handedness, *forms.offset)
+    if not all(map(math.isfinite, numbers)) or length > 1 + _UNIT_QUATERNION:
         raise UnfitInputError(
-            "the header's quaternion (qform) is no rotation", name, "Export it again.", "bad-orientation"
+            "the header's orientation (qform) is no rotation and place", name, "Export it again.", "bad-orientation"
         )
     a = math.sqrt(max(0.0, 1 - length))
     b, c, d = (q / math.sqrt(max(1.0, length)) for q in (b, c, d))

@@ -71,8 +71,6 @@ def _read_part(part: DataPart, buffer: np.ndarray, header: VolumeHeader) -> None
         stream = _placed(file, part, len(buffer), header.encoding)
         if header.encoding == "text":
             _fill_from_text(stream, buffer.view(header.dtype))
-        elif header.encoding == "hex":
-            fill(io.BytesIO(_of_hex(stream, len(buffer))), buffer)
         else:
             fill(stream, buffer)
 
@@ -125,14 +123,6 @@ def _put(words: list[bytes], values: np.ndarray, done: int) -> int:
             raise DamagedDataError("its text holds numbers that its type cannot")
     values[done : done + len(words)] = numbers
     return done + len(words)
-
-
-def _of_hex(stream: BinaryIO, wanted: int) -> bytes:
-    text = stream.read(4 * wanted + 2)
-    try:
-        return bytes.fromhex(text.decode("ascii"))
-    except ValueError as error:
-        raise DamagedDataError("its text holds what is no hexadecimal number") from error
 
 
 def _shaped(stored: np.ndarray, header: VolumeHeader) -> np.ndarray:
