@@ -156,7 +156,7 @@ def read(path):
         if said is not None:
             line = str(said)
             assert line.strip()
-            assert "\n" not in line
+            assert line.isprintable()
             assert len(line) < 700
             assert said.remedy, line
 

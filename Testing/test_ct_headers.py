@@ -9,6 +9,7 @@ from file_maker import ORIGIN, SHAPE, SPACING, VALUES, meta, nrrd
 from test_ct_nifti import refused
 
 from COVIDQuantLib.ct.volume_files import read_header, read_volume, read_volume_file
+from COVIDQuantLib.errors import UnfitInputError
 
 NUMBERS = ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]
 
@@ -80,6 +81,21 @@ def test_spaces_of_nrrd(tmp_path, space, signs):
             nrrd(space=space, space_origin=f"({x},{y},{z})", space_directions=f"({a},0,0) (0,{b},0) (0,0,{c})"),
         )
     )
+
+
+def test_a_space_without_anatomy_is_told(tmp_path):
+    for space, told in (("RAS", True), ("LPS", True), ("scanner-xyz", False), ("3D-right-handed", False)):
+        assert read_header(written(tmp_path / "a.nrrd", nrrd(space=space))).tells_direction == told
+    assert not read_header(written(tmp_path / "b.nrrd", nrrd(space=None, space_dimension="3"))).tells_direction
+
+
+def test_what_a_header_says_is_shown_printable(tmp_path):
+    for data in (nrrd(type="\x1b[31m\a red " + "x" * 500), meta(ElementType="\x1b]0;title\a" + "x" * 500)):
+        with pytest.raises(UnfitInputError) as caught:
+            read_volume_file(written(tmp_path / "a", data))
+        line = str(caught.value)
+        assert line.isprintable()
+        assert len(line) < 200
 
 
 def test_units_of_length(tmp_path):

@@ -24,6 +24,11 @@ def shown(path: Path | str) -> str:
     return text if len(text) <= 200 else f"{text[:90]}…{text[-90:]}"
 
 
+def quoted(text: str) -> str:
+    """What a foreign header says, fit to be shown: printable, at most 40 characters."""
+    return shown(text)[:40]
+
+
 def check_input(path: Path, *, folder: bool = False) -> os.stat_result:
     """Refuse what must not be opened: a pipe or device would block or never end.
 

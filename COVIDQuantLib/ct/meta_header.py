@@ -13,6 +13,7 @@ import numpy as np
 
 from COVIDQuantLib.ct.data_files import DataPart, bad_header, damaged, data_parts, numbered_files
 from COVIDQuantLib.ct.geometry import Geometry
+from COVIDQuantLib.ct.input_files import quoted
 from COVIDQuantLib.ct.size_limits import check_size
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.ct.volume_header import (
@@ -52,7 +53,7 @@ def parse_meta(start: bytes, path: Path, name: str) -> VolumeHeader:
     """
     fields, end = _fields(start, name)
     if fields.get("ObjectType", "Image").lower() != "image":
-        raise bad_header(name, f"describes a {fields['ObjectType'][:40]}, not an image")
+        raise bad_header(name, f"describes a {quoted(fields['ObjectType'])}, not an image")
     sizes = _sizes(fields, name)
     components = _one_integer(fields, "ElementNumberOfChannels", 1, name)
     dtype = _type(fields, name)
@@ -133,7 +134,7 @@ def _type(fields: dict[str, str], name: str) -> np.dtype:
     told = fields.get("ElementType", "").strip().upper().removeprefix("MET_").removesuffix("_ARRAY")
     if told not in _TYPES:
         raise UnfitInputError(
-            f"its type of numbers ({fields.get('ElementType', 'none')[:40]}) is not read",
+            f"its type of numbers ({quoted(fields.get('ElementType', 'none'))}) is not read",
             name,
             "Save whole or real numbers.",
             "unknown-type",

@@ -11,6 +11,7 @@ import numpy as np
 
 from COVIDQuantLib.ct.data_files import bad_header
 from COVIDQuantLib.ct.geometry import Geometry
+from COVIDQuantLib.ct.input_files import quoted
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.ct.volume_header import check_dimensions, check_one_time, check_spacing, grid, integers, numbers
 
@@ -62,7 +63,7 @@ def axes_of(fields: dict[str, str], name: str) -> Axes:
     """
     (count, *more) = integers(fields["dimension"], name, "dimension") or [0]
     if more or not 1 <= count <= 16:
-        raise bad_header(name, f"claims {fields['dimension'][:20]} dimensions")
+        raise bad_header(name, f"claims {quoted(fields['dimension'])} dimensions")
     sizes = integers(fields["sizes"], name, "sizes")
     if len(sizes) != count:
         raise bad_header(name, f"claims {count} dimensions and gives {len(sizes)} sizes")
@@ -133,13 +134,22 @@ def grid_of(axes: Axes, fields: dict[str, str], name: str) -> tuple[Geometry, li
     return grid(axes.sizes, columns, [float(c) for c in np.array(origin) * signs * unit], name)
 
 
+def names_anatomy(fields: dict[str, str]) -> bool:
+    """Whether a header's space says where the patient's left, back and head are."""
+    return _space(fields) in _SPACES
+
+
+def _space(fields: dict[str, str]) -> str:
+    return fields.get("space", "").strip().lower().replace("_", "-").removesuffix("-time")
+
+
 def _signs(fields: dict[str, str], name: str) -> tuple[float, float, float]:
-    space = fields.get("space", "").strip().lower().replace("_", "-").removesuffix("-time")
+    space = _space(fields)
     if space in _SPACES:
         return _SPACES[space]
     if space in _OTHER_SPACES:
         return _LPS
-    raise bad_header(name, f"names a space that is not known ({fields['space'][:40]})")
+    raise bad_header(name, f"names a space that is not known ({quoted(fields['space'])})")
 
 
 def _unit(fields: dict[str, str]) -> float:

@@ -10,7 +10,8 @@ import numpy as np
 
 from COVIDQuantLib.ct.data_files import DataPart, bad_header, damaged, data_parts, numbered_files
 from COVIDQuantLib.ct.geometry import Geometry
-from COVIDQuantLib.ct.nrrd_axes import Axes, axes_of, grid_of
+from COVIDQuantLib.ct.input_files import quoted
+from COVIDQuantLib.ct.nrrd_axes import Axes, axes_of, grid_of, names_anatomy
 from COVIDQuantLib.ct.size_limits import check_size
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.ct.volume_header import VolumeHeader, integers
@@ -90,7 +91,7 @@ def parse_nrrd(start: bytes, path: Path, name: str) -> VolumeHeader:
 
 def _grid(axes: Axes, fields: dict[str, str], name: str) -> tuple[Geometry, list[CTWarning], bool]:
     geometry, warnings = grid_of(axes, fields, name)
-    return geometry, warnings, "spacedirections" in fields
+    return geometry, warnings, "spacedirections" in fields and names_anatomy(fields)
 
 
 def _take_apart(start: bytes, name: str) -> _Text:
@@ -117,7 +118,7 @@ def _take_apart(start: bytes, name: str) -> _Text:
         key = key.strip().lower().replace(" ", "")
         key = _SAME_FIELD.get(key, key)
         if key in fields:
-            raise bad_header(name, f"gives “{key[:40]}” twice")
+            raise bad_header(name, f"gives “{quoted(key)}” twice")
         fields[key] = value.strip()
         if key == "datafile" and fields[key].split()[:1] == ["LIST"]:
             rest = start[place:].decode("utf-8", errors="surrogateescape").splitlines()
@@ -140,7 +141,7 @@ def _type(fields: dict[str, str], name: str) -> np.dtype:
     code = _TYPE_OF.get(" ".join(fields["type"].lower().split()))
     if code is None:
         raise UnfitInputError(
-            f"its type of numbers ({fields['type'][:40]}) is not read",
+            f"its type of numbers ({quoted(fields['type'])}) is not read",
             name,
             "Save whole or real numbers.",
             "unknown-type",
@@ -157,7 +158,7 @@ def _encoding(fields: dict[str, str], name: str) -> str:
     encoding = _ENCODINGS.get(fields["encoding"].lower())
     if encoding is None:
         raise UnfitInputError(
-            f"its encoding ({fields['encoding'][:40]}) is not read", name, "Save it raw or gzip.", "unknown-encoding"
+            f"its encoding ({quoted(fields['encoding'])}) is not read", name, "Save it raw or gzip.", "unknown-encoding"
         )
     return encoding
 

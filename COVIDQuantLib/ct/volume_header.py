@@ -10,6 +10,7 @@ import numpy as np
 
 from COVIDQuantLib.ct.data_files import DataPart, bad_header
 from COVIDQuantLib.ct.geometry import Geometry, Triple
+from COVIDQuantLib.ct.input_files import quoted
 from COVIDQuantLib.ct.size_limits import check_size
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError
@@ -81,7 +82,7 @@ def numbers(text: str, name: str, field_name: str) -> list[float]:
     except ValueError:
         found = []
     if words and not found:
-        raise bad_header(name, f"field “{field_name}” holds no numbers: {text[:40]}")
+        raise bad_header(name, f"field “{field_name}” holds no numbers: {quoted(text)}")
     return found
 
 
@@ -93,7 +94,7 @@ def integers(text: str, name: str, field_name: str) -> list[int]:
     """
     found = numbers(text, name, field_name)
     if not all(math.isfinite(n) and n == int(n) and abs(n) < 2**53 for n in found):
-        raise bad_header(name, f"field “{field_name}” holds no whole numbers: {text[:40]}")
+        raise bad_header(name, f"field “{field_name}” holds no whole numbers: {quoted(text)}")
     return [int(n) for n in found]
 
 
