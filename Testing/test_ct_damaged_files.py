@@ -298,7 +298,11 @@ def test_nothing_but_the_line_reaches_the_terminal(tmp_path):
     )
     root = Path(__file__).resolve().parents[1]
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], cwd=root, capture_output=True, text=True, check=True
+        [sys.executable, "-X", "utf8", "-c", code, str(tmp_path)],
+        cwd=root,
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
     )
     assert done.stderr == ""
     assert done.stdout.count("\n") == 4

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from COVIDQuantLib.ct.itk_files import image_reader, itk_silent
 from COVIDQuantLib.ct.quiet_stderr import held_stderr
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -72,6 +73,7 @@ def test_a_flood_is_cut():
 
 SCRIPT = """
 import os, sys
+from COVIDQuantLib.ct.itk_files import image_reader, itk_silent
 from COVIDQuantLib.ct.quiet_stderr import held_stderr
 {before}
 with held_stderr() as held:
@@ -101,3 +103,13 @@ def test_a_stream_without_a_descriptor_as_in_slicer():
 def test_without_descriptor_2_nothing_is_held():
     done = run("sys.stderr = None; os.close(2)", number=1)
     assert done.stdout == "noise\n\n"
+
+
+def test_what_gdcm_prints_is_held_where_itk_reads(capfd, tmp_path):
+    (tmp_path / "x.dcm").write_bytes(bytes(128) + b"DICM" + b"\x08\x00\x05\x00CS\xff\xff" + bytes(40))
+    with itk_silent() as held:
+        as_c_prints("a codec's word")
+        with pytest.raises(RuntimeError):
+            image_reader(tmp_path / "x.dcm", "GDCMImageIO").Execute()
+    assert "a codec's word" in held.text
+    assert capfd.readouterr().err == ""
