@@ -7,7 +7,6 @@ breaks: three flipped bytes moved every voxel behind them.
 from __future__ import annotations
 
 import bz2
-import gzip
 import io
 import zlib
 from typing import BinaryIO
@@ -15,11 +14,14 @@ from typing import BinaryIO
 import numpy as np
 
 _CHUNK = 1 << 20
+_PACKED_CHUNK = 1 << 16
+# zlib tells the two kinds of wrapping apart by their start.
+_EITHER = zlib.MAX_WBITS | 32
 # DEFLATE cannot pack better than 1:1032, so a claim above that is false before anything is inflated.
 _DEFLATE_RATIO = 1032
 _DEFLATE_SLACK = 1 << 16
 GZIP_MAGIC = b"\x1f\x8b"
-# What gzip, bz2 and zlib raise at damage.
+# What bz2 and zlib raise at damage.
 BROKEN = (OSError, EOFError, ValueError, zlib.error)
 
 
@@ -27,31 +29,42 @@ class DamagedDataError(Exception):
     """The bytes are not what the header says; the text says how."""
 
 
-class _ZlibFile(io.RawIOBase):
-    """A zlib stream (Adler-32 checked) read as a file; after its end only zeros may follow."""
+class _Inflated(io.RawIOBase):
+    """A gzip or zlib stream read as a file, its CRC-32 and length, or its Adler-32, verified by zlib at its end.
+
+    Behind the end another gzip member may follow, then only zeros.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._inflater = zlib.decompressobj()
+        self._inflater = zlib.decompressobj(_EITHER)
 
     def read(self, size: int = -1) -> bytes:
         """At most ``size`` bytes; empty at the end of a whole stream."""
-        while not self._inflater.eof:
-            packed = self._inflater.unconsumed_tail or self._stream.read(_CHUNK)
+        while not self._inflater.eof or self._next_member():
+            packed = self._inflater.unconsumed_tail or self._stream.read(_PACKED_CHUNK)
             data = self._inflater.decompress(packed, max(size, 1))
             if data:
                 return data
             if not packed and not self._inflater.eof:
                 raise EOFError("its compressed data end early")
-        self._check_rest()
         return b""
 
-    def _check_rest(self) -> None:
-        rest = self._inflater.unused_data
-        while rest:
-            if rest.strip(b"\0"):
-                raise DamagedDataError("something else follows its compressed data")
-            rest = self._stream.read(_CHUNK)
+    def _next_member(self) -> bool:
+        """Go on to a further member, if there is one."""
+        rest = self._inflater.unused_data.lstrip(b"\0")
+        while not rest:
+            more = self._stream.read(_PACKED_CHUNK)
+            if not more:
+                return False
+            rest = more.lstrip(b"\0")
+        rest += self._stream.read(1) if len(rest) < len(GZIP_MAGIC) else b""
+        if not rest.startswith(GZIP_MAGIC):
+            raise DamagedDataError("something else follows its compressed data")
+        # What is left of the chunk is read again, so that many tiny members do not cost a copy of it each.
+        self._stream.seek(-len(rest), io.SEEK_CUR)
+        self._inflater = zlib.decompressobj(_EITHER)
+        return True
 
 
 class _HexFile(io.RawIOBase):
@@ -81,19 +94,9 @@ def unpacked(stream: BinaryIO, encoding: str) -> BinaryIO:
     Args:
         stream: at the first encoded byte.
         encoding: ``raw``, ``hex``, ``bzip2``, ``gzip`` or ``zlib``; which of the last two it is, its start says.
-
-    Raises:
-        DamagedDataError: it is said to be gzip and is not.
     """
     if encoding in {"gzip", "zlib"}:
-        place = stream.tell()
-        start = stream.read(2)
-        stream.seek(place)
-        if start == GZIP_MAGIC:
-            return gzip.GzipFile(fileobj=stream, mode="rb")  # type: ignore[return-value]
-        if encoding == "gzip" and start[:1] != b"\x78":
-            raise DamagedDataError("its voxels are said to be gzip and are not")
-        return _ZlibFile(stream)  # type: ignore[return-value]
+        return _Inflated(stream)  # type: ignore[return-value]
     if encoding == "hex":
         return _HexFile(stream)  # type: ignore[return-value]
     if encoding == "bzip2":
