@@ -47,7 +47,7 @@ def check_input(path: Path, *, folder: bool = False) -> os.stat_result:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise UnfitInputError(
-            f"it cannot be read ({why})", shown(path), "Check its name and rights.", "cannot-be-read"
+            f"it cannot be read ({why})", shown(path), "Check its name and rights.", "unreadable"
         ) from None
     if stat.S_ISDIR(found.st_mode):
         if folder:

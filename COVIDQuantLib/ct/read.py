@@ -51,7 +51,7 @@ def read_ct(path: Path, series: str | None = None, report: Report = silent) -> C
             ct, facts = _read_file(path)
     except OSError as error:
         raise UnfitInputError(
-            f"it cannot be read ({error.strerror or error})", shown(path), "Check its rights.", "cannot-be-read"
+            f"it cannot be read ({error.strerror or error})", shown(path), "Check its rights.", "unreadable"
         ) from error
     except MemoryError as error:
         raise UnfitInputError(

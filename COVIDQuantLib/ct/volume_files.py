@@ -107,7 +107,7 @@ def read_volume_file(path: Path, *, layers: bool = False) -> VolumeFile:
         return VolumeFile(read_voxels(header), header)
     except OSError as error:
         raise UnfitInputError(
-            f"it cannot be read ({error.strerror or error})", header.name, "Check its rights.", "cannot-be-read"
+            f"it cannot be read ({error.strerror or error})", header.name, "Check its rights.", "unreadable"
         ) from error
     except MemoryError as error:
         told = " × ".join(str(n) for n in header.geometry.shape[::-1])
@@ -139,7 +139,7 @@ def read_header(path: Path, *, layers: bool = True) -> VolumeHeader:
         header.voxel_bytes  # noqa: B018
     except OSError as error:
         raise UnfitInputError(
-            f"it cannot be read ({error.strerror or error})", name, "Check its rights.", "cannot-be-read"
+            f"it cannot be read ({error.strerror or error})", name, "Check its rights.", "unreadable"
         ) from error
     if header.components > 1 and not layers:
         raise UnfitInputError(
