@@ -40,6 +40,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/__init__.py
   COVIDQuantLib/ct/checks.py
   COVIDQuantLib/ct/checks_lungs.py
+  COVIDQuantLib/ct/data_files.py
   COVIDQuantLib/ct/dicom_choice.py
   COVIDQuantLib/ct/dicom_frames.py
   COVIDQuantLib/ct/dicom_headers.py
@@ -48,15 +49,25 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/dicom_stack.py
   COVIDQuantLib/ct/geometry.py
   COVIDQuantLib/ct/header_gaps.py
+  COVIDQuantLib/ct/inflate.py
+  COVIDQuantLib/ct/input_files.py
   COVIDQuantLib/ct/itk_files.py
   COVIDQuantLib/ct/kernels.py
   COVIDQuantLib/ct/labels.py
   COVIDQuantLib/ct/looks.py
-  COVIDQuantLib/ct/nifti_data.py
+  COVIDQuantLib/ct/meta_header.py
+  COVIDQuantLib/ct/nifti_header.py
+  COVIDQuantLib/ct/nifti_orientation.py
+  COVIDQuantLib/ct/nrrd_axes.py
+  COVIDQuantLib/ct/nrrd_header.py
+  COVIDQuantLib/ct/quiet_stderr.py
   COVIDQuantLib/ct/read.py
+  COVIDQuantLib/ct/size_limits.py
   COVIDQuantLib/ct/slicer_segments.py
   COVIDQuantLib/ct/volume.py
   COVIDQuantLib/ct/volume_files.py
+  COVIDQuantLib/ct/volume_header.py
+  COVIDQuantLib/ct/voxel_data.py
   COVIDQuantLib/ct/whole_hu.py
   COVIDQuantLib/document_table.py
   COVIDQuantLib/errors.py

@@ -202,7 +202,7 @@ def test_a_cut_off_file_is_named(tmp_path, name, share):
     path = saved(image_of(), tmp_path / name)
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
-    stops(path, "ct\\.", "damaged|cannot be read|no kind")
+    stops(path, "ct\\.", "damaged|cannot be read|no kind|empty")
 
 
 def test_a_header_without_its_data_file(tmp_path):

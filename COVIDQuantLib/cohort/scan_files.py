@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from COVIDQuantLib.anatomy import LABEL_COUNT, LESION, LOBES
 from COVIDQuantLib.cohort.evaluation import Labels
 from COVIDQuantLib.ct.geometry import Geometry, Reorientation
-from COVIDQuantLib.ct.itk_files import image_reader, itk_silent
 from COVIDQuantLib.ct.labels import read_label_map
 from COVIDQuantLib.ct.slicer_segments import is_of
-from COVIDQuantLib.ct.volume_files import FORMATS
+from COVIDQuantLib.ct.volume_files import FORMATS, read_header
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.export.exam import SEGMENTATION_FILE
 from COVIDQuantLib.export.segmentation_file import read_segmentation
@@ -192,15 +190,7 @@ def _read_maps(scan: ScanFiles) -> ReadScan:
 
 
 def _geometry(path: Path) -> Geometry:
-    reader: sitk.ImageFileReader = image_reader(path)
-    with itk_silent():
-        try:
-            reader.ReadImageInformation()
-        except RuntimeError as error:
-            raise UnfitInputError("the file cannot be read", str(path), f"Give .seg.nrrd, {FORMATS}.") from error
-    if reader.GetDimension() != 3:
-        raise UnfitInputError(f"the file has {reader.GetDimension()} dimensions", str(path), "Give one label map.")
-    return Geometry.of_image(reader)
+    return read_header(path).geometry
 
 
 def check_same_grid(one: Geometry, other: Geometry, first: Path, second: Path) -> None:

@@ -8,14 +8,21 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
+from COVIDQuantLib.ct.quiet_stderr import HeldText, held_stderr
+
 
 @contextmanager
-def itk_silent() -> Iterator[None]:
-    """No warnings of ITK: what matters in them is checked and told in the user's words."""
+def itk_silent() -> Iterator[HeldText]:
+    """No warnings of ITK, and nothing that its libraries print by themselves.
+
+    Returns:
+        What GDCM and the codecs below it printed meanwhile, for an error's reason.
+    """
     shown = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
-        yield
+        with held_stderr() as held:
+            yield held
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(shown)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 
 from COVIDQuantLib.ct.checks import HeaderFacts, check_ct
 from COVIDQuantLib.ct.dicom_choice import choose, rate
@@ -14,10 +13,10 @@ from COVIDQuantLib.ct.dicom_headers import Findings, find_images, is_dicom
 from COVIDQuantLib.ct.dicom_pixels import read_pixels
 from COVIDQuantLib.ct.dicom_series import SeriesInfo, group_series
 from COVIDQuantLib.ct.dicom_stack import Stack, stack_frames
-from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.header_gaps import check_header_gaps
+from COVIDQuantLib.ct.input_files import check_input, shown
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
-from COVIDQuantLib.ct.volume_files import FORMATS, read_volume
+from COVIDQuantLib.ct.volume_files import FORMATS, read_volume_file
 from COVIDQuantLib.ct.whole_hu import HUBuffer
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.progress import Report, part, silent
@@ -42,8 +41,7 @@ def read_ct(path: Path, series: str | None = None, report: Report = silent) -> C
         UsageError: ``series`` fits no series or several.
     """
     path = Path(path)
-    if not path.exists():
-        raise UnfitInputError("there is no such file or folder", str(path), "Check the path.")
+    check_input(path, folder=True)
     try:
         if path.is_dir() or is_dicom(path):
             ct, facts = _read_dicom(path, series, part(report, 0.0, 0.9))
@@ -53,7 +51,14 @@ def read_ct(path: Path, series: str | None = None, report: Report = silent) -> C
             ct, facts = _read_file(path)
     except OSError as error:
         raise UnfitInputError(
-            f"it cannot be read ({error.strerror or error})", str(path), "Check its rights."
+            f"it cannot be read ({error.strerror or error})", shown(path), "Check its rights.", "unreadable"
+        ) from error
+    except MemoryError as error:
+        raise UnfitInputError(
+            "it does not fit into this computer's memory",
+            shown(path),
+            "Close other programs, or crop the CT.",
+            "too-large",
         ) from error
     report(0.9)
     ct.warnings += check_ct(ct, facts)
@@ -169,20 +174,22 @@ def _dicom_facts(chosen: SeriesInfo, buffer: HUBuffer) -> HeaderFacts:
 
 
 def _read_file(path: Path) -> tuple[CTVolume, HeaderFacts]:
-    image, kind = read_volume(path)
-    if image.GetPixelID() in {sitk.sitkUInt8, sitk.sitkInt8}:
+    volume = read_volume_file(path)
+    header, geometry = volume.header, volume.geometry
+    if volume.values.dtype.itemsize == 1:
         raise UnfitInputError(
-            "8-bit values are no Hounsfield units", path.name, "Export the CT with its original 16-bit values."
+            "8-bit values are no Hounsfield units",
+            header.name,
+            "Export the CT with its original 16-bit values.",
+            "eight-bit",
         )
-    warnings = check_header_gaps(path, image, kind)
-    geometry = Geometry.of_image(image)
-    values = sitk.GetArrayViewFromImage(image)
+    warnings = [*check_header_gaps(header), *volume.warnings]
     buffer = HUBuffer(geometry.shape)
     for k in range(geometry.shape[0]):
-        buffer.put(k, values[k])
-    source = {"name": path.name, "format": kind, "slice_thickness_mm": None, **_clipping(buffer)}
+        buffer.put(k, volume.values[k])
+    source = {"name": header.name, "format": header.kind, "slice_thickness_mm": None, **_clipping(buffer)}
     facts = HeaderFacts(
-        name=path.name,
+        name=header.name,
         clipped_below=buffer.clipped_below,
         clipped_above=buffer.clipped_above,
         lowest=buffer.lowest,
