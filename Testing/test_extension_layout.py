@@ -30,10 +30,13 @@ BASE = {
     "anatomy",
     "document_table",
     "errors",
+    "file_lock",
     "grades",
+    "json_file",
     "progress",
     "resources",
     "segment_roles",
+    "staging",
     "terminology",
     "terminology_text",
 }
