@@ -78,6 +78,15 @@ class HeldError(Exception):
         self.owner = owner
 
 
+def try_to_lock(handle: int) -> bool:
+    """Lock an open file until it is closed; whether that could be done. Nothing is written into it."""
+    try:
+        _lock(handle)
+    except OSError:
+        return False
+    return True
+
+
 def _locked_handle(path: Path, *, make: bool) -> int:
     flags = os.O_RDWR | (os.O_CREAT if make else 0) | getattr(os, "O_NOFOLLOW", 0)
     while True:

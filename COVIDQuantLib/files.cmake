@@ -91,6 +91,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/inference/networks.py
   COVIDQuantLib/inference/slice_input.py
   COVIDQuantLib/json_file.py
+  COVIDQuantLib/memory.py
   COVIDQuantLib/models/__init__.py
   COVIDQuantLib/models/archive.py
   COVIDQuantLib/models/bundle.py

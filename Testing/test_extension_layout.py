@@ -33,6 +33,7 @@ BASE = {
     "file_lock",
     "grades",
     "json_file",
+    "memory",
     "progress",
     "resources",
     "segment_roles",

@@ -69,7 +69,7 @@ def _flush_to_disk(path: Path) -> None:
 
 
 def _refuse_folder(path: Path) -> None:
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - a name too long for the system is told when it is used
         raise output_error(IsADirectoryError(errno.EISDIR, "is a folder"), path)
 
 
