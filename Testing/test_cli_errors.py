@@ -1,19 +1,17 @@
 """Whatever goes wrong is one line and a status; text from outside is shown as it is; what printed it away is quiet."""
 
 import io
-import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from COVIDQuantLib.cli import failures, phantom, quantify
 from COVIDQuantLib.cli.main import main, make_parser
 from COVIDQuantLib.cli.terminal import console, shown
-from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.export.atomic import OutputFolder
 
@@ -29,7 +27,8 @@ def state(tmp_path_factory, monkeypatch):
 
 
 def one_line(capsys):
-    lines = capsys.readouterr().err.splitlines()
+    # Where standard error is no terminal, the stages that the progress has seen stand before it.
+    lines = [line for line in capsys.readouterr().err.splitlines() if not re.match(r" *\d+% ", line)]
     assert len(lines) == 1, lines
     assert lines[0].startswith("covidquant: ")
     return lines[0]
@@ -89,7 +88,7 @@ def test_without_a_place_for_the_log_it_is_still_one_line(monkeypatch, tmp_path,
 
 @pytest.mark.parametrize(
     "error",
-    [MemoryError(), np.exceptions.RankWarning and MemoryError("8 GiB"), RuntimeError("std::bad_alloc")],
+    [MemoryError(), MemoryError("8 GiB"), RuntimeError("std::bad_alloc")],
 )
 def test_too_little_memory_is_said(monkeypatch, tmp_path, capsys, error):
     fail_with(monkeypatch, error)
@@ -271,10 +270,3 @@ def test_what_a_terminal_cannot_show_is_shown_by_its_code(tmp_path):
     told, complaint = process.communicate(timeout=120)
     assert (process.returncode, complaint) == (0, b"")
     assert b"\\u017c" in told
-
-
-def test_the_log_is_named_when_the_error_is_in_the_argument_itself(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(quantify, "read_ct", lambda *_: CTVolume.__init__())
-    assert main(["quantify", "ct", "--out", str(tmp_path / "out")]) == 1
-    assert "TypeError" in one_line(capsys)
-    assert json.dumps(str(tmp_path))
