@@ -17,13 +17,14 @@ MAX_BYTES = 64 << 20
 _MAX_DIGITS = 19
 
 
-def read_json(path: Path, remedy: str, most_bytes: int = MAX_BYTES) -> Any:
+def read_json(path: Path, remedy: str, most_bytes: int = MAX_BYTES, *, what: str = "the file is") -> Any:
     """The content of a JSON file in UTF-8.
 
     Args:
         path: the file.
         remedy: what the user can do if it is refused.
         most_bytes: a larger file is refused unread.
+        what: the beginning of what is said if it is not JSON.
 
     Raises:
         FileNotFoundError: there is no such file; the caller knows what to say.
@@ -39,7 +40,7 @@ def read_json(path: Path, remedy: str, most_bytes: int = MAX_BYTES) -> Any:
     try:
         return parse_json(data)
     except ValueError as error:
-        raise UnfitInputError(f"the file is not JSON ({error})", str(path), remedy, code="json-damaged") from error
+        raise UnfitInputError(f"{what} not JSON ({error})", str(path), remedy, code="json-damaged") from error
 
 
 def _bytes_of(path: Path, remedy: str, most_bytes: int) -> bytes:
@@ -50,7 +51,8 @@ def _bytes_of(path: Path, remedy: str, most_bytes: int) -> bytes:
     if status.st_size > most_bytes:
         what = f"the file has {status.st_size / 1e6:.0f} MB, more than any such file needs"
         raise UnfitInputError(what, str(path), remedy, code="json-too-large")
-    return path.read_bytes()
+    with path.open("rb") as file:
+        return file.read(most_bytes)
 
 
 def parse_json(data: bytes | str) -> Any:

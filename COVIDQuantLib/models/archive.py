@@ -116,7 +116,7 @@ def _damage_told(where: str) -> Iterator[None]:
 
 
 def _damaged(where: str, error: Exception) -> UnfitInputError:
-    reason = "a name in it is no UTF-8" if isinstance(error, UnicodeError) else f"{error:.120}" or type(error).__name__
+    reason = "a name in it is no UTF-8" if isinstance(error, UnicodeError) else str(error)[:120] or type(error).__name__
     return UnfitInputError(f"the zip is damaged ({reason})", where, "Download it again.", code="zip-damaged")
 
 

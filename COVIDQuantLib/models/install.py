@@ -49,7 +49,7 @@ def _verify(staging: Path, source: Path, report: Report) -> None:
     try:
         read_bundle(staging).verify(report)
     except UnfitInputError as error:
-        raise UnfitInputError(error.what, str(source), error.remedy) from error
+        raise UnfitInputError(error.what, str(source), error.remedy, error.code) from error
 
 
 def place_for(name: str) -> Path:

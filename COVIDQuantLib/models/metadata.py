@@ -118,7 +118,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
         raise UnfitInputError("there is no such model bundle", str(folder), "Name a bundle's folder.")
     refuse_outside(path, folder)
     try:
-        metadata = read_json(path, _REMEDY, _MAX_METADATA_BYTES)
+        metadata = read_json(path, _REMEDY, _MAX_METADATA_BYTES, what="the metadata are")
     except FileNotFoundError as error:
         what = "not a model bundle: configs/metadata.json is missing"
         raise UnfitInputError(what, str(folder), _REMEDY) from error

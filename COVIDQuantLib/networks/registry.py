@@ -15,8 +15,8 @@ from COVIDQuantLib.networks.lobes_unet import UPSAMPLINGS, LobesUNet3D
 from COVIDQuantLib.networks.lungmask_unet import lungmask_unet
 from COVIDQuantLib.networks.resnet_unet import ResNet34UNet
 
-# Far above any network of the papers. More is a mistake, or a trap: layers are as large as the product of two of these.
-MAX_CHANNELS = 4096
+# Far above any network of the papers. A layer is as large as the product of two of these, which must fit in 64 bits.
+MAX_CHANNELS = 1 << 20
 
 
 @dataclass(frozen=True)
