@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from COVIDQuantLib.file_lock import FileLock
 from COVIDQuantLib.worker import blocks
 from COVIDQuantLib.worker.blocks import Block, clear_gone_blocks
+from COVIDQuantLib.worker.process import FOLDER_PREFIX, clear_gone_folders
 
 FOLDER = Path("/dev/shm")
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,3 +80,16 @@ def test_what_is_named_otherwise_is_not_ours(name):
         assert path.exists()
     finally:
         path.unlink()
+
+
+def test_folders_of_killed_processes_are_removed_and_those_of_living_ones_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    living, dead, fresh = (tmp_path / f"{FOLDER_PREFIX}{name}" for name in ("living", "dead", "fresh"))
+    for folder in (living, dead, fresh):
+        folder.mkdir()
+    held = FileLock(living / "owner")
+    FileLock(dead / "owner").release()
+    (dead / "half").write_text("half")
+    clear_gone_folders()
+    assert {path.name for path in tmp_path.iterdir()} == {living.name, fresh.name}
+    held.release()

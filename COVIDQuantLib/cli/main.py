@@ -20,6 +20,7 @@ from COVIDQuantLib.cli.stopping import Stopped, stop_signals
 from COVIDQuantLib.errors import COVIDQuantError, UnfitInputError
 
 STATUS_UNEXPECTED = 1
+_LONGEST_NAME = 200
 
 
 def commands() -> tuple[ModuleType, ...]:
@@ -95,15 +96,38 @@ def _run(arguments: Sequence[str] | None, parsed: argparse.Namespace) -> int:
     return 0
 
 
+# What the system, not the program, is the cause of: what is said of it.
+_FORBIDDEN = ("no permission to read or write it", "Ask its owner, or copy it to a folder of yours.", "unreadable")
+_OF_THE_SYSTEM = {
+    errno.ENAMETOOLONG: ("the name is too long for this system", "Give a shorter one.", "name-too-long"),
+    errno.EACCES: (
+        "no permission to read or write it",
+        "Ask its owner, or copy it to a folder of yours.",
+        "unreadable",
+    ),
+    errno.EPERM: _FORBIDDEN,
+    errno.EIO: ("the disk cannot read or write it", "Copy it to another disk, if that is possible.", "unreadable"),
+    errno.ELOOP: ("its links go round in a circle", "Give the file itself.", "unreadable"),
+    errno.ENOSPC: ("the disk is full", "Free some space.", "disk-full"),
+    errno.EMFILE: (
+        "too many files are open",
+        "Close other programs, or raise the limit (ulimit -n).",
+        "too-many-files",
+    ),
+}
+
+
+def _of_the_system(error: Exception) -> COVIDQuantError | None:
+    if not isinstance(error, OSError) or error.errno not in _OF_THE_SYSTEM:
+        return None
+    what, remedy, code = _OF_THE_SYSTEM[error.errno]
+    name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
+    where = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+    return UnfitInputError(what, where, remedy, code)
+
+
 def _unforeseen(error: Exception) -> int:
-    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-        name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
-        where = f"{name[:40]}…" if name else ""
-        known: COVIDQuantError | None = UnfitInputError(
-            "the name is too long for this system", where, "Give a shorter one.", code="name-too-long"
-        )
-    else:
-        known = MemoryWasNotEnoughError.of(error)
+    known = _of_the_system(error) or MemoryWasNotEnoughError.of(error)
     if known is not None:
         _complain(known.line())
         return known.exit_status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from COVIDQuantLib.cli.terminal import progress_bar, show_files, show_grade, show_metrics, show_warnings
 from COVIDQuantLib.ct.labels import read_label_map
 from COVIDQuantLib.ct.read import read_ct
-from COVIDQuantLib.ct.volume import CTVolume
+from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import NotSoundError
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.atomic import OutputFolder
@@ -76,7 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
                 files = put_exam(exam, out, wanted, report, identify=arguments.identify)
     arguments.written = True
     try:
-        show_warnings(exam.warnings)
+        show_warnings([*exam.warnings, *_earlier_files(arguments, wanted)])
         if not arguments.quiet:
             show_grade(exam.checks)
             show_metrics(exam.metrics)
@@ -92,6 +93,28 @@ def _quantify(arguments: argparse.Namespace, plan: Plan, thresholds: Thresholds,
         ct = read_ct(arguments.ct, arguments.series, report)
         given = _given_masks(arguments, ct)
     return quantify_ct(ct, given, thresholds, progress, plan)
+
+
+def _earlier_files(arguments: argparse.Namespace, wanted: Collection[str]) -> list[CTWarning]:
+    """A warning if the folder holds files of an earlier run that this one did not replace."""
+    written = files_of(wanted)
+    given = [path for name in GIVEN for path in _paths(getattr(arguments, name))]
+    left = [
+        name
+        for name in files_of([export.name for export in EXPORTS])
+        if name not in written and (path := arguments.out / name).is_file() and not any(map(path.samefile, given))
+    ]
+    if not left:
+        return []
+    return [
+        CTWarning("earlier-files", f"{', '.join(left)} in {arguments.out} may be of an earlier run: left as found.")
+    ]
+
+
+def _paths(given: Path | Sequence[Path] | None) -> Sequence[Path]:
+    if given is None:
+        return ()
+    return (given,) if isinstance(given, Path) else given
 
 
 def _not_sound(exam: Exam) -> str:
