@@ -161,3 +161,13 @@ def test_stopped_after_the_result_was_written_it_says_so(world, tmp_path, capsys
     assert main(command(world, tmp_path / "out", "-700")) == 130
     assert "the result was written before" in capsys.readouterr().err
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["thresholds"]["ggo_hu"] == -700
+
+
+def test_an_interrupt_that_somebody_else_raised_is_one_too(world, tmp_path, capsys, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("COVIDQuantLib.cli.quantify.read_ct", stop)
+    assert main(command(world, tmp_path / "out", "-700")) == 130
+    assert capsys.readouterr().err == "covidquant: stopped; nothing was written\n"
+    assert list(tmp_path.iterdir()) == []

@@ -20,6 +20,7 @@ from COVIDQuantLib.cli.stopping import Stopped, stop_signals
 from COVIDQuantLib.errors import COVIDQuantError, UnfitInputError
 
 STATUS_UNEXPECTED = 1
+STATUS_INTERRUPTED = 130
 _LONGEST_NAME = 200
 
 
@@ -71,10 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with stop_signals(whole_program=arguments is None):
         try:
             status = _run(arguments, parsed)
-        except Stopped as stopped:
+        except KeyboardInterrupt as stopped:
             left = getattr(parsed, "left", "nothing was written")
             _complain(f"stopped; {'the result was written before' if getattr(parsed, 'written', False) else left}")
-            status = stopped.status
+            status = stopped.status if isinstance(stopped, Stopped) else STATUS_INTERRUPTED
         return _close_output(status)
 
 
