@@ -57,6 +57,6 @@ def stop_signals(*, whole_program: bool) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            # All that is left is Python's own end, where a Ctrl-C would show a traceback.
-            ends = signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL
-            signal.signal(number, ends if whole_program else handler)
+            # All that is left is Python's own end, where a Ctrl-C would show a traceback, and where being ended would
+            # hide that the work is done.
+            signal.signal(number, signal.SIG_IGN if whole_program else handler)
