@@ -171,3 +171,14 @@ def test_an_interrupt_that_somebody_else_raised_is_one_too(world, tmp_path, caps
     assert main(command(world, tmp_path / "out", "-700")) == 130
     assert capsys.readouterr().err == "covidquant: stopped; nothing was written\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_of_an_earlier_run_that_stay_are_told_of(world, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "overlay.png").write_bytes(b"of an earlier run")
+    (out / "lobes.nii.gz").write_bytes(b"of an earlier run")
+    assert main(command(world, out, "-700")) == 0
+    (told,) = (line for line in capsys.readouterr().err.splitlines() if "earlier-files" in line)
+    assert "overlay.png, lobes.nii.gz" in told
+    assert (out / "overlay.png").read_bytes() == b"of an earlier run"
