@@ -21,11 +21,13 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cli/__init__.py
   COVIDQuantLib/cli/__main__.py
   COVIDQuantLib/cli/evaluate.py
+  COVIDQuantLib/cli/failures.py
   COVIDQuantLib/cli/main.py
   COVIDQuantLib/cli/models.py
   COVIDQuantLib/cli/phantom.py
   COVIDQuantLib/cli/quantify.py
   COVIDQuantLib/cli/reference.py
+  COVIDQuantLib/cli/stopping.py
   COVIDQuantLib/cli/terminal.py
   COVIDQuantLib/cli/train.py
   COVIDQuantLib/cohort/__init__.py
@@ -73,6 +75,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/errors.py
   COVIDQuantLib/exam.py
   COVIDQuantLib/export/__init__.py
+  COVIDQuantLib/export/anonymous.py
   COVIDQuantLib/export/atomic.py
   COVIDQuantLib/export/bland_altman.py
   COVIDQuantLib/export/exam.py
@@ -84,6 +87,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/export/sheet_style.py
   COVIDQuantLib/export/sheet_views.py
   COVIDQuantLib/export/table_file.py
+  COVIDQuantLib/file_lock.py
   COVIDQuantLib/grades.py
   COVIDQuantLib/inference/__init__.py
   COVIDQuantLib/inference/device.py
@@ -97,6 +101,8 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/inference/lungs.py
   COVIDQuantLib/inference/networks.py
   COVIDQuantLib/inference/slice_input.py
+  COVIDQuantLib/json_file.py
+  COVIDQuantLib/memory.py
   COVIDQuantLib/models/__init__.py
   COVIDQuantLib/models/archive.py
   COVIDQuantLib/models/bundle.py
@@ -234,6 +240,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/segmentation/rays.py
   COVIDQuantLib/segmentation/result.py
   COVIDQuantLib/segmentation/vessels.py
+  COVIDQuantLib/staging.py
   COVIDQuantLib/terminology.py
   COVIDQuantLib/terminology_text.py
   COVIDQuantLib/training/__init__.py

@@ -29,7 +29,7 @@ def write(folder, **changes):
         "data_source": "noise",
         "measured": MEASURED,
     }
-    return write_bundle(folder, networks={"coarse": network}, **{**facts, **changes}).path
+    return write_bundle(folder, networks={"coarse": network, "fine": network}, **{**facts, **changes}).path
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_imported_listed_shown_verified_removed(capsys, bundle_folder, own):
     entry = mine(capsys)["toy"]
     assert entry["path"] == str(own / "toy")
     assert (entry["task"], entry["version"], entry["default"], entry["refused"]) == ("lobes", "1.2.0", False, "")
-    assert entry["bytes"] == (own / "toy/models/coarse.safetensors").stat().st_size
+    assert entry["bytes"] == sum(path.stat().st_size for path in (own / "toy/models").iterdir())
     status, out, _ = command(capsys, "list")
     assert status == 0
     assert "toy" in out

@@ -166,7 +166,7 @@ def test_a_weight_too_large_for_half_keeps_its_tensor_whole(tmp_path):
     made = network(half=True)
     with torch.no_grad():
         next(made.module.parameters()).view(-1)[0] = 1e6
-    bundle = write(tmp_path / "toy", networks={"coarse": made})
+    bundle = write(tmp_path / "toy", networks={"coarse": made, "fine": network(FINE)})
     assert next(bundle.load("coarse").parameters()).view(-1)[0] == 1e6
 
 
@@ -483,7 +483,7 @@ def test_weights_that_are_no_numbers_are_not_written(tmp_path):
     made = network()
     with torch.no_grad():
         next(made.module.parameters()).fill_(float("inf"))
-    assert "no numbers" in refusal(lambda: write(tmp_path / "toy", networks={"coarse": made}))
+    assert "no numbers" in refusal(lambda: write(tmp_path / "toy", networks={"coarse": made, "fine": network(FINE)}))
     refusal(lambda: write(tmp_path / "toy", training={"loss": float("nan")}), kind=UsageError)
     assert list(tmp_path.iterdir()) == []
 
@@ -678,5 +678,7 @@ def test_statistics_of_random_networks_survive_the_file(tmp_path):
     for seed in range(3):
         features = [int(n) for n in rng.integers(1, 6, rng.integers(2, 4))]
         made = network({"features": features, "norm": str(rng.choice(["batch", "instance", "group"]))}, seed)
-        loaded = write(tmp_path / f"toy{seed}", networks={"coarse": made}).load("coarse").state_dict()
+        loaded = (
+            write(tmp_path / f"toy{seed}", networks={"coarse": made, "fine": network(FINE)}).load("coarse").state_dict()
+        )
         assert all(torch.equal(loaded[name], tensor) for name, tensor in made.module.state_dict().items())

@@ -120,6 +120,30 @@ def test_sheared_and_bent_grids_are_refused_with_a_remedy(scene):
         parent_to_world(volume)
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]],
+        [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]],
+        [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, float("nan"), 0], [0, 0, 0, 1]],
+    ],
+    ids=["an axis lost", "two axes the same", "no number"],
+)
+def test_a_transform_without_an_inverse_is_refused(scene, rows):
+    volume = node_of_ct(scene, CTVolume(np.zeros(SHAPE, np.int16), oblique()), "flat CT")
+    volume.SetAndObserveTransformNodeID(linear_transform(scene, rows).GetID())
+    for look in (ct_of_node, parent_to_world):
+        with pytest.raises(UnfitInputError, match=r"flat CT: .*no inverse.*\[singular-transform\]"):
+            look(volume)
+
+
+def test_a_small_scale_is_no_fault(scene):
+    volume = node_of_ct(scene, CTVolume(np.zeros(SHAPE, np.int16), oblique()), "small CT")
+    rows = (np.diag([1e-6, 1e-6, 1e-6, 1.0])).tolist()
+    volume.SetAndObserveTransformNodeID(linear_transform(scene, rows).GetID())
+    assert np.allclose(parent_to_world(volume)[:3, :3], np.eye(3) * 1e-6)
+
+
 def test_empty_and_colour_volumes_are_refused(scene):
     with pytest.raises(UnfitInputError, match="no voxels"):
         ct_of_node(scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty"))

@@ -8,14 +8,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from COVIDQuantLib.cli.terminal import console, progress_bar
+from COVIDQuantLib.cli.terminal import console, progress_bar, show_files, show_warning
 from COVIDQuantLib.cohort.agreement import PairedAgreement, Spread
 from COVIDQuantLib.cohort.evaluation import CohortAgreement, pool
-from COVIDQuantLib.cohort.evaluation_files import summary_record, write_evaluation
+from COVIDQuantLib.cohort.evaluation_files import FILES, put_evaluation, summary_record
 from COVIDQuantLib.cohort.measures import QUANTITIES, SCORES, Quantity
 from COVIDQuantLib.cohort.overlap import LESIONS
 from COVIDQuantLib.cohort.scan_files import CONTENTS
 from COVIDQuantLib.cohort.scan_pairs import evaluate_pair, find_pairs
+from COVIDQuantLib.export.atomic import OutputFolder
 from COVIDQuantLib.progress import Stage
 
 NAME = "evaluate"
@@ -47,22 +48,25 @@ def run(arguments: argparse.Namespace) -> None:
         UsageError: a label map does not tell what it holds.
         OutputError: the folder cannot be written.
     """
-    pairing = find_pairs(arguments.predicted, arguments.reference, arguments.ct, arguments.content)
-    stages = {pair.name: Stage(f"scan {pair.name}", 1.0) for pair in pairing.pairs}
-    scans = []
-    with progress_bar((*stages.values(), _WRITING), quiet=arguments.quiet) as progress:
-        for pair in pairing.pairs:
-            with progress.stage(stages[pair.name].name) as report:
-                scans.append(evaluate_pair(pair, distances=not arguments.no_distances, report=report))
-        cohort = pool(scans)
-        with progress.stage(_WRITING.name):
-            files = write_evaluation(cohort, arguments.out, pairing.warnings, plots=not arguments.no_plots)
-    screen = console(stderr=True)
+    with OutputFolder(arguments.out) as out:
+        # Before the work, not after: a folder that cannot be written to, or a file's name that is taken.
+        out.expect(FILES)
+        pairing = find_pairs(arguments.predicted, arguments.reference, arguments.ct, arguments.content)
+        stages = {pair.name: Stage(f"scan {pair.name}", 1.0) for pair in pairing.pairs}
+        scans = []
+        with progress_bar((*stages.values(), _WRITING), quiet=arguments.quiet) as progress:
+            for pair in pairing.pairs:
+                with progress.stage(stages[pair.name].name) as report:
+                    scans.append(evaluate_pair(pair, distances=not arguments.no_distances, report=report))
+            cohort = pool(scans)
+            with progress.stage(_WRITING.name):
+                files = put_evaluation(cohort, out, pairing.warnings, plots=not arguments.no_plots)
+    arguments.written = True
     for warning in summary_record(cohort, pairing.warnings)["warnings"]:
-        screen.print(f"[yellow]warning[/yellow] {warning}", soft_wrap=True)
+        show_warning(warning)
     if not arguments.quiet:
         show_agreement(cohort)
-        print("\n".join(str(file) for file in files))  # noqa: T201 - the command's output
+        show_files(files)
 
 
 def show_agreement(cohort: CohortAgreement) -> None:

@@ -1,31 +1,57 @@
-"""The command ``covidquant``: hands its arguments to a subcommand and turns errors into one line and a status."""
+"""The command ``covidquant``: hands its arguments to a subcommand and turns errors into one line and a status.
+
+Nothing heavy is imported before Ctrl-C is seen to: the subcommands are, once it is.
+"""
 
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from types import ModuleType
+from typing import NoReturn
 
 from COVIDQuantLib import __version__
-from COVIDQuantLib.cli import evaluate, models, phantom, quantify, reference, train
-from COVIDQuantLib.errors import COVIDQuantError
+from COVIDQuantLib.cli.failures import MemoryWasNotEnoughError, write_log
+from COVIDQuantLib.cli.stopping import Stopped, stop_signals
+from COVIDQuantLib.errors import COVIDQuantError, UnfitInputError
 
-# Added in the order of --help; each module has NAME, HELP, add_arguments(parser) and run(arguments).
-COMMANDS = (quantify, phantom, evaluate, models, train, reference)
-
+STATUS_UNEXPECTED = 1
 STATUS_INTERRUPTED = 130
+_LONGEST_NAME = 200
+
+
+def commands() -> tuple[ModuleType, ...]:
+    """In the order of --help; each module has NAME, HELP, add_arguments(parser) and run(arguments)."""
+    from COVIDQuantLib.cli import evaluate, models, phantom, quantify, reference, train
+
+    return quantify, phantom, evaluate, models, train, reference
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where to look, and end with status 2."""
+        _complain(f"{message}. See {self.prog} --help.")
+        raise SystemExit(2)
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="covidquant",
         description="Quantify COVID-19 pneumonia on chest CT. Not a medical device.",
+        epilog="Exit status: 0 done, 1 unexpected error (the line names its log), 2 wrong use, 3 unfit input or "
+        "output, 4 written but not sound (--strict), 130 stopped by Ctrl-C, 143 by SIGTERM.",
     )
     parser.add_argument("--version", action="version", version=f"covidquant {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        subparser = commands.add_parser(command.NAME, help=command.HELP, description=command.HELP)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in commands():
+        subparser = subparsers.add_parser(command.NAME, help=command.HELP, description=command.HELP)
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)
     return parser
@@ -34,16 +60,112 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
+    Args:
+        arguments: without the program's name; None takes those it was started with.
+
     Returns:
-        The exit status: 0 done, 2 wrong use, 3 unfit input, 4 written but not sound as was asked, 130 interrupted.
+        The exit status: 0 done, 1 unexpected error, 2 wrong use, 3 unfit input or output, 4 written but not sound as
+        was asked, 130 stopped by Ctrl-C, 143 by SIGTERM, 129 by the end of the terminal.
     """
-    parsed = make_parser().parse_args(arguments)
+    _speak_any_language()
+    parsed = argparse.Namespace()
+    with stop_signals(whole_program=arguments is None):
+        try:
+            status = _run(arguments, parsed)
+        except KeyboardInterrupt as stopped:
+            left = getattr(parsed, "left", "nothing was written")
+            _complain(f"stopped; {'the result was written before' if getattr(parsed, 'written', False) else left}")
+            status = stopped.status if isinstance(stopped, Stopped) else STATUS_INTERRUPTED
+        return _close_output(status)
+
+
+def _run(arguments: Sequence[str] | None, parsed: argparse.Namespace) -> int:
+    """Do what is asked; every error but a wish to stop becomes a line and a status."""
     try:
+        make_parser().parse_args(arguments, parsed)
         parsed.run(parsed)
     except COVIDQuantError as error:
-        sys.stderr.write(f"covidquant: {error.line()}\n")
+        _complain(error.line())
         return error.exit_status
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; the files are written before anything is printed.
+        return 0
     except KeyboardInterrupt:
-        sys.stderr.write("covidquant: stopped; nothing was written\n")
-        return STATUS_INTERRUPTED
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the user gets a line
+        return _unforeseen(error)
     return 0
+
+
+# What the system, not the program, is the cause of: what is said of it.
+_FORBIDDEN = ("no permission to read or write it", "Ask its owner, or copy it to a folder of yours.", "unreadable")
+_OF_THE_SYSTEM = {
+    errno.ENAMETOOLONG: ("the name is too long for this system", "Give a shorter one.", "name-too-long"),
+    errno.EACCES: (
+        "no permission to read or write it",
+        "Ask its owner, or copy it to a folder of yours.",
+        "unreadable",
+    ),
+    errno.EPERM: _FORBIDDEN,
+    errno.EIO: ("the disk cannot read or write it", "Copy it to another disk, if that is possible.", "unreadable"),
+    errno.ELOOP: ("its links go round in a circle", "Give the file itself.", "unreadable"),
+    errno.ENOSPC: ("the disk is full", "Free some space.", "disk-full"),
+    errno.EMFILE: (
+        "too many files are open",
+        "Close other programs, or raise the limit (ulimit -n).",
+        "too-many-files",
+    ),
+}
+
+
+def _of_the_system(error: Exception) -> COVIDQuantError | None:
+    if not isinstance(error, OSError) or error.errno not in _OF_THE_SYSTEM:
+        return None
+    what, remedy, code = _OF_THE_SYSTEM[error.errno]
+    name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
+    where = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+    return UnfitInputError(what, where, remedy, code)
+
+
+def _unforeseen(error: Exception) -> int:
+    known = _of_the_system(error) or MemoryWasNotEnoughError.of(error)
+    if known is not None:
+        _complain(known.line())
+        return known.exit_status
+    log = write_log(error)
+    told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    where = f"Details are in {log}, which may name your files" if log else "No log could be written"
+    _complain(f"unexpected error ({told:.300}). {where}. Report it with the log. [unexpected-error]")
+    return STATUS_UNEXPECTED
+
+
+def _complain(text: str) -> None:
+    """One line on standard error, whatever is in it."""
+    line = " ".join(text.split())
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"covidquant: {''.join(c if c.isprintable() else chr(0xFFFD) for c in line)}\n")
+        sys.stderr.flush()
+
+
+def _speak_any_language() -> None:
+    """Have what a terminal's encoding lacks shown by its code instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            with suppress(OSError, ValueError):
+                stream.reconfigure(errors="backslashreplace")
+
+
+def _close_output(status: int) -> int:
+    """See that what was printed is out; a reader that is gone is no error."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would flush once more at its end, and complain.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        _complain(f"standard output cannot be written ({error.strerror or error}). [output-lost]")
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return status or 3
+    return status

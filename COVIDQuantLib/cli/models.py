@@ -9,7 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from COVIDQuantLib.cli.terminal import console, progress_bar
+from rich.table import Table
+from rich.text import Text
+
+from COVIDQuantLib.cli.terminal import console, progress_bar, shown
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.models.bundle import Bundle
 from COVIDQuantLib.models.catalogue import DEFAULTS, Listed, find_bundle, list_bundles, user_folder
@@ -73,20 +76,18 @@ def _list(arguments: argparse.Namespace) -> None:
     if arguments.json:
         _print_json([_entry(item) for item in listed])
         return
-    from rich.table import Table
-
     table = Table(header_style="bold")
     for title in ("model", "task", "version", "from", "MB", ""):
         table.add_column(title, no_wrap=bool(title), justify="right" if title == "MB" else "left")
     for item in listed:
         entry = _entry(item)
         table.add_row(
-            entry["name"],
+            shown(entry["name"]),
             entry["task"] or "",
-            entry["version"] or "",
+            shown(entry["version"] or ""),
             "COVIDQuant" if item.shipped else "you",
-            "" if entry["bytes"] is None else f"{entry['bytes'] / 1e6:.1f}",
-            f"[red]{item.refused}[/red]" if item.refused else "default" if entry["default"] else "",
+            _megabytes(entry["bytes"]),
+            Text(shown(f"damaged: {item.refused}"), "red") if item.refused else "default" if entry["default"] else "",
         )
     screen = console()
     screen.print(table if listed else "no models")
@@ -107,8 +108,16 @@ def _entry(item: Listed) -> dict[str, Any]:
     }
 
 
-def _bytes(bundle: Bundle) -> int:
-    return sum(network.weights.stat().st_size for network in bundle.networks.values())
+def _bytes(bundle: Bundle) -> int | None:
+    """The size of its weights; None if they were removed meanwhile."""
+    try:
+        return sum(network.weights.stat().st_size for network in bundle.networks.values())
+    except OSError:
+        return None
+
+
+def _megabytes(size: int | None) -> str:
+    return "" if size is None else f"{size / 1e6:.1f}"
 
 
 def _show(arguments: argparse.Namespace) -> None:
@@ -118,15 +127,16 @@ def _show(arguments: argparse.Namespace) -> None:
         return
     ours = bundle.metadata["covidquant"]
     screen = console()
-    screen.print(f"[bold]{bundle.name}[/bold] {bundle.version}, for {bundle.task}, {_bytes(bundle) / 1e6:.1f} MB")
-    screen.print(bundle.metadata["description"], markup=False)
+    about = f" {bundle.version}, for {bundle.task}, {_megabytes(_bytes(bundle))} MB"
+    screen.print(Text.assemble((bundle.name, "bold"), shown(about)))
+    screen.print(bundle.metadata["description"])
     for title, text in (
         ("licence", ours["licence"]),
         ("trained on", bundle.metadata["data_source"]),
         ("folder", bundle.path),
         *((f"network {n.role}", f"{n.architecture}, SHA-256 {n.sha256}") for n in bundle.networks.values()),
     ):
-        screen.print(f"{title}: {text}", markup=False, soft_wrap=True)
+        screen.print(f"{title}: {text}", soft_wrap=True)
     _show_measured(ours["measured"])
     screen.print("Not a medical device.")
 
@@ -134,12 +144,10 @@ def _show(arguments: argparse.Namespace) -> None:
 def _show_measured(figures: list[dict[str, Any]]) -> None:
     if not figures:
         return
-    from rich.table import Table
-
     columns = ("measure", "value", "n", "data", "machine")
     table = Table(*columns, header_style="bold")
     for figure in figures:
-        table.add_row(*(str(figure[column]) for column in columns))
+        table.add_row(*(shown(figure[column]) for column in columns))
     console().print(table)
 
 
@@ -156,7 +164,8 @@ def _verify(arguments: argparse.Namespace) -> None:
                     screen.print(f"{bundle.name} {bundle.version}: whole and unaltered", soft_wrap=True)
                 except UnfitInputError as error:
                     refused.append(error)
-                    screen.print(f"{Path(name).name}: [red]{error.what}[/red]", soft_wrap=True)
+                    told = Text.assemble(f"{shown(Path(name).name)}: ", (shown(error.what), "red"))
+                    screen.print(told, soft_wrap=True)
     if refused:
         raise refused[0]
 

@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 
 from COVIDQuantLib.cli.terminal import progress_bar
-from COVIDQuantLib.phantom import PhantomSettings, make_phantom, write_phantom
+from COVIDQuantLib.export.atomic import OutputFolder
+from COVIDQuantLib.phantom import PhantomSettings, make_phantom
+from COVIDQuantLib.phantom.files import FILES, put_phantom
 from COVIDQuantLib.phantom.settings import SURROUNDINGS
 from COVIDQuantLib.progress import Stage
 
@@ -60,8 +62,14 @@ def run(arguments: argparse.Namespace) -> None:
         noise_hu=arguments.noise,
         surroundings=SURROUNDINGS if _ALL in arguments.surroundings else tuple(arguments.surroundings),
     )
-    with progress_bar((_MAKING, _WRITING), quiet=arguments.quiet) as progress:
+    settings.check()
+    with (
+        OutputFolder(arguments.out) as out,
+        progress_bar((_MAKING, _WRITING), quiet=arguments.quiet) as progress,
+    ):
+        out.expect(FILES)
         with progress.stage(_MAKING.name) as report:
             phantom = make_phantom(settings, report)
         with progress.stage(_WRITING.name):
-            write_phantom(phantom, arguments.out)
+            put_phantom(phantom, out)
+    arguments.written = True

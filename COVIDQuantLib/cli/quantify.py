@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from COVIDQuantLib.cli.terminal import progress_bar, show_grade, show_metrics, show_warnings
+from COVIDQuantLib.cli.terminal import progress_bar, show_files, show_grade, show_metrics, show_warnings
 from COVIDQuantLib.ct.labels import read_label_map
 from COVIDQuantLib.ct.read import read_ct
-from COVIDQuantLib.ct.volume import CTVolume
+from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import NotSoundError
 from COVIDQuantLib.exam import Exam
-from COVIDQuantLib.export.exam import EXPORTS, write_exam
+from COVIDQuantLib.export.atomic import OutputFolder
+from COVIDQuantLib.export.exam import EXPORTS, files_of, put_exam
 from COVIDQuantLib.grades import Grade, findings_of
 from COVIDQuantLib.inference.device import DEVICES
 from COVIDQuantLib.pipeline import DEFAULT_PLAN, METHODS, GivenMasks, Plan, quantify_ct
@@ -54,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if not export.default:
             parser.add_argument(f"--{export.name}", action="store_true", help=f"write {export.text} as well")
     parser.add_argument("--no-picture", action="store_true", help="do not write the sheet of overlays")
+    parser.add_argument(
+        "--identify", action="store_true", help="write names of files and series, and UIDs, instead of their hashes"
+    )
     parser.add_argument("--strict", action="store_true", help="end with status 4 if the result is not graded sound")
     parser.add_argument("--quiet", action="store_true", help="no progress and no table")
 
@@ -62,18 +67,25 @@ def run(arguments: argparse.Namespace) -> None:
     """Do it; errors as in :func:`COVIDQuantLib.pipeline.quantify_ct` and the readers and writers."""
     plan = Plan(arguments.method, arguments.device, arguments.lobes_model, arguments.lesions_model)
     thresholds = Thresholds(arguments.ggo_hu, arguments.consolidation_hu)
-    with progress_bar((_READING, *plan.stages, _WRITING), quiet=arguments.quiet) as progress:
-        exam = _quantify(arguments, plan, thresholds, progress)
-        wanted = [export.name for export in EXPORTS if _wanted(export.name, arguments, default=export.default)]
-        with progress.stage(_WRITING.name) as report:
-            files = write_exam(exam, arguments.out, wanted, report)
-    show_warnings(exam.warnings)
-    if not arguments.quiet:
-        show_grade(exam.checks)
-        show_metrics(exam.metrics)
-        print("\n".join(str(file) for file in files))  # noqa: T201 - the command's output
-    if arguments.strict and exam.grade is not Grade.SOUND:
-        raise NotSoundError(_not_sound(exam), str(arguments.out), "Everything was written: look at it and correct it.")
+    wanted = [export.name for export in EXPORTS if _wanted(export.name, arguments, default=export.default)]
+    with OutputFolder(arguments.out) as out:
+        # Before the work, not after: a folder that cannot be written to, or a file's name that is taken.
+        out.expect(files_of(wanted))
+        with progress_bar((_READING, *plan.stages, _WRITING), quiet=arguments.quiet) as progress:
+            exam = _quantify(arguments, plan, thresholds, progress)
+            with progress.stage(_WRITING.name) as report:
+                files = put_exam(exam, out, wanted, report, identify=arguments.identify)
+    arguments.written = True
+    try:
+        show_warnings([*exam.warnings, *_earlier_files(arguments, wanted)])
+        if not arguments.quiet:
+            show_grade(exam.checks)
+            show_metrics(exam.metrics)
+            show_files(files)
+    finally:
+        if arguments.strict and exam.grade is not Grade.SOUND:
+            remedy = "Everything was written: look at it and correct it."
+            raise NotSoundError(_not_sound(exam), str(arguments.out), remedy)
 
 
 def _quantify(arguments: argparse.Namespace, plan: Plan, thresholds: Thresholds, progress: StagedProgress) -> Exam:
@@ -81,6 +93,28 @@ def _quantify(arguments: argparse.Namespace, plan: Plan, thresholds: Thresholds,
         ct = read_ct(arguments.ct, arguments.series, report)
         given = _given_masks(arguments, ct)
     return quantify_ct(ct, given, thresholds, progress, plan)
+
+
+def _earlier_files(arguments: argparse.Namespace, wanted: Collection[str]) -> list[CTWarning]:
+    """A warning if the folder holds files of an earlier run that this one did not replace."""
+    written = files_of(wanted)
+    given = [path for name in GIVEN for path in _paths(getattr(arguments, name))]
+    left = [
+        name
+        for name in files_of([export.name for export in EXPORTS])
+        if name not in written and (path := arguments.out / name).is_file() and not any(map(path.samefile, given))
+    ]
+    if not left:
+        return []
+    return [
+        CTWarning("earlier-files", f"{', '.join(left)} in {arguments.out} may be of an earlier run: left as found.")
+    ]
+
+
+def _paths(given: Path | Sequence[Path] | None) -> Sequence[Path]:
+    if given is None:
+        return ()
+    return (given,) if isinstance(given, Path) else given
 
 
 def _not_sound(exam: Exam) -> str:

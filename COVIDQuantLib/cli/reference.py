@@ -11,6 +11,7 @@ import numpy as np
 from COVIDQuantLib.cli.terminal import progress_bar, show_warnings
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.export.atomic import check_file
 from COVIDQuantLib.export.table_file import write_json
 from COVIDQuantLib.pipeline import MODEL_FREE, Plan, quantify_ct
 from COVIDQuantLib.progress import Report, Stage, StagedProgress, part
@@ -39,6 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
     paths = sorted(path for path in arguments.folder.iterdir() if not path.name.startswith("."))
     if not paths:
         raise UnfitInputError("the folder is empty", str(arguments.folder), "Put one CT per file or subfolder in it.")
+    check_file(arguments.out)
     counts: list[np.ndarray] = []
     subjects: list[dict[str, Any]] = []
     with progress_bar([Stage(path.name, 1.0) for path in paths]) as progress:
@@ -49,6 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
             subjects.append(record)
     reference = NormalReference.of(counts, subjects).as_record()
     write_json(arguments.out, reference)
+    arguments.written = True
 
 
 def _subject(path: Path, licence: str, report: Report) -> tuple[np.ndarray, dict[str, Any]]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.grades import CheckResult, Grade, findings_of, grade_of, told
@@ -29,10 +33,33 @@ TERMINAL_MEASURES = (
 _PIPED_WIDTH = 110
 
 
+class _Screen(Console):
+    """A console that shows text as it is: what looks like rich's markup in a name is no markup, and moves no cursor.
+
+    Whoever wants a style makes a :class:`rich.text.Text`.
+    """
+
+    def __init__(self, *, stderr: bool, width: int | None = None) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(shown(each) if isinstance(each, str) else each for each in objects), **options)
+
+    def on_broken_pipe(self) -> None:
+        """Tell the command line, which is quiet about it; rich would end the program."""
+        raise BrokenPipeError
+
+
 def console(*, stderr: bool = False) -> Console:
-    """A console; as wide as the table needs where the output is a file or a pipe."""
-    made = Console(stderr=stderr, highlight=False)
-    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=_PIPED_WIDTH)
+    """A console; as wide as the table needs where the output is a file or a pipe. It reads no markup."""
+    made = _Screen(stderr=stderr)
+    return made if made.is_terminal else _Screen(stderr=stderr, width=_PIPED_WIDTH)
+
+
+def shown(text: object) -> str:
+    """A text on its way to the terminal: on one line, and without characters that steer a terminal."""
+    line = " ".join(str(text).split())
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
 
 
 @contextmanager
@@ -49,10 +76,11 @@ def progress_bar(stages: Sequence[Stage], *, quiet: bool = False) -> Iterator[St
         yield StagedProgress(stages, _line_per_stage(screen))
         return
     bar = Progress(
-        TextColumn("{task.description:<10}"),
+        # Stages are named after files.
+        TextColumn("{task.description:<10}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[left]}"),
+        TextColumn("{task.fields[left]}", markup=False),
         console=screen,
         transient=True,
     )
@@ -60,7 +88,8 @@ def progress_bar(stages: Sequence[Stage], *, quiet: bool = False) -> Iterator[St
         task = bar.add_task("", total=1.0, left="")
 
         def show(state: ProgressState) -> None:
-            bar.update(task, completed=state.fraction, description=state.stage, left=time_left(state.seconds_left))
+            left = time_left(state.seconds_left)
+            bar.update(task, completed=state.fraction, description=shown(state.stage), left=left)
 
         yield StagedProgress(stages, show)
 
@@ -100,10 +129,11 @@ def show_grade(checks: Sequence[CheckResult]) -> None:
     if grade is None:
         return
     screen = console()
-    screen.print(f"result: [{_GRADE_STYLE[grade]}]{grade.text}[/]")
+    screen.print(Text.assemble("result: ", (grade.text, _GRADE_STYLE[grade])))
     for check in findings_of(checks):
         region = f"{check.region}: " if check.region else ""
-        screen.print(f"  [{_GRADE_STYLE[check.grade]}]{check.grade.text}[/] {region}{told(check)}", soft_wrap=True)
+        grade_told = (check.grade.text, _GRADE_STYLE[check.grade])
+        screen.print(Text.assemble("  ", grade_told, " ", shown(f"{region}{told(check)}")), soft_wrap=True)
 
 
 def show_metrics(metrics: MetricsTable) -> None:
@@ -127,6 +157,15 @@ def show_metrics(metrics: MetricsTable) -> None:
 
 def show_warnings(warnings: Sequence[CTWarning]) -> None:
     """The warnings on standard error, a line each."""
-    screen = console(stderr=True)
     for warning in warnings:
-        screen.print(f"[yellow]warning[/yellow] {warning.code}: {warning.message}", soft_wrap=True)
+        show_warning(f"{warning.code}: {warning.message}")
+
+
+def show_warning(text: str) -> None:
+    """One warning on standard error."""
+    console(stderr=True).print(Text.assemble(("warning", "yellow"), " ", shown(text)), soft_wrap=True)
+
+
+def show_files(files: Sequence[Path]) -> None:
+    """The files that were written, on standard output, a line each and nothing changed: scripts read it."""
+    sys.stdout.write("".join(f"{file}\n" for file in files))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from COVIDQuantLib.cli.terminal import console, progress_bar
 from COVIDQuantLib.errors import UsageError
+from COVIDQuantLib.export.atomic import OutputFolder
 from COVIDQuantLib.inference.device import DEVICES
 
 NAME = "train"
@@ -16,8 +16,6 @@ HELP = "Train a network by a recipe on a folder of CT and mask pairs and make a 
 
 if TYPE_CHECKING:
     from COVIDQuantLib.training.site import Trained
-
-_INTERRUPTED = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,11 +43,12 @@ def run(arguments: argparse.Namespace) -> None:
 
     document, where = read_document(arguments.recipe)
     start = _label_free if kind_of(document) == LABEL_FREE else _site
-    try:
+    # Before the work, not after: a folder that cannot be written to, or another training in it. It holds no set of
+    # files: each epoch's checkpoint is put into place by itself.
+    with OutputFolder(arguments.out):
+        arguments.left = "what was finished stays, --resume goes on from there"
         trained = start(document, where, arguments)
-    except KeyboardInterrupt:
-        sys.stderr.write("covidquant: stopped; what was finished stays, --resume goes on from there\n")
-        raise SystemExit(_INTERRUPTED) from None
+    arguments.written = True
     if not arguments.quiet:
         screen = console()
         for figure in trained.measured:

@@ -21,6 +21,7 @@ SCANS_FILE = "evaluation.csv"
 SUMMARY_CSV = "summary.csv"
 SUMMARY_JSON = "summary.json"
 PLOT_FILE = "bland_altman.png"
+FILES = (SCANS_FILE, SUMMARY_CSV, SUMMARY_JSON, PLOT_FILE)
 FORMAT = "covidquant-evaluation/1"
 
 MEAN_LOBE_DICE = "mean_lobe_dice"
@@ -171,16 +172,23 @@ def write_evaluation(
         OutputError: the folder cannot be written; it is as it was.
     """
     with OutputFolder(folder) as out:
-        names = [SCANS_FILE, SUMMARY_CSV, SUMMARY_JSON]
-        out.write(SCANS_FILE, partial(_write_csv, list(scan_rows(cohort))))
-        out.write(SUMMARY_CSV, partial(_write_csv, list(summary_rows(cohort))))
-        record = summary_record(cohort, warnings)
-        out.write(SUMMARY_JSON, lambda path: write_json(path, record))
-        drawn = panels(cohort) if plots else []
-        if drawn:
-            out.write(PLOT_FILE, lambda path: write_bland_altman(path, drawn))
-            names.append(PLOT_FILE)
-    return [folder / name for name in names]
+        return put_evaluation(cohort, out, warnings, plots=plots)
+
+
+def put_evaluation(
+    cohort: CohortAgreement, out: OutputFolder, warnings: Sequence[str] = (), *, plots: bool = True
+) -> list[Path]:
+    """As :func:`write_evaluation`, into a set that was begun before; the files appear when its block ends."""
+    names = [SCANS_FILE, SUMMARY_CSV, SUMMARY_JSON]
+    out.write(SCANS_FILE, partial(_write_csv, list(scan_rows(cohort))))
+    out.write(SUMMARY_CSV, partial(_write_csv, list(summary_rows(cohort))))
+    record = summary_record(cohort, warnings)
+    out.write(SUMMARY_JSON, lambda path: write_json(path, record))
+    drawn = panels(cohort) if plots else []
+    if drawn:
+        out.write(PLOT_FILE, lambda path: write_bland_altman(path, drawn))
+        names.append(PLOT_FILE)
+    return [out.path / name for name in names]
 
 
 def _write_csv(rows: Iterable[Sequence[Cell]], path: Path) -> None:

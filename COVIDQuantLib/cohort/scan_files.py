@@ -15,6 +15,7 @@ from COVIDQuantLib.ct.labels import read_label_map
 from COVIDQuantLib.ct.slicer_segments import is_of
 from COVIDQuantLib.ct.volume_files import FORMATS, read_header
 from COVIDQuantLib.errors import UnfitInputError, UsageError
+from COVIDQuantLib.export.atomic import settle_results
 from COVIDQuantLib.export.exam import SEGMENTATION_FILE
 from COVIDQuantLib.export.segmentation_file import read_segmentation
 from COVIDQuantLib.export.table_file import JSON_FILE, read_metrics
@@ -78,6 +79,7 @@ def scan_in_folder(folder: Path) -> ScanFiles:
 
     A segmentation, as quantify writes it, comes before label maps of the same folder.
     """
+    settle_results(folder)
     scan = ScanFiles(folder.name)
     for path in sorted(folder.iterdir()):
         name, content = name_and_content(path)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from COVIDQuantLib.exam import Exam
+from COVIDQuantLib.export.anonymous import without_names
 from COVIDQuantLib.export.atomic import OutputFolder, Writer
 from COVIDQuantLib.export.labelmaps import write_label_map
 from COVIDQuantLib.export.segmentation_file import write_segmentation
@@ -84,7 +85,14 @@ EXPORTS: tuple[Export, ...] = (
 )
 
 
-def write_exam(exam: Exam, folder: Path, wanted: Collection[str], report: Report = silent) -> list[Path]:
+def files_of(wanted: Collection[str]) -> list[str]:
+    """The names of the files of the wanted exports, in the order of the table."""
+    return [name for export in EXPORTS if export.name in wanted for name in export.files]
+
+
+def write_exam(
+    exam: Exam, folder: Path, wanted: Collection[str], report: Report = silent, *, identify: bool = False
+) -> list[Path]:
     """Write the wanted exports of an exam into a folder, all of them or none.
 
     Args:
@@ -92,6 +100,7 @@ def write_exam(exam: Exam, folder: Path, wanted: Collection[str], report: Report
         folder: made if missing; earlier files of the same names are replaced.
         wanted: names of exports.
         report: progress; may raise ``Cancelled``.
+        identify: keep names of files and series, and UIDs, as they are instead of their hashes.
 
     Returns:
         The files, in the order of the table.
@@ -99,12 +108,20 @@ def write_exam(exam: Exam, folder: Path, wanted: Collection[str], report: Report
     Raises:
         OutputError: the folder cannot be written; it is as it was.
     """
-    files = [item for export in EXPORTS if export.name in wanted for item in export.files.items()]
     with OutputFolder(folder) as out:
-        for number, (name, write) in enumerate(files):
-            inner = part(report, number / len(files), (number + 1) / len(files))
-            out.write(name, _bound(write, exam, inner))
-    return [folder / name for name, _ in files]
+        return put_exam(exam, out, wanted, report, identify=identify)
+
+
+def put_exam(
+    exam: Exam, out: OutputFolder, wanted: Collection[str], report: Report = silent, *, identify: bool = False
+) -> list[Path]:
+    """As :func:`write_exam`, into a set that was begun before; the files appear when its block ends."""
+    writers = {name: write for export in EXPORTS if export.name in wanted for name, write in export.files.items()}
+    shown = exam if identify else without_names(exam)
+    for number, (name, write) in enumerate(writers.items()):
+        inner = part(report, number / len(writers), (number + 1) / len(writers))
+        out.write(name, _bound(write, shown, inner))
+    return [out.path / name for name in writers]
 
 
 def _bound(write: ExamWriter, exam: Exam, report: Report) -> Writer:

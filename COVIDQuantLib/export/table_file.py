@@ -17,8 +17,9 @@ import numpy as np
 import COVIDQuantLib
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import COVIDQuantError, UnfitInputError
-from COVIDQuantLib.export.atomic import write_atomically
+from COVIDQuantLib.export.atomic import settle_results, write_atomically
 from COVIDQuantLib.grades import CheckResult, Grade, grade_of
+from COVIDQuantLib.json_file import read_json
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.table import MetricsTable, Value, compute_metrics
 from COVIDQuantLib.quantification.thresholds import Thresholds
@@ -35,6 +36,7 @@ _TOLERANCE = 1e-9
 
 
 GRADE_COLUMN = "grade"
+_AGAIN = "Run quantify again to make a new one."
 
 
 def write_csv(path: Path, metrics: MetricsTable, grade: Grade | None = None) -> None:
@@ -184,12 +186,11 @@ def read_metrics(path: Path) -> MetricsFile:
         UnfitInputError: it is missing, damaged, of another format, or its figures contradict its counts.
     """
     path = path / JSON_FILE if path.is_dir() else path
+    settle_results(path.parent)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        record = read_json(path, _AGAIN)
     except FileNotFoundError as error:
         raise UnfitInputError("there is no such file", str(path), "Give a folder written by quantify.") from error
-    except (OSError, ValueError) as error:
-        raise _unfit(path, f"is not readable JSON ({error})") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise _unfit(path, f"is not of the format {FORMAT}")
     try:
@@ -204,7 +205,7 @@ def read_metrics(path: Path) -> MetricsFile:
             expected.thresholds,
         )
         checks = tuple(CheckResult.from_record(entry) for entry in record.get("checks", ()))
-    except (COVIDQuantError, KeyError, TypeError, ValueError, IndexError) as error:
+    except (COVIDQuantError, KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as error:
         raise _unfit(path, f"lacks or garbles a field ({type(error).__name__}: {error})") from error
     _check_figures(path, metrics, expected)
     if record.get("grade") != grade_of(checks):
@@ -226,14 +227,10 @@ def _check_figures(path: Path, metrics: MetricsTable, expected: MetricsTable) ->
 
 
 def _agrees(value: Any, expected: Value) -> bool:
-    if expected is None or isinstance(expected, str) or isinstance(value, (bool, str)) or value is None:
+    if expected is None or isinstance(expected, str) or not isinstance(value, (int, float)) or isinstance(value, bool):
         return bool(value == expected)
     return math.isclose(value, expected, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
 
 
 def _unfit(path: Path, what: str) -> UnfitInputError:
-    return UnfitInputError(what, str(path), "Run quantify again to make a new one.")
-
-
-def _refuse_constant(constant: str) -> float:
-    raise ValueError(f"{constant} is not JSON")
+    return UnfitInputError(what, str(path), _AGAIN, code="metrics-damaged")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import lzma
 import stat
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -19,6 +22,28 @@ MAX_MEMBERS = 1000
 MAX_TOTAL_BYTES = 2 * MAX_WEIGHT_BYTES
 _CHUNK = 1 << 20
 _ENCRYPTED = 0x1
+# RuntimeError: a member that wants a password. The others: headers whose numbers contradict each other.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+    struct.error,
+)
+_OF_NAMES = {
+    errno.ENAMETOOLONG,
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EINVAL,
+    errno.EILSEQ,
+    errno.ENOENT,
+    errno.ELOOP,
+}
 _REMEDY = "Do not use this file; get the bundle from a source you trust."
 
 
@@ -60,20 +85,39 @@ def _bundle_in(folder: Path, source: Path) -> Path:
 
 def _unpack(source: Path, folder: Path) -> None:
     where = str(source)
+    if source.stat().st_size > MAX_TOTAL_BYTES:
+        raise UnfitInputError("the zip is too large to be a bundle", where, _REMEDY, code="zip-too-large")
+    with _damage_told(where), zipfile.ZipFile(source) as archive:
+        members = [member for member in archive.infolist() if not member.is_dir()]
+        _check_members(members, where)
+        left = MAX_TOTAL_BYTES
+        for member in members:
+            left -= _extract(archive, member, folder, left)
+            if left < 0:
+                what = "unpacked, the zip is too large to be a bundle"
+                raise UnfitInputError(what, where, _REMEDY, code="zip-too-large")
+
+
+@contextmanager
+def _damage_told(where: str) -> Iterator[None]:
+    """Everything that reading a damaged zip and writing what is in it can raise, in words."""
     try:
-        with zipfile.ZipFile(source) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-            _check_members(members, where)
-            left = MAX_TOTAL_BYTES
-            for member in members:
-                left -= _extract(archive, member, folder, left)
-                if left < 0:
-                    raise UnfitInputError("unpacked, the zip is too large to be a bundle", where, _REMEDY)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise UnfitInputError(f"the zip is damaged ({error})", where, "Download it again.") from error
+        yield
     except OSError as error:
+        if error.errno in _OF_NAMES:
+            what = f"the zip holds a name that cannot be a file's here ({error.strerror})"
+            raise UnfitInputError(what, where, _REMEDY, code="zip-names") from error
+        if error.errno is None:  # what bz2 raises
+            raise _damaged(where, error) from error
         what = f"the zip cannot be unpacked ({error.strerror or error})"
-        raise OutputError(what, where, "Free some space, or import the unpacked folder.") from error
+        raise OutputError(what, where, "Free some space, or import the unpacked folder.", "zip-not-unpacked") from error
+    except _DAMAGE as error:
+        raise _damaged(where, error) from error
+
+
+def _damaged(where: str, error: Exception) -> UnfitInputError:
+    reason = "a name in it is no UTF-8" if isinstance(error, UnicodeError) else str(error)[:120] or type(error).__name__
+    return UnfitInputError(f"the zip is damaged ({reason})", where, "Download it again.", code="zip-damaged")
 
 
 def _check_members(members: list[zipfile.ZipInfo], where: str) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.models.bundle import Bundle, read_bundle
 from COVIDQuantLib.resources import resource_path
+from COVIDQuantLib.staging import settle
 
 # The bundle of each task that is used where the user names none.
 DEFAULTS = {"lobes": "lobes-unet-3d", "lesions": "lesions-default"}
@@ -65,6 +67,7 @@ def list_bundles() -> list[Listed]:
     found = []
     for folder, shipped in ((shipped_folder(), True), (user_folder(), False)):
         if folder is not None and folder.is_dir():
+            _settle(folder)
             paths = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
             found += [_listed(path, shipped=shipped) for path in paths]
     return found
@@ -75,6 +78,15 @@ def _listed(path: Path, *, shipped: bool) -> Listed:
         return Listed(path, shipped, read_bundle(path))
     except UnfitInputError as error:
         return Listed(path, shipped, None, error.what)
+    except (OSError, ValueError, TypeError) as error:
+        # Whatever is wrong with one bundle, the others are listed.
+        return Listed(path, shipped, None, f"it cannot be read ({error})")
+
+
+def _settle(folder: Path) -> None:
+    """Finish an installation that was interrupted half-way; a folder that is read-only has none of the user's."""
+    with suppress(OSError):
+        settle(folder)
 
 
 def find_bundle(name_or_path: str | Path, task: str | None = None) -> Bundle:
@@ -90,17 +102,21 @@ def find_bundle(name_or_path: str | Path, task: str | None = None) -> Bundle:
     path = installed_path(str(name_or_path))
     if path is not None:
         return read_bundle(path, task)
-    if Path(name_or_path).is_dir():
+    if os.path.isdir(name_or_path):  # noqa: PTH112 - a name too long for the system is none
         return read_bundle(name_or_path, task)
     names = ", ".join(sorted({listed.name for listed in list_bundles()})) or "none"
-    raise UnfitInputError("there is no such model bundle", str(name_or_path), f"Installed are {names}.")
+    raise UnfitInputError("there is no such model bundle", f"{name_or_path!s:.200}", f"Installed are {names}.")
 
 
 def installed_path(name: str) -> Path | None:
     """The folder of the bundle installed under a name; None if there is none."""
+    if not is_plain(name):
+        return None
     for folder in (shipped_folder(), user_folder()):
-        if folder is not None and is_plain(name) and (folder / name).is_dir():
-            return folder / name
+        if folder is not None:
+            _settle(folder)
+            if os.path.isdir(folder / name):  # noqa: PTH112 - a name too long for the system is none
+                return folder / name
     return None
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from COVIDQuantLib.errors import OutputError, UnfitInputError, UsageError
 from COVIDQuantLib.models.archive import opened
 from COVIDQuantLib.models.bundle import Bundle, read_bundle
 from COVIDQuantLib.models.catalogue import is_plain, shipped_folder, user_folder
-from COVIDQuantLib.models.metadata import INFERENCE, METADATA
+from COVIDQuantLib.models.metadata import INFERENCE, METADATA, refuse_outside
 from COVIDQuantLib.models.write import new_folder
 from COVIDQuantLib.progress import Report, silent
+from COVIDQuantLib.staging import Staging, clear_gone
 
 # Beside metadata, weights and docs; scripts and pickles of a stranger's bundle stay behind.
 _TEXTS = ("LICENSE", "LICENSE.txt", "README.md")
@@ -37,6 +37,7 @@ def import_bundle(source: str | Path, *, replace: bool = False, report: Report =
         target = place_for(bundle.name)
         with new_folder(target, replace=replace) as staging:
             for relative in _wanted(bundle):
+                refuse_outside(folder / relative, folder)
                 (staging / relative).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(folder / relative, staging / relative)
             # What was copied is checked, not what was there: the source may change meanwhile.
@@ -48,7 +49,7 @@ def _verify(staging: Path, source: Path, report: Report) -> None:
     try:
         read_bundle(staging).verify(report)
     except UnfitInputError as error:
-        raise UnfitInputError(error.what, str(source), error.remedy) from error
+        raise UnfitInputError(error.what, str(source), error.remedy, error.code) from error
 
 
 def place_for(name: str) -> Path:
@@ -68,8 +69,13 @@ def _wanted(bundle: Bundle) -> list[Path]:
     needed = [Path(METADATA), *(network.weights.relative_to(bundle.path) for network in bundle.networks.values())]
     documents = (path for path in (bundle.path / "docs").glob("*") if path.suffix in _DOCUMENTS)
     optional = [bundle.path / INFERENCE, *(bundle.path / name for name in _TEXTS), *documents]
-    kept = (path.relative_to(bundle.path) for path in optional if path.is_file() and not path.is_symlink())
-    return [*needed, *kept]
+    return [*needed, *(path.relative_to(bundle.path) for path in optional if _is_own_file(path, bundle.path))]
+
+
+def _is_own_file(path: Path, folder: Path) -> bool:
+    """Whether it is a file, and neither it nor a folder on the way to it is a link."""
+    ways = [path, *(parent for parent in path.parents if parent.is_relative_to(folder) and parent != folder)]
+    return path.is_file() and not any(way.is_symlink() for way in ways)
 
 
 def remove_bundle(name: str) -> Path:
@@ -92,11 +98,14 @@ def remove_bundle(name: str) -> Path:
         if path.is_symlink():
             path.unlink()
             return path
+        clear_gone(own)
         # Out of the list at once, so that nothing finds it half gone.
-        doomed = Path(tempfile.mkdtemp(prefix=".covidquant-", dir=own))
-        path.rename(doomed / name)
+        doomed = Staging(own)
+        try:
+            path.rename(doomed.files / name)
+        finally:
+            doomed.remove()
     except OSError as error:
         what = f"the bundle cannot be removed ({error.strerror or error})"
-        raise OutputError(what, str(path), "Close programs that use it.") from error
-    shutil.rmtree(doomed, ignore_errors=True)
+        raise OutputError(what, str(path), "Close programs that use it.", "bundle-in-use") from error
     return path

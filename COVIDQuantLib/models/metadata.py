@@ -6,21 +6,27 @@ nothing in it is evaluated.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from COVIDQuantLib import __version__
 from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.json_file import read_json
 
 FORMAT = 1
 TASKS = {
     "lobes": "Segmentation of the lungs and their five lobes in chest CT",
     "lungs": "Segmentation of the right and left lung in chest CT",
     "lesions": "Segmentation of pneumonia in chest CT",
+}
+# Per task the networks it can be done with, one set or the other; a bundle may have more.
+ROLES_NEEDED: Mapping[str, tuple[frozenset[str], ...]] = {
+    "lobes": (frozenset({"coarse", "fine"}), frozenset({"slices"})),
+    "lungs": (frozenset({"slices"}),),
+    "lesions": (frozenset({"slices"}),),
 }
 METADATA = PurePosixPath("configs", "metadata.json")
 INFERENCE = PurePosixPath("configs", "inference.json")
@@ -110,18 +116,33 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     path = folder / METADATA
     if not folder.is_dir():
         raise UnfitInputError("there is no such model bundle", str(folder), "Name a bundle's folder.")
-    if not path.is_file():
-        raise UnfitInputError("not a model bundle: configs/metadata.json is missing", str(folder), _REMEDY)
+    refuse_outside(path, folder)
     try:
-        if path.stat().st_size > _MAX_METADATA_BYTES:
-            raise UnfitInputError("the metadata are too large to be a bundle's", str(path), _REMEDY)
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UnfitInputError(f"cannot be read ({error.strerror or error})", str(path)) from error
-    except (ValueError, RecursionError) as error:
-        raise UnfitInputError("the metadata are not JSON: damaged or cut short", str(path), _REMEDY) from error
+        metadata = read_json(path, _REMEDY, _MAX_METADATA_BYTES, what="the metadata are")
+    except FileNotFoundError as error:
+        what = "not a model bundle: configs/metadata.json is missing"
+        raise UnfitInputError(what, str(folder), _REMEDY) from error
     check_metadata(metadata, str(path))
     return metadata
+
+
+def refuse_outside(path: Path, folder: Path) -> None:
+    """Refuse a file of a bundle that is, or lies behind, a link to somewhere else.
+
+    Raises:
+        UnfitInputError: following it would read a file that is not the bundle's.
+    """
+    if not lies_within(path, folder):
+        what = f"{path.relative_to(folder).as_posix():.80} is a link out of the bundle"
+        raise UnfitInputError(what, str(folder), "Do not use this bundle.", code="bundle-link")
+
+
+def lies_within(path: Path, folder: Path) -> bool:
+    """Whether a file lies in a folder once every link is followed."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # a name too long, links that go round in a circle
+        return False
 
 
 def check_metadata(metadata: Any, where: str) -> None:
@@ -151,6 +172,7 @@ def check_metadata(metadata: Any, where: str) -> None:
         raise UnfitInputError("the bundle holds no network", where, _REMEDY)
     for role, network in ours["networks"].items():
         _check_network(role, network, where)
+    _check_roles(ours["task"], ours["networks"], where)
     for number, figure in enumerate(ours["measured"]):
         _check_measured(figure, f"covidquant.measured[{number}]", where)
 
@@ -188,6 +210,14 @@ def _check_network(role: str, network: Any, where: str) -> None:
         raise UnfitInputError(f"the weights' path {weights!r:.80} leaves the bundle", where, "Do not use this bundle.")
 
 
+def _check_roles(task: str, roles: Collection[str], where: str) -> None:
+    """Refuse a bundle whose networks are not those that its task is done with."""
+    if not any(needed <= set(roles) for needed in ROLES_NEEDED[task]):
+        told = " or ".join(" and ".join(sorted(needed)) for needed in ROLES_NEEDED[task])
+        what = f"a bundle for {task} needs the networks {told}; it has {', '.join(roles):.80}"
+        raise UnfitInputError(what, where, _REMEDY, code="bundle-roles")
+
+
 def _check_measured(figure: Any, prefix: str, where: str) -> None:
     if not isinstance(figure, dict) or not set(_MEASURED_FIELDS) <= set(figure):
         raise UnfitInputError(f'"{prefix}" lacks one of {", ".join(_MEASURED_FIELDS)}', where, _REMEDY)
@@ -199,12 +229,10 @@ def network_records(metadata: Mapping[str, Any], folder: Path) -> dict[str, Netw
     Raises:
         UnfitInputError: a weights file is missing, or is a link out of the bundle.
     """
-    root = folder.resolve()
     records = {}
     for role, network in metadata["covidquant"]["networks"].items():
         path = folder.joinpath(*PurePosixPath(network["weights"]).parts)
-        if not path.resolve().is_relative_to(root):
-            raise UnfitInputError("the weights are a link out of the bundle", str(path), "Do not use this bundle.")
+        refuse_outside(path, folder)
         if not path.is_file():
             raise UnfitInputError("the weights are missing", str(path), _REMEDY)
         records[role] = NetworkRecord(

@@ -110,9 +110,13 @@ def _build(record: NetworkRecord) -> torch.nn.Module:
         return build_network(record.architecture, **record.settings)
     except UsageError as error:
         what = f"the bundle's settings do not fit the architecture {record.architecture}: {error.what}"
-        raise UnfitInputError(what, where, error.remedy) from error
+        raise UnfitInputError(what, where, error.remedy, code="bundle-settings") from error
     except TypeError as error:
-        raise UnfitInputError("the bundle's settings are not an architecture's", where, _REMEDY) from error
+        what = "the bundle's settings are not an architecture's"
+        raise UnfitInputError(what, where, _REMEDY, code="bundle-settings") from error
+    except (RuntimeError, ValueError, ArithmeticError) as error:
+        what = f"no network {record.architecture} can be built with the bundle's settings"
+        raise UnfitInputError(what, where, _REMEDY, code="bundle-settings") from error
 
 
 def check_finite(tensors: Mapping[str, torch.Tensor], where: str) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
@@ -19,12 +17,12 @@ from COVIDQuantLib import __version__
 from COVIDQuantLib.errors import OutputError, UsageError
 from COVIDQuantLib.models.bundle import Bundle, read_bundle
 from COVIDQuantLib.models.metadata import FORMAT, INFERENCE, METADATA, TASKS, WEIGHTS_SUFFIX, check_metadata
+from COVIDQuantLib.staging import Staging, clear_gone
 
 if TYPE_CHECKING:
     import torch
 
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
-_STAGING_PREFIX = ".covidquant-"
 _BUILDER = "COVIDQuantLib.networks.registry.build_network"
 
 
@@ -122,29 +120,17 @@ def new_folder(target: Path, *, replace: bool) -> Iterator[Path]:
         raise UsageError("what is in the way is no bundle", str(target), "Move it away, or choose another name.")
     with _said_for(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        outer = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=target.parent))
+        clear_gone(target.parent)
+        hidden = Staging(target.parent)
     try:
-        # Named as the bundle, so that a refusal names it; mkdtemp's folder is closed to others, this one is not.
-        staging = outer / target.name
+        # Named as the bundle, so that a refusal names it.
+        staging = hidden.files / target.name
         with _said_for(target):
             staging.mkdir()
             yield staging
-            _swap(staging, target, outer / "before")
+            hidden.commit([target.name])
     finally:
-        shutil.rmtree(outer, ignore_errors=True)
-
-
-def _swap(staging: Path, target: Path, before: Path) -> None:
-    """Put the new folder in place of the old one; if that fails, the old one is back."""
-    if target.exists():
-        target.rename(before)
-    try:
-        staging.rename(target)
-    except BaseException:
-        with suppress(OSError):
-            if before.exists():
-                before.rename(target)
-        raise
+        hidden.remove()
 
 
 @contextmanager

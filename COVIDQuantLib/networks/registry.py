@@ -15,6 +15,9 @@ from COVIDQuantLib.networks.lobes_unet import UPSAMPLINGS, LobesUNet3D
 from COVIDQuantLib.networks.lungmask_unet import lungmask_unet
 from COVIDQuantLib.networks.resnet_unet import ResNet34UNet
 
+# Far above any network of the papers. A layer is as large as the product of two of these, which must fit in 64 bits.
+MAX_CHANNELS = 1 << 20
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -53,7 +56,7 @@ class Architecture:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_CHANNELS
 
 
 def _are_features(value: Any) -> bool:
@@ -65,7 +68,7 @@ def _is_share(value: Any) -> bool:
 
 
 def _count(default: int, meaning: str) -> Setting:
-    return Setting(default, meaning, "a whole number from 1", _is_count)
+    return Setting(default, meaning, f"a whole number from 1 to {MAX_CHANNELS}", _is_count)
 
 
 def _choice(default: str, meaning: str, words: Mapping[str, Any]) -> Setting:
@@ -86,7 +89,10 @@ _VOLUMES = {
     "in_channels": _count(1, "CT, and further channels such as the coarse probabilities"),
     "out_channels": _count(6, "logits a voxel: background and five lobes"),
     "features": Setting(
-        (16, 32, 64, 128), "channels of each level, finest first", "two to six whole numbers from 1", _are_features
+        (16, 32, 64, 128),
+        "channels of each level, finest first",
+        f"two to six whole numbers from 1 to {MAX_CHANNELS}",
+        _are_features,
     ),
     "norm": _choice("batch", "normalisation after each convolution", NORMS),
     "dropout": Setting(0.0, "share of activations dropped in training", "a number from 0 to below 1", _is_share),
@@ -135,9 +141,9 @@ def checked_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     known = architecture(name).settings
     for key, value in settings.items():
         if key not in known:
-            raise UsageError(f"it has no setting '{key}'", name, "Known are " + ", ".join(known) + ".")
+            raise UsageError(f"it has no setting '{key:.60}'", name, "Known are " + ", ".join(known) + ".")
         if not known[key].fits(value):
-            raise UsageError(f"the setting '{key}' cannot be {value!r}", name, f"Give {known[key].wanted}.")
+            raise UsageError(f"the setting '{key}' cannot be {value!r:.60}", name, f"Give {known[key].wanted}.")
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
     return {**architecture(name).defaults, **given}
 

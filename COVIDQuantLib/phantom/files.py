@@ -14,6 +14,8 @@ from COVIDQuantLib.phantom.make import Phantom
 
 # What scanners write where they measured nothing.
 _FILLER_HU = -3024
+TRUTH_FILE = "truth.json"
+FILES = ("ct.nrrd", "lobes.nrrd", "lesions.nrrd", "artefacts.nrrd", TRUTH_FILE)
 
 
 def write_phantom(phantom: Phantom, folder: Path | str) -> None:
@@ -26,6 +28,12 @@ def write_phantom(phantom: Phantom, folder: Path | str) -> None:
     Raises:
         OutputError: the folder cannot be made or written.
     """
+    with OutputFolder(Path(folder)) as out:
+        put_phantom(phantom, out)
+
+
+def put_phantom(phantom: Phantom, out: OutputFolder) -> None:
+    """As :func:`write_phantom`, into a set that was begun before; the files appear when its block ends."""
     geometry = phantom.ct.geometry
     volumes = {
         "ct.nrrd": _with_filler(phantom),
@@ -33,10 +41,9 @@ def write_phantom(phantom: Phantom, folder: Path | str) -> None:
         "lesions.nrrd": phantom.lesions.astype(np.uint8),
         "artefacts.nrrd": phantom.artefacts.astype(np.uint8),
     }
-    with OutputFolder(Path(folder)) as out:
-        for name, array in volumes.items():
-            out.write(name, partial(_write_image, geometry.to_image(array)))
-        out.write("truth.json", partial(_write_text, json.dumps(phantom.truth, indent=1, allow_nan=False) + "\n"))
+    for name, array in volumes.items():
+        out.write(name, partial(_write_image, geometry.to_image(array)))
+    out.write(TRUTH_FILE, partial(_write_text, json.dumps(phantom.truth, indent=1, allow_nan=False) + "\n"))
 
 
 def write_phantom_ct(phantom: Phantom, path: Path) -> None:

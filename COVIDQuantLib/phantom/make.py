@@ -12,6 +12,7 @@ from scipy import ndimage
 from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import HU_MIN, CTVolume
+from COVIDQuantLib.memory import refuse_too_large
 from COVIDQuantLib.phantom.body import Body
 from COVIDQuantLib.phantom.fields import Lattice
 from COVIDQuantLib.phantom.grid import Grid
@@ -40,6 +41,9 @@ _MARGIN_MM = 16.0
 _CRUMB_SHARE = 0.002
 # Fields of view are wide enough for a part of the arms, and for no more.
 _ARMS_MM = 84.0
+
+# Measured: what is held at most for each voxel of the fine grid, arrays in passing included.
+_BYTES_PER_VOXEL = 16
 
 
 @dataclass
@@ -86,11 +90,17 @@ def make_phantom(settings: PhantomSettings, report: Report = silent) -> Phantom:
 
     Raises:
         UsageError: a setting is out of range.
+        UnfitInputError: there is too little memory for it.
     """
     settings.check()
     drawn = _draw(settings)
     anatomy = _anatomy(settings, drawn.extent_percent)
     grid = _grid(settings, anatomy)
+    refuse_too_large(
+        math.prod(grid.shape) * _BYTES_PER_VOXEL,
+        f"a phantom of {grid.shape[0] // grid.fine} sections of {settings.matrix}×{settings.matrix} pixels",
+        "Choose a smaller matrix, or fewer or thicker sections.",
+    )
     report(0.05)
     hu, lobes, lesions = render(anatomy, grid, part(report, 0.05, 0.7))
     spoiled = np.zeros((0,))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,12 +13,14 @@ import numpy as np
 from COVIDQuantLib.anatomy import WHOLE_LUNG
 from COVIDQuantLib.ct.volume import HU_MIN
 from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.json_file import read_json
 from COVIDQuantLib.quantification.histogram import HU_BINS, JointHistogram
 from COVIDQuantLib.resources import resource_path
 
 # Wide enough that the sampling noise of one scan does not count as distance, narrow against the lung's peak.
 BIN_WIDTH_HU = 16
 FORMAT = "covidquant-normal-reference/1"
+_REBUILD = "Rebuild it with 'covidquant reference'."
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,10 @@ class NormalReference:
             UnfitInputError: the file is not one.
         """
         try:
-            return cls._from_record(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return cls._from_record(read_json(path, _REBUILD))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UnfitInputError(
-                f"not a normal reference ({error})", str(path), "Rebuild it with 'covidquant reference'."
+                f"not a normal reference ({error})", str(path), _REBUILD, code="reference-damaged"
             ) from error
 
     @classmethod

@@ -61,7 +61,7 @@ class BesideJob:
             may import nothing of Slicer.
         shared: its arrays and arguments; the job frees them.
         environment: of the process, in Slicer ``slicer.util.startupEnvironment()``.
-        folders: what the process removes should this one be gone before it is done.
+        folders: hidden folders of this process that the process clears away should this one be gone before it is done.
 
     Raises:
         WorkerError: the process cannot be started.

@@ -11,16 +11,21 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from COVIDQuantLib.errors import COVIDQuantError
+from COVIDQuantLib.staging import clear_gone
 from COVIDQuantLib.worker.blocks import Slot, opened
 from COVIDQuantLib.worker.channel import Message, Outbox
 from COVIDQuantLib.worker.failures import WorkerError, error_record
 from COVIDQuantLib.worker.process import FOLDER_PREFIX
+
+_SECONDS_TO_CLEAR = 5.0
 
 
 def main() -> None:
@@ -67,12 +72,22 @@ def _end_with_parent(orders: BinaryIO, folders: Iterable[str]) -> None:
     orders.read()
     temporary = Path(tempfile.gettempdir())
     ours = [str(temporary)] if temporary.name.startswith(FOLDER_PREFIX) else []
-    for folder in (*folders, *ours):
+    for folder in ours:
         shutil.rmtree(folder, ignore_errors=True)
+    for folder in folders:
+        _clear(Path(folder).parent)
     # The parent started this process as the head of a session; in any other the group would be somebody else's too.
     if sys.platform != "win32" and os.getpgrp() == os.getsid(0):
         os.killpg(os.getpgrp(), signal.SIGKILL)
     os._exit(0)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what the parent had begun in a folder; the system lifts its locks a moment after it is gone."""
+    end = time.monotonic() + _SECONDS_TO_CLEAR
+    with suppress(OSError):
+        while not clear_gone(folder) and time.monotonic() < end:
+            time.sleep(0.05)
 
 
 def _in_words(error: Exception) -> COVIDQuantError:

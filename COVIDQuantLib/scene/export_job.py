@@ -114,7 +114,8 @@ class ExportJob:
         if not isinstance(error, OutputError) or not error.where:
             return error
         name = Path(error.where).name
-        return OutputError(error.what, str(self.folder / name if name in self.names else self.folder), error.remedy)
+        where = self.folder / name if name in self.names else self.folder
+        return OutputError(error.what, str(where), error.remedy, error.code)
 
 
 def _snapshot(reading: Reading, arguments: Mapping[str, object]) -> SharedArrays:

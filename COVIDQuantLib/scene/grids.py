@@ -14,6 +14,8 @@ from COVIDQuantLib.errors import UnfitInputError
 _RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Directions further from perpendicular than this (cosine) are sheared, not rounded.
 _SHEAR = 1e-3
+# Axes whose box has less than this share of its edges' product as volume lie in a plane.
+_FLAT = 1e-9
 
 
 def as_numpy(matrix: Any) -> np.ndarray:
@@ -32,7 +34,7 @@ def parent_to_world(node: Any) -> np.ndarray:
     """The 4×4 RAS matrix that a node's parent transforms apply to it together; identity if it has none.
 
     Raises:
-        UnfitInputError: a transform is not linear.
+        UnfitInputError: a transform is not linear, or has no inverse.
     """
     parent = node.GetParentTransformNode()
     if parent is None:
@@ -45,7 +47,22 @@ def parent_to_world(node: Any) -> np.ndarray:
         )
     matrix = vtk.vtkMatrix4x4()
     parent.GetMatrixTransformToWorld(matrix)
-    return as_numpy(matrix)
+    return _invertible(as_numpy(matrix), node.GetName())
+
+
+def _invertible(matrix: np.ndarray, name: str) -> np.ndarray:
+    """A matrix between spaces, refused if it flattens space or holds what is no number."""
+    axes = matrix[:3, :3]
+    lengths = np.linalg.norm(axes, axis=0)
+    # Relative to the axes' lengths, so that a small scale is no fault.
+    if not np.isfinite(matrix).all() or not lengths.all() or abs(np.linalg.det(axes / lengths)) < _FLAT:
+        raise UnfitInputError(
+            "it lies under a transform that flattens space: the transform's matrix has no inverse",
+            name,
+            "Correct the transform, or take the node out from under it.",
+            code="singular-transform",
+        )
+    return matrix
 
 
 def volume_to_world(volume: Any) -> np.ndarray:
@@ -63,12 +80,16 @@ def labelmap_to_world(segmentation: Any, labelmap: Any) -> np.ndarray:
     Args:
         segmentation: the vtkMRMLSegmentationNode.
         labelmap: a vtkOrientedImageData of it; its array begins at its extent, not at index 0.
+
+    Raises:
+        UnfitInputError: its grid is flat, or lies under a transform that is not linear or flattens space.
     """
     matrix = vtk.vtkMatrix4x4()
     labelmap.GetImageToWorldMatrix(matrix)
     first = np.eye(4)
     first[:3, 3] = labelmap.GetExtent()[::2]
-    return parent_to_world(segmentation) @ as_numpy(matrix) @ first
+    own = _invertible(as_numpy(matrix), segmentation.GetName())
+    return parent_to_world(segmentation) @ own @ first
 
 
 def geometry_of(volume: Any) -> Geometry:

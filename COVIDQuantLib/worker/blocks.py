@@ -7,8 +7,10 @@ the place of the CT that the child has taken out.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import sys
+import time
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,12 +21,15 @@ from typing import Any
 
 import numpy as np
 
+from COVIDQuantLib.file_lock import process_lives, try_to_lock
 from COVIDQuantLib.worker.failures import WorkerError
 
 # Arrays begin at multiples of this many bytes, the length of a line of the processor's cache.
 _ALIGNMENT = 64
 # Where Linux shows shared blocks as files.
 _SHARED_FOLDER = Path("/dev/shm")  # noqa: S108 - no temporary file is made there by name
+_BLOCK = re.compile(r"covidquant-(\d{1,9})-[0-9a-f]{8}")
+_SECONDS_NEW = 60.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,8 @@ def lay_out(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, Slot], int]:
 class Block:
     """A block of shared memory that this process made; freed by :meth:`free`, at exit, or by its last reference.
 
-    Should this process be killed, Python's resource tracker frees it (on Windows the system does).
+    Should this process be killed, Python's resource tracker frees it (on Windows the system does). Should the tracker
+    be killed with it, the next block that anybody makes on this machine does, where Linux shows blocks as files.
 
     Args:
         size: bytes.
@@ -63,6 +69,7 @@ class Block:
 
     def __init__(self, size: int) -> None:
         _name_interpreter()
+        clear_gone_blocks()
         name = _new_name()
         try:
             self._memory = shared_memory.SharedMemory(name, create=True, size=size)
@@ -74,7 +81,7 @@ class Block:
             ) from error
         except OSError as error:
             raise _no_room(size) from error
-        self._free = weakref.finalize(self, _remove, self._memory)
+        self._free = weakref.finalize(self, _remove, self._memory, _hold(self._memory.name))
         try:
             _reserve(self._memory.name, size)
         except OSError as error:
@@ -113,12 +120,46 @@ def _new_name() -> str:
     return f"covidquant-{os.getpid()}-{secrets.token_hex(4)}"
 
 
-def _remove(memory: shared_memory.SharedMemory) -> None:
+def clear_gone_blocks() -> None:
+    """Remove blocks whose makers are gone; only Linux shows them."""
+    with suppress(OSError):
+        for path in _SHARED_FOLDER.glob("covidquant-*"):
+            with suppress(OSError):
+                _clear_if_gone(path)
+
+
+def _clear_if_gone(path: Path) -> None:
+    found = _BLOCK.fullmatch(path.name)
+    handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW) if found else None
+    if found is None or handle is None:
+        return
+    try:
+        # Its maker locks it; just made, it is not locked yet.
+        new = time.time() - os.fstat(handle).st_ctime < _SECONDS_NEW
+        if try_to_lock(handle) and not (new and process_lives(int(found[1]))):
+            path.unlink()
+    finally:
+        os.close(handle)
+
+
+def _hold(name: str) -> int | None:
+    """Lock a block of our own for as long as the handle is open; None where blocks are no files."""
+    try:
+        handle = os.open(_SHARED_FOLDER / name, os.O_RDWR)
+    except OSError:
+        return None
+    try_to_lock(handle)
+    return handle
+
+
+def _remove(memory: shared_memory.SharedMemory, held: int | None) -> None:
     # Unlinked first: the name must go even if somebody still looks at the bytes.
     with suppress(FileNotFoundError):
         memory.unlink()
     with suppress(BufferError):
         memory.close()
+    if held is not None:
+        os.close(held)
 
 
 def _reserve(name: str, size: int) -> None:

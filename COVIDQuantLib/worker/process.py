@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from COVIDQuantLib.file_lock import FileLock, HeldError
 from COVIDQuantLib.worker.channel import Inbox, Message, encoded
 from COVIDQuantLib.worker.failures import WorkerError
 
@@ -29,6 +31,8 @@ _OF_SLICER = ("LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "QT_PLUGIN_PATH")
 FOLDER_PREFIX = "covidquant-worker-"
 _LOG_BYTES = 4000
 _SECONDS_TO_DIE = 10.0
+_OWNER = "owner"
+_SECONDS_UNLOCKED = 7 * 24 * 3600.0
 
 
 def child_command(run: str) -> list[str]:
@@ -72,7 +76,9 @@ class ChildProcess:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self.ready = False
+        clear_gone_folders()
         folder = tempfile.mkdtemp(prefix=FOLDER_PREFIX)
+        owner = _own(folder)
         # Its own file, not a pipe that somebody would have to empty. Appended to: parent and child share the position.
         self._log: IO[bytes] = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - lives as long as the process
         try:
@@ -87,9 +93,10 @@ class ChildProcess:
             )
         except OSError as error:
             self._log.close()
+            owner.release()
             shutil.rmtree(folder, ignore_errors=True)
             raise WorkerError("the process that computes cannot be started", sys.executable, str(error)) from error
-        self._end = weakref.finalize(self, _end_tree, self._process, folder)
+        self._end = weakref.finalize(self, _end_tree, self._process, folder, owner)
         self._orders, replies = _pipes(self._process)
         self._inbox = Inbox(replies)
 
@@ -134,7 +141,31 @@ def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
     return process.stdin, process.stdout
 
 
-def _end_tree(process: subprocess.Popen[bytes], folder: str) -> None:
+def clear_gone_folders() -> None:
+    """Remove folders for temporary files whose processes were killed with those that would have removed them."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
+        with suppress(OSError, HeldError):
+            if not folder.is_symlink():
+                _clear_if_gone(folder)
+
+
+def _clear_if_gone(folder: Path) -> None:
+    try:
+        owner = FileLock(folder / _OWNER, make=False)
+    except FileNotFoundError:
+        # Just made and not locked yet; of an older version that does not lock, it may be in use for days.
+        if time.time() - folder.stat().st_mtime < _SECONDS_UNLOCKED:
+            return
+    else:
+        owner.release()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _own(folder: str) -> FileLock:
+    return FileLock(Path(folder, _OWNER))
+
+
+def _end_tree(process: subprocess.Popen[bytes], folder: str, owner: FileLock) -> None:
     _kill_tree(process)
     with suppress(subprocess.TimeoutExpired):
         process.wait(_SECONDS_TO_DIE)
@@ -142,6 +173,7 @@ def _end_tree(process: subprocess.Popen[bytes], folder: str) -> None:
         if stream is not None:
             with suppress(OSError):
                 stream.close()
+    owner.release()
     shutil.rmtree(folder, ignore_errors=True)
 
 

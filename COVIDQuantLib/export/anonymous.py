@@ -1,0 +1,162 @@
+"""An exam without what can name a person: hashes stand for names of files, folders and series, and for UIDs.
+
+The same name always has the same hash, so that the same exam can be recognised; but who has a list of names can try
+them. Technical facts (scanner, kernel, thickness, spacing) and every figure stay as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from pathlib import PurePath
+from typing import Any
+
+from COVIDQuantLib.anatomy import REGIONS
+from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.exam import Exam
+
+# Marks what a text was replaced by.
+HASHED = "sha256:"
+_DIGITS = 16
+
+# Texts of the source that are technical facts.
+_FACTS = {"format", "modality", "manufacturer", "model", "kernel", "hashed"}
+# Texts of the source that this program words itself; names may stand in them.
+_WORDED = {"phase", "chosen_because", "reason", "other_files"}
+# Keys of the provenance whose texts are names; the names of models and networks are not a patient's.
+_NAMED = {"source", "sources", "file", "files", "path", "folder", "node", "volume", "series"}
+
+_UID = re.compile(r"\b\d+(?:\.\d+){4,}")
+_QUOTED = re.compile(r"“([^”]*)”")
+_ENDING = r"\.(?:nii|gz|nrrd|nhdr|mha|mhd|dcm|dicom|ima|img|hdr|raw|zip|json|jpe?g|png|tiff?|pdf|txt|csv|xml)\b"
+# From the last comma, colon or bracket on: names of files may have spaces.
+_FILE = re.compile(rf"[^,;:()“”]*{_ENDING}", re.IGNORECASE)
+_PATH = re.compile(r"(?:[A-Za-z]:\\|~?/|\.{1,2}/|\\\\)[^,;()“”]+")
+# A shorter name would be found in the middle of other words.
+_SHORTEST = 3
+_OUR_NAMES = {*(region.name for region in REGIONS), "lesions", "lungs", "lobes", "pneumonia"}
+
+
+def hashed(text: str) -> str:
+    """What stands for a text: ``sha256:`` and the first 16 hexadecimal digits of the SHA-256 of its UTF-8; '' stays."""
+    if not text or text.startswith(HASHED):
+        return text
+    return HASHED + hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
+
+
+def without_names(exam: Exam) -> Exam:
+    """The exam with hashes in place of names in its source, provenance and warnings; voxels and figures are shared.
+
+    A warning's text that came from the input must stand in it between “ and ”, or be a name of a file.
+    """
+    source, provenance = exam.ct.source, exam.segmentation.provenance
+    known = sorted({*_names_in(source), *_names_of_masks(provenance)}, key=len, reverse=True)
+
+    def worded(text: str) -> str:
+        return redacted(text, known)
+
+    ct = replace(
+        exam.ct,
+        source={**_hashed_source(source, "", worded), "hashed": True},
+        warnings=[_hashed_warning(warning, worded) for warning in exam.ct.warnings],
+    )
+    segmentation = replace(
+        exam.segmentation,
+        provenance=_hashed_provenance(provenance, "", worded),
+        warnings=[_hashed_warning(warning, worded) for warning in exam.segmentation.warnings],
+    )
+    return replace(exam, ct=ct, segmentation=segmentation)
+
+
+def redacted(text: str, known: Collection[str] = ()) -> str:
+    """A sentence of this program with hashes in place of the names in it.
+
+    Args:
+        text: the sentence.
+        known: names that may stand in it, the longest first.
+    """
+    for name in known:
+        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", lambda found: hashed(found[0]), text)
+    text = _QUOTED.sub(lambda found: f"“{hashed(found[1])}”", text)
+    for pattern in (_UID, _PATH, _FILE):
+        text = pattern.sub(_kept_space, text)
+    return text
+
+
+def _kept_space(found: re.Match[str]) -> str:
+    name = found[0].lstrip()
+    return found[0][: len(found[0]) - len(name)] + hashed(name)
+
+
+def _hashed_warning(warning: CTWarning, worded: Callable[[str], str]) -> CTWarning:
+    text = warning.message
+    if warning.code.startswith("segment"):
+        # The names of segments come last; a reader may have typed anything.
+        head, mark, names = text.rpartition(": ")
+        text = head + mark + ", ".join(map(_hashed_segment, names.split(", "))) if mark else text
+    return CTWarning(warning.code, worded(text))
+
+
+def _hashed_segment(name: str) -> str:
+    return name if name.strip(". ").lower() in _OUR_NAMES else hashed(name)
+
+
+def _hashed_source(value: Any, key: str, worded: Callable[[str], str]) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _hashed_source(item, str(name), worded) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_hashed_source(item, key, worded) for item in value]
+    if value is None or isinstance(value, (bool, int, float)) or key in _FACTS:
+        return value
+    if key in _WORDED:
+        return worded(str(value))
+    return value if _is_number(value) else hashed(str(value))
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is no name: a number of numpy's, or the few digits of a series."""
+    return not isinstance(value, str) or (value.isascii() and value.isdigit() and len(value) <= 4)
+
+
+def _hashed_provenance(value: Any, key: str, worded: Callable[[str], str]) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _hashed_provenance(item, str(name), worded) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_hashed_provenance(item, key, worded) for item in value]
+    if not isinstance(value, str):
+        return value
+    if key == "sha256":
+        return value
+    return hashed(value) if key in _NAMED else worded(value)
+
+
+def _names_in(value: Any, key: str = "") -> Iterator[str]:
+    """Every text of a source that is hashed, and the names of files without their endings."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _names_in(item, str(name))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _names_in(item, key)
+    elif isinstance(value, str) and key not in _FACTS | _WORDED and not _is_number(value):
+        yield from _long_enough(value)
+
+
+def _names_of_masks(value: Any, key: str = "") -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _names_of_masks(item, str(name))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _names_of_masks(item, key)
+    elif isinstance(value, str) and key in _NAMED:
+        yield from _long_enough(value)
+
+
+def _long_enough(text: str) -> Iterator[str]:
+    name = PurePath(text).name
+    for part in {text, name, name.partition(".")[0]}:
+        if len(part) >= _SHORTEST and part.lower() not in _OUR_NAMES and not part.isdigit():
+            yield part

@@ -1,0 +1,86 @@
+"""How much memory there is, for what would need too much of it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from COVIDQuantLib.errors import UnfitInputError
+
+# What a container may use, and uses: version 2 of Linux's control groups, then version 1.
+_GROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+
+
+def refuse_too_large(needed: int, what: str, remedy: str) -> None:
+    """Refuse what needs more memory than can be had now.
+
+    Args:
+        needed: bytes, about.
+        what: the thing, for the message.
+        remedy: what the user can do.
+
+    Raises:
+        UnfitInputError: there is less.
+    """
+    free = available_bytes()
+    if free is not None and needed > free:
+        told = f"{what} needs about {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free"
+        raise UnfitInputError(told, "", remedy, code="memory-too-small")
+
+
+def available_bytes() -> int | None:
+    """Memory that can still be had, swap left out; None where the system does not tell."""
+    found = [size for size in (_of_system(), *(_of_group(*group) for group in _GROUPS)) if size is not None]
+    return max(min(found), 0) if found else None
+
+
+def _of_system() -> int | None:
+    if sys.platform == "win32":
+        return _of_windows()
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    # macOS does not tell what is free in a word; what there is at all is a bound.
+    with suppress(OSError, ValueError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def _of_group(limit: str, used: str) -> int | None:
+    try:
+        most, now = (Path(path).read_text(encoding="ascii").strip() for path in (limit, used))
+        return int(most) - int(now) if most != "max" else None
+    except (OSError, ValueError):
+        return None
+
+
+if sys.platform == "win32":
+
+    class _MemoryStatus(ctypes.Structure):
+        _fields_ = [
+            ("dwLength", ctypes.c_ulong),
+            ("dwMemoryLoad", ctypes.c_ulong),
+            *(
+                (name, ctypes.c_ulonglong)
+                for name in ("total", "free", "pages", "free_pages", "virtual", "free_virtual")
+            ),
+            ("extended", ctypes.c_ulonglong),
+        ]
+
+    def _of_windows() -> int | None:
+        status = _MemoryStatus()
+        status.dwLength = ctypes.sizeof(status)
+        told = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+        return int(status.free) if told else None
+
+else:
+
+    def _of_windows() -> int | None:
+        return None
