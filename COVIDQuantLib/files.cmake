@@ -52,6 +52,9 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/kernels.py
   COVIDQuantLib/ct/labels.py
   COVIDQuantLib/ct/looks.py
+  COVIDQuantLib/ct/mask_content.py
+  COVIDQuantLib/ct/mask_layouts.py
+  COVIDQuantLib/ct/mask_places.py
   COVIDQuantLib/ct/nifti_data.py
   COVIDQuantLib/ct/read.py
   COVIDQuantLib/ct/slicer_segments.py
@@ -217,12 +220,15 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/segmentation/lungs_sides.py
   COVIDQuantLib/segmentation/lungs_support.py
   COVIDQuantLib/segmentation/lungs_wall.py
+  COVIDQuantLib/segmentation/mask_fit.py
+  COVIDQuantLib/segmentation/masks_given.py
   COVIDQuantLib/segmentation/morphology.py
   COVIDQuantLib/segmentation/odds.py
   COVIDQuantLib/segmentation/patient.py
   COVIDQuantLib/segmentation/rays.py
   COVIDQuantLib/segmentation/result.py
   COVIDQuantLib/segmentation/vessels.py
+  COVIDQuantLib/structures.py
   COVIDQuantLib/terminology.py
   COVIDQuantLib/terminology_text.py
   COVIDQuantLib/training/__init__.py

@@ -34,6 +34,7 @@ BASE = {
     "progress",
     "resources",
     "segment_roles",
+    "structures",
     "terminology",
     "terminology_text",
 }

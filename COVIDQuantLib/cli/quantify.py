@@ -5,10 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
-
 from COVIDQuantLib.cli.terminal import progress_bar, show_grade, show_metrics, show_warnings
-from COVIDQuantLib.ct.labels import read_label_map
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import NotSoundError
@@ -19,14 +16,15 @@ from COVIDQuantLib.inference.device import DEVICES
 from COVIDQuantLib.pipeline import DEFAULT_PLAN, METHODS, GivenMasks, Plan, quantify_ct
 from COVIDQuantLib.progress import Stage, StagedProgress
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
+from COVIDQuantLib.segmentation.masks_given import read_given_masks
 
 NAME = "quantify"
 HELP = "Find lobes and pneumonia on a chest CT and write a segmentation, a table and a picture."
 
 GIVEN = {
-    "lobes": "lobes to use instead of finding them (labels 1..5 of the docs)",
-    "lesions": "pneumonia to use instead of finding it (anything but 0)",
-    "lungs": "lungs to use instead of finding them (anything but 0)",
+    "lobes": "lobes to use instead of finding them: one file, or a file for each lobe, or their folder",
+    "lesions": "pneumonia to use instead of finding it; several files are joined",
+    "lungs": "lungs to use instead of finding them: one file, or one for each lung",
 }
 _READING, _WRITING = Stage("reading", 2.5), Stage("writing", 4.0)
 
@@ -37,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--series", metavar="UID|NUMBER|TEXT", help="the DICOM series to take, by UID, number or name")
     for mask, text in GIVEN.items():
-        parser.add_argument(f"--{mask}", type=Path, metavar="FILE", help=text)
+        parser.add_argument(f"--{mask}", type=Path, nargs="+", metavar="FILE", help=text)
     parser.add_argument(
         "--method", choices=METHODS, default=DEFAULT_PLAN.method, help="how lungs, lobes and lesions are found"
     )
@@ -89,14 +87,9 @@ def _not_sound(exam: Exam) -> str:
 
 
 def _given_masks(arguments: argparse.Namespace, ct: CTVolume) -> GivenMasks:
-    masks: dict[str, np.ndarray] = {}
-    sources: dict[str, str] = {}
-    for name in GIVEN:
-        path: Path | None = getattr(arguments, name)
-        if path is not None:
-            masks[name], warnings = read_label_map(path, ct.geometry, content=name)
-            ct.warnings += warnings
-            sources[name] = path.name
+    paths = {name: given for name in GIVEN if (given := getattr(arguments, name))}
+    masks, sources, warnings = read_given_masks(paths, ct)
+    ct.warnings += warnings
     return GivenMasks(**masks, sources=sources)
 
 
