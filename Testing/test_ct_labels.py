@@ -69,6 +69,11 @@ def test_files_in_any_order(tmp_path, name, turn):
     assert not warnings
 
 
+def test_labels_that_scaling_left_beside_whole_numbers_are_rounded(tmp_path):
+    sitk.WriteImage(CT.to_image(LABELS * np.float32(1.0019) + np.float32(0.0005)), str(tmp_path / "mask.nrrd"))
+    assert np.array_equal(read_label_map(tmp_path / "mask.nrrd", CT)[0], LABELS)
+
+
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.float32, np.float64, np.uint16])
 def test_every_number_type(tmp_path, dtype):
     sitk.WriteImage(CT.to_image(LABELS.astype(dtype)), str(tmp_path / "mask.nrrd"))
@@ -194,9 +199,10 @@ class TestSlicerSegmentation:
         assert np.array_equal(read_label_map(path, CT, content="lobes")[0], LABELS)
 
     def test_unknown_segments_are_no_lobes(self, tmp_path):
-        path = self.slicer_file(tmp_path / "x.seg.nrrd", [("Segment_1", "right upper lobe", "", LABELS == 1)])
-        with pytest.raises(UnfitInputError, match=r"no segment is a lobe by ID or terminology .right upper lobe"):
+        path = self.slicer_file(tmp_path / "x.seg.nrrd", [("Segment_1", "liver", "", LABELS == 1)])
+        with pytest.raises(UnfitInputError, match=r"no segment is a lobe by ID, terminology or name .liver") as refusal:
             read_label_map(path, CT, content="lobes")
+        assert refusal.value.code == "segments-unknown"
 
     def test_unknown_segments_are_joined_into_lesions_and_told(self, tmp_path):
         segments = [("Segment_1", "patch A", "", LABELS == 1), ("Segment_2", "patch B", "", LABELS == 2)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from COVIDQuantLib.ct.geometry import Triple
 from COVIDQuantLib.ct.mask_places import CONTRACT, Places, believable, by_place, fits
-from COVIDQuantLib.structures import AIRWAYS, LEFT_LUNG, LOBE_NAMES, LUNGS, PNEUMONIA, RIGHT_LUNG
+from COVIDQuantLib.structures import AIRWAYS, LEFT_LUNG, LOBE_NAMES, LUNGS, PNEUMONIA, RIGHT_LUNG, SIDE_OF
 
 RUL, RML, RLL, LUL, LLL = LOBE_NAMES
 BY_PLACE = "numbers of no known program"
@@ -33,6 +33,8 @@ class Layout:
     low_byte: bool = False
     together: frozenset[int] = frozenset()
 
+
+_LOBES_OF_A_LUNG = ({RUL, RML, RLL}, {LUL, LLL})
 
 # In this order: of two that fit, the first is taken.
 LAYOUTS: tuple[Layout, ...] = (
@@ -117,12 +119,11 @@ def read_by_layout(labels: np.ndarray, spacing: Triple, middle: float | None = N
 def _of_layout(layout: Layout, places: Places) -> Reading | None:
     values = places.values
     known = {value: what for value, what in layout.structures.items() if value in values}
-    # A total is known by its five lobes; elsewhere every value must have its meaning, and one alone proves nothing.
-    if layout.open:
-        enough = len(known) == len(layout.structures)
-    else:
-        enough = values == set(known) and len(known) > 1
-    return Reading(layout.name, known) if enough and fits(places, known) else None
+    # Part of a layout proves nothing, but the lobes of one lung may stand alone; only a total has other values beside.
+    enough = len(known) == len(layout.structures) or set(known.values()) in _LOBES_OF_A_LUNG
+    if not enough or not (layout.open or values == set(known)):
+        return None
+    return Reading(layout.name, known) if fits(places, known) else None
 
 
 def _of_regions(layout: Layout, labels: np.ndarray, spacing: Triple, middle: float | None) -> Reading | None:
@@ -132,7 +133,8 @@ def _of_regions(layout: Layout, labels: np.ndarray, spacing: Triple, middle: flo
     if not regions <= set(layout.structures) or (regions & layout.together and not layout.together <= regions):
         return None
     names = sorted({layout.structures[region] for region in regions})
-    if len(names) < 2:
+    # Whole lungs beside one lung alone are two lungs in another program's numbers.
+    if {SIDE_OF.get(name) for name in names} & {"right", "left"} != {"right", "left"}:
         return None
     numbers = np.zeros(_LOW + 1, np.uint8)
     for region in regions:
