@@ -232,7 +232,7 @@ class _Steps:
         given = self._given_mask("lesions")
         if given is None:
             return self._find_lesions(lobes)
-        check_lesions_fit(given, lobes, self._fit, self._given.sources.get("lesions", ""))
+        self.warnings += check_lesions_fit(given, lobes, self._fit, self._given.sources.get("lesions", ""))
         return given != 0
 
     def _find_lobes(self) -> np.ndarray:

@@ -6,10 +6,13 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.labels import read_label_map
+from COVIDQuantLib.ct.mask_content import as_asked
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.phantom.make import make_phantom
@@ -146,6 +149,17 @@ def test_two_lungs_are_told_by_place_without_a_word(phantom, fit, right, left):
     assert not warnings
 
 
+@pytest.mark.parametrize("lungs_value", [1, 2])
+def test_both_lungs_as_one_label_beside_pneumonia_or_airways(phantom, fit, lungs_value):
+    tube = trachea(phantom)
+    inside = phantom.lobes > 0
+    for more, true in ((phantom.lesions, inside), (tube, inside)):
+        labels = np.where(more, 3 - lungs_value, lungs_value * inside).astype(np.uint8)
+        lungs, warnings = taken_as(labels, "lungs", fit, "x")
+        assert np.array_equal(lungs != 0, true)
+        assert [warning.code for warning in warnings] == ["mask-layout"]
+
+
 def test_region_and_type_in_two_bytes(phantom, fit):
     rng = np.random.default_rng(0)
     regions = mapped(phantom.lobes, LOBE_LAYOUTS["Chest Imaging Platform"])
@@ -228,6 +242,13 @@ def test_diseased_lungs_are_never_refused(sick, white):
     assert np.array_equal(taken_as(sides, "lungs", chest, "x")[0], sides)
     lesions = made.lesions | np.isin(made.lobes, white)
     check_lesions_fit(taken_as(lesions, "lesions", chest, "x")[0], made.lobes, chest, "x")
+
+
+def test_disease_of_a_lung_that_was_not_found_is_told_not_refused(sick):
+    white = sides_of_lobes(sick.lobes) == 1
+    chest = fit_of(whitened(sick, white))
+    warnings = check_lesions_fit(white, np.where(white, 0, sick.lobes), chest, "x")
+    assert [warning.code for warning in warnings] == ["mask-fit"]
 
 
 @pytest.mark.parametrize(
@@ -342,6 +363,32 @@ def test_a_finer_grid_and_half_a_voxel_are_no_faults(phantom, tmp_path):
     result, codes = segmented(phantom, lobes=[write(tmp_path / "half.nrrd", phantom.lobes, half)])
     assert "labels-resampled" in codes
     assert np.count_nonzero(result.lobes) == pytest.approx(np.count_nonzero(phantom.lobes), rel=0.02)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    values=st.lists(st.integers(0, 65535), min_size=1, max_size=9),
+    content=st.sampled_from(["lobes", "lungs", "lesions"]),
+    seed=st.integers(0, 99),
+    middle=st.none() | st.floats(0, 1),
+)
+def test_any_labels_are_read_or_refused(values, content, seed, middle):
+    rng = np.random.default_rng(seed)
+    labels = np.array([0, *values], np.uint16)[rng.integers(0, 1 + len(values), (6, 7, 8))]
+    for strict in (False, True):
+        try:
+            taken, _ = as_asked(labels, content, (5.0, 2.0, 2.0), "x", strict=strict, middle=middle)
+        except UnfitInputError:
+            continue
+        assert taken.shape == labels.shape
+
+
+def test_an_image_given_as_a_mask_is_refused_at_once(phantom, fit):
+    image = np.arange(phantom.ct.hu.size, dtype=np.uint32).reshape(phantom.ct.hu.shape) % 60000
+    for content in ("lobes", "lungs", "lesions"):
+        with pytest.raises(UnfitInputError) as refusal:
+            taken_as(image, content, fit, "image.nrrd")
+        assert refusal.value.code == "mask-labels-unknown"
 
 
 def test_a_reference_of_another_program_is_read_alike_without_a_ct(phantom, tmp_path):

@@ -14,6 +14,7 @@ from COVIDQuantLib.ct.mask_places import label_counts
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.structures import (
+    AIRWAYS,
     LABEL_OF_LOBE,
     LEFT_LUNG,
     LOBE_NAMES,
@@ -91,8 +92,22 @@ def as_asked(
     values = sorted(label_counts(labels))
     if len(values) < 2:
         return labels, []
-    mask = _Mask(labels, values, read_by_layout(labels, spacing, middle), name, strict)
+    reading = read_by_layout(labels, spacing, middle)
+    if reading is None and content == "lungs" and middle is not None and len(values) == 2:
+        reading = _lungs_and_more(labels, values, spacing, middle)
+    mask = _Mask(labels, values, reading, name, strict)
     return _TAKEN[content](mask)
+
+
+def _lungs_and_more(labels: np.ndarray, values: list[int], spacing: Triple, middle: float) -> Reading | None:
+    """Both lungs as one label, and pneumonia or airways as another, told by where the lesser one lies."""
+    counts = label_counts(labels)
+    more, lungs = sorted(values, key=lambda value: counts[value])
+    right = np.arange(labels.shape[2]) < middle * labels.shape[2]
+    parted = np.where(labels == lungs, np.where(right, 1, 2), np.where(labels == more, 3, 0)).astype(np.uint8)
+    reading = read_by_layout(parted, spacing, middle)
+    what = reading.structures.get(3) if reading is not None else None
+    return Reading(BY_PLACE, {lungs: LUNGS, more: what}) if what in {PNEUMONIA, AIRWAYS} else None
 
 
 def _lobes(mask: _Mask) -> Taken:

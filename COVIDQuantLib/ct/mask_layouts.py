@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from COVIDQuantLib.ct.geometry import Triple
-from COVIDQuantLib.ct.mask_places import CONTRACT, Places, believable, by_place, fits
+from COVIDQuantLib.ct.mask_places import CONTRACT, Places, believable, by_place, fits, label_counts
 from COVIDQuantLib.structures import AIRWAYS, LEFT_LUNG, LOBE_NAMES, LUNGS, PNEUMONIA, RIGHT_LUNG, SIDE_OF
 
 RUL, RML, RLL, LUL, LLL = LOBE_NAMES
 BY_PLACE = "numbers of no known program"
 _LOW = 0xFF
+# An image of grey values is no label map; no program has more labels.
+_MOST_LABELS = 400
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,8 @@ def read_by_layout(labels: np.ndarray, spacing: Triple, middle: float | None = N
         spacing: along ``k, j, i``, mm.
         middle: the patient's middle as a share of the grid's width from the right, if it is known.
     """
+    if len(label_counts(labels)) > _MOST_LABELS:
+        return None
     places = Places.of(labels, spacing, middle)
     values = places.values
     if values <= set(CONTRACT) and len(values) > 1 and believable(places, CONTRACT):
@@ -128,7 +132,7 @@ def _of_layout(layout: Layout, places: Places) -> Reading | None:
 
 def _of_regions(layout: Layout, labels: np.ndarray, spacing: Triple, middle: float | None) -> Reading | None:
     """A layout whose low byte is the region; the high byte, the kind of tissue, does not matter."""
-    values = {value for value in Places.of(labels, spacing).values if value & _LOW}
+    values = {value for value in label_counts(labels) if value & _LOW}
     regions = {value & _LOW for value in values}
     if not regions <= set(layout.structures) or (regions & layout.together and not layout.together <= regions):
         return None

@@ -107,11 +107,13 @@ class Places:
 
 def _places(sampled: np.ndarray, labels: np.ndarray, step: int) -> tuple[dict[int, np.ndarray], dict[int, int]]:
     voxels = label_counts(labels)
-    places = {}
-    for value in voxels:
-        at = np.argwhere(sampled == value) * step
-        places[value] = at if len(at) else np.argwhere(labels == value)
-    return places, voxels
+    at = np.argwhere(sampled)
+    found = sampled[tuple(at.T)]
+    order = np.argsort(found, kind="stable")
+    values, starts = np.unique(found[order], return_index=True)
+    groups = np.split(at[order] * step, starts[1:])
+    places = {int(value): group for value, group in zip(values, groups, strict=False)}
+    return {value: places[value] if value in places else np.argwhere(labels == value) for value in voxels}, voxels
 
 
 def label_counts(labels: np.ndarray) -> dict[int, int]:

@@ -166,7 +166,7 @@ def check_lungs_fit(mask: np.ndarray, fit: MaskFit, name: str) -> list[CTWarning
     return [CTWarning("mask-fit", f"{plain(name)}: {what}: see whether it lies on this CT's lungs.")]
 
 
-def check_lesions_fit(lesions: np.ndarray, lobes: np.ndarray, fit: MaskFit, name: str) -> None:
+def check_lesions_fit(lesions: np.ndarray, lobes: np.ndarray, fit: MaskFit, name: str) -> list[CTWarning]:
     """Refuse a pneumonia that lies elsewhere, or that is the lungs themselves.
 
     Args:
@@ -175,13 +175,16 @@ def check_lesions_fit(lesions: np.ndarray, lobes: np.ndarray, fit: MaskFit, name
         fit: that CT.
         name: where the lesions came from.
 
+    Returns:
+        ``mask-fit`` where it lies outside the lungs and might be a white lung that was not found.
+
     Raises:
         UnfitInputError: ``mask-flipped``, ``mask-elsewhere`` or ``mask-not-lesions``.
     """
     mask, lungs = lesions != 0, lobes != 0
     count = int(np.count_nonzero(mask))
     if not count or not lungs.any():
-        return
+        return []
     filled = np.count_nonzero(mask & lungs) / np.count_nonzero(lungs)
     airy = np.count_nonzero(fit.ct.hu[mask] < _AERATED_HU) / count
     if filled >= _FILLED and airy > _AERATED_SHARE:
@@ -193,16 +196,19 @@ def check_lesions_fit(lesions: np.ndarray, lobes: np.ndarray, fit: MaskFit, name
         )
     diseased = fit.diseased(mask, lungs)
     if diseased >= _NOT_DISEASED or count * fit.ct.geometry.voxel_volume_ml < _LEAST_LESION_ML:
-        return
+        return []
     for axes in _turns(across=True):
         turned = fit.diseased(np.flip(mask, axes), lungs)
         if turned > _DISEASED and turned - diseased > _DISEASED_BETTER_BY:
             words = f"{100 * diseased:.0f} % of it is dense tissue in the lungs, turned {100 * turned:.0f} %"
             raise _flipped(axes, words, name)
     inside = np.count_nonzero(mask & (lungs | fit.near_lungs())) / count
-    if inside < _INSIDE:
-        what = f"only {100 * inside:.0f} % of it lies in or near the lungs"
+    if inside >= _INSIDE:
+        return []
+    what = f"only {100 * inside:.0f} % of it lies in or near the lungs"
+    if fit.strange(fit.share(mask)) > _STRANGE:
         raise UnfitInputError(what, plain(name), _HEADER, code="mask-elsewhere")
+    return [CTWarning("mask-fit", f"{plain(name)}: {what}: see whether it is disease of a lung that was not found.")]
 
 
 def taken_as(labels: np.ndarray, content: str, fit: MaskFit, name: str) -> tuple[np.ndarray, list[CTWarning]]:
