@@ -54,7 +54,7 @@ _WORDS: tuple[tuple[str, frozenset[str]], ...] = (
 )
 # These never say by themselves what it is.
 _WEAK = {"main", "tree", "disease"}
-_MAX_NAME = 60
+_MAX_NAME = 80
 
 
 def plain(name: str, most: int = _MAX_NAME) -> str:

@@ -38,6 +38,16 @@ def fit(phantom):
     return fit_of(phantom.ct)
 
 
+@pytest.fixture(scope="module")
+def sick():
+    return make_phantom(PhantomSettings(seed=1, thickness_mm=10.0, matrix=48, extent_percent=60))
+
+
+@pytest.fixture(scope="module")
+def sick_fit(sick):
+    return fit_of(sick.ct)
+
+
 def fit_of(ct):
     return MaskFit(ct, find_chest(ct))
 
@@ -219,15 +229,30 @@ def test_a_mask_turned_about_is_refused(phantom, fit, axes, content):
     assert refusal.value.code == "mask-flipped"
 
 
+@pytest.mark.parametrize("name", ["LTRCLobes", "TotalSegmentator 2 total"])
+def test_lobes_of_another_program_turned_left_to_right_are_refused(phantom, fit, name):
+    turned = np.ascontiguousarray(mapped(phantom.lobes, LOBE_LAYOUTS[name])[:, :, ::-1])
+    with pytest.raises(UnfitInputError) as refusal:
+        taken_as(turned, "lobes", fit, "x.nii.gz")
+    assert refusal.value.code == "mask-flipped"
+
+
+@settings(max_examples=25, deadline=None)
+@given(corners=st.tuples(*[st.tuples(st.floats(0, 0.7), st.floats(0.3, 1.0))] * 3))
+def test_no_part_of_the_lungs_is_refused(sick, sick_fit, corners):
+    part = tuple(
+        slice(int(low * n), max(2, int(high * n))) for (low, high), n in zip(corners, sick.lobes.shape, strict=True)
+    )
+    inside = np.zeros(sick.lobes.shape, bool)
+    inside[part] = True
+    check_lungs_fit((sick.lobes > 0) & inside, sick_fit, "x")
+    check_lesions_fit(sick.lesions & inside, sick.lobes, sick_fit, "x")
+
+
 def whitened(phantom, white):
     hu = phantom.ct.hu.copy()
     hu[white] = np.random.default_rng(1).normal(35, 12, np.count_nonzero(white)).astype(np.int16)
     return CTVolume(hu, phantom.ct.geometry)
-
-
-@pytest.fixture(scope="module")
-def sick():
-    return make_phantom(PhantomSettings(seed=1, thickness_mm=10.0, matrix=48, extent_percent=60))
 
 
 @pytest.mark.parametrize("white", [(), (1, 2, 3), (4, 5), (3, 5), (1, 4), (1, 2, 3, 4, 5)])
@@ -355,6 +380,14 @@ def test_the_same_matrix_at_another_origin_is_refused(phantom, tmp_path, content
     moved = Geometry(own.shape, own.spacing, tuple(np.add(own.origin, shift)))
     true = {"lobes": phantom.lobes, "lungs": lungs_of(phantom, 1, 2), "lesions": phantom.lesions.astype(np.uint8)}
     refused("mask-elsewhere", phantom, **{content: [write(tmp_path / "m.nrrd", true[content], moved)]})
+
+
+def test_no_pneumonia_is_a_mask_too(phantom, tmp_path):
+    empty = np.zeros_like(phantom.lobes)
+    moved = Geometry(phantom.ct.geometry.shape, (1.0, 1.0, 1.0))
+    for geometry in (phantom.ct.geometry, moved):
+        masks, _, _ = read_given_masks({"lesions": [write(tmp_path / "none.nrrd", empty, geometry)]}, phantom.ct)
+        assert not masks["lesions"].any()
 
 
 def test_a_finer_grid_and_half_a_voxel_are_no_faults(phantom, tmp_path):

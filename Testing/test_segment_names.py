@@ -83,7 +83,7 @@ def test_names(name, structure):
 def test_any_name_is_one_plain_short_line(name):
     structure_named(name)
     shown = plain(name)
-    assert len(shown) <= 60
+    assert len(shown) <= 80
     assert shown.isprintable()
     assert "\n" not in listed([name] * 20)
 
@@ -169,4 +169,4 @@ def test_names_in_warnings_are_plain():
     message = read(fields(names), "lesions")[1][0].message
     assert "\n" not in message
     assert "\x1b" not in message
-    assert len(message) < 700
+    assert len(message) < 900

@@ -15,6 +15,7 @@ from COVIDQuantLib.ct.slicer_segments import FileSegment, labels_of_segments, se
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.ct.volume_files import FORMATS, read_volume
 from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.structures import plain
 
 # Grids whose corners agree to this share of a voxel hold the same voxels (NIfTI keeps positions in single precision).
 _SAME_VOXELS = 0.02
@@ -61,7 +62,7 @@ class StoredLabels:
     Attributes:
         labels: uint8 or uint16 ``[k, j, i]``.
         geometry: the file's own grid.
-        name: of the file.
+        name: of the file, one plain line.
         segments: whether they come from a segmentation whose segments say what they are.
         warnings: what was noticed.
     """
@@ -92,9 +93,10 @@ def read_labels(path: Path, content: str = "") -> StoredLabels:
         )
     image, _ = read_volume(path, layers=True)
     header = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
-    segments = segments_of(header, path.name)
-    labels, warnings = _labels(sitk.GetArrayFromImage(image), segments, content, path.name)
-    return StoredLabels(labels, Geometry.of_image(image), path.name, bool(segments), warnings)
+    name = plain(path.name)
+    segments = segments_of(header, name)
+    labels, warnings = _labels(sitk.GetArrayFromImage(image), segments, content, name)
+    return StoredLabels(labels, Geometry.of_image(image), name, bool(segments), warnings)
 
 
 def _labels(

@@ -123,9 +123,10 @@ def read_by_layout(labels: np.ndarray, spacing: Triple, middle: float | None = N
 def _of_layout(layout: Layout, places: Places) -> Reading | None:
     values = places.values
     known = {value: what for value, what in layout.structures.items() if value in values}
+    complete = len(known) == len(layout.structures)
     # Part of a layout proves nothing, but the lobes of one lung may stand alone; only a total has other values beside.
-    enough = len(known) == len(layout.structures) or set(known.values()) in _LOBES_OF_A_LUNG
-    if not enough or not (layout.open or values == set(known)):
+    alone = values == set(known) and (complete or set(known.values()) in _LOBES_OF_A_LUNG)
+    if not (complete if layout.open else alone):
         return None
     return Reading(layout.name, known) if fits(places, known) else None
 

@@ -133,10 +133,10 @@ def _layer_of(segment: FileSegment, count: int, name: str) -> int:
     layer = 0 if segment.layer == UNNAMED_LAYER and count == 1 else segment.layer
     if 0 <= layer < count:
         return layer
-    where = "a layer that the header does not name" if layer == UNNAMED_LAYER else f"layer {layer}"
-    raise UnfitInputError(
-        f"segment “{segment.name}” is on {where}, and the file has {count}", name, _SAVE_AGAIN, code="segments-damaged"
+    where = (
+        "a layer that the header does not name" if layer == UNNAMED_LAYER else f"layer {layer}, which the file lacks"
     )
+    raise UnfitInputError(f"segment “{segment.name}” is on {where}", name, _SAVE_AGAIN, code="segments-damaged")
 
 
 Chosen = tuple[list[tuple[int, FileSegment]], list[CTWarning]]

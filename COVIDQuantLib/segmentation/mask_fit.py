@@ -12,6 +12,7 @@ from scipy import ndimage
 from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.labels import whole_labels
 from COVIDQuantLib.ct.mask_content import as_asked
+from COVIDQuantLib.ct.mask_layouts import BY_PLACE, read_by_layout
 from COVIDQuantLib.ct.mask_places import CONTRACT, label_counts
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import UnfitInputError
@@ -273,13 +274,9 @@ def why_not_lobes(labels: np.ndarray, fit: MaskFit, name: str, error: UnfitInput
     """
     for axes in _turns(across=True):
         turned = np.ascontiguousarray(np.flip(labels, axes))
-        try:
-            _, layout = as_asked(
-                turned, "lobes", fit.ct.geometry.spacing_kji, name, strict=True, middle=_turned(fit.middle, axes)
-            )
-        except UnfitInputError:
-            continue
-        if not layout:
+        reading = read_by_layout(turned, fit.ct.geometry.spacing_kji, _turned(fit.middle, axes))
+        # Told by place alone anything could be turned.
+        if reading is not None and reading.lobes and reading.layout != BY_PLACE:
             return _flipped(axes, "the lobes lie where they belong only when turned", name)
     return error
 

@@ -126,7 +126,7 @@ class _Reader:
             if stored.labels.shape != ct.shape:
                 raise
             labels, warnings = np.zeros_like(stored.labels), []
-        if warnings or not labels.any():
+        if stored.labels.any() and (warnings or not labels.any()):
             by_voxel = self._by_voxel(stored, labels, content, known)
             if by_voxel is not None:
                 return by_voxel
