@@ -70,8 +70,10 @@ def test_files_in_any_order(tmp_path, name, turn):
 
 
 def test_labels_that_scaling_left_beside_whole_numbers_are_rounded(tmp_path):
-    sitk.WriteImage(CT.to_image(LABELS * np.float32(1.0019) + np.float32(0.0005)), str(tmp_path / "mask.nrrd"))
-    assert np.array_equal(read_label_map(tmp_path / "mask.nrrd", CT)[0], LABELS)
+    for slope, intercept in ((1.0039, 0.0), (0.998, 0.001), (1.0, -0.004)):
+        stored = LABELS * np.float32(slope) + np.float32(intercept)
+        sitk.WriteImage(CT.to_image(stored), str(tmp_path / "mask.nrrd"))
+        assert np.array_equal(read_label_map(tmp_path / "mask.nrrd", CT)[0], LABELS)
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.float32, np.float64, np.uint16])
@@ -131,11 +133,12 @@ def test_a_mask_of_another_patient_is_refused(tmp_path):
     ("values", "words"),
     [
         (LABELS / 5.0, "not whole numbers"),
+        (LABELS * 19.37, "not whole numbers"),
         (LABELS.astype(np.int16) - 3, "no labels"),
         (LABELS * 1e6, "no labels"),
         (np.where(LABELS > 2, np.nan, 0.0), "no labels|not whole"),
     ],
-    ids=["probabilities", "negative", "huge", "nan"],
+    ids=["probabilities", "percent", "negative", "huge", "nan"],
 )
 def test_what_is_no_mask_is_refused(tmp_path, values, words):
     sitk.WriteImage(CT.to_image(values), str(tmp_path / "mask.nrrd"))

@@ -382,6 +382,13 @@ def test_the_same_matrix_at_another_origin_is_refused(phantom, tmp_path, content
     refused("mask-elsewhere", phantom, **{content: [write(tmp_path / "m.nrrd", true[content], moved)]})
 
 
+@pytest.mark.parametrize("labels", [(1,), (3,), (1, 2, 3), (1, 2, 3, 4, 5)])
+def test_lungs_or_a_lobe_are_no_pneumonia(phantom, fit, labels):
+    with pytest.raises(UnfitInputError) as refusal:
+        check_lesions_fit(np.isin(phantom.lobes, labels), phantom.lobes, fit, "x")
+    assert refusal.value.code == "mask-not-lesions"
+
+
 def test_no_pneumonia_is_a_mask_too(phantom, tmp_path):
     empty = np.zeros_like(phantom.lobes)
     moved = Geometry(phantom.ct.geometry.shape, (1.0, 1.0, 1.0))

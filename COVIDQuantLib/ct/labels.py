@@ -24,6 +24,7 @@ _OUTSIDE_SHARE = 0.01
 _MAX_LABEL = 65535
 # Scaling in a file's header leaves labels this near to whole numbers; probabilities are further off somewhere.
 _NEARLY = 0.01
+_MOST_SCALED = 10
 
 
 def read_label_map(path: Path, ct_geometry: Geometry, content: str = "") -> tuple[np.ndarray, list[CTWarning]]:
@@ -137,7 +138,8 @@ def whole_labels(values: np.ndarray, name: str) -> np.ndarray:
     if np.issubdtype(values.dtype, np.integer) or values.dtype == bool:
         return values.astype(kind, copy=False)
     whole = np.rint(values)
-    if not (np.abs(values - whole) <= _NEARLY).all():
+    # A slope beside 1 moves a label in proportion.
+    if not (np.abs(values - whole) <= _NEARLY * np.clip(whole, 1, _MOST_SCALED)).all():
         raise UnfitInputError(
             "values are not whole numbers, so no labels",
             name,

@@ -40,6 +40,7 @@ _DENSE_HU = -750
 _DISEASED, _DISEASED_BETTER_BY, _NOT_DISEASED = 0.85, 0.15, 0.8
 _LEAST_LESION_ML = 5.0
 _FILLED, _AERATED_HU, _AERATED_SHARE = 0.95, -700, 0.3
+_HEALTHY = 0.65
 _NEAR_MM = 12.0
 _INSIDE = 0.2
 _HEADER = "Copy the CT's origin, spacing and directions into it, or export it anew on the CT's grid."
@@ -203,6 +204,14 @@ def check_lesions_fit(lesions: np.ndarray, lobes: np.ndarray, fit: MaskFit, name
         if turned > _DISEASED and turned - diseased > _DISEASED_BETTER_BY:
             words = f"{100 * diseased:.0f} % of it is dense tissue in the lungs, turned {100 * turned:.0f} %"
             raise _flipped(axes, words, name)
+    healthy = np.count_nonzero(mask & lungs & (fit.ct.hu < _DENSE_HU)) / count
+    if healthy > _HEALTHY:
+        raise UnfitInputError(
+            f"{100 * healthy:.0f} % of it is healthy lung by its HU: no pneumonia",
+            plain(name),
+            "Give the pneumonia alone, drawn on this CT; lungs go to --lungs, lobes to --lobes.",
+            code="mask-not-lesions",
+        )
     inside = np.count_nonzero(mask & (lungs | fit.near_lungs())) / count
     if inside >= _INSIDE:
         return []
