@@ -22,6 +22,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cli/__main__.py
   COVIDQuantLib/cli/evaluate.py
   COVIDQuantLib/cli/main.py
+  COVIDQuantLib/cli/mask_options.py
   COVIDQuantLib/cli/models.py
   COVIDQuantLib/cli/phantom.py
   COVIDQuantLib/cli/quantify.py

@@ -12,7 +12,8 @@ import pytest
 import SimpleITK as sitk
 
 from COVIDQuantLib.anatomy import LOBES, REGIONS
-from COVIDQuantLib.cli.main import main
+from COVIDQuantLib.cli.main import main, make_parser
+from COVIDQuantLib.cli.mask_options import ct_path
 from COVIDQuantLib.export.segmentation_file import read_segmentation
 from COVIDQuantLib.export.table_file import read_metrics
 from COVIDQuantLib.quantification.measures import COLUMNS
@@ -172,6 +173,24 @@ def test_a_file_for_each_lobe(phantom, tmp_path, capsys):
         assert row["weight_g"] == pytest.approx(expected["weight_g"], rel=1e-6)
     assert quantify(phantom, tmp_path / "one", "--lobes", files[0]) == 3
     assert "[mask-one-lobe]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [[], ["--lobes", "a.nrrd"], ["--lobes", "a.nrrd", "--quiet"]])
+def test_a_ct_must_be_given(tmp_path, capsys, options):
+    assert main(["quantify", *options, "--out", str(tmp_path / "out")]) == 2
+    assert "no CT was given" in capsys.readouterr().err
+
+
+def test_the_ct_may_stand_behind_a_mask(tmp_path):
+    for line, ct, lobes in (
+        (["--lobes", "a", "ct"], "ct", ["a"]),
+        (["ct", "--lobes", "a", "b"], "ct", ["a", "b"]),
+        (["--lobes", "a", "b", "--lesions", "l", "ct"], "ct", ["a", "b"]),
+        (["--lesions", "l", "--lobes", "a", "--quiet", "ct"], "ct", ["a"]),
+    ):
+        arguments = make_parser().parse_args(["quantify", *line, "--out", "o"])
+        assert str(ct_path(arguments)) == ct
+        assert [str(path) for path in arguments.lobes] == lobes
 
 
 def test_argparse_ends_with_two():

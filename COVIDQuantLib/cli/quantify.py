@@ -5,37 +5,32 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from COVIDQuantLib.cli.mask_options import add_mask_options, ct_path, given_masks
 from COVIDQuantLib.cli.terminal import progress_bar, show_grade, show_metrics, show_warnings
 from COVIDQuantLib.ct.read import read_ct
-from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import NotSoundError
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.exam import EXPORTS, write_exam
 from COVIDQuantLib.grades import Grade, findings_of
 from COVIDQuantLib.inference.device import DEVICES
-from COVIDQuantLib.pipeline import DEFAULT_PLAN, METHODS, GivenMasks, Plan, quantify_ct
+from COVIDQuantLib.pipeline import DEFAULT_PLAN, METHODS, Plan, quantify_ct
 from COVIDQuantLib.progress import Stage, StagedProgress
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
-from COVIDQuantLib.segmentation.masks_given import read_given_masks
 
 NAME = "quantify"
 HELP = "Find lobes and pneumonia on a chest CT and write a segmentation, a table and a picture."
 
-GIVEN = {
-    "lobes": "lobes to use instead of finding them: one file, or a file for each lobe, or their folder",
-    "lesions": "pneumonia to use instead of finding it; several files are joined",
-    "lungs": "lungs to use instead of finding them: one file, or one for each lung",
-}
 _READING, _WRITING = Stage("reading", 2.5), Stage("writing", 4.0)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("ct", type=Path, metavar="CT", help="a DICOM folder or file, NIfTI, NRRD or MetaImage")
+    parser.add_argument(
+        "ct", type=Path, nargs="?", metavar="CT", help="a DICOM folder or file, NIfTI, NRRD or MetaImage"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--series", metavar="UID|NUMBER|TEXT", help="the DICOM series to take, by UID, number or name")
-    for mask, text in GIVEN.items():
-        parser.add_argument(f"--{mask}", type=Path, nargs="+", metavar="FILE", help=text)
+    add_mask_options(parser)
     parser.add_argument(
         "--method", choices=METHODS, default=DEFAULT_PLAN.method, help="how lungs, lobes and lesions are found"
     )
@@ -75,22 +70,16 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _quantify(arguments: argparse.Namespace, plan: Plan, thresholds: Thresholds, progress: StagedProgress) -> Exam:
+    path = ct_path(arguments)
     with progress.stage(_READING.name) as report:
-        ct = read_ct(arguments.ct, arguments.series, report)
-        given = _given_masks(arguments, ct)
+        ct = read_ct(path, arguments.series, report)
+        given = given_masks(arguments, ct)
     return quantify_ct(ct, given, thresholds, progress, plan)
 
 
 def _not_sound(exam: Exam) -> str:
     codes = ", ".join(dict.fromkeys(check.code for check in findings_of(exam.checks)))
     return f"the result is graded {exam.grade.text if exam.grade else 'by nothing'}, not sound ({codes})"
-
-
-def _given_masks(arguments: argparse.Namespace, ct: CTVolume) -> GivenMasks:
-    paths = {name: given for name in GIVEN if (given := getattr(arguments, name))}
-    masks, sources, warnings = read_given_masks(paths, ct)
-    ct.warnings += warnings
-    return GivenMasks(**masks, sources=sources)
 
 
 def _wanted(name: str, arguments: argparse.Namespace, *, default: bool) -> bool:

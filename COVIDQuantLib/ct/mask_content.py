@@ -174,7 +174,9 @@ def _lesions(mask: _Mask) -> Taken:
     if reading is not None and reading.has(PNEUMONIA):
         meaning = {value: 1 for value, what in reading.structures.items() if what == PNEUMONIA}
         return mask.mapped(meaning), mask.warning("lesions")
-    if reading is not None and (len(mask.values) > 2 or not reading.lobes):
+    # Two values may be the pneumonia of each lung; without a CT that is not told from the lungs.
+    sides_alone = reading is not None and set(reading.structures.values()) == {RIGHT_LUNG, LEFT_LUNG}
+    if reading is not None and (len(mask.values) > 2 or not reading.lobes) and (mask.strict or not sides_alone):
         raise UnfitInputError(
             f"this is no pneumonia: its labels are {reading.told}",
             plain(mask.name),
