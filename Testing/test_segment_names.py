@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from COVIDQuantLib.anatomy import LOBES, Code, Terminology
@@ -170,3 +170,25 @@ def test_names_in_warnings_are_plain():
     assert "\n" not in message
     assert "\x1b" not in message
     assert len(message) < 900
+
+
+NUMBERS = st.integers(-3, 9).map(str) | st.sampled_from(["", "x", "1.0", "9" * 40, "9" * 5000, "１"])
+KEYS = st.tuples(st.integers(0, 12), st.sampled_from(["ID", "Name", "Tags", "Layer", "LabelValue", "Extent"]))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    header=st.dictionaries(KEYS, NUMBERS | st.text(max_size=20) | st.sampled_from([*SIX, "RUL", "LLL"]), max_size=20),
+    content=st.sampled_from(["lobes", "lungs", "lesions", ""]),
+    layers=st.integers(1, 3),
+)
+def test_any_header_is_read_or_refused(header, content, layers):
+    fields_of = {f"Segment{number}_{key}": value for (number, key), value in header.items()}
+    try:
+        labels, warnings = read(fields_of, content, np.repeat(LAYER, layers, axis=-1))
+    except UnfitInputError as error:
+        told = [error.line()]
+    else:
+        assert labels.shape == LAYER.shape[:3]
+        told = [warning.message for warning in warnings]
+    assert all("\n" not in line for line in told)
