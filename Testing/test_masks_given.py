@@ -397,12 +397,17 @@ def test_no_pneumonia_is_a_mask_too(phantom, tmp_path):
         assert not masks["lesions"].any()
 
 
-def test_a_finer_grid_and_half_a_voxel_are_no_faults(phantom, tmp_path):
+def test_half_a_voxel_is_no_fault(phantom, tmp_path):
     own = phantom.ct.geometry
     half = Geometry(own.shape, own.spacing, tuple(np.add(own.origin, np.divide(own.spacing, 2))))
     result, codes = segmented(phantom, lobes=[write(tmp_path / "half.nrrd", phantom.lobes, half)])
     assert "labels-resampled" in codes
     assert np.count_nonzero(result.lobes) == pytest.approx(np.count_nonzero(phantom.lobes), rel=0.02)
+    speck = np.zeros_like(phantom.lobes)
+    speck[tuple(np.argwhere(phantom.lesions)[0])] = 1
+    masks, _, warnings = read_given_masks({"lesions": [write(tmp_path / "speck.nrrd", speck, half)]}, phantom.ct)
+    assert np.count_nonzero(masks["lesions"]) == 1
+    assert [warning.code for warning in warnings] == ["labels-resampled"]
 
 
 @settings(max_examples=40, deadline=None)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from COVIDQuantLib.ct.geometry import Reorientation
+from COVIDQuantLib.ct.geometry import Geometry, Reorientation
 from COVIDQuantLib.ct.labels import StoredLabels, place_labels, read_labels
 from COVIDQuantLib.ct.mask_content import CONTENTS
 from COVIDQuantLib.ct.mask_places import Places, by_place
@@ -39,6 +39,8 @@ _WANTED: dict[str, tuple[tuple[str, ...], ...]] = {
 _SIDE_VALUE = {"right": 1, "left": 2}
 # A placement by voxel counts when this share of the mask fits, and more than the header's by so much.
 _GOOD_LUNGS, _GOOD_LESIONS = 0.9, 0.6
+# Nearer than this two grids are one, told by different conventions or rounding.
+_APART_MM = 10.0
 _BETTER_BY = {"lobes": 0.05, "lungs": 0.05, "lesions": 0.3}
 
 
@@ -96,6 +98,12 @@ def _stem(path: Path) -> str:
     return path.name[: -len(ending)] if ending and not path.name.startswith(".") else ""
 
 
+def _apart_mm(one: Geometry, other: Geometry) -> float:
+    """How far the same voxels of two grids of one shape lie apart, at the most of the corners."""
+    corners = np.array([(*ijk, 1.0) for ijk in np.ndindex(2, 2, 2)]) * (*(n - 1 for n in one.shape[::-1]), 1.0)
+    return float(np.linalg.norm((corners @ (one.index_to_lps - other.index_to_lps).T)[:, :3], axis=1).max())
+
+
 class _Reader:
     """Reads masks for one CT and remembers what was noticed."""
 
@@ -144,6 +152,8 @@ class _Reader:
         nothing = says_nothing(stored.geometry)
         name = plain(stored.name)
         if stored.labels.shape != self._ct.geometry.shape:
+            return None
+        if not nothing and _apart_mm(stored.geometry, self._ct.geometry) < _APART_MM:
             return None
         header, voxel = (self._fitness(labels, content, known) for labels in (by_header, stored.labels))
         good = voxel >= (_GOOD_LESIONS if content == "lesions" else _GOOD_LUNGS)
