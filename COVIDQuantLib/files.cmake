@@ -23,6 +23,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cli/evaluate.py
   COVIDQuantLib/cli/failures.py
   COVIDQuantLib/cli/main.py
+  COVIDQuantLib/cli/mask_options.py
   COVIDQuantLib/cli/models.py
   COVIDQuantLib/cli/phantom.py
   COVIDQuantLib/cli/quantify.py
@@ -57,6 +58,9 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/kernels.py
   COVIDQuantLib/ct/labels.py
   COVIDQuantLib/ct/looks.py
+  COVIDQuantLib/ct/mask_content.py
+  COVIDQuantLib/ct/mask_layouts.py
+  COVIDQuantLib/ct/mask_places.py
   COVIDQuantLib/ct/meta_header.py
   COVIDQuantLib/ct/nifti_header.py
   COVIDQuantLib/ct/nifti_orientation.py
@@ -234,6 +238,8 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/segmentation/lungs_sides.py
   COVIDQuantLib/segmentation/lungs_support.py
   COVIDQuantLib/segmentation/lungs_wall.py
+  COVIDQuantLib/segmentation/mask_fit.py
+  COVIDQuantLib/segmentation/masks_given.py
   COVIDQuantLib/segmentation/morphology.py
   COVIDQuantLib/segmentation/odds.py
   COVIDQuantLib/segmentation/patient.py
@@ -241,6 +247,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/segmentation/result.py
   COVIDQuantLib/segmentation/vessels.py
   COVIDQuantLib/staging.py
+  COVIDQuantLib/structures.py
   COVIDQuantLib/terminology.py
   COVIDQuantLib/terminology_text.py
   COVIDQuantLib/training/__init__.py

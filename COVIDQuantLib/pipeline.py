@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from COVIDQuantLib.anatomy import LOBES, labels_of_side
 from COVIDQuantLib.checks.run import run_checks
 from COVIDQuantLib.ct.checks import check_lungs
 from COVIDQuantLib.ct.geometry import Reorientation
@@ -28,6 +27,7 @@ from COVIDQuantLib.segmentation.lobes_whole import make_whole
 from COVIDQuantLib.segmentation.lungs import Lungs, find_lungs
 from COVIDQuantLib.segmentation.lungs_given import part_lungs
 from COVIDQuantLib.segmentation.lungs_sides import sides_of_lobes
+from COVIDQuantLib.segmentation.mask_fit import MaskFit, check_lesions_fit, taken_as
 from COVIDQuantLib.segmentation.odds import OddsMap
 from COVIDQuantLib.segmentation.patient import ChestBounds, Patient, find_chest, find_patient
 from COVIDQuantLib.segmentation.result import Segmentation
@@ -128,7 +128,7 @@ class GivenMasks:
 
     Attributes:
         lungs: nonzero in the lungs.
-        lobes: label values 0..5 of the contract.
+        lobes: label values 0..5 of the contract, or those of another program that is recognised.
         lesions: nonzero in the pneumonia.
         sources: per key (``lungs``, ``lobes``, ``lesions``) the file or node it came from.
     """
@@ -210,6 +210,11 @@ class _Steps:
         """Where lung can be, whatever was found since."""
         return find_chest(self._ct, patient=self.patient)
 
+    @cached_property
+    def _fit(self) -> MaskFit:
+        """The CT as given masks are held against it."""
+        return MaskFit(self._ct, self.bounds)
+
     def lobes(self) -> np.ndarray:
         """uint8 label values of the lobes; those that were found are smooth and each of them one piece."""
         given = self._given_mask("lobes")
@@ -218,7 +223,6 @@ class _Steps:
             smooth_lobes(found, self._ct.geometry.spacing_kji)
             make_whole(found, self._ct.geometry.spacing_kji)
             return found
-        _check_given_lobes(given, self._given.sources.get("lobes", ""))
         lobes = given.astype(np.uint8)
         self.warnings += check_lungs(lobes, self._ct)
         return lobes
@@ -226,7 +230,10 @@ class _Steps:
     def lesions(self, lobes: np.ndarray) -> np.ndarray:
         """Bool mask of the pneumonia."""
         given = self._given_mask("lesions")
-        return self._find_lesions(lobes) if given is None else given != 0
+        if given is None:
+            return self._find_lesions(lobes)
+        self.warnings += check_lesions_fit(given, lobes, self._fit, self._given.sources.get("lesions", ""))
+        return given != 0
 
     def _find_lobes(self) -> np.ndarray:
         raise NotImplementedError
@@ -240,7 +247,12 @@ class _Steps:
         if given is None:
             return None
         if not given.any():
-            raise UnfitInputError("the lung mask is empty on this CT", self._given.sources.get("lungs", ""))
+            raise UnfitInputError(
+                "the lung mask is empty on this CT",
+                self._given.sources.get("lungs", ""),
+                "Give the lungs of the same exam.",
+                code="mask-empty",
+            )
         return part_lungs(given, self._ct.geometry)
 
     def _given_mask(self, step: str) -> np.ndarray | None:
@@ -249,8 +261,12 @@ class _Steps:
             return None
         if mask.shape != self._turn.source.shape:
             raise ValueError(f"the {step} of shape {mask.shape} are not on the CT's grid {self._turn.source.shape}")
-        self.provenance[step] = {"method": "given", "source": self._given.sources.get(step, "")}
-        return np.ascontiguousarray(self._turn.apply(mask))
+        source = self._given.sources.get(step, "")
+        self.provenance[step] = {"method": "given", "source": source}
+        upright = np.ascontiguousarray(self._turn.apply(mask))
+        taken, warnings = taken_as(upright, step, self._fit, source)
+        self.warnings += warnings
+        return taken
 
     def _made(self, step: str, make: Callable[[Report], _Result]) -> _Result:
         with self._progress.stage(step) as report:
@@ -319,17 +335,3 @@ class _NetworkSteps(_Steps):
 
 
 _STEPS: dict[str, type[_Steps]] = {NETWORK: _NetworkSteps, MODEL_FREE: _ModelFreeSteps}
-
-
-def _check_given_lobes(lobes: np.ndarray, source: str) -> None:
-    """Refuse lobes whose values are not the contract's; other programs number them differently."""
-    values = np.unique(lobes)
-    known = {0, *(lobe.label for lobe in LOBES)}
-    order = ", ".join(f"{lobe.label} {lobe.name}" for lobe in LOBES)
-    if not set(values.tolist()) <= known:
-        raise UnfitInputError(f"label values {values.tolist()} are not lobes", source, f"Expected {order}.")
-    if not lobes.any():
-        raise UnfitInputError("there is no lobe on this CT", source, "Give the lobes of the same exam.")
-    middle = [np.nonzero(np.isin(lobes, labels_of_side(side)).any(axis=(0, 1)))[0] for side in ("right", "left")]
-    if all(len(columns) for columns in middle) and np.mean(middle[0]) > np.mean(middle[1]):
-        raise UnfitInputError("right lobes lie to the left of left lobes", source, f"Expected {order}.")

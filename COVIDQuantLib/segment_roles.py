@@ -8,6 +8,21 @@ from COVIDQuantLib.anatomy import COVID_19, INFILTRATE, LESION, LOBES, LUNG, MID
 NO_ROLE = 0
 LESION_ROLE = 1 + max(lobe.label for lobe in LOBES)
 
+# SNOMED RT, which DICOM and older Slicers wrote under these names, in the SNOMED CT of today (PS3.16, CID 6170).
+_SNOMED_RT = {"SRT", "SNM3", "99SDM"}
+_SCT_OF_RT = {
+    "T-28820": "45653009",
+    "T-28300": "72481006",
+    "T-28830": "90572001",
+    "T-28000": "39607008",
+    "G-A100": "24028007",
+    "G-A101": "7771000",
+    "T-D000A": "123037004",
+    "M-01000": "49755003",
+}
+# Lobes whose one code says the side as well.
+_LOBE_OF_SIDED_CODE = {"42400003": 1, "72481006": 2, "266005": 3, "44714003": 4, "41224006": 5}
+
 _ROLE_OF_ID = {lobe.segment_id: lobe.label for lobe in LOBES} | {LESION.segment_id: LESION_ROLE}
 
 
@@ -27,7 +42,8 @@ def role_of(segment_id: str, terminology: Terminology | None) -> int:
         return NO_ROLE
     if _is_lesion(terminology):
         return LESION_ROLE
-    return next((lobe.label for lobe in LOBES if _is_lobe(terminology, lobe.terminology)), NO_ROLE)
+    coded = next((lobe.label for lobe in LOBES if _is_lobe(terminology, lobe.terminology)), NO_ROLE)
+    return coded or _sided(terminology)
 
 
 def _is_lobe(given: Terminology, lobe: Terminology) -> bool:
@@ -35,6 +51,13 @@ def _is_lobe(given: Terminology, lobe: Terminology) -> bool:
         return False
     # There is one middle lobe, so its side may go without saying (TotalSegmentator leaves it out).
     return _same(given.modifier, lobe.modifier) or (given.modifier is None and _same(lobe.type, MIDDLE_LOBE))
+
+
+def _sided(given: Terminology) -> int:
+    label = _LOBE_OF_SIDED_CODE.get(sct_value(given.type), NO_ROLE)
+    if label == NO_ROLE or given.modifier is None:
+        return label
+    return label if any(_same(given.modifier, x.terminology.modifier) for x in LOBES if x.label == label) else NO_ROLE
 
 
 def _is_lesion(given: Terminology) -> bool:
@@ -45,5 +68,12 @@ def _is_lesion(given: Terminology) -> bool:
     )
 
 
+def sct_value(code: Code) -> str:
+    """The value of a code in SNOMED CT; empty if it is of another scheme, or not known in this one."""
+    if code.scheme == "SCT":
+        return code.value
+    return _SCT_OF_RT.get(code.value, "") if code.scheme in _SNOMED_RT else ""
+
+
 def _same(one: Code | None, other: Code | None) -> bool:
-    return one is not None and other is not None and (one.scheme, one.value) == (other.scheme, other.value)
+    return one is not None and other is not None and bool(sct_value(one)) and sct_value(one) == sct_value(other)

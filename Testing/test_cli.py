@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from COVIDQuantLib.anatomy import REGIONS
-from COVIDQuantLib.cli.main import main
+from COVIDQuantLib.anatomy import LOBES, REGIONS
+from COVIDQuantLib.cli.main import main, make_parser
+from COVIDQuantLib.cli.mask_options import ct_path
 from COVIDQuantLib.export.segmentation_file import read_segmentation
 from COVIDQuantLib.export.table_file import read_metrics
 from COVIDQuantLib.quantification.measures import COLUMNS
@@ -147,12 +148,49 @@ def test_wrong_requests_end_with_one_clear_line_and_no_file(phantom, tmp_path, c
     assert names(tmp_path / "out") == set()
 
 
-def test_lobes_numbered_by_another_program_are_refused(phantom, tmp_path, capsys):
+def test_lobes_numbered_by_another_program_give_the_same_figures(phantom, tmp_path, capsys):
     lobes = sitk.ReadImage(str(phantom / "lobes.nrrd"))
-    swapped = sitk.ChangeLabel(lobes, {1: 4, 2: 5, 3: 3, 4: 1, 5: 2})
+    swapped = sitk.ChangeLabel(lobes, {1: 3, 2: 4, 3: 5, 4: 1, 5: 2})
     sitk.WriteImage(swapped, str(tmp_path / "lobes.nrrd"))
-    assert quantify(phantom, tmp_path / "out", "--lobes", tmp_path / "lobes.nrrd") == 3
-    assert "right" in capsys.readouterr().err
+    masks = ["--lobes", tmp_path / "lobes.nrrd", "--lesions", phantom / "lesions.nrrd", "--no-picture"]
+    assert quantify(phantom, tmp_path / "out", *masks) == 0
+    assert "mask-layout" in capsys.readouterr().err
+    truth = json.loads((phantom / "truth.json").read_text())["regions"]
+    for row, expected in zip(read_metrics(tmp_path / "out").record["regions"], truth, strict=True):
+        assert row["weight_g"] == pytest.approx(expected["weight_g"], rel=1e-6)
+
+
+def test_a_file_for_each_lobe(phantom, tmp_path, capsys):
+    lobes = sitk.ReadImage(str(phantom / "lobes.nrrd"))
+    files = []
+    for lobe in LOBES:
+        files.append(tmp_path / f"{lobe.segment_id}.nii.gz")
+        sitk.WriteImage(lobes == lobe.label, str(files[-1]))
+    masks = ["--lobes", *files, "--lesions", phantom / "lesions.nrrd", "--no-picture"]
+    assert quantify(phantom, tmp_path / "out", *masks) == 0
+    truth = json.loads((phantom / "truth.json").read_text())["regions"]
+    for row, expected in zip(read_metrics(tmp_path / "out").record["regions"], truth, strict=True):
+        assert row["weight_g"] == pytest.approx(expected["weight_g"], rel=1e-6)
+    assert quantify(phantom, tmp_path / "one", "--lobes", files[0]) == 3
+    assert "[mask-one-lobe]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [[], ["--lobes", "a.nrrd"], ["--lobes", "a.nrrd", "--quiet"]])
+def test_a_ct_must_be_given(tmp_path, capsys, options):
+    assert main(["quantify", *options, "--out", str(tmp_path / "out")]) == 2
+    assert "no CT was given" in capsys.readouterr().err
+
+
+def test_the_ct_may_stand_behind_a_mask(tmp_path):
+    for line, ct, lobes in (
+        (["--lobes", "a", "ct"], "ct", ["a"]),
+        (["ct", "--lobes", "a", "b"], "ct", ["a", "b"]),
+        (["--lobes", "a", "b", "--lesions", "l", "ct"], "ct", ["a", "b"]),
+        (["--lesions", "l", "--lobes", "a", "--quiet", "ct"], "ct", ["a"]),
+    ):
+        arguments = make_parser().parse_args(["quantify", *line, "--out", "o"])
+        assert str(ct_path(arguments)) == ct
+        assert [str(path) for path in arguments.lobes] == lobes
 
 
 def test_argparse_ends_with_two():

@@ -69,6 +69,13 @@ def test_files_in_any_order(tmp_path, name, turn):
     assert not warnings
 
 
+def test_labels_that_scaling_left_beside_whole_numbers_are_rounded(tmp_path):
+    for slope, intercept in ((1.0039, 0.0), (0.998, 0.001), (1.0, -0.004)):
+        stored = LABELS * np.float32(slope) + np.float32(intercept)
+        sitk.WriteImage(CT.to_image(stored), str(tmp_path / "mask.nrrd"))
+        assert np.array_equal(read_label_map(tmp_path / "mask.nrrd", CT)[0], LABELS)
+
+
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.float32, np.float64, np.uint16])
 def test_every_number_type(tmp_path, dtype):
     sitk.WriteImage(CT.to_image(LABELS.astype(dtype)), str(tmp_path / "mask.nrrd"))
@@ -126,11 +133,12 @@ def test_a_mask_of_another_patient_is_refused(tmp_path):
     ("values", "words"),
     [
         (LABELS / 5.0, "not whole numbers"),
+        (LABELS * 19.37, "not whole numbers"),
         (LABELS.astype(np.int16) - 3, "no labels"),
         (LABELS * 1e6, "no labels"),
         (np.where(LABELS > 2, np.nan, 0.0), "no labels|not whole"),
     ],
-    ids=["probabilities", "negative", "huge", "nan"],
+    ids=["probabilities", "percent", "negative", "huge", "nan"],
 )
 def test_what_is_no_mask_is_refused(tmp_path, values, words):
     sitk.WriteImage(CT.to_image(values), str(tmp_path / "mask.nrrd"))
@@ -194,9 +202,10 @@ class TestSlicerSegmentation:
         assert np.array_equal(read_label_map(path, CT, content="lobes")[0], LABELS)
 
     def test_unknown_segments_are_no_lobes(self, tmp_path):
-        path = self.slicer_file(tmp_path / "x.seg.nrrd", [("Segment_1", "right upper lobe", "", LABELS == 1)])
-        with pytest.raises(UnfitInputError, match=r"no segment is a lobe by ID or terminology .right upper lobe"):
+        path = self.slicer_file(tmp_path / "x.seg.nrrd", [("Segment_1", "liver", "", LABELS == 1)])
+        with pytest.raises(UnfitInputError, match=r"no segment is a lobe by ID, terminology or name .liver") as refusal:
             read_label_map(path, CT, content="lobes")
+        assert refusal.value.code == "segments-unknown"
 
     def test_unknown_segments_are_joined_into_lesions_and_told(self, tmp_path):
         segments = [("Segment_1", "patch A", "", LABELS == 1), ("Segment_2", "patch B", "", LABELS == 2)]

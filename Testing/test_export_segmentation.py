@@ -211,7 +211,10 @@ def test_the_first_lobe_keeps_a_voxel_that_two_claim(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda header: header.replace("_ID:=", "_No:="), "no segment is a lobe or a lesion"),
+        (
+            lambda header: header.replace("_ID:=", "_No:=").replace("_Tags:=", "_T:="),
+            "no segment is a lobe or a lesion",
+        ),
         (lambda header: header.replace("Segment5_Layer:=1", "Segment5_Layer:=7"), "which the file lacks"),
         (lambda header: header.replace("Segment2_LabelValue:=3", "Segment2_LabelValue:=three"), "damaged"),
         (lambda header: header.replace("encoding: gzip", "encoding: nonsense"), "not a readable NRRD"),

@@ -21,8 +21,8 @@ MODULE = ROOT / "COVIDQuant"
 
 AT_THE_ROOT = {
     ".ci", ".github", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CITATION.cff", "CMakeLists.txt",
-    "CONTRIBUTING.md", "COVIDQuant", "COVIDQuant.json", "COVIDQuantLib", "LICENSE", "Makefile", "README.md", "Resources",
-    "SECURITY.md", "Testing", "docs", "pyproject.toml",
+    "CONTRIBUTING.md", "COVIDQuant", "COVIDQuant.json", "COVIDQuantLib", "LICENSE", "Makefile", "README.md",
+    "Resources", "SECURITY.md", "Testing", "docs", "pyproject.toml",
 }  # fmt: skip
 
 # What each part of the library may import of the others: only what lies below it.
@@ -39,6 +39,7 @@ BASE = {
     "resources",
     "segment_roles",
     "staging",
+    "structures",
     "terminology",
     "terminology_text",
 }

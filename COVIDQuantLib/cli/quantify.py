@@ -6,40 +6,34 @@ import argparse
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-import numpy as np
-
+from COVIDQuantLib.cli.mask_options import GIVEN, add_mask_options, ct_path, given_masks
 from COVIDQuantLib.cli.terminal import progress_bar, show_files, show_grade, show_metrics, show_warnings
-from COVIDQuantLib.ct.labels import read_label_map
 from COVIDQuantLib.ct.read import read_ct
-from COVIDQuantLib.ct.volume import CTVolume, CTWarning
+from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import NotSoundError
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.atomic import OutputFolder
 from COVIDQuantLib.export.exam import EXPORTS, files_of, put_exam
 from COVIDQuantLib.grades import Grade, findings_of
 from COVIDQuantLib.inference.device import DEVICES
-from COVIDQuantLib.pipeline import DEFAULT_PLAN, METHODS, GivenMasks, Plan, quantify_ct
+from COVIDQuantLib.pipeline import DEFAULT_PLAN, METHODS, Plan, quantify_ct
 from COVIDQuantLib.progress import Stage, StagedProgress
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
 
 NAME = "quantify"
 HELP = "Find lobes and pneumonia on a chest CT and write a segmentation, a table and a picture."
 
-GIVEN = {
-    "lobes": "lobes to use instead of finding them (labels 1..5 of the docs)",
-    "lesions": "pneumonia to use instead of finding it (anything but 0)",
-    "lungs": "lungs to use instead of finding them (anything but 0)",
-}
 _READING, _WRITING = Stage("reading", 2.5), Stage("writing", 4.0)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("ct", type=Path, metavar="CT", help="a DICOM folder or file, NIfTI, NRRD or MetaImage")
+    parser.add_argument(
+        "ct", type=Path, nargs="?", metavar="CT", help="a DICOM folder or file, NIfTI, NRRD or MetaImage"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--series", metavar="UID|NUMBER|TEXT", help="the DICOM series to take, by UID, number or name")
-    for mask, text in GIVEN.items():
-        parser.add_argument(f"--{mask}", type=Path, metavar="FILE", help=text)
+    add_mask_options(parser)
     parser.add_argument(
         "--method", choices=METHODS, default=DEFAULT_PLAN.method, help="how lungs, lobes and lesions are found"
     )
@@ -89,9 +83,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _quantify(arguments: argparse.Namespace, plan: Plan, thresholds: Thresholds, progress: StagedProgress) -> Exam:
+    path = ct_path(arguments)
     with progress.stage(_READING.name) as report:
-        ct = read_ct(arguments.ct, arguments.series, report)
-        given = _given_masks(arguments, ct)
+        ct = read_ct(path, arguments.series, report)
+        given = given_masks(arguments, ct)
     return quantify_ct(ct, given, thresholds, progress, plan)
 
 
@@ -120,18 +115,6 @@ def _paths(given: Path | Sequence[Path] | None) -> Sequence[Path]:
 def _not_sound(exam: Exam) -> str:
     codes = ", ".join(dict.fromkeys(check.code for check in findings_of(exam.checks)))
     return f"the result is graded {exam.grade.text if exam.grade else 'by nothing'}, not sound ({codes})"
-
-
-def _given_masks(arguments: argparse.Namespace, ct: CTVolume) -> GivenMasks:
-    masks: dict[str, np.ndarray] = {}
-    sources: dict[str, str] = {}
-    for name in GIVEN:
-        path: Path | None = getattr(arguments, name)
-        if path is not None:
-            masks[name], warnings = read_label_map(path, ct.geometry, content=name)
-            ct.warnings += warnings
-            sources[name] = path.name
-    return GivenMasks(**masks, sources=sources)
 
 
 def _wanted(name: str, arguments: argparse.Namespace, *, default: bool) -> bool:

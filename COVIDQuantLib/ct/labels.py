@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +10,21 @@ import SimpleITK as sitk
 
 from COVIDQuantLib.ct.dicom_headers import is_dicom
 from COVIDQuantLib.ct.geometry import Geometry, Reorientation
-from COVIDQuantLib.ct.slicer_segments import labels_of_segments, segments_of
+from COVIDQuantLib.ct.mask_content import as_asked
+from COVIDQuantLib.ct.slicer_segments import FileSegment, labels_of_segments, segments_of
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.ct.volume_files import FORMATS, read_volume
 from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.structures import plain
 
 # Grids whose corners agree to this share of a voxel hold the same voxels (NIfTI keeps positions in single precision).
 _SAME_VOXELS = 0.02
 # The reader is told when more than this share of a mask lies outside the CT.
 _OUTSIDE_SHARE = 0.01
 _MAX_LABEL = 65535
+# Scaling in a file's header leaves labels this near to whole numbers; probabilities are further off somewhere.
+_NEARLY = 0.01
+_MOST_SCALED = 10
 
 
 def read_label_map(path: Path, ct_geometry: Geometry, content: str = "") -> tuple[np.ndarray, list[CTWarning]]:
@@ -30,55 +36,117 @@ def read_label_map(path: Path, ct_geometry: Geometry, content: str = "") -> tupl
     Args:
         path: NIfTI, NRRD, MetaImage, or Slicer's ``.seg.nrrd``.
         ct_geometry: the grid to bring it onto.
-        content: ``lungs``, ``lobes`` or ``lesions``: which segments of a segmentation are meant (by ID and
-            terminology); a plain label map is taken as it is.
+        content: ``lungs``, ``lobes`` or ``lesions``: which segments of a segmentation are meant (by ID, terminology
+            or name), and whose labels another program's are brought to; without it a label map is taken as it is.
 
     Returns:
         Labels ``[k, j, i]`` on the CT's grid (uint8 or uint16), and warnings ``labels-resampled``,
-        ``labels-outside``, ``segments-joined``.
+        ``labels-outside``, ``segments-joined``, ``segments-by-name``, ``mask-layout``.
 
     Raises:
-        UnfitInputError: unreadable, no labels, or nowhere on the CT.
+        UnfitInputError: unreadable, no labels, something else than the content, or nowhere on the CT.
+    """
+    stored = read_labels(path, content)
+    placed, placing = place_labels(stored.labels, stored.geometry, ct_geometry, stored.name)
+    warnings = [*stored.warnings, *placing]
+    if stored.segments:
+        return placed, warnings
+    turn = Reorientation.of(ct_geometry)
+    meant, known = as_asked(turn.apply(placed), content, turn.canonical.spacing_kji, stored.name)
+    return (turn.undo(meant) if known else placed), [*warnings, *known]
+
+
+@dataclass(frozen=True)
+class StoredLabels:
+    """A label map as its file stores it.
+
+    Attributes:
+        labels: uint8 or uint16 ``[k, j, i]``.
+        geometry: the file's own grid.
+        name: of the file, one plain line.
+        segments: whether they come from a segmentation whose segments say what they are.
+        warnings: what was noticed.
+    """
+
+    labels: np.ndarray
+    geometry: Geometry
+    name: str
+    segments: bool
+    warnings: list[CTWarning]
+
+
+def read_labels(path: Path, content: str = "") -> StoredLabels:
+    """Read a label map or a Slicer segmentation on its own grid.
+
+    Args:
+        path: NIfTI, NRRD, MetaImage, or Slicer's ``.seg.nrrd``.
+        content: which segments of a segmentation are meant.
+
+    Raises:
+        UnfitInputError: unreadable, no labels, or no segment that can be meant.
     """
     path = Path(path)
     if not path.exists():
-        raise UnfitInputError("there is no such file", str(path), "Check the path.")
+        raise UnfitInputError("there is no such file", str(path), "Check the path.", code="mask-missing")
     if path.is_dir() or is_dicom(path):
-        raise UnfitInputError("masks are not read from DICOM", str(path), f"Give {FORMATS}, or .seg.nrrd.")
+        raise UnfitInputError(
+            "masks are not read from DICOM", str(path), f"Give {FORMATS}, or .seg.nrrd.", code="mask-dicom"
+        )
     image, _ = read_volume(path, layers=True)
-    geometry = Geometry.of_image(image)
-    labels, warnings = _labels(image, content, path.name)
-    placed, placing = place_labels(labels, geometry, ct_geometry, path.name)
-    return placed, [*warnings, *placing]
-
-
-def _labels(image: sitk.Image, content: str, name: str) -> tuple[np.ndarray, list[CTWarning]]:
     header = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
+    name = plain(path.name)
     segments = segments_of(header, name)
-    values = sitk.GetArrayFromImage(image)
+    labels, warnings = _labels(sitk.GetArrayFromImage(image), segments, content, name)
+    return StoredLabels(labels, Geometry.of_image(image), name, bool(segments), warnings)
+
+
+def _labels(
+    values: np.ndarray, segments: list[FileSegment], content: str, name: str
+) -> tuple[np.ndarray, list[CTWarning]]:
     if segments:
         layers = values if values.ndim == 4 else values[..., np.newaxis]
         return labels_of_segments(layers, segments, content, name)
     if values.ndim == 4:
         raise UnfitInputError(
-            f"the file has {values.shape[3]} values per voxel and no segments", name, "Give one label map."
+            f"the file has {values.shape[3]} values per voxel and no segments",
+            name,
+            "Give one label map.",
+            code="mask-layers",
         )
-    return _as_labels(values, name), []
+    return whole_labels(values, name), []
 
 
-def _as_labels(values: np.ndarray, name: str) -> np.ndarray:
+def whole_labels(values: np.ndarray, name: str) -> np.ndarray:
+    """Values as labels: whole numbers from 0, uint8 or uint16.
+
+    Args:
+        values: any number type; as near to whole numbers as a file's scaling leaves them.
+        name: where they came from, for messages.
+
+    Raises:
+        UnfitInputError: negative, huge or no numbers (``mask-no-labels``), or fractions (``mask-probabilities``).
+    """
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
-    if not low >= 0 or not high <= _MAX_LABEL:
+    if not low >= -_NEARLY or not high <= _MAX_LABEL:
         raise UnfitInputError(
-            f"values from {low:g} to {high:g} are no labels", name, "Give a mask: 0 outside, whole numbers inside."
+            f"values from {low:g} to {high:g} are no labels",
+            name,
+            "Give a mask: 0 outside, whole numbers inside.",
+            code="mask-no-labels",
         )
-    kind = np.uint8 if high <= 255 else np.uint16
-    labels = values.astype(kind, copy=False)
-    if not np.issubdtype(values.dtype, np.integer) and (labels != values).any():
+    kind = np.uint8 if high < 255.5 else np.uint16
+    if np.issubdtype(values.dtype, np.integer) or values.dtype == bool:
+        return values.astype(kind, copy=False)
+    whole = np.rint(values)
+    # A slope beside 1 moves a label in proportion.
+    if not (np.abs(values - whole) <= _NEARLY * np.clip(whole, 1, _MOST_SCALED)).all():
         raise UnfitInputError(
-            "values are not whole numbers, so no labels", name, "Threshold probabilities into a mask first."
+            "values are not whole numbers, so no labels",
+            name,
+            "Threshold probabilities into a mask first.",
+            code="mask-probabilities",
         )
-    return labels
+    return whole.astype(kind)
 
 
 def place_labels(
@@ -121,7 +189,9 @@ def _resampled(
     before = np.count_nonzero(labels) * geometry.voxel_volume_ml
     after = np.count_nonzero(placed) * ct_geometry.voxel_volume_ml
     if before and not after:
-        raise UnfitInputError("its labels lie nowhere on the CT", name, "Give the mask of the same CT.")
+        raise UnfitInputError(
+            "its labels lie nowhere on the CT", name, "Give the mask of the same CT.", code="mask-elsewhere"
+        )
     text = f"{name} lies on another grid and was resampled (nearest neighbour): {before:.1f} to {after:.1f} mL."
     warnings = [CTWarning("labels-resampled", text)]
     outside = _share_outside(labels, geometry, ct_geometry)
