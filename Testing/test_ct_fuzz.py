@@ -21,7 +21,7 @@ from COVIDQuantLib.ct.dicom_headers import is_dicom
 from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.labels import read_label_map
 from COVIDQuantLib.ct.read import read_ct
-from COVIDQuantLib.ct.volume_files import read_header, read_volume
+from COVIDQuantLib.ct.volume_files import read_header, read_volume_file
 from COVIDQuantLib.errors import COVIDQuantError
 
 MINUTES = float(os.environ.get("COVIDQUANT_FUZZ_MINUTES", "0"))
@@ -150,7 +150,7 @@ def claim_of(path):
 
 def read(path):
     """Read a file by every way there is; everything but the one kind of error is a fault."""
-    ways = (partial(read_volume, layers=True), read_ct, partial(read_label_map, ct_geometry=GRID, content="lungs"))
+    ways = (partial(read_volume_file, layers=True), read_ct, partial(read_label_map, ct_geometry=GRID, content="lungs"))
     for way in ways:
         said = refusal(way, path)
         if said is not None:
@@ -214,7 +214,7 @@ def test_the_corpus_itself_is_read(tmp_path):
     for name, data in CORPUS.items():
         (tmp_path / name).write_bytes(data)
         if "list" not in name:
-            assert read_volume(tmp_path / name, layers=True)[0].GetSize() == (14, 10, 12), name
+            assert read_volume_file(tmp_path / name, layers=True).image().GetSize() == (14, 10, 12), name
 
 
 def test_no_bytes_do_harm(tmp_path):

@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from file_maker import ORIGIN, SHAPE, SPACING, VALUES, meta, nrrd
 from test_ct_nifti import refused
 
-from COVIDQuantLib.ct.volume_files import read_header, read_volume, read_volume_file
+from COVIDQuantLib.ct.volume_files import read_header, read_volume_file
 from COVIDQuantLib.errors import UnfitInputError
 
 NUMBERS = ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]
@@ -39,7 +39,7 @@ def test_what_itk_writes_is_read_as_itk_reads_it(tmp_path, dtype, name, packed):
     turn = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
     image.SetDirection(turn.ravel().tolist())
     sitk.WriteImage(image, str(tmp_path / name), useCompression=packed)
-    ours, theirs = read_volume(tmp_path / name)[0], sitk.ReadImage(str(tmp_path / name))
+    ours, theirs = read_volume_file(tmp_path / name).image(), sitk.ReadImage(str(tmp_path / name))
     assert ours.GetPixelID() == theirs.GetPixelID()
     assert np.array_equal(sitk.GetArrayViewFromImage(ours), sitk.GetArrayViewFromImage(theirs))
     for ask in ("GetSpacing", "GetOrigin", "GetDirection"):
@@ -145,8 +145,9 @@ def test_lines_before_the_voxels(tmp_path):
 
 def test_key_value_pairs_are_the_images_metadata(tmp_path):
     more = "# remark\nSegment0_ID:=one\nSegment0_Name:=lung: left\\nand \\\\ right\nÜber:=\xe9\n"
-    image, kind = read_volume(written(tmp_path / "a.seg.nrrd", nrrd(more=more)))
-    assert kind == "NRRD"
+    volume = read_volume_file(written(tmp_path / "a.seg.nrrd", nrrd(more=more)))
+    image = volume.image()
+    assert volume.header.kind == "NRRD"
     assert image.GetMetaData("Segment0_ID") == "one"
     assert image.GetMetaData("Segment0_Name") == "lung: left\nand \\ right"
     assert image.GetMetaData("Über") == "é"

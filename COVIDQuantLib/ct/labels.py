@@ -10,10 +10,11 @@ import SimpleITK as sitk
 
 from COVIDQuantLib.ct.dicom_headers import is_dicom
 from COVIDQuantLib.ct.geometry import Geometry, Reorientation
+from COVIDQuantLib.ct.input_files import check_input, shown
 from COVIDQuantLib.ct.mask_content import as_asked
 from COVIDQuantLib.ct.slicer_segments import FileSegment, labels_of_segments, segments_of
 from COVIDQuantLib.ct.volume import CTWarning
-from COVIDQuantLib.ct.volume_files import FORMATS, read_volume
+from COVIDQuantLib.ct.volume_files import FORMATS, read_volume_file
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.structures import plain
 
@@ -86,18 +87,16 @@ def read_labels(path: Path, content: str = "") -> StoredLabels:
         UnfitInputError: unreadable, no labels, or no segment that can be meant.
     """
     path = Path(path)
-    if not path.exists():
-        raise UnfitInputError("there is no such file", str(path), "Check the path.", code="mask-missing")
+    check_input(path, folder=True)
     if path.is_dir() or is_dicom(path):
         raise UnfitInputError(
-            "masks are not read from DICOM", str(path), f"Give {FORMATS}, or .seg.nrrd.", code="mask-dicom"
+            "masks are not read from DICOM", shown(path), f"Give {FORMATS}, or .seg.nrrd.", code="mask-dicom"
         )
-    image, _ = read_volume(path, layers=True)
-    header = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
-    name = plain(path.name)
-    segments = segments_of(header, name)
-    labels, warnings = _labels(sitk.GetArrayFromImage(image), segments, content, name)
-    return StoredLabels(labels, Geometry.of_image(image), name, bool(segments), warnings)
+    volume = read_volume_file(path, layers=True)
+    name = plain(shown(path.name))
+    segments = segments_of(volume.header.fields, name)
+    labels, warnings = _labels(volume.values, segments, content, name)
+    return StoredLabels(labels, volume.geometry, name, bool(segments), [*volume.warnings, *warnings])
 
 
 def _labels(

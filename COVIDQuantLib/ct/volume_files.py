@@ -77,20 +77,6 @@ class VolumeFile:
         return image
 
 
-def read_volume(path: Path, *, layers: bool = False) -> tuple[sitk.Image, str]:
-    """A three-dimensional image from one file, and the name of its format.
-
-    Args:
-        path: the file.
-        layers: whether several values per voxel (layers of a segmentation) are allowed.
-
-    Raises:
-        UnfitInputError: as :func:`read_volume_file`.
-    """
-    volume = read_volume_file(path, layers=layers)
-    return volume.image(), volume.header.kind
-
-
 def read_volume_file(path: Path, *, layers: bool = False) -> VolumeFile:
     """The voxels of one file and what its header says, warnings included.
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import SimpleITK as sitk
 
 from COVIDQuantLib import terminology_text as terms
 from COVIDQuantLib.anatomy import LESION, LOBES, Colour, Terminology
 from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.slicer_segments import FileSegment, is_of, labels_of_segments, segments_of
+from COVIDQuantLib.ct.volume_files import read_volume_file
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.export.atomic import write_atomically
 from COVIDQuantLib.progress import Report, silent
@@ -187,11 +187,9 @@ def read_segmentation(path: Path) -> SegmentationFile:
     Raises:
         UnfitInputError: the file cannot be read, or holds neither a lobe nor a lesion.
     """
-    image, header = _read(path)
-    segments = segments_of(header, str(path))
-    layers = sitk.GetArrayViewFromImage(image)
-    if image.GetNumberOfComponentsPerPixel() == 1:
-        layers = layers[..., np.newaxis]
+    volume = read_volume_file(Path(path), layers=True)
+    segments = segments_of(volume.header.fields, str(path))
+    layers = volume.values if volume.values.ndim == 4 else volume.values[..., np.newaxis]
     lobes = [segment for segment in segments if any(is_of(segment, lobe) for lobe in LOBES)]
     lesions = [segment for segment in segments if is_of(segment, LESION)]
     if not lobes and not lesions:
@@ -208,19 +206,4 @@ def read_segmentation(path: Path) -> SegmentationFile:
         return labels_of_segments(layers, of, content, str(path))[0]
 
     segmentation = Segmentation(labels(lobes, "lobes"), labels(lesions, "lesions") != 0)
-    return SegmentationFile(Geometry.of_image(image), segmentation, tuple(segments))
-
-
-def _read(path: Path) -> tuple[sitk.Image, dict[str, str]]:
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("NrrdImageIO")
-    reader.SetFileName(str(path))
-    try:
-        image = reader.Execute()
-    except RuntimeError as error:
-        raise UnfitInputError(
-            "is not a readable NRRD file", str(path), "Give a file that Slicer or COVIDQuant wrote."
-        ) from error
-    if image.GetDimension() != 3:
-        raise UnfitInputError("is not three-dimensional", str(path), "Give a segmentation of a CT volume.")
-    return image, {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+    return SegmentationFile(volume.geometry, segmentation, tuple(segments))
