@@ -40,12 +40,14 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/__init__.py
   COVIDQuantLib/ct/checks.py
   COVIDQuantLib/ct/checks_lungs.py
+  COVIDQuantLib/ct/checks_values.py
   COVIDQuantLib/ct/dicom_choice.py
   COVIDQuantLib/ct/dicom_frames.py
   COVIDQuantLib/ct/dicom_headers.py
   COVIDQuantLib/ct/dicom_pixels.py
   COVIDQuantLib/ct/dicom_series.py
   COVIDQuantLib/ct/dicom_stack.py
+  COVIDQuantLib/ct/filler.py
   COVIDQuantLib/ct/geometry.py
   COVIDQuantLib/ct/header_gaps.py
   COVIDQuantLib/ct/itk_files.py

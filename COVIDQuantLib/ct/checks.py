@@ -30,12 +30,13 @@ segments-joined       no segment says what it is, so all were taken
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from COVIDQuantLib.ct.checks_lungs import check_lungs
+from COVIDQuantLib.ct.checks_values import check_values
 from COVIDQuantLib.ct.dicom_stack import MIN_SLICES
 from COVIDQuantLib.ct.kernels import is_sharp
 from COVIDQuantLib.ct.looks import foreign_slices, has_bright_blood, noise_hu
@@ -53,9 +54,10 @@ _OVERLAP = 0.45
 _MIN_IN_PLANE = 32
 _EXTENT_MM = (60.0, 2500.0)
 _MAX_SPACING_MM = 30.0
-# Shares of the measured voxels that a chest in HU has at least: air, and soft tissue with blood.
-_MIN_AIR = 0.01
-_MIN_TISSUE = 0.01
+# Pixels are as wide as high within this share; the axis that differs is the one across the slices.
+_SQUARE = 1e-3
+# So many values that were taken as padding are named.
+_FILLER_TOLD = 3
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,9 @@ class HeaderFacts:
         contrast_agent: name of the contrast medium.
         clipped_below: voxels below −1024 HU that are no padding.
         clipped_above: voxels above 3071 HU.
-        lowest: lowest value in the file.
-        highest: highest value in the file.
+        lowest: lowest measured value in the file, padding apart.
+        highest: highest measured value in the file, padding apart.
+        filler: values that were taken as padding, HU, and how many voxels have each.
     """
 
     name: str
@@ -81,6 +84,7 @@ class HeaderFacts:
     clipped_above: int = 0
     lowest: float = float(HU_MIN)
     highest: float = float(HU_MAX)
+    filler: Mapping[float, int] = field(default_factory=dict)
 
 
 def check_ct(ct: CTVolume, facts: HeaderFacts) -> list[CTWarning]:
@@ -94,7 +98,7 @@ def check_ct(ct: CTVolume, facts: HeaderFacts) -> list[CTWarning]:
         UnfitInputError: it is no volume, or its values are not Hounsfield units of a body in air.
     """
     _check_grid(ct, facts)
-    _check_values(ct, facts)
+    check_values(ct, facts.name, (facts.lowest, facts.highest), facts.filler)
     _check_slices(ct, facts)
     noticed: list[CTWarning] = []
     for code, test in _TESTS.items():
@@ -134,22 +138,6 @@ def _slice_axis(ct: CTVolume) -> tuple[int, tuple[int, int]]:
     return k, (j, i)
 
 
-def _check_values(ct: CTVolume, facts: HeaderFacts) -> None:
-    values = _sample(ct)
-    if not values.size:
-        raise UnfitInputError("nothing was measured, every voxel is padding", facts.name, "Give another series.")
-    remedy = "Export the CT in Hounsfield units (rescale slope and intercept applied)."
-    told = f"values run from {facts.lowest:g} to {facts.highest:g}"
-    air = np.count_nonzero(values < -700) / values.size
-    tissue = np.count_nonzero((values > -200) & (values < 300)) / values.size
-    if facts.lowest >= 0:
-        raise UnfitInputError(f"not Hounsfield units: no value is negative, {told}", facts.name, remedy)
-    if air < _MIN_AIR:
-        raise UnfitInputError(f"no air as a chest CT has near −1000 HU: {told}", facts.name, remedy)
-    if tissue < _MIN_TISSUE:
-        raise UnfitInputError(f"no soft tissue as a chest CT has near 0 HU: {told}", facts.name, remedy)
-
-
 def _check_slices(ct: CTVolume, facts: HeaderFacts) -> None:
     strange = foreign_slices(ct)
     if strange:
@@ -161,15 +149,19 @@ def _check_slices(ct: CTVolume, facts: HeaderFacts) -> None:
         )
 
 
-def _sample(ct: CTVolume) -> np.ndarray:
-    """Measured values of about a million voxels spread over the volume."""
-    step = tuple(slice(None, None, max(1, n // 100)) for n in ct.hu.shape)
-    values = ct.hu[step]
-    return values.ravel() if ct.padding is None else values[~ct.padding[step]]
-
-
 def _thickness(ct: CTVolume, facts: HeaderFacts) -> float:
-    return facts.thickness if facts.thickness and facts.thickness > 0 else max(ct.geometry.spacing)
+    return facts.thickness if facts.thickness and facts.thickness > 0 else _slice_spacing(ct)
+
+
+def _slice_spacing(ct: CTVolume) -> float:
+    """Millimetres between slices: the spacing that differs from the other two, which are those of square pixels."""
+    i, j, k = ct.geometry.spacing
+    if abs(i - j) > _SQUARE * j:
+        if abs(i - k) <= _SQUARE * k:
+            return j
+        if abs(j - k) <= _SQUARE * k:
+            return i
+    return k
 
 
 def _thick(ct: CTVolume, facts: HeaderFacts) -> str:
@@ -187,21 +179,21 @@ def _very_thick(ct: CTVolume, facts: HeaderFacts) -> str:
 
 
 def _gap(ct: CTVolume, facts: HeaderFacts) -> str:
-    spacing = ct.geometry.spacing[2]
+    spacing = _slice_spacing(ct)
     if facts.thickness is None or facts.thickness <= 0 or spacing <= 1.1 * facts.thickness + 0.05:
         return ""
     return f"Sections of {facts.thickness:g} mm lie {spacing:g} mm apart: what lies between was not measured."
 
 
 def _overlap(ct: CTVolume, facts: HeaderFacts) -> str:
-    spacing = ct.geometry.spacing[2]
+    spacing = _slice_spacing(ct)
     if facts.thickness is None or spacing >= _OVERLAP * facts.thickness:
         return ""
     return f"Sections of {facts.thickness:g} mm overlap, they lie {spacing:.4g} mm apart: neighbours show the same."
 
 
 def _large_spacing(ct: CTVolume, facts: HeaderFacts) -> str:  # noqa: ARG001 - the same signature for every test
-    mm = max(ct.geometry.spacing)
+    mm = _slice_spacing(ct)
     return f"Slices lie {mm:.4g} mm apart: volumes are rough." if mm > LARGE_SPACING_MM else ""
 
 
@@ -224,11 +216,14 @@ def _sharp(ct: CTVolume, facts: HeaderFacts) -> str:
     return ""
 
 
-def _padding(ct: CTVolume, facts: HeaderFacts) -> str:  # noqa: ARG001
+def _padding(ct: CTVolume, facts: HeaderFacts) -> str:
     if ct.padding is None:
         return ""
     share = 100.0 * np.count_nonzero(ct.padding) / ct.padding.size
-    return f"{share:.1f} % of the picture was not measured (padding) and is left out of every figure."
+    common = sorted(facts.filler, key=lambda value: -facts.filler[value])
+    told = ", ".join(f"{value:g}" for value in common[:_FILLER_TOLD]) + (" …" if len(common) > _FILLER_TOLD else "")
+    padding = f"padding: {told} HU" if told else "padding"
+    return f"{share:.1f} % of the picture was not measured ({padding}) and is left out of every figure."
 
 
 def _clipped_low(ct: CTVolume, facts: HeaderFacts) -> str:

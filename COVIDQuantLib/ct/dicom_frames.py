@@ -53,21 +53,27 @@ class Frame:
         return int(self.file.number("Rows") or 0), int(self.file.number("Columns") or 0)
 
     @property
-    def padding_hu(self) -> tuple[float, float] | None:
-        """Lowest and highest HU that the header calls padding (Pixel Padding Value and Range Limit)."""
+    def padding_ranges(self) -> list[tuple[float, float]]:
+        """Ranges of HU that the header calls padding (Pixel Padding Value and Range Limit).
+
+        Writers mix up signed and unsigned: −2000 is written as 63536, and 63536 as −2000, of 16 bits or of those that
+        are stored. Whichever the pixels hold is meant, so every reading of the two numbers is named.
+        """
         first = self.file.number("PixelPaddingValue")
         if first is None or self.slope is None or self.intercept is None:
-            return None
+            return []
         last = self.file.number("PixelPaddingRangeLimit")
-        stored = [self._as_stored(first), self._as_stored(first if last is None else last)]
-        low, high = sorted(value * self.slope + self.intercept for value in stored)
-        return low, high
-
-    def _as_stored(self, value: float) -> float:
-        # Signed padding values are often written as unsigned: 63536 is −2000.
-        signed = self.file.number("PixelRepresentation") == 1
-        bits = self.file.number("BitsAllocated") or 16
-        return value - 2.0**bits if signed and value >= 2.0 ** (bits - 1) else value
+        last = first if last is None else last
+        moduli = {2.0 ** (self.file.number(key) or 16) for key in ("BitsAllocated", "BitsStored")}
+        ranges = set()
+        for shift in (0.0, *(sign * modulus for modulus in moduli for sign in (-1.0, 1.0))):
+            # Only one of the two may carry the wrong sign; a range over half of all numbers is that mix-up.
+            for end in (last, last - shift, last + shift):
+                low, high = sorted(((first + shift), (end + shift)))
+                if high - low < min(moduli) / 2:
+                    hu = sorted(stored * self.slope + self.intercept for stored in (low, high))
+                    ranges.add((hu[0], hu[1]))
+        return sorted(ranges)
 
 
 def frames_of(file: ImageFile) -> list[Frame]:

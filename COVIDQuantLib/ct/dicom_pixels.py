@@ -53,7 +53,7 @@ def read_pixels(stack: Stack, report: Report = silent) -> HUBuffer:
     done = 0
     for ks in slots.values():
         for k, values in _frames_in_hu([(k, stack.frames[k]) for k in ks]):
-            buffer.put(k, values, stack.shifts[k], stack.frames[k].padding_hu)
+            buffer.put(k, values, stack.shifts[k], stack.frames[k].padding_ranges)
             done += 1
             report(done / len(stack.frames))
     return buffer

@@ -165,6 +165,7 @@ def _dicom_facts(chosen: SeriesInfo, buffer: HUBuffer) -> HeaderFacts:
         clipped_above=buffer.clipped_above,
         lowest=buffer.lowest,
         highest=buffer.highest,
+        filler=buffer.filler,
     )
 
 
@@ -187,5 +188,6 @@ def _read_file(path: Path) -> tuple[CTVolume, HeaderFacts]:
         clipped_above=buffer.clipped_above,
         lowest=buffer.lowest,
         highest=buffer.highest,
+        filler=buffer.filler,
     )
     return CTVolume(buffer.hu, geometry, buffer.padding, source, warnings), facts
