@@ -44,13 +44,12 @@ class Frame:
     @property
     def name(self) -> str:
         """The frame for a message: file name, and frame number from 1 if it has several."""
-        frames = int(self.file.number("NumberOfFrames") or 1)
-        return self.file.path.name if frames == 1 else f"{self.file.path.name} frame {self.index + 1}"
+        return self.file.name if self.file.frames == 1 else f"{self.file.name} frame {self.index + 1}"
 
     @property
     def matrix(self) -> tuple[int, int]:
         """Rows and columns."""
-        return int(self.file.number("Rows") or 0), int(self.file.number("Columns") or 0)
+        return self.file.matrix
 
     @property
     def padding_ranges(self) -> list[tuple[float, float]]:
@@ -84,19 +83,19 @@ def frames_of(file: ImageFile) -> list[Frame]:
     """
     groups = value_of(file.head, "PerFrameFunctionalGroupsSequence")
     shared = value_of(file.head, "SharedFunctionalGroupsSequence")
-    count = int(file.number("NumberOfFrames") or 1)
+    count = file.frames
     if groups is None and shared is None:
         if count > 1:
             raise UnfitInputError(
                 f"the file has {count} frames but does not tell where each lies",
-                file.path.name,
+                file.name,
                 "Export the series as CT images, one slice per file.",
             )
         return [_frame(file, 0, [file.head])]
     own = list(groups or [])
     if len(own) != count:
         raise UnfitInputError(
-            f"the file announces {count} frames but describes {len(own)}", file.path.name, "Export it again."
+            f"the file announces {count} frames but describes {len(own)}", file.name, "Export it again."
         )
     common = list(shared or [])[:1]
     with warnings.catch_warnings():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import os
+import stat
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,11 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
+from pydicom.config import IGNORE
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
+from COVIDQuantLib.ct.dicom_claims import check_deflated
+from COVIDQuantLib.ct.dicom_directory import is_directory, referenced_files
+from COVIDQuantLib.ct.itk_files import first_reason
 from COVIDQuantLib.progress import Report, silent
+
+# Without a handler of the host's own, what pydicom logs about damaged files would reach the terminal.
+logging.getLogger("pydicom").addHandler(logging.NullHandler())
 
 # Everything later steps ask of a header. Nothing that names the patient leaves this package.
 _KEYWORDS = [
@@ -48,6 +58,7 @@ _KEYWORDS = [
     "InstanceNumber",
     "ImagePositionPatient",
     "ImageOrientationPatient",
+    "FrameOfReferenceUID",
     "PixelSpacing",
     "Rows",
     "Columns",
@@ -67,7 +78,8 @@ _KEYWORDS = [
     "PerFrameFunctionalGroupsSequence",
 ]
 _MAGIC_AT = 128
-_DICOMDIR = "1.2.840.10008.1.3.10"
+# Extensions that promise DICOM; a file that has one and does not begin so is told as damaged.
+_SUFFIXES = {".dcm", ".dicom", ".ima"}
 
 
 @dataclass(frozen=True)
@@ -79,12 +91,33 @@ class ImageFile:
         head: its header without pixels, reduced to the tags that are used.
         syntax: UID of the transfer syntax.
         size: bytes on the disk.
+        pixels_at: where the header ends and the pixels begin, bytes from the start (0 in deflated files).
     """
 
     path: Path
     head: Dataset
     syntax: str
     size: int
+    pixels_at: int = 0
+
+    @property
+    def name(self) -> str:
+        """The file's name for messages; bytes that are no UTF-8 are replaced."""
+        return printable(self.path.name)
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return int(self.number("Rows") or 0), int(self.number("Columns") or 0)
+
+    @property
+    def frames(self) -> int:
+        """Number of frames, 1 if the header is silent about it; 0 if what it says is no such number."""
+        value = self.number("NumberOfFrames")
+        if value is not None:
+            return int(value) if value >= 1 and value == int(value) else 0
+        element = self.head.get_item("NumberOfFrames")
+        return 1 if element is None or not str(element.value or "").strip("b' ") else 0
 
     def text(self, keyword: str) -> str:
         """A header field as text; several values joined by a blank, empty if absent."""
@@ -124,13 +157,24 @@ def value_of(dataset: Dataset, keyword: str) -> Any:
 
 
 def as_number(value: Any) -> float | None:
-    """A DICOM value as a float, None if it is absent, empty or no number."""
+    """A DICOM value as a float, None if it is absent, empty, not finite or no number."""
     if isinstance(value, (list, tuple, MultiValue)):
         value = value[0] if len(value) else None
     try:
-        return None if value is None or value == "" else float(value)
+        number = math.nan if value is None or value == "" else float(value)
     except (TypeError, ValueError, OverflowError):
         return None
+    return number if math.isfinite(number) else None
+
+
+def printable(name: str) -> str:
+    """A file name that can be printed and written: bytes that are no UTF-8 are replaced."""
+    return os.fsencode(name).decode("utf-8", errors="replace")
+
+
+def class_name(sop_class: str) -> str:
+    """What kind of object a SOP Class UID names; the UID itself if it is unknown."""
+    return UID(sop_class, validation_mode=IGNORE).name
 
 
 def is_dicom(path: Path) -> bool:
@@ -144,16 +188,20 @@ def is_dicom(path: Path) -> bool:
 
 
 def find_images(path: Path, report: Report = silent) -> Findings:
-    """Read the headers of a DICOM file or of every file below a folder.
+    """Read the headers of a DICOM file, of the files that a DICOMDIR lists, or of every file below a folder.
 
     Args:
-        path: the file or folder.
+        path: the file or folder. A DICOMDIR that lists no file stands for its folder.
         report: progress.
 
     Raises:
-        OSError: a folder cannot be listed.
+        OSError: the folder cannot be listed.
     """
-    files = sorted(_files_below(path)) if path.is_dir() else [path]
+    files = [path]
+    if path.is_dir():
+        files = sorted(_files_below(path))
+    elif is_directory(path):
+        files = referenced_files(path) or sorted(file for file in _files_below(path.parent) if file.name != path.name)
     findings = Findings()
     for number, file in enumerate(files):
         report(number / len(files))
@@ -163,36 +211,58 @@ def find_images(path: Path, report: Report = silent) -> Findings:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder):
-        folders.sort()
-        for name in names:
-            # Dot files are what macOS and version control leave about, "._1.dcm" among them.
-            if not name.startswith("."):
-                yield Path(root, name)
+    """Regular files: a pipe or a device would be waited for. Links to folders are not followed, they may loop."""
+    with os.scandir(folder):
+        waiting = [str(folder)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    # Dot files are what macOS and version control leave about, "._1.dcm" among them.
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    elif not entry.name.startswith(".") and _is_regular(entry):
+                        yield Path(entry.path)
+        except OSError:
+            # A folder below that may not be listed, or a path longer than the system takes.
+            continue
+
+
+def _is_regular(entry: os.DirEntry[str]) -> bool:
+    try:
+        return stat.S_ISREG(entry.stat().st_mode)
+    except OSError:
+        return False
 
 
 def _sort_in(path: Path, findings: Findings) -> None:
     try:
         if not is_dicom(path):
-            if path.suffix.lower() in {".dcm", ".dicom", ".ima"}:
+            if path.suffix.lower() in _SUFFIXES:
                 findings.damaged[path] = "it is empty" if not path.stat().st_size else "it does not begin as DICOM does"
             return
         image = read_header(path)
+        why = _why_no_image(image)
     except Exception as error:  # noqa: BLE001 - pydicom raises what it likes on damaged files
-        findings.damaged[path] = str(error) or type(error).__name__
+        findings.damaged[path] = first_reason(error)
         return
     sop_class = image.text("SOPClassUID")
-    if image.number("Rows") and image.number("Columns") and "Segmentation" not in UID(sop_class).name:
-        if not image.text("SeriesInstanceUID"):
-            findings.damaged[path] = "its header names no series"
-        else:
-            findings.images.append(image)
-    elif sop_class == _DICOMDIR or path.name.upper() == "DICOMDIR":
-        findings.others[path] = "DICOMDIR"
-    elif sop_class:
-        findings.others[path] = UID(sop_class).name
+    if not why:
+        findings.images.append(image)
+    elif sop_class and not why.startswith("its"):
+        findings.others[path] = why
     else:
-        findings.damaged[path] = "its header is cut off"
+        findings.damaged[path] = why
+
+
+def _why_no_image(image: ImageFile) -> str:
+    """What else the file is; words that begin with "its" are a fault."""
+    sop_class = image.text("SOPClassUID")
+    if min(image.matrix) > 0 and "Segmentation" not in class_name(sop_class):
+        return "" if image.frames else "its number of frames (Number of Frames) is no number"
+    if is_directory(image.path):
+        return "DICOMDIR"
+    return class_name(sop_class) if sop_class else "its header is cut off"
 
 
 def read_header(path: Path) -> ImageFile:
@@ -201,10 +271,12 @@ def read_header(path: Path) -> ImageFile:
     Raises:
         Exception: it cannot be parsed; pydicom has no common kind for that.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), path.open("rb") as stream:
         # pydicom grumbles about harmless breaches of the standard; what matters is checked here.
         warnings.simplefilter("ignore")
-        head = dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*_KEYWORDS])
+        check_deflated(path)
+        head = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=[*_KEYWORDS])
+        pixels_at = stream.tell()
         syntax = str(head.file_meta.get("TransferSyntaxUID", "")) if hasattr(head, "file_meta") else ""
         if not head.get("SOPClassUID") and hasattr(head, "file_meta"):
             sop_class = head.file_meta.get("MediaStorageSOPClassUID")
@@ -213,4 +285,4 @@ def read_header(path: Path) -> ImageFile:
         for keyword in _KEYWORDS:
             # Converts the raw bytes here, where warnings are off.
             value_of(head, keyword)
-    return ImageFile(path, head, syntax or "1.2.840.10008.1.2", path.stat().st_size)
+    return ImageFile(path, head, syntax or "1.2.840.10008.1.2", path.stat().st_size, pixels_at)
