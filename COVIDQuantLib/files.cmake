@@ -42,8 +42,14 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/checks_lungs.py
   COVIDQuantLib/ct/checks_values.py
   COVIDQuantLib/ct/dicom_choice.py
+  COVIDQuantLib/ct/dicom_claims.py
+  COVIDQuantLib/ct/dicom_directory.py
+  COVIDQuantLib/ct/dicom_fragments.py
   COVIDQuantLib/ct/dicom_frames.py
   COVIDQuantLib/ct/dicom_headers.py
+  COVIDQuantLib/ct/dicom_identity.py
+  COVIDQuantLib/ct/dicom_odd.py
+  COVIDQuantLib/ct/dicom_phases.py
   COVIDQuantLib/ct/dicom_pixels.py
   COVIDQuantLib/ct/dicom_series.py
   COVIDQuantLib/ct/dicom_stack.py

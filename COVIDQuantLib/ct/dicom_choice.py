@@ -92,6 +92,8 @@ def _lungs_seen(series: SeriesInfo) -> tuple[float, str]:
     return (30.0, "lungs seen") if share >= _LUNG_SHARE else (0.0, "no lungs seen in three slices")
 
 
+# So much of a name that fits no series is repeated.
+_NAME_TOLD = 60
 # The score is the sum of these points; each rule also says in words what it saw.
 RULES: tuple[Callable[[SeriesInfo], tuple[float, str]], ...] = (
     _axial,
@@ -166,8 +168,10 @@ def _nothing_fit(series: Sequence[SeriesInfo]) -> str:
 
 
 def _named(series: Sequence[SeriesInfo], wanted: str, where: str) -> SeriesInfo:
-    base, _, phase = wanted.rpartition("#") if re.search(r"#\d+$", wanted) else (wanted, "", "")
-    pool = [one for one in series if not phase or one.phase_number == int(phase)]
+    base, _, phase = wanted.rpartition("#") if re.search(r"#[0-9]+$", wanted) else (wanted, "", "")
+    # Compared as text: a number may have more digits than an integer takes.
+    pool = [one for one in series if not phase or str(one.phase_number) == phase.lstrip("0")]
+    told = wanted if len(wanted) <= _NAME_TOLD else f"{wanted[:_NAME_TOLD]}…"
     tests: tuple[Callable[[SeriesInfo], bool], ...] = (
         lambda s: s.uid == base,
         lambda s: s.number == base,
@@ -181,11 +185,11 @@ def _named(series: Sequence[SeriesInfo], wanted: str, where: str) -> SeriesInfo:
             return found[0]
         if found:
             raise UsageError(
-                f"“{wanted}” fits {len(found)} series: {_listed(found)}",
+                f"“{told}” fits {len(found)} series: {_listed(found)}",
                 where,
                 "Name one by its UID, or by number#phase.",
             )
-    raise UsageError(f"no series is “{wanted}”", where, f"There are: {_listed(series)}.")
+    raise UsageError(f"no series is “{told}”", where, f"There are: {_listed(series)}.")
 
 
 def _listed(series: Sequence[SeriesInfo]) -> str:

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 
 from COVIDQuantLib.ct.dicom_headers import ImageFile, as_number, value_of
 from COVIDQuantLib.errors import UnfitInputError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """Where one slice lies and how its stored numbers become Hounsfield units.
 
@@ -28,6 +30,7 @@ class Frame:
         intercept: rescale intercept, None if the header lacks it.
         rescale_type: unit that the rescale gives, ``HU`` or empty.
         image_type: values of Image Type of this frame.
+        marks: what tells it from another picture at the same position, by name (``acquisition``, ``kernel`` ...).
     """
 
     file: ImageFile
@@ -40,6 +43,7 @@ class Frame:
     intercept: float | None
     rescale_type: str
     image_type: tuple[str, ...]
+    marks: dict[str, str]
 
     @property
     def name(self) -> str:
@@ -81,8 +85,8 @@ def frames_of(file: ImageFile) -> list[Frame]:
     Raises:
         UnfitInputError: a multi-frame file's functional groups do not match its number of frames.
     """
-    groups = value_of(file.head, "PerFrameFunctionalGroupsSequence")
-    shared = value_of(file.head, "SharedFunctionalGroupsSequence")
+    groups = _items(file, "PerFrameFunctionalGroupsSequence")
+    shared = _items(file, "SharedFunctionalGroupsSequence")
     count = file.frames
     if groups is None and shared is None:
         if count > 1:
@@ -104,6 +108,8 @@ def frames_of(file: ImageFile) -> list[Frame]:
         return [_frame(file, index, [own[index], *common, file.head]) for index in range(count)]
 
 
+# Positions and sizes beyond this, millimetres, are damage; NaN and infinity are too.
+_ABSURD = 1e6
 # Fields of a frame: the keyword and the functional group that holds it in multi-frame files.
 _GROUPS = {
     "ImagePositionPatient": "PlanePositionSequence",
@@ -114,14 +120,37 @@ _GROUPS = {
     "RescaleIntercept": "PixelValueTransformationSequence",
     "RescaleType": "PixelValueTransformationSequence",
     "FrameType": "CTImageFrameTypeSequence",
+    "FrameAcquisitionNumber": "FrameContentSequence",
+    "FrameAcquisitionDateTime": "FrameContentSequence",
+    "TemporalPositionIndex": "FrameContentSequence",
+    "StackID": "FrameContentSequence",
+    "DimensionIndexValues": "FrameContentSequence",
+    "TemporalPositionTimeOffset": "TemporalPositionSequence",
+    "NominalPercentageOfCardiacPhase": "CardiacSynchronizationSequence",
+    "ConvolutionKernel": "CTReconstructionSequence",
 }
+# The marks of a frame: the field of multi-frame files and that of classic ones.
+_MARKS = {
+    "temporal position": ("TemporalPositionIndex", "TemporalPositionIdentifier"),
+    "acquisition": ("FrameAcquisitionNumber", "AcquisitionNumber"),
+    "temporal offset": ("TemporalPositionTimeOffset", ""),
+    "cardiac phase": ("NominalPercentageOfCardiacPhase", ""),
+    "kernel": ("ConvolutionKernel", ""),
+    "acquisition time": ("FrameAcquisitionDateTime", "AcquisitionTime"),
+    "stack": ("StackID", ""),
+}
+
+
+def _items(file: ImageFile, keyword: str) -> Sequence | None:
+    value = value_of(file.head, keyword)
+    return value if isinstance(value, Sequence) else None
 
 
 def _lookup(holders: list[Dataset], keyword: str) -> Any:
     group = _GROUPS[keyword]
     for holder in holders:
         sequence = value_of(holder, group)
-        item = sequence[0] if sequence else holder
+        item = sequence[0] if isinstance(sequence, Sequence) and len(sequence) else holder
         value = value_of(item, keyword)
         if value is not None and value != "":
             return value
@@ -130,28 +159,47 @@ def _lookup(holders: list[Dataset], keyword: str) -> Any:
 
 def _frame(file: ImageFile, index: int, holders: list[Dataset]) -> Frame:
     spacing = _vector(_lookup(holders, "PixelSpacing"), 2)
-    image_type = _lookup(holders, "FrameType") or value_of(file.head, "ImageType") or ()
+    image_type = tuple(
+        str(value).upper() for value in _as_list(_lookup(holders, "FrameType") or value_of(file.head, "ImageType"))
+    )
+    thickness = as_number(_lookup(holders, "SliceThickness"))
     return Frame(
         file=file,
         index=index,
         position=_vector(_lookup(holders, "ImagePositionPatient"), 3),
         orientation=_vector(_lookup(holders, "ImageOrientationPatient"), 6),
         spacing=None if spacing is None else (float(spacing[0]), float(spacing[1])),
-        thickness=as_number(_lookup(holders, "SliceThickness")),
+        thickness=thickness,
         slope=as_number(_lookup(holders, "RescaleSlope")),
         intercept=as_number(_lookup(holders, "RescaleIntercept")),
         rescale_type=str(_lookup(holders, "RescaleType") or "").strip().upper(),
-        image_type=tuple(str(value).upper() for value in _as_list(image_type)),
+        image_type=image_type,
+        marks=_marks(holders, image_type, thickness),
     )
 
 
+def _marks(holders: list[Dataset], image_type: tuple[str, ...], thickness: float | None) -> dict[str, str]:
+    marks = {"image type": " ".join(image_type), "section thickness": f"{thickness or 0:g}"}
+    for name, (own, classic) in _MARKS.items():
+        value = _lookup(holders, own)
+        if value is None and classic:
+            value = value_of(holders[-1], classic)
+        marks[name] = " ".join(str(item) for item in _as_list(value))
+    for n, value in enumerate(_as_list(_lookup(holders, "DimensionIndexValues")), start=1):
+        marks[f"dimension {n}"] = str(value)
+    return marks
+
+
 def _vector(value: Any, length: int) -> np.ndarray | None:
+    """A header field of several numbers, None if it has not so many or one that no scanner writes."""
     try:
         vector = np.array([float(item) for item in value])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    return vector if vector.shape == (length,) else None
+    return vector if vector.shape == (length,) and bool((np.abs(vector) < _ABSURD).all()) else None
 
 
 def _as_list(value: Any) -> list[Any]:
-    return [value] if isinstance(value, str) else list(value)
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple, MultiValue)) else [value]

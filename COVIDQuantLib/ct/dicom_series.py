@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from pydicom.uid import UID
 
 from COVIDQuantLib.ct.dicom_frames import Frame, frames_of
-from COVIDQuantLib.ct.dicom_headers import ImageFile
-from COVIDQuantLib.ct.dicom_stack import MIN_SLICES, SAME_POSITION
+from COVIDQuantLib.ct.dicom_headers import ImageFile, as_number, class_name
+from COVIDQuantLib.ct.dicom_identity import group_files
+from COVIDQuantLib.ct.dicom_odd import along_normal, are_few, is_regular, left_out, settle
+from COVIDQuantLib.ct.dicom_phases import join_acquisitions, split_phases
+from COVIDQuantLib.ct.dicom_stack import MIN_SLICES
+from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 
 CT_CLASSES = {
@@ -47,17 +50,10 @@ _PROCESSED = {
     "EFF_ATOMIC_NUM": "an atomic number map",
     "ELECTRON_DENSITY": "an electron density map",
 }
-# What tells two phases or reconstructions in one series apart, most telling first.
-_PHASE_KEYS: dict[str, Callable[[Frame], str]] = {
-    "acquisition": lambda frame: frame.file.text("AcquisitionNumber"),
-    "temporal position": lambda frame: frame.file.text("TemporalPositionIdentifier"),
-    "temporal index": lambda frame: frame.file.text("TemporalPositionIndex"),
-    "cardiac phase": lambda frame: frame.file.text("NominalPercentageOfCardiacPhase"),
-    "kernel": lambda frame: frame.file.text("ConvolutionKernel"),
-    "image type": lambda frame: " ".join(frame.image_type),
-    "section thickness": lambda frame: f"{frame.thickness or 0:g}",
-    "acquisition time": lambda frame: frame.file.text("AcquisitionTime"),
-}
+# Secondary Capture: a CT in its clothes has everything that places and scales a slice; a screenshot has not.
+_CAPTURES = {"1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.7.3"}
+# What a header writes that means Hounsfield units, letters alone; "US" is DICOM's word for unspecified.
+_HOUNSFIELD = {"", "HU", "HUS", "UH", "HE", "CTNUMBER", "CTNUMBERS", "US", "UNSPECIFIED", "UNKNOWN", "NONE", "NA"}
 
 
 @dataclass
@@ -76,6 +72,7 @@ class SeriesInfo:
         why_not: why it cannot be quantified, a clause; empty if nothing speaks against it.
         score: points of the choice, see :mod:`COVIDQuantLib.ct.dicom_choice`.
         points: what the score is made of, in words.
+        warnings: what was odd about its files, and what of it is left out.
     """
 
     uid: str
@@ -89,6 +86,7 @@ class SeriesInfo:
     why_not: str = ""
     score: float = 0.0
     points: list[str] = field(default_factory=list)
+    warnings: list[CTWarning] = field(default_factory=list)
 
     @property
     def key(self) -> str:
@@ -129,66 +127,106 @@ class SeriesInfo:
 
 def group_series(images: Iterable[ImageFile]) -> list[SeriesInfo]:
     """The series that image files belong to, in the order of patient, series number and UID."""
-    groups: dict[tuple[str, str], list[ImageFile]] = defaultdict(list)
-    for image in images:
-        groups[image.text("PatientID"), image.text("SeriesInstanceUID")].append(image)
-    patients = {patient: n for n, patient in enumerate(dict.fromkeys(patient for patient, _ in groups), start=1)}
+    groups = group_files(images)
+    patients = {patient: n for n, patient in enumerate(dict.fromkeys(group.patient for group in groups), start=1)}
     found: list[SeriesInfo] = []
-    for (patient, uid), files in groups.items():
-        head = files[0]
+    for group in groups:
+        head = group.files[0]
         series = SeriesInfo(
-            uid, head.text("SeriesNumber"), head.text("SeriesDescription"), patients[patient], _without_copies(files)
+            group.uid,
+            head.text("SeriesNumber"),
+            head.text("SeriesDescription"),
+            patients[group.patient],
+            group.files,
+            warnings=group.warnings,
         )
         series.why_not = _why_not(series)
         found += [series] if series.why_not else _phases(series)
-    return sorted(found, key=lambda s: (s.patient, int(s.number) if s.number.isdigit() else 0, s.uid, s.phase_number))
-
-
-def _without_copies(files: list[ImageFile]) -> list[ImageFile]:
-    """The same image copied twice into the folder counts once."""
-    seen: dict[str, ImageFile] = {}
-    for number, file in enumerate(files):
-        seen.setdefault(file.text("SOPInstanceUID") or str(number), file)
-    return list(seen.values())
+    return sorted(found, key=lambda s: (s.patient, as_number(s.number) or 0.0, s.uid, s.phase_number))
 
 
 def _why_not(series: SeriesInfo) -> str:
     """Why a series is no CT that can be quantified; fills its frames in where they can be told."""
-    why = _why_not_ct(series.files[0])
-    if why:
-        return why
     try:
         frames = [frame for file in series.files for frame in frames_of(file)]
     except UnfitInputError as error:
-        return error.what
-    series.frames = [frame for frame in frames if "LOCALIZER" not in frame.image_type]
-    if not series.frames or any(word in series.description.upper() for word in _LOCALIZER_WORDS):
+        return _why_not_ct(series.files[0], None) or error.what
+    whys = [_why_not_ct(frame.file, frame) or _why_not_section(frame) for frame in frames]
+    fit = [frame for frame, why in zip(frames, whys, strict=True) if not why]
+    if len(fit) < MIN_SLICES and len(fit) < len(frames):
+        return next(why for why in whys if why)
+    others = [frame for frame, why in zip(frames, whys, strict=True) if why]
+    if len(others) > len(fit):
+        return next(why for why in whys if why)
+    if others:
+        series.warnings.append(left_out(others, next(why for why in whys if why)))
+    if not fit or (_is_called_localizer(series) and not _is_axial_stack(fit)):
         return "a localizer"
-    processed = [_PROCESSED[value] for value in series.frames[0].image_type if value in _PROCESSED]
-    return processed[0] if processed else _why_not_hu(series.frames) or _why_too_few(series.frames)
+    series.frames = fit
+    return _why_not_hu(series) or _why_too_few(series.frames)
 
 
-def _why_not_ct(head: ImageFile) -> str:
+def _why_not_ct(head: ImageFile, frame: Frame | None) -> str:
     modality, sop_class = head.text("Modality").upper(), head.text("SOPClassUID")
-    if modality not in {"", "CT"}:
+    captured = sop_class in _CAPTURES and frame is not None and _is_whole(frame)
+    if modality not in ({"", "CT", "OT"} if captured else {"", "CT"}):
         return f"modality {modality}, not CT"
-    if sop_class not in CT_CLASSES:
-        return f"{UID(sop_class).name or 'unknown object'}, not a CT image"
+    if sop_class not in CT_CLASSES and not captured:
+        return f"{class_name(sop_class) or 'unknown object'}, not a CT image"
     if head.number("SamplesPerPixel") not in {None, 1.0}:
         return "colour pictures, not CT numbers"
     return ""
 
 
-def _why_not_hu(frames: Sequence[Frame]) -> str:
-    for frame in frames:
-        if frame.slope is None or frame.intercept is None or not np.isfinite([frame.slope, frame.intercept]).all():
-            return f"no rescale slope and intercept, so not Hounsfield units ({frame.name})"
-        if frame.slope == 0:
-            return f"rescale slope 0 ({frame.name})"
-        if frame.rescale_type not in {"", "HU", "UNSPECIFIED"}:
-            return f"values in {frame.rescale_type}, not Hounsfield units"
-        if (frame.file.number("BitsAllocated") or 16) <= 8:
-            return "8-bit pictures, not Hounsfield units"
+def _is_whole(frame: Frame) -> bool:
+    """Whether a picture has all that makes a CT slice: place, direction, pixel size, rescale, and 16 bits."""
+    told = (frame.position, frame.orientation, frame.spacing, frame.slope, frame.intercept)
+    bits = [frame.file.number(keyword) or 0 for keyword in ("BitsAllocated", "BitsStored")]
+    return all(value is not None for value in told) and min(bits) > 8
+
+
+def _why_not_section(frame: Frame) -> str:
+    if "LOCALIZER" in frame.image_type:
+        return "a localizer"
+    return next((_PROCESSED[value] for value in frame.image_type if value in _PROCESSED), "")
+
+
+def _is_called_localizer(series: SeriesInfo) -> bool:
+    return any(word in series.description.upper() for word in _LOCALIZER_WORDS)
+
+
+def _is_axial_stack(frames: Sequence[Frame]) -> bool:
+    """Whether slices are a scan for all that they are called: across the body, at many positions."""
+    along = along_normal(frames)
+    places = 0 if along is None else len(np.unique(np.round(along, 1)))
+    return places >= MIN_SLICES and all(is_axial(frame) for frame in frames)
+
+
+def _why_not_hu(series: SeriesInfo) -> str:
+    """Why the frames do not hold Hounsfield units; single pictures that do not are left out if the rest is a stack."""
+    whys = {frame.name: why for frame in series.frames if (why := _why_no_unit(frame))}
+    if not whys:
+        return ""
+    odd = [frame for frame in series.frames if frame.name in whys]
+    rest = [frame for frame in series.frames if frame.name not in whys]
+    why = next(iter(whys.values()))
+    if not are_few(odd, rest) or not is_regular(settle(rest)[0]):
+        return why
+    series.frames = rest
+    series.warnings.append(left_out(odd, why))
+    return ""
+
+
+def _why_no_unit(frame: Frame) -> str:
+    if frame.slope is None or frame.intercept is None:
+        return f"no rescale slope and intercept, so not Hounsfield units ({frame.name})"
+    if frame.slope == 0:
+        return f"rescale slope 0 ({frame.name})"
+    letters = re.sub("[^A-Z]", "", frame.rescale_type)
+    if letters not in _HOUNSFIELD and "HOUNSFIELD" not in letters:
+        return f"values in {frame.rescale_type[:32]}, not Hounsfield units"
+    if (frame.file.number("BitsAllocated") or 16) <= 8:
+        return "8-bit pictures, not Hounsfield units"
     return ""
 
 
@@ -206,45 +244,18 @@ def is_axial(frame: Frame) -> bool:
     return bool(abs(normal[2]) >= AXIAL_COSINE)
 
 
-def _positions_along(frames: Sequence[Frame]) -> np.ndarray | None:
-    first = frames[0].orientation
-    positions = [frame.position for frame in frames if frame.position is not None]
-    if first is None or len(positions) < len(frames):
-        return None
-    normal = np.cross(first[:3], first[3:])
-    return np.sort(np.array(positions) @ normal)
-
-
-def _has_duplicates(frames: Sequence[Frame]) -> bool:
-    along = _positions_along(frames)
-    if along is None or len(along) < 2:
-        return False
-    intervals = np.diff(along)
-    distinct = intervals[intervals > 1e-3]
-    return not distinct.size or bool((intervals < SAME_POSITION * np.median(distinct)).any())
-
-
 def _phases(series: SeriesInfo) -> list[SeriesInfo]:
-    """The phases of a series that has several slices at each position, or the series itself."""
-    if not _has_duplicates(series.frames):
-        return [series]
-    for what, key in _PHASE_KEYS.items():
-        groups: dict[str, list[Frame]] = defaultdict(list)
-        for frame in series.frames:
-            groups[key(frame)].append(frame)
-        if len(groups) < 2 or any(len(g) < MIN_SLICES or _has_duplicates(g) for g in groups.values()):
-            continue
-        return [
-            SeriesInfo(
-                series.uid,
-                series.number,
-                series.description,
-                series.patient,
-                series.files,
-                groups[value],
-                f"{what} {value or '?'}",
-                number,
-            )
-            for number, value in enumerate(sorted(groups), start=1)
-        ]
-    return [series]
+    """The phases of a series that has several slices at each position, or the series itself; odd pictures set aside."""
+    if any(frame.file.text("SOPClassUID") in _CAPTURES for frame in series.frames):
+        text = "The slices are stored as Secondary Capture: their header tells less than that of a CT image."
+        series.warnings.append(CTWarning("secondary-capture", text))
+    series.frames, joined = join_acquisitions(series.frames)
+    series.warnings += joined
+    phases = split_phases(series.frames)
+    found = []
+    for number, (name, frames) in enumerate(phases, start=1):
+        kept, told = settle(frames)
+        phase_number = number if len(phases) > 1 else 0
+        warnings = [*series.warnings, *told]
+        found.append(replace(series, frames=kept, phase=name, phase_number=phase_number, warnings=warnings))
+    return found

@@ -10,7 +10,9 @@ import SimpleITK as sitk
 
 from COVIDQuantLib.ct.checks import HeaderFacts, check_ct
 from COVIDQuantLib.ct.dicom_choice import choose, rate
-from COVIDQuantLib.ct.dicom_headers import Findings, find_images, is_dicom
+from COVIDQuantLib.ct.dicom_directory import is_directory
+from COVIDQuantLib.ct.dicom_headers import Findings, find_images, is_dicom, printable
+from COVIDQuantLib.ct.dicom_odd import without_blank_ends
 from COVIDQuantLib.ct.dicom_pixels import read_pixels
 from COVIDQuantLib.ct.dicom_series import SeriesInfo, group_series
 from COVIDQuantLib.ct.dicom_stack import Stack, stack_frames
@@ -21,6 +23,8 @@ from COVIDQuantLib.ct.volume_files import FORMATS, read_volume
 from COVIDQuantLib.ct.whole_hu import HUBuffer
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.progress import Report, part, silent
+
+_PATH_TOLD = 200
 
 
 def read_ct(path: Path, series: str | None = None, report: Report = silent) -> CTVolume:
@@ -42,9 +46,8 @@ def read_ct(path: Path, series: str | None = None, report: Report = silent) -> C
         UsageError: ``series`` fits no series or several.
     """
     path = Path(path)
-    if not path.exists():
-        raise UnfitInputError("there is no such file or folder", str(path), "Check the path.")
     try:
+        _check_kind(path)
         if path.is_dir() or is_dicom(path):
             ct, facts = _read_dicom(path, series, part(report, 0.0, 0.9))
         else:
@@ -53,12 +56,28 @@ def read_ct(path: Path, series: str | None = None, report: Report = silent) -> C
             ct, facts = _read_file(path)
     except OSError as error:
         raise UnfitInputError(
-            f"it cannot be read ({error.strerror or error})", str(path), "Check its rights."
+            f"it cannot be read ({error.strerror or error})", _told(path), "Check its rights."
         ) from error
     report(0.9)
     ct.warnings += check_ct(ct, facts)
     report(1.0)
     return ct
+
+
+def _check_kind(path: Path) -> None:
+    """Only folders and regular files are opened: a pipe or a device would be waited for."""
+    if not path.exists():
+        raise UnfitInputError("there is no such file or folder", _told(path), "Check the path.", code="no-such-file")
+    if not (path.is_dir() or path.is_file()):
+        raise UnfitInputError(
+            "it is neither a file nor a folder", _told(path), "Give a file or a folder.", code="not-a-file"
+        )
+
+
+def _told(path: Path) -> str:
+    """A path for messages, cut where nobody would read on."""
+    text = printable(str(path))
+    return text if len(text) <= _PATH_TOLD else f"…{text[-_PATH_TOLD:]}"
 
 
 def list_series(folder: Path, report: Report = silent) -> list[SeriesInfo]:
@@ -73,7 +92,7 @@ def list_series(folder: Path, report: Report = silent) -> list[SeriesInfo]:
 def _rated_series(path: Path, report: Report) -> tuple[list[SeriesInfo], Findings]:
     findings = find_images(path, report)
     if not findings.images:
-        raise UnfitInputError(_no_images(path, findings), str(path), f"Give a folder of DICOM images, {FORMATS}.")
+        raise UnfitInputError(_no_images(path, findings), _told(path), f"Give a folder of DICOM images, {FORMATS}.")
     series = group_series(findings.images)
     rate(series)
     return series, findings
@@ -82,7 +101,7 @@ def _rated_series(path: Path, report: Report) -> tuple[list[SeriesInfo], Finding
 def _no_images(path: Path, findings: Findings) -> str:
     if findings.damaged:
         file, why = next(iter(findings.damaged.items()))
-        return f"{file.name} is truncated or damaged: {why}"
+        return f"{printable(file.name)} is truncated or damaged: {why}"
     if findings.others:
         kinds = sorted(set(findings.others.values()))
         return f"there is no image, only {', '.join(kinds[:3])}"
@@ -91,10 +110,12 @@ def _no_images(path: Path, findings: Findings) -> str:
 
 def _read_dicom(path: Path, wanted: str | None, report: Report) -> tuple[CTVolume, HeaderFacts]:
     all_series, findings = _rated_series(path, part(report, 0.0, 0.2))
-    chosen, why = choose(all_series, wanted, str(path))
-    warnings = _damaged_neighbours(chosen, findings)
+    chosen, why = choose(all_series, wanted, _told(path))
+    warnings = [*chosen.warnings, *_damaged_neighbours(chosen, findings)]
     stack = stack_frames(chosen.frames, chosen.name)
     buffer = read_pixels(stack, part(report, 0.2, 1.0))
+    stack, blank = without_blank_ends(stack, buffer)
+    warnings += blank
     patients = {one.patient for one in all_series if not one.why_not}
     if len(patients) > 1:
         text = f"The folder holds CTs of {len(patients)} patients; {chosen.name} of one of them was taken."
@@ -113,18 +134,21 @@ def _damaged_neighbours(chosen: SeriesInfo, findings: Findings) -> list[CTWarnin
     for file, why in findings.damaged.items():
         if file.parent in folders:
             raise UnfitInputError(
-                f"the file is truncated or damaged: {why}", file.name, "Copy or export the series again, or remove it."
+                f"the file is truncated or damaged: {why}",
+                printable(file.name),
+                "Copy or export the series again, or remove it.",
+                code="damaged-file",
             )
     if not findings.damaged:
         return []
-    names = ", ".join(file.name for file in list(findings.damaged)[:3])
+    names = ", ".join(printable(file.name) for file in list(findings.damaged)[:3])
     return [CTWarning("damaged-files", f"{len(findings.damaged)} damaged files in other folders left out: {names}.")]
 
 
 def _dicom_source(path: Path, chosen: SeriesInfo, stack: Stack, buffer: HUBuffer) -> dict[str, Any]:
     head = chosen.head
     return {
-        "name": path.name or str(path),
+        "name": _source_name(path),
         "format": "DICOM",
         "modality": "CT",
         "study_uid": head.text("StudyInstanceUID"),
@@ -143,6 +167,11 @@ def _dicom_source(path: Path, chosen: SeriesInfo, stack: Stack, buffer: HUBuffer
         **stack.facts,
         **_clipping(buffer),
     }
+
+
+def _source_name(path: Path) -> str:
+    named = path.parent if is_directory(path) and not path.is_dir() else path
+    return printable(named.name) or _told(path)
 
 
 def _clipping(buffer: HUBuffer) -> dict[str, int]:
