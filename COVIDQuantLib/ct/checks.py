@@ -112,15 +112,24 @@ def _check_grid(ct: CTVolume, facts: HeaderFacts) -> None:
     slices, across = _slice_axis(ct)
     if slices < MIN_SLICES:
         raise UnfitInputError(
-            f"only {slices} slices, at least {MIN_SLICES} are needed", facts.name, "Give the whole CT."
+            f"only {slices} slices, at least {MIN_SLICES} are needed",
+            facts.name,
+            "Give the whole CT.",
+            code="too-few-slices",
         )
     if min(across) < _MIN_IN_PLANE:
         raise UnfitInputError(
-            f"slices of {across[1]}×{across[0]} voxels are too coarse", facts.name, "Give the whole CT."
+            f"slices of {across[1]}×{across[0]} voxels are too coarse",
+            facts.name,
+            "Give the whole CT.",
+            code="too-coarse",
         )
     if max(ct.geometry.spacing) > _MAX_SPACING_MM:
         raise UnfitInputError(
-            f"voxels of {max(ct.geometry.spacing):g} mm are too large", facts.name, "Check the spacing in the header."
+            f"voxels of {max(ct.geometry.spacing):g} mm are too large",
+            facts.name,
+            "Check the spacing in the header.",
+            code="voxel-size",
         )
     extent = [n * s for n, s in zip(ct.geometry.shape, ct.geometry.spacing_kji, strict=True)]
     # A slab may be thin, but not in two directions.
@@ -129,6 +138,7 @@ def _check_grid(ct: CTVolume, facts: HeaderFacts) -> None:
             f"a grid of {extent[2]:.0f}×{extent[1]:.0f}×{extent[0]:.0f} mm is no chest",
             facts.name,
             "Check the spacing in the header.",
+            code="extent",
         )
 
 
@@ -146,6 +156,7 @@ def _check_slices(ct: CTVolume, facts: HeaderFacts) -> None:
             f"slice {told} of {len(ct.hu)} (by position) does not fit its neighbours, as in a damaged file",
             facts.name,
             "Copy or export the CT again.",
+            code="foreign-slice",
         )
 
 

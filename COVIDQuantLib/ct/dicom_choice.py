@@ -133,13 +133,13 @@ def choose(series: Sequence[SeriesInfo], wanted: str | None, where: str) -> tupl
     if wanted:
         chosen = _named(series, wanted.strip(), where)
         if chosen.why_not:
-            raise UnfitInputError(chosen.why_not, chosen.name, "Name another series.")
+            raise UnfitInputError(chosen.why_not, chosen.name, "Name another series.", code="unfit-series")
         return chosen, "named by the user"
     fit = sorted((one for one in series if not one.why_not), key=lambda s: (-s.score, -len(s.frames)))
     if not fit:
         short = any(one.why_not.startswith("only ") for one in series)
         remedy = "Give the folder with the whole series." if short else "Give a chest CT in Hounsfield units."
-        raise UnfitInputError(_nothing_fit(series), where, remedy)
+        raise UnfitInputError(_nothing_fit(series), where, remedy, code="no-fit-series")
     best = fit[0]
     if best.phase_number:
         phases = [one for one in series if one.uid == best.uid]
@@ -148,6 +148,7 @@ def choose(series: Sequence[SeriesInfo], wanted: str | None, where: str) -> tupl
             f"{best.description or 'the series'} holds {len(phases)} phases at the same positions: {told}",
             where,
             f"Name one with --series, e.g. --series {best.number or best.uid}#1.",
+            code="several-phases",
         )
     return best, _why(best, len(fit))
 
@@ -188,8 +189,9 @@ def _named(series: Sequence[SeriesInfo], wanted: str, where: str) -> SeriesInfo:
                 f"“{told}” fits {len(found)} series: {_listed(found)}",
                 where,
                 "Name one by its UID, or by number#phase.",
+                code="several-series",
             )
-    raise UsageError(f"no series is “{told}”", where, f"There are: {_listed(series)}.")
+    raise UsageError(f"no series is “{told}”", where, f"There are: {_listed(series)}.", code="no-such-series")
 
 
 def _listed(series: Sequence[SeriesInfo]) -> str:

@@ -49,7 +49,7 @@ def check_claims(files: Iterable[ImageFile]) -> None:
         if claimed > (_MAX_PACKING * file.size + _MIN_BYTES if packed else file.size):
             raise UnfitInputError(
                 f"the header claims {columns}×{rows} pixels in {frames} frame{'s' * (frames > 1)} "
-                f"({claimed / 1e6:.4g} MB), but the whole file has {file.size / 1e6:.4g} MB: it is truncated or damaged",
+                f"({claimed / 1e6:.4g} MB), but the file has {file.size / 1e6:.4g} MB: it is truncated or damaged",
                 file.name,
                 _AGAIN,
                 code="damaged-file",

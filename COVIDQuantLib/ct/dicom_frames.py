@@ -94,12 +94,16 @@ def frames_of(file: ImageFile) -> list[Frame]:
                 f"the file has {count} frames but does not tell where each lies",
                 file.name,
                 "Export the series as CT images, one slice per file.",
+                code="frames-unplaced",
             )
         return [_frame(file, 0, [file.head])]
     own = list(groups or [])
     if len(own) != count:
         raise UnfitInputError(
-            f"the file announces {count} frames but describes {len(own)}", file.name, "Export it again."
+            f"the file announces {count} frames but describes {len(own)}",
+            file.name,
+            "Export it again.",
+            code="damaged-file",
         )
     common = list(shared or [])[:1]
     with warnings.catch_warnings():

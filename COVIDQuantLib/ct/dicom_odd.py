@@ -92,7 +92,8 @@ def _is_placed(frame: Frame) -> bool:
 
 
 def _rounded(frame: Frame) -> tuple[object, ...]:
-    return frame.matrix, str(np.round(frame.orientation, 1) + 0.0), str(np.round(frame.spacing, 2))
+    orientation = () if frame.orientation is None else tuple(frame.orientation)
+    return frame.matrix, str(np.round(orientation, 1) + 0.0), str(np.round(frame.spacing or (), 2))
 
 
 def _is_alike(frame: Frame, other: Frame) -> bool:

@@ -52,11 +52,16 @@ def read_ct(path: Path, series: str | None = None, report: Report = silent) -> C
             ct, facts = _read_dicom(path, series, part(report, 0.0, 0.9))
         else:
             if series:
-                raise UsageError("a series was named, but the CT is no DICOM", path.name, "Leave --series out.")
+                raise UsageError(
+                    "a series was named, but the CT is no DICOM",
+                    path.name,
+                    "Leave --series out.",
+                    code="series-without-dicom",
+                )
             ct, facts = _read_file(path)
     except OSError as error:
         raise UnfitInputError(
-            f"it cannot be read ({error.strerror or error})", _told(path), "Check its rights."
+            f"it cannot be read ({error.strerror or error})", _told(path), "Check its rights.", code="cannot-be-read"
         ) from error
     report(0.9)
     ct.warnings += check_ct(ct, facts)
@@ -92,7 +97,9 @@ def list_series(folder: Path, report: Report = silent) -> list[SeriesInfo]:
 def _rated_series(path: Path, report: Report) -> tuple[list[SeriesInfo], Findings]:
     findings = find_images(path, report)
     if not findings.images:
-        raise UnfitInputError(_no_images(path, findings), _told(path), f"Give a folder of DICOM images, {FORMATS}.")
+        raise UnfitInputError(
+            _no_images(path, findings), _told(path), f"Give a folder of DICOM images, {FORMATS}.", code="no-image"
+        )
     series = group_series(findings.images)
     rate(series)
     return series, findings
