@@ -22,8 +22,9 @@ MAX_VOXELS = 2**31
 # The best packing of a blank picture; pictures of people are packed to a third.
 _MAX_PACKING = 1000
 _MIN_BYTES = 1 << 16
-# An inflated header and picture are at most this large; what is more is no file of a scanner.
-_MAX_INFLATED = 1 << 30
+# A deflated header and picture inflate to so many times the file at the most, or to so much if that is more.
+_MAX_INFLATING = 50
+_MIN_INFLATED = 1 << 26
 _CHUNK = 1 << 20
 _AGAIN = "Copy or export the series again."
 
@@ -75,6 +76,7 @@ def check_deflated(path: Path) -> None:
             return
     if str(read_file_meta_info(path).get("TransferSyntaxUID", "")) != DEFLATED:
         return
+    limit = max(_MIN_INFLATED, _MAX_INFLATING * path.stat().st_size)
     inflater, inflated = zlib.decompressobj(-zlib.MAX_WBITS), 0
     with path.open("rb") as stream:
         stream.seek(_meta_end(path))
@@ -82,8 +84,8 @@ def check_deflated(path: Path) -> None:
             while chunk:
                 inflated += len(inflater.decompress(chunk, _CHUNK))
                 chunk = inflater.unconsumed_tail
-                if inflated > _MAX_INFLATED:
-                    raise ValueError(f"it inflates to more than {_MAX_INFLATED >> 20} MiB")
+                if inflated > limit:
+                    raise ValueError(f"it inflates to more than {limit >> 20} MiB")
 
 
 def _meta_end(path: Path) -> int:

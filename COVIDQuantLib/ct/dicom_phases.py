@@ -54,7 +54,9 @@ def join_acquisitions(frames: list[Frame]) -> tuple[list[Frame], list[CTWarning]
         groups = _grouped(frames, key)
         order = {value: n for n, value in enumerate(sorted(groups, key=_order))}
         smallest = min(len(group) for group in groups.values())
-        if len(groups) < 2 or len(pairs) > max(1.0, _MAX_OVERLAP * smallest) or smallest <= 2 * len(pairs):
+        shared = len(pairs) / max(len(groups) - 1, 1)
+        few = shared <= max(1.0, _MAX_OVERLAP * smallest) and smallest > 2 * shared
+        if len(groups) < 2 or not few:
             continue
         if any(double_slices(group) for group in groups.values()):
             continue

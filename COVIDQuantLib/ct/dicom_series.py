@@ -50,6 +50,8 @@ _PROCESSED = {
     "EFF_ATOMIC_NUM": "an atomic number map",
     "ELECTRON_DENSITY": "an electron density map",
 }
+# Characters of a series' number and description, as many as DICOM allows.
+_TEXT = 64
 # Secondary Capture: a CT in its clothes has everything that places and scales a slice; a screenshot has not.
 _CAPTURES = {"1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.7.3"}
 # What a header writes that means Hounsfield units, letters alone; "US" is DICOM's word for unspecified.
@@ -134,8 +136,8 @@ def group_series(images: Iterable[ImageFile]) -> list[SeriesInfo]:
         head = group.files[0]
         series = SeriesInfo(
             group.uid,
-            head.text("SeriesNumber"),
-            head.text("SeriesDescription"),
+            head.text("SeriesNumber")[:_TEXT],
+            head.text("SeriesDescription")[:_TEXT],
             patients[group.patient],
             group.files,
             warnings=group.warnings,
