@@ -78,6 +78,8 @@ _KEYWORDS = [
     "PerFrameFunctionalGroupsSequence",
 ]
 _MAGIC_AT = 128
+# Longer than any value that is asked for; what is more is damage.
+_MAX_TEXT = 1024
 # Extensions that promise DICOM; a file that has one and does not begin so is told as damaged.
 _SUFFIXES = {".dcm", ".dicom", ".ima"}
 
@@ -120,13 +122,12 @@ class ImageFile:
         return 1 if element is None or not str(element.value or "").strip("b' ") else 0
 
     def text(self, keyword: str) -> str:
-        """A header field as text; several values joined by a blank, empty if absent."""
+        """A header field as text of bounded length; several values joined by a blank, empty if absent."""
         value = value_of(self.head, keyword)
         if value is None:
             return ""
-        if isinstance(value, (list, tuple, MultiValue)):
-            return " ".join(str(item) for item in value).strip()
-        return str(value).strip()
+        text = " ".join(str(item) for item in value) if isinstance(value, (list, tuple, MultiValue)) else str(value)
+        return "".join(c if c.isprintable() else " " for c in text[:_MAX_TEXT]).strip()
 
     def number(self, keyword: str) -> float | None:
         """A header field as a number, None if absent or no number; the first of several."""
@@ -173,8 +174,9 @@ def printable(name: str) -> str:
 
 
 def class_name(sop_class: str) -> str:
-    """What kind of object a SOP Class UID names; the UID itself if it is unknown."""
-    return UID(sop_class, validation_mode=IGNORE).name
+    """What kind of object a SOP Class UID names; the UID itself if it is unknown, and no word for what is no UID."""
+    uid = UID(sop_class, validation_mode=IGNORE)
+    return uid.name if uid.is_valid else ("unknown object" if sop_class else "")
 
 
 def is_dicom(path: Path) -> bool:

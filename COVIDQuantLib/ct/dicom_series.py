@@ -172,7 +172,7 @@ def _why_not_ct(head: ImageFile, frame: Frame | None) -> str:
     modality, sop_class = head.text("Modality").upper(), head.text("SOPClassUID")
     captured = sop_class in _CAPTURES and frame is not None and _is_whole(frame)
     if modality not in ({"", "CT", "OT"} if captured else {"", "CT"}):
-        return f"modality {modality}, not CT"
+        return f"modality {modality[:_TEXT]}, not CT"
     if sop_class not in CT_CLASSES and not captured:
         return f"{class_name(sop_class) or 'unknown object'}, not a CT image"
     if head.number("SamplesPerPixel") not in {None, 1.0}:
@@ -226,7 +226,7 @@ def _why_no_unit(frame: Frame) -> str:
         return f"rescale slope 0 ({frame.name})"
     letters = re.sub("[^A-Z]", "", frame.rescale_type)
     if letters not in _HOUNSFIELD and "HOUNSFIELD" not in letters:
-        return f"values in {frame.rescale_type[:32]}, not Hounsfield units"
+        return f"values in {frame.rescale_type[:_TEXT]}, not Hounsfield units"
     if (frame.file.number("BitsAllocated") or 16) <= 8:
         return "8-bit pictures, not Hounsfield units"
     return ""
