@@ -44,6 +44,8 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/dicom_choice.py
   COVIDQuantLib/ct/dicom_claims.py
   COVIDQuantLib/ct/dicom_directory.py
+  COVIDQuantLib/ct/dicom_find.py
+  COVIDQuantLib/ct/dicom_fitness.py
   COVIDQuantLib/ct/dicom_fragments.py
   COVIDQuantLib/ct/dicom_frames.py
   COVIDQuantLib/ct/dicom_headers.py
@@ -53,6 +55,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/dicom_pixels.py
   COVIDQuantLib/ct/dicom_series.py
   COVIDQuantLib/ct/dicom_stack.py
+  COVIDQuantLib/ct/dicom_tilt.py
   COVIDQuantLib/ct/filler.py
   COVIDQuantLib/ct/geometry.py
   COVIDQuantLib/ct/header_gaps.py

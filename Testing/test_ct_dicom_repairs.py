@@ -79,7 +79,7 @@ class TestIdentifiers:
         for ds in datasets:
             ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
         datasets = [compress(ds) for ds in datasets] if packed else datasets
-        reads(write(datasets, tmp_path), codes={"instance-uids-repeated"})
+        reads(write(datasets, tmp_path), codes={"instance-uids-same"})
 
     def test_a_patient_id_per_slice(self, tmp_path):
         datasets = slice_datasets(HU)

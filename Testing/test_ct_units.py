@@ -133,3 +133,10 @@ def test_section_thickness_is_told_by_the_distance_of_slices():
         }
     ct = CTVolume(hu, Geometry(hu.shape, (5.2273, 5.2273, 5.0)))
     assert "very-thick-sections" not in {w.code for w in check_ct(ct, HeaderFacts("ct"))}
+
+
+@pytest.mark.parametrize("spacing", [(2.0, 4.0, 1.0), (4.0, 2.0, 2.0), (1.0, 4.0, 4.0)])
+def test_the_distance_that_a_series_tells_is_believed(spacing):
+    hu = chest((16, 64, 80))
+    told = {w.code for w in check_ct(CTVolume(hu, Geometry(hu.shape, spacing)), HeaderFacts("ct", distance=spacing[2]))}
+    assert ("thick-sections" in told) is (spacing[2] > 1.5)

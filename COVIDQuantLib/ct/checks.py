@@ -18,6 +18,16 @@ padding               part of the picture was not measured and is left out of ev
 clipped-low           values below −1024 HU were set to −1024
 clipped-high          values above 3071 HU were set to 3071
 no-orientation        the file does not say how it lies in the patient
+odd-slices            single pictures of another kind, grid or direction were left out of the series
+twin-slices           slices that repeat pixels and position of another were left out
+odd-end-slice         a first or last slice at another distance than all others was left out
+blank-slices          blank slices at the ends were left out
+acquisitions-joined   acquisitions that overlap were joined, what the later ones repeat was left out
+secondary-capture     the CT is stored as Secondary Capture
+series-uids-differ    every slice names a series of its own; they were read as one
+series-uid-missing    the header names no series
+instance-uids-same    slices share one instance UID
+patient-ids-differ    the slices carry different patient IDs
 damaged-files         damaged files in other folders were left out
 several-patients      the folder holds CTs of several patients
 lungs-cut             the lungs touch the edge of what was measured
@@ -67,6 +77,7 @@ class HeaderFacts:
     Attributes:
         name: the series or file, for messages.
         thickness: section thickness, millimetres; None if not told (then the distance of slices stands for it).
+        distance: distance of slices, millimetres; None if the format does not tell which axis runs across them.
         kernel: name of the reconstruction kernel.
         contrast_agent: name of the contrast medium.
         clipped_below: voxels below −1024 HU that are no padding.
@@ -78,6 +89,7 @@ class HeaderFacts:
 
     name: str
     thickness: float | None = None
+    distance: float | None = None
     kernel: str = ""
     contrast_agent: str = ""
     clipped_below: int = 0
@@ -161,11 +173,13 @@ def _check_slices(ct: CTVolume, facts: HeaderFacts) -> None:
 
 
 def _thickness(ct: CTVolume, facts: HeaderFacts) -> float:
-    return facts.thickness if facts.thickness and facts.thickness > 0 else _slice_spacing(ct)
+    return facts.thickness if facts.thickness and facts.thickness > 0 else _distance(ct, facts)
 
 
-def _slice_spacing(ct: CTVolume) -> float:
+def _distance(ct: CTVolume, facts: HeaderFacts) -> float:
     """Millimetres between slices: the spacing that differs from the other two, which are those of square pixels."""
+    if facts.distance is not None:
+        return facts.distance
     i, j, k = ct.geometry.spacing
     if abs(i - j) > _SQUARE * j:
         if abs(i - k) <= _SQUARE * k:
@@ -190,21 +204,21 @@ def _very_thick(ct: CTVolume, facts: HeaderFacts) -> str:
 
 
 def _gap(ct: CTVolume, facts: HeaderFacts) -> str:
-    spacing = _slice_spacing(ct)
+    spacing = _distance(ct, facts)
     if facts.thickness is None or facts.thickness <= 0 or spacing <= 1.1 * facts.thickness + 0.05:
         return ""
     return f"Sections of {facts.thickness:g} mm lie {spacing:g} mm apart: what lies between was not measured."
 
 
 def _overlap(ct: CTVolume, facts: HeaderFacts) -> str:
-    spacing = _slice_spacing(ct)
+    spacing = _distance(ct, facts)
     if facts.thickness is None or spacing >= _OVERLAP * facts.thickness:
         return ""
     return f"Sections of {facts.thickness:g} mm overlap, they lie {spacing:.4g} mm apart: neighbours show the same."
 
 
-def _large_spacing(ct: CTVolume, facts: HeaderFacts) -> str:  # noqa: ARG001 - the same signature for every test
-    mm = _slice_spacing(ct)
+def _large_spacing(ct: CTVolume, facts: HeaderFacts) -> str:
+    mm = _distance(ct, facts)
     return f"Slices lie {mm:.4g} mm apart: volumes are rough." if mm > LARGE_SPACING_MM else ""
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from COVIDQuantLib.ct.dicom_fitness import is_axial
 from COVIDQuantLib.ct.dicom_pixels import peek
-from COVIDQuantLib.ct.dicom_series import SeriesInfo, is_axial
+from COVIDQuantLib.ct.dicom_series import SeriesInfo
 from COVIDQuantLib.ct.dicom_stack import stack_frames
 from COVIDQuantLib.ct.kernels import is_sharp
 from COVIDQuantLib.ct.looks import lung_share
@@ -61,7 +62,7 @@ def _thin(series: SeriesInfo) -> tuple[float, str]:
 
 
 def _kernel(series: SeriesInfo) -> tuple[float, str]:
-    kernel = series.head.text("ConvolutionKernel")
+    kernel = series.kernel
     if not kernel:
         return 5.0, "kernel unknown"
     return (0.0, f"sharp kernel {kernel}") if is_sharp(kernel) else (10.0, f"standard kernel {kernel}")

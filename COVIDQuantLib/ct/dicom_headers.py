@@ -1,14 +1,12 @@
-"""Finding the DICOM images below a folder by their headers alone; pixels stay on the disk."""
+"""The header of one DICOM file that holds an image; pixels stay on the disk."""
 
 from __future__ import annotations
 
 import logging
 import math
 import os
-import stat
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +17,6 @@ from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
 from COVIDQuantLib.ct.dicom_claims import check_deflated
-from COVIDQuantLib.ct.dicom_directory import is_directory, referenced_files
-from COVIDQuantLib.ct.itk_files import first_reason
-from COVIDQuantLib.progress import Report, silent
 
 # Without a handler of the host's own, what pydicom logs about damaged files would reach the terminal.
 logging.getLogger("pydicom").addHandler(logging.NullHandler())
@@ -80,8 +75,6 @@ _KEYWORDS = [
 _MAGIC_AT = 128
 # Longer than any value that is asked for; what is more is damage.
 _MAX_TEXT = 1024
-# Extensions that promise DICOM; a file that has one and does not begin so is told as damaged.
-_SUFFIXES = {".dcm", ".dicom", ".ima"}
 
 
 @dataclass(frozen=True)
@@ -134,21 +127,6 @@ class ImageFile:
         return as_number(value_of(self.head, keyword))
 
 
-@dataclass
-class Findings:
-    """What lies below a folder.
-
-    Attributes:
-        images: files with a DICOM image.
-        others: for each DICOM file without one, what kind of object it is.
-        damaged: for each file that is DICOM but cannot be read, why.
-    """
-
-    images: list[ImageFile] = field(default_factory=list)
-    others: dict[Path, str] = field(default_factory=dict)
-    damaged: dict[Path, str] = field(default_factory=dict)
-
-
 def value_of(dataset: Dataset, keyword: str) -> Any:
     """A header field, None if it is absent or damaged: pydicom converts late and raises what it likes."""
     try:
@@ -187,84 +165,6 @@ def is_dicom(path: Path) -> bool:
         return True
     # Old files without preamble start at once with group 0008 (or 0002), little endian.
     return start[:2] in {b"\x08\x00", b"\x02\x00"} and start[3:4] == b"\x00" and len(start) > _MAGIC_AT
-
-
-def find_images(path: Path, report: Report = silent) -> Findings:
-    """Read the headers of a DICOM file, of the files that a DICOMDIR lists, or of every file below a folder.
-
-    Args:
-        path: the file or folder. A DICOMDIR that lists no file stands for its folder.
-        report: progress.
-
-    Raises:
-        OSError: the folder cannot be listed.
-    """
-    files = [path]
-    if path.is_dir():
-        files = sorted(_files_below(path))
-    elif is_directory(path):
-        files = referenced_files(path) or sorted(file for file in _files_below(path.parent) if file.name != path.name)
-    findings = Findings()
-    for number, file in enumerate(files):
-        report(number / len(files))
-        _sort_in(file, findings)
-    report(1.0)
-    return findings
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    """Regular files: a pipe or a device would be waited for. Links to folders are not followed, they may loop."""
-    with os.scandir(folder):
-        waiting = [str(folder)]
-    while waiting:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    # Dot files are what macOS and version control leave about, "._1.dcm" among them.
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-                    elif not entry.name.startswith(".") and _is_regular(entry):
-                        yield Path(entry.path)
-        except OSError:
-            # A folder below that may not be listed, or a path longer than the system takes.
-            continue
-
-
-def _is_regular(entry: os.DirEntry[str]) -> bool:
-    try:
-        return stat.S_ISREG(entry.stat().st_mode)
-    except OSError:
-        return False
-
-
-def _sort_in(path: Path, findings: Findings) -> None:
-    try:
-        if not is_dicom(path):
-            if path.suffix.lower() in _SUFFIXES:
-                findings.damaged[path] = "it is empty" if not path.stat().st_size else "it does not begin as DICOM does"
-            return
-        image = read_header(path)
-        why = _why_no_image(image)
-    except Exception as error:  # noqa: BLE001 - pydicom raises what it likes on damaged files
-        findings.damaged[path] = first_reason(error)
-        return
-    sop_class = image.text("SOPClassUID")
-    if not why:
-        findings.images.append(image)
-    elif sop_class and not why.startswith("its"):
-        findings.others[path] = why
-    else:
-        findings.damaged[path] = why
-
-
-def _why_no_image(image: ImageFile) -> str:
-    """What else the file is; words that begin with "its" are a fault."""
-    sop_class = image.text("SOPClassUID")
-    if min(image.matrix) > 0 and "Segmentation" not in class_name(sop_class):
-        return "" if image.frames else "its number of frames (Number of Frames) is no number"
-    if is_directory(image.path):
-        return "DICOMDIR"
-    return class_name(sop_class) if sop_class else "its header is cut off"
 
 
 def read_header(path: Path) -> ImageFile:

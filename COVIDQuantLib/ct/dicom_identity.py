@@ -110,7 +110,7 @@ def _drop_copies(group: FileGroup) -> None:
     repeated = sum(len(files) for uid, files in seen.items() if uid and len(files) > 1)
     if repeated:
         text = f"{repeated} slices share their instance UID with another: each was taken as a slice of its own."
-        group.warnings.append(CTWarning("instance-uids-repeated", text))
+        group.warnings.append(CTWarning("instance-uids-same", text))
 
 
 def _is_copy(file: ImageFile, other: ImageFile) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from COVIDQuantLib.ct.dicom_frames import Frame
+from COVIDQuantLib.ct.dicom_tilt import sideways, tilt_warning, too_tilted
 from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError
@@ -25,12 +26,6 @@ MISSING_SLICE = 1.5
 # Cosines of slices of one stack may differ by this much (about 0.3 degrees).
 ORIENTATION_TOLERANCE = 5e-3
 _ORTHONORMAL = 0.02
-# A stack may drift sideways by half a pixel before its slices are moved, and stray by so much from a straight drift.
-DRIFT_PIXELS = 0.5
-STRAY_MM = 1.0
-TILT_WARNS_DEGREES = 1.0
-# No gantry tilts further; a header that says so would ask for a grid many times as large as the slices.
-TILT_STOPS_DEGREES = 45.0
 # Pixels of a CT of a person, millimetres; a fault beyond is told by the extent of the grid.
 _PIXEL_MM = (1e-3, 1e3)
 
@@ -82,10 +77,10 @@ def stack_frames(frames: Sequence[Frame], where: str) -> Stack:
     ordered = tuple(frames[n] for n in order)
     lps = lps[order]
     spacing, warnings = _check_intervals(lps @ axes[2], ordered, where)
-    shifts, tilt = _sideways(lps, axes, (row_mm, column_mm), where)
-    warnings += _tilt_warning(tilt, ordered, moved=bool(shifts.any()))
+    shifts, tilt = sideways(lps, axes, (row_mm, column_mm), where)
+    warnings += tilt_warning(tilt, ordered, moved=bool(shifts.any()))
     if (shifts.max(axis=0) > 2 * np.array((rows, columns))).any():
-        raise _too_tilted(tilt, where)
+        raise too_tilted(tilt, where)
     corner = lps[0] - shifts[0, 0] * row_mm * axes[1] - shifts[0, 1] * column_mm * axes[0]
     rows, columns = rows + int(shifts[:, 0].max()), columns + int(shifts[:, 1].max())
     geometry = Geometry(
@@ -227,48 +222,3 @@ def _mean_interval(along: np.ndarray, median: float, where: str) -> tuple[float,
         text = f"Slices are not quite evenly spaced: {told}; {spacing:.3f} mm is used throughout."
         return spacing, [CTWarning("uneven-spacing", text)]
     return spacing, []
-
-
-def _sideways(lps: np.ndarray, axes: np.ndarray, pixel_mm: tuple[float, float], where: str) -> tuple[np.ndarray, float]:
-    """Whole-pixel shifts ``[slice, (j, i)]`` that set sheared slices above each other, and the tilt in degrees."""
-    along = (lps - lps[0]) @ axes[2]
-    drift = np.stack([(lps - lps[0]) @ axes[1], (lps - lps[0]) @ axes[0]], axis=1)
-    pixels = drift / np.asarray(pixel_mm)
-    shear = (drift[-1] - drift[0]) / along[-1]
-    stray = np.abs(drift - along[:, None] * shear).max()
-    if stray > max(STRAY_MM, DRIFT_PIXELS * max(pixel_mm)):
-        raise UnfitInputError(
-            f"its slices are displaced sideways by up to {stray:.1f} mm",
-            where,
-            "Give a series of one reconstruction with one centre.",
-            code="displaced-slices",
-        )
-    tilt = float(np.degrees(np.arctan(np.hypot(*shear))))
-    if tilt > TILT_STOPS_DEGREES:
-        raise _too_tilted(tilt, where)
-    if np.abs(pixels).max() < DRIFT_PIXELS:
-        return np.zeros(drift.shape, int), tilt
-    shifts = np.rint(pixels).astype(int)
-    return shifts - shifts.min(axis=0), tilt
-
-
-def _too_tilted(tilt: float, where: str) -> UnfitInputError:
-    return UnfitInputError(
-        f"its slices lean by {tilt:.0f} degrees against their normal, out of the picture, as with no gantry",
-        where,
-        "Export the series again from the archive.",
-        code="displaced-slices",
-    )
-
-
-def _tilt_warning(tilt: float, frames: Sequence[Frame], *, moved: bool) -> list[CTWarning]:
-    named = abs(frames[0].file.number("GantryDetectorTilt") or 0.0)
-    if tilt >= TILT_WARNS_DEGREES:
-        text = f"The gantry was tilted by {tilt:.1f} degrees"
-        if moved:
-            text += "; slices were moved sideways by whole pixels to stand above each other, values are as measured"
-    elif named >= TILT_WARNS_DEGREES:
-        text = f"The header names a gantry tilt of {named:.1f} degrees that the slice positions do not show"
-    else:
-        return []
-    return [CTWarning("gantry-tilt", f"{text}.")]

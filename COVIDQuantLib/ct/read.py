@@ -11,7 +11,8 @@ import SimpleITK as sitk
 from COVIDQuantLib.ct.checks import HeaderFacts, check_ct
 from COVIDQuantLib.ct.dicom_choice import choose, rate
 from COVIDQuantLib.ct.dicom_directory import is_directory
-from COVIDQuantLib.ct.dicom_headers import Findings, find_images, is_dicom, printable
+from COVIDQuantLib.ct.dicom_find import Findings, find_images
+from COVIDQuantLib.ct.dicom_headers import is_dicom, printable
 from COVIDQuantLib.ct.dicom_odd import without_blank_ends
 from COVIDQuantLib.ct.dicom_pixels import read_pixels
 from COVIDQuantLib.ct.dicom_series import SeriesInfo, group_series
@@ -89,8 +90,9 @@ def list_series(folder: Path, report: Report = silent) -> list[SeriesInfo]:
     """Every image series below a folder (or in one DICOM file), rated, best first; unfit ones last, saying why.
 
     Raises:
-        UnfitInputError: there is no DICOM image.
+        UnfitInputError: there is no such folder or no DICOM image.
     """
+    _check_kind(Path(folder))
     return sorted(_rated_series(Path(folder), report)[0], key=lambda s: (bool(s.why_not), -s.score))
 
 
@@ -132,7 +134,7 @@ def _read_dicom(path: Path, wanted: str | None, report: Report) -> tuple[CTVolum
     source["other_series"] = [one.as_record() for one in all_series if one is not chosen]
     source["other_files"] = sorted(set(findings.others.values()))
     ct = CTVolume(buffer.hu, stack.geometry, buffer.padding, source, [*warnings, *stack.warnings])
-    return ct, _dicom_facts(chosen, buffer)
+    return ct, _dicom_facts(chosen, buffer, stack.geometry.spacing[2])
 
 
 def _damaged_neighbours(chosen: SeriesInfo, findings: Findings) -> list[CTWarning]:
@@ -165,7 +167,7 @@ def _dicom_source(path: Path, chosen: SeriesInfo, stack: Stack, buffer: HUBuffer
         "phase": chosen.phase,
         "manufacturer": head.text("Manufacturer"),
         "model": head.text("ManufacturerModelName"),
-        "kernel": head.text("ConvolutionKernel"),
+        "kernel": chosen.kernel,
         "contrast_agent": head.text("ContrastBolusAgent"),
         "slice_thickness_mm": chosen.thickness,
         "files": len({frame.file.path for frame in stack.frames}),
@@ -190,12 +192,13 @@ def _clipping(buffer: HUBuffer) -> dict[str, int]:
     }
 
 
-def _dicom_facts(chosen: SeriesInfo, buffer: HUBuffer) -> HeaderFacts:
+def _dicom_facts(chosen: SeriesInfo, buffer: HUBuffer, distance: float) -> HeaderFacts:
     head = chosen.head
     return HeaderFacts(
         name=chosen.name,
         thickness=chosen.thickness,
-        kernel=head.text("ConvolutionKernel"),
+        distance=distance,
+        kernel=chosen.kernel,
         contrast_agent=head.text("ContrastBolusAgent"),
         clipped_below=buffer.clipped_below,
         clipped_above=buffer.clipped_above,

@@ -10,6 +10,9 @@ import numpy as np
 from COVIDQuantLib.ct.filler import filler_mask
 from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN
 
+# Filler is counted by its value up to here; what lies beyond counts as one.
+_FARTHEST = 1 << 17
+
 
 class HUBuffer:
     """An int16 volume that is filled slice by slice.
@@ -54,7 +57,7 @@ class HUBuffer:
             lost = ~np.isfinite(values)
             values = np.rint(np.where(lost, HU_MIN, values))
         padding = filler_mask(values, named)
-        found, counts = np.unique(values[padding], return_counts=True)
+        found, counts = np.unique(np.clip(values[padding], -_FARTHEST, _FARTHEST), return_counts=True)
         self.filler.update(dict(zip(found.astype(float).tolist(), counts.tolist(), strict=True)))
         if lost is not None:
             padding |= lost
