@@ -62,7 +62,7 @@ def read_ct(path: Path, series: str | None = None, report: Report = silent) -> C
             ct, facts = _read_file(path)
     except OSError as error:
         raise UnfitInputError(
-            f"it cannot be read ({error.strerror or error})", _told(path), "Check its rights.", code="cannot-be-read"
+            f"it cannot be read ({error.strerror or error})", _told(path), "Check its rights.", code="unreadable"
         ) from error
     report(0.9)
     ct.warnings += check_ct(ct, facts)
