@@ -70,7 +70,11 @@ def test_the_claim_costs_no_memory(tmp_path):
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-X", "utf8", "-c", code, str(tmp_path)],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+        timeout=120,
     )
     line, grown = done.stdout.strip().splitlines()
     assert "claims 4095×4095" in line

@@ -82,7 +82,8 @@ def _is_regular(entry: os.DirEntry[str]) -> bool:
 
 def _sort_in(path: Path, findings: Findings) -> None:
     try:
-        if not is_dicom(path):
+        # Files of no size are not opened: the system's own may be waited for.
+        if not path.stat().st_size or not is_dicom(path):
             if path.suffix.lower() in _SUFFIXES:
                 findings.damaged[path] = "it is empty" if not path.stat().st_size else "it does not begin as DICOM does"
             return
