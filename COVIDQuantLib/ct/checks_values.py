@@ -11,7 +11,7 @@ from COVIDQuantLib.errors import UnfitInputError
 
 # Shares of the measured voxels that a chest in HU has at least: air or aerated lung, and soft tissue with blood.
 _AIR_BELOW_HU = -700
-_MIN_AIR = 0.01
+_MIN_AIR = 0.003
 _TISSUE_HU = (-200, 300)
 _MIN_TISSUE = 0.02
 _MIN_TISSUE_OF_ALL = 0.01
@@ -61,7 +61,7 @@ def _why_not_hounsfield(values: np.ndarray, lowest: float, scattered: float) -> 
     told = values[values > values.min()]
     told = told if told.size else values
     if np.count_nonzero(told < _AIR_BELOW_HU) < _MIN_AIR * told.size:
-        return "no air as a chest CT has near −1000 HU"
+        return "no air or lung as a chest CT has near −1000 HU"
     tissue = np.count_nonzero((told > _TISSUE_HU[0]) & (told < _TISSUE_HU[1]))
     enough = tissue >= max(_MIN_TISSUE * told.size, _MIN_TISSUE_OF_ALL * values.size)
     return "" if enough else "no soft tissue as a chest CT has near 0 HU"
