@@ -43,13 +43,24 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/__init__.py
   COVIDQuantLib/ct/checks.py
   COVIDQuantLib/ct/checks_lungs.py
+  COVIDQuantLib/ct/checks_values.py
   COVIDQuantLib/ct/data_files.py
   COVIDQuantLib/ct/dicom_choice.py
+  COVIDQuantLib/ct/dicom_claims.py
+  COVIDQuantLib/ct/dicom_directory.py
+  COVIDQuantLib/ct/dicom_find.py
+  COVIDQuantLib/ct/dicom_fitness.py
+  COVIDQuantLib/ct/dicom_fragments.py
   COVIDQuantLib/ct/dicom_frames.py
   COVIDQuantLib/ct/dicom_headers.py
+  COVIDQuantLib/ct/dicom_identity.py
+  COVIDQuantLib/ct/dicom_odd.py
+  COVIDQuantLib/ct/dicom_phases.py
   COVIDQuantLib/ct/dicom_pixels.py
   COVIDQuantLib/ct/dicom_series.py
   COVIDQuantLib/ct/dicom_stack.py
+  COVIDQuantLib/ct/dicom_tilt.py
+  COVIDQuantLib/ct/filler.py
   COVIDQuantLib/ct/geometry.py
   COVIDQuantLib/ct/header_gaps.py
   COVIDQuantLib/ct/inflate.py

@@ -40,7 +40,9 @@ FULL = {
     "expiration": series(SeriesNumber=8, SeriesDescription="Thorax exp 1.0", SliceThickness=1.0),
     "scout": series(HU[:1], SeriesNumber=1, SeriesDescription="Scout", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]),
     "mip": series(SeriesNumber=9, SeriesDescription="Thorax MIP", ImageType=["DERIVED", "SECONDARY", "MIP"]),
-    "capture": series(SeriesNumber=10, SeriesDescription="Dose", SOPClassUID=SecondaryCaptureImageStorage),
+    "capture": series(
+        SeriesNumber=10, SeriesDescription="Dose", SOPClassUID=SecondaryCaptureImageStorage, PixelSpacing=None
+    ),
     "mr": series(SeriesNumber=11, SeriesDescription="Chest MR", Modality="MR"),
 }
 

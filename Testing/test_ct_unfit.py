@@ -97,6 +97,11 @@ def noise_slice(datasets):
     set_pixels(datasets[6], np.random.default_rng(0).integers(0, 4000, (48, 64)))
 
 
+def capture(datasets):
+    setting("SOPClassUID", SecondaryCaptureImageStorage)(datasets)
+    without("RescaleSlope", "RescaleIntercept")(datasets)
+
+
 def raw_counts(datasets):
     for ds in datasets:
         ds.RescaleIntercept = 0
@@ -105,7 +110,7 @@ def raw_counts(datasets):
 CHANGES = {
     "MR": (setting("Modality", "MR"), "modality MR"),
     "MR storage": (setting("SOPClassUID", MRImageStorage), "MR Image Storage"),
-    "secondary capture": (setting("SOPClassUID", SecondaryCaptureImageStorage), "Secondary Capture"),
+    "secondary capture": (capture, "Secondary Capture"),
     "no rescale": (without("RescaleSlope", "RescaleIntercept"), "no rescale slope"),
     "rescale slope 0": (setting("RescaleSlope", 0), "slope 0"),
     "other unit": (setting("RescaleType", "Z_EFF"), "Z_EFF"),

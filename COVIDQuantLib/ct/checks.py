@@ -18,6 +18,16 @@ padding               part of the picture was not measured and is left out of ev
 clipped-low           values below −1024 HU were set to −1024
 clipped-high          values above 3071 HU were set to 3071
 no-orientation        the file does not say how it lies in the patient
+odd-slices            single pictures of another kind, grid or direction were left out of the series
+twin-slices           slices that repeat pixels and position of another were left out
+odd-end-slice         a first or last slice at another distance than all others was left out
+blank-slices          blank slices at the ends were left out
+acquisitions-joined   acquisitions that overlap were joined, what the later ones repeat was left out
+secondary-capture     the CT is stored as Secondary Capture
+series-uids-differ    every slice names a series of its own; they were read as one
+series-uid-missing    the header names no series
+instance-uids-same    slices share one instance UID
+patient-ids-differ    the slices carry different patient IDs
 damaged-files         damaged files in other folders were left out
 several-patients      the folder holds CTs of several patients
 lungs-cut             the lungs touch the edge of what was measured
@@ -30,12 +40,13 @@ segments-joined       no segment says what it is, so all were taken
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from COVIDQuantLib.ct.checks_lungs import check_lungs
+from COVIDQuantLib.ct.checks_values import check_values
 from COVIDQuantLib.ct.dicom_stack import MIN_SLICES
 from COVIDQuantLib.ct.kernels import is_sharp
 from COVIDQuantLib.ct.looks import foreign_slices, has_bright_blood, noise_hu
@@ -53,9 +64,10 @@ _OVERLAP = 0.45
 _MIN_IN_PLANE = 32
 _EXTENT_MM = (60.0, 2500.0)
 _MAX_SPACING_MM = 30.0
-# Shares of the measured voxels that a chest in HU has at least: air, and soft tissue with blood.
-_MIN_AIR = 0.01
-_MIN_TISSUE = 0.01
+# Pixels are as wide as high within this share; the axis that differs is the one across the slices.
+_SQUARE = 1e-3
+# So many values that were taken as padding are named.
+_FILLER_TOLD = 3
 
 
 @dataclass(frozen=True)
@@ -65,22 +77,26 @@ class HeaderFacts:
     Attributes:
         name: the series or file, for messages.
         thickness: section thickness, millimetres; None if not told (then the distance of slices stands for it).
+        distance: distance of slices, millimetres; None if the format does not tell which axis runs across them.
         kernel: name of the reconstruction kernel.
         contrast_agent: name of the contrast medium.
         clipped_below: voxels below −1024 HU that are no padding.
         clipped_above: voxels above 3071 HU.
-        lowest: lowest value in the file.
-        highest: highest value in the file.
+        lowest: lowest measured value in the file, padding apart.
+        highest: highest measured value in the file, padding apart.
+        filler: values that were taken as padding, HU, and how many voxels have each.
     """
 
     name: str
     thickness: float | None = None
+    distance: float | None = None
     kernel: str = ""
     contrast_agent: str = ""
     clipped_below: int = 0
     clipped_above: int = 0
     lowest: float = float(HU_MIN)
     highest: float = float(HU_MAX)
+    filler: Mapping[float, int] = field(default_factory=dict)
 
 
 def check_ct(ct: CTVolume, facts: HeaderFacts) -> list[CTWarning]:
@@ -94,7 +110,7 @@ def check_ct(ct: CTVolume, facts: HeaderFacts) -> list[CTWarning]:
         UnfitInputError: it is no volume, or its values are not Hounsfield units of a body in air.
     """
     _check_grid(ct, facts)
-    _check_values(ct, facts)
+    check_values(ct, facts.name, (facts.lowest, facts.highest), facts.filler)
     _check_slices(ct, facts)
     noticed: list[CTWarning] = []
     for code, test in _TESTS.items():
@@ -108,15 +124,24 @@ def _check_grid(ct: CTVolume, facts: HeaderFacts) -> None:
     slices, across = _slice_axis(ct)
     if slices < MIN_SLICES:
         raise UnfitInputError(
-            f"only {slices} slices, at least {MIN_SLICES} are needed", facts.name, "Give the whole CT."
+            f"only {slices} slices, at least {MIN_SLICES} are needed",
+            facts.name,
+            "Give the whole CT.",
+            code="too-few-slices",
         )
     if min(across) < _MIN_IN_PLANE:
         raise UnfitInputError(
-            f"slices of {across[1]}×{across[0]} voxels are too coarse", facts.name, "Give the whole CT."
+            f"slices of {across[1]}×{across[0]} voxels are too coarse",
+            facts.name,
+            "Give the whole CT.",
+            code="too-coarse",
         )
     if max(ct.geometry.spacing) > _MAX_SPACING_MM:
         raise UnfitInputError(
-            f"voxels of {max(ct.geometry.spacing):g} mm are too large", facts.name, "Check the spacing in the header."
+            f"voxels of {max(ct.geometry.spacing):g} mm are too large",
+            facts.name,
+            "Check the spacing in the header.",
+            code="voxel-size",
         )
     extent = [n * s for n, s in zip(ct.geometry.shape, ct.geometry.spacing_kji, strict=True)]
     # A slab may be thin, but not in two directions.
@@ -125,6 +150,7 @@ def _check_grid(ct: CTVolume, facts: HeaderFacts) -> None:
             f"a grid of {extent[2]:.0f}×{extent[1]:.0f}×{extent[0]:.0f} mm is no chest",
             facts.name,
             "Check the spacing in the header.",
+            code="extent",
         )
 
 
@@ -132,22 +158,6 @@ def _slice_axis(ct: CTVolume) -> tuple[int, tuple[int, int]]:
     """Number of voxels along the stored slice axis, and in its plane."""
     k, j, i = ct.geometry.shape
     return k, (j, i)
-
-
-def _check_values(ct: CTVolume, facts: HeaderFacts) -> None:
-    values = _sample(ct)
-    if not values.size:
-        raise UnfitInputError("nothing was measured, every voxel is padding", facts.name, "Give another series.")
-    remedy = "Export the CT in Hounsfield units (rescale slope and intercept applied)."
-    told = f"values run from {facts.lowest:g} to {facts.highest:g}"
-    air = np.count_nonzero(values < -700) / values.size
-    tissue = np.count_nonzero((values > -200) & (values < 300)) / values.size
-    if facts.lowest >= 0:
-        raise UnfitInputError(f"not Hounsfield units: no value is negative, {told}", facts.name, remedy)
-    if air < _MIN_AIR:
-        raise UnfitInputError(f"no air as a chest CT has near −1000 HU: {told}", facts.name, remedy)
-    if tissue < _MIN_TISSUE:
-        raise UnfitInputError(f"no soft tissue as a chest CT has near 0 HU: {told}", facts.name, remedy)
 
 
 def _check_slices(ct: CTVolume, facts: HeaderFacts) -> None:
@@ -158,18 +168,25 @@ def _check_slices(ct: CTVolume, facts: HeaderFacts) -> None:
             f"slice {told} of {len(ct.hu)} (by position) does not fit its neighbours, as in a damaged file",
             facts.name,
             "Copy or export the CT again.",
+            code="foreign-slice",
         )
 
 
-def _sample(ct: CTVolume) -> np.ndarray:
-    """Measured values of about a million voxels spread over the volume."""
-    step = tuple(slice(None, None, max(1, n // 100)) for n in ct.hu.shape)
-    values = ct.hu[step]
-    return values.ravel() if ct.padding is None else values[~ct.padding[step]]
-
-
 def _thickness(ct: CTVolume, facts: HeaderFacts) -> float:
-    return facts.thickness if facts.thickness and facts.thickness > 0 else max(ct.geometry.spacing)
+    return facts.thickness if facts.thickness and facts.thickness > 0 else _distance(ct, facts)
+
+
+def _distance(ct: CTVolume, facts: HeaderFacts) -> float:
+    """Millimetres between slices: the spacing that differs from the other two, which are those of square pixels."""
+    if facts.distance is not None:
+        return facts.distance
+    i, j, k = ct.geometry.spacing
+    if abs(i - j) > _SQUARE * j:
+        if abs(i - k) <= _SQUARE * k:
+            return j
+        if abs(j - k) <= _SQUARE * k:
+            return i
+    return k
 
 
 def _thick(ct: CTVolume, facts: HeaderFacts) -> str:
@@ -187,21 +204,21 @@ def _very_thick(ct: CTVolume, facts: HeaderFacts) -> str:
 
 
 def _gap(ct: CTVolume, facts: HeaderFacts) -> str:
-    spacing = ct.geometry.spacing[2]
+    spacing = _distance(ct, facts)
     if facts.thickness is None or facts.thickness <= 0 or spacing <= 1.1 * facts.thickness + 0.05:
         return ""
     return f"Sections of {facts.thickness:g} mm lie {spacing:g} mm apart: what lies between was not measured."
 
 
 def _overlap(ct: CTVolume, facts: HeaderFacts) -> str:
-    spacing = ct.geometry.spacing[2]
+    spacing = _distance(ct, facts)
     if facts.thickness is None or spacing >= _OVERLAP * facts.thickness:
         return ""
     return f"Sections of {facts.thickness:g} mm overlap, they lie {spacing:.4g} mm apart: neighbours show the same."
 
 
-def _large_spacing(ct: CTVolume, facts: HeaderFacts) -> str:  # noqa: ARG001 - the same signature for every test
-    mm = max(ct.geometry.spacing)
+def _large_spacing(ct: CTVolume, facts: HeaderFacts) -> str:
+    mm = _distance(ct, facts)
     return f"Slices lie {mm:.4g} mm apart: volumes are rough." if mm > LARGE_SPACING_MM else ""
 
 
@@ -224,11 +241,14 @@ def _sharp(ct: CTVolume, facts: HeaderFacts) -> str:
     return ""
 
 
-def _padding(ct: CTVolume, facts: HeaderFacts) -> str:  # noqa: ARG001
+def _padding(ct: CTVolume, facts: HeaderFacts) -> str:
     if ct.padding is None:
         return ""
     share = 100.0 * np.count_nonzero(ct.padding) / ct.padding.size
-    return f"{share:.1f} % of the picture was not measured (padding) and is left out of every figure."
+    common = sorted(facts.filler, key=lambda value: -facts.filler[value])
+    told = ", ".join(f"{value:g}" for value in common[:_FILLER_TOLD]) + (" …" if len(common) > _FILLER_TOLD else "")
+    padding = f"padding: {told} HU" if told else "padding"
+    return f"{share:.1f} % of the picture was not measured ({padding}) and is left out of every figure."
 
 
 def _clipped_low(ct: CTVolume, facts: HeaderFacts) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from COVIDQuantLib.ct.dicom_fitness import is_axial
 from COVIDQuantLib.ct.dicom_pixels import peek
-from COVIDQuantLib.ct.dicom_series import SeriesInfo, is_axial
+from COVIDQuantLib.ct.dicom_series import SeriesInfo
 from COVIDQuantLib.ct.dicom_stack import stack_frames
 from COVIDQuantLib.ct.kernels import is_sharp
 from COVIDQuantLib.ct.looks import lung_share
@@ -61,7 +62,7 @@ def _thin(series: SeriesInfo) -> tuple[float, str]:
 
 
 def _kernel(series: SeriesInfo) -> tuple[float, str]:
-    kernel = series.head.text("ConvolutionKernel")
+    kernel = series.kernel
     if not kernel:
         return 5.0, "kernel unknown"
     return (0.0, f"sharp kernel {kernel}") if is_sharp(kernel) else (10.0, f"standard kernel {kernel}")
@@ -92,6 +93,8 @@ def _lungs_seen(series: SeriesInfo) -> tuple[float, str]:
     return (30.0, "lungs seen") if share >= _LUNG_SHARE else (0.0, "no lungs seen in three slices")
 
 
+# So much of a name that fits no series is repeated.
+_NAME_TOLD = 60
 # The score is the sum of these points; each rule also says in words what it saw.
 RULES: tuple[Callable[[SeriesInfo], tuple[float, str]], ...] = (
     _axial,
@@ -131,13 +134,13 @@ def choose(series: Sequence[SeriesInfo], wanted: str | None, where: str) -> tupl
     if wanted:
         chosen = _named(series, wanted.strip(), where)
         if chosen.why_not:
-            raise UnfitInputError(chosen.why_not, chosen.name, "Name another series.")
+            raise UnfitInputError(chosen.why_not, chosen.name, "Name another series.", code="unfit-series")
         return chosen, "named by the user"
     fit = sorted((one for one in series if not one.why_not), key=lambda s: (-s.score, -len(s.frames)))
     if not fit:
         short = any(one.why_not.startswith("only ") for one in series)
         remedy = "Give the folder with the whole series." if short else "Give a chest CT in Hounsfield units."
-        raise UnfitInputError(_nothing_fit(series), where, remedy)
+        raise UnfitInputError(_nothing_fit(series), where, remedy, code="no-fit-series")
     best = fit[0]
     if best.phase_number:
         phases = [one for one in series if one.uid == best.uid]
@@ -146,6 +149,7 @@ def choose(series: Sequence[SeriesInfo], wanted: str | None, where: str) -> tupl
             f"{best.description or 'the series'} holds {len(phases)} phases at the same positions: {told}",
             where,
             f"Name one with --series, e.g. --series {best.number or best.uid}#1.",
+            code="several-phases",
         )
     return best, _why(best, len(fit))
 
@@ -166,8 +170,10 @@ def _nothing_fit(series: Sequence[SeriesInfo]) -> str:
 
 
 def _named(series: Sequence[SeriesInfo], wanted: str, where: str) -> SeriesInfo:
-    base, _, phase = wanted.rpartition("#") if re.search(r"#\d+$", wanted) else (wanted, "", "")
-    pool = [one for one in series if not phase or one.phase_number == int(phase)]
+    base, _, phase = wanted.rpartition("#") if re.search(r"#[0-9]+$", wanted) else (wanted, "", "")
+    # Compared as text: a number may have more digits than an integer takes.
+    pool = [one for one in series if not phase or str(one.phase_number) == phase.lstrip("0")]
+    told = wanted if len(wanted) <= _NAME_TOLD else f"{wanted[:_NAME_TOLD]}…"
     tests: tuple[Callable[[SeriesInfo], bool], ...] = (
         lambda s: s.uid == base,
         lambda s: s.number == base,
@@ -181,11 +187,12 @@ def _named(series: Sequence[SeriesInfo], wanted: str, where: str) -> SeriesInfo:
             return found[0]
         if found:
             raise UsageError(
-                f"“{wanted}” fits {len(found)} series: {_listed(found)}",
+                f"“{told}” fits {len(found)} series: {_listed(found)}",
                 where,
                 "Name one by its UID, or by number#phase.",
+                code="several-series",
             )
-    raise UsageError(f"no series is “{wanted}”", where, f"There are: {_listed(series)}.")
+    raise UsageError(f"no series is “{told}”", where, f"There are: {_listed(series)}.", code="no-such-series")
 
 
 def _listed(series: Sequence[SeriesInfo]) -> str:

@@ -1,20 +1,25 @@
-"""Finding the DICOM images below a folder by their headers alone; pixels stay on the disk."""
+"""The header of one DICOM file that holds an image; pixels stay on the disk."""
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
+from pydicom.config import IGNORE
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
-from COVIDQuantLib.progress import Report, silent
+from COVIDQuantLib.ct.dicom_claims import check_deflated
+
+# Without a handler of the host's own, what pydicom logs about damaged files would reach the terminal.
+logging.getLogger("pydicom").addHandler(logging.NullHandler())
 
 # Everything later steps ask of a header. Nothing that names the patient leaves this package.
 _KEYWORDS = [
@@ -48,6 +53,7 @@ _KEYWORDS = [
     "InstanceNumber",
     "ImagePositionPatient",
     "ImageOrientationPatient",
+    "FrameOfReferenceUID",
     "PixelSpacing",
     "Rows",
     "Columns",
@@ -67,7 +73,8 @@ _KEYWORDS = [
     "PerFrameFunctionalGroupsSequence",
 ]
 _MAGIC_AT = 128
-_DICOMDIR = "1.2.840.10008.1.3.10"
+# Longer than any value that is asked for; what is more is damage.
+_MAX_TEXT = 1024
 
 
 @dataclass(frozen=True)
@@ -79,40 +86,45 @@ class ImageFile:
         head: its header without pixels, reduced to the tags that are used.
         syntax: UID of the transfer syntax.
         size: bytes on the disk.
+        pixels_at: where the header ends and the pixels begin, bytes from the start (0 in deflated files).
     """
 
     path: Path
     head: Dataset
     syntax: str
     size: int
+    pixels_at: int = 0
+
+    @property
+    def name(self) -> str:
+        """The file's name for messages; bytes that are no UTF-8 are replaced."""
+        return printable(self.path.name)
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return int(self.number("Rows") or 0), int(self.number("Columns") or 0)
+
+    @property
+    def frames(self) -> int:
+        """Number of frames, 1 if the header is silent about it; 0 if what it says is no such number."""
+        value = self.number("NumberOfFrames")
+        if value is not None:
+            return int(value) if value >= 1 and value == int(value) else 0
+        element = self.head.get_item("NumberOfFrames")
+        return 1 if element is None or not str(element.value or "").strip("b' ") else 0
 
     def text(self, keyword: str) -> str:
-        """A header field as text; several values joined by a blank, empty if absent."""
+        """A header field as text of bounded length; several values joined by a blank, empty if absent."""
         value = value_of(self.head, keyword)
         if value is None:
             return ""
-        if isinstance(value, (list, tuple, MultiValue)):
-            return " ".join(str(item) for item in value).strip()
-        return str(value).strip()
+        text = " ".join(str(item) for item in value) if isinstance(value, (list, tuple, MultiValue)) else str(value)
+        return "".join(c if c.isprintable() else " " for c in text[:_MAX_TEXT]).strip()
 
     def number(self, keyword: str) -> float | None:
         """A header field as a number, None if absent or no number; the first of several."""
         return as_number(value_of(self.head, keyword))
-
-
-@dataclass
-class Findings:
-    """What lies below a folder.
-
-    Attributes:
-        images: files with a DICOM image.
-        others: for each DICOM file without one, what kind of object it is.
-        damaged: for each file that is DICOM but cannot be read, why.
-    """
-
-    images: list[ImageFile] = field(default_factory=list)
-    others: dict[Path, str] = field(default_factory=dict)
-    damaged: dict[Path, str] = field(default_factory=dict)
 
 
 def value_of(dataset: Dataset, keyword: str) -> Any:
@@ -124,13 +136,25 @@ def value_of(dataset: Dataset, keyword: str) -> Any:
 
 
 def as_number(value: Any) -> float | None:
-    """A DICOM value as a float, None if it is absent, empty or no number."""
+    """A DICOM value as a float, None if it is absent, empty, not finite or no number."""
     if isinstance(value, (list, tuple, MultiValue)):
         value = value[0] if len(value) else None
     try:
-        return None if value is None or value == "" else float(value)
+        number = math.nan if value is None or value == "" else float(value)
     except (TypeError, ValueError, OverflowError):
         return None
+    return number if math.isfinite(number) else None
+
+
+def printable(name: str) -> str:
+    """A file name that can be printed and written: bytes that are no UTF-8 are replaced."""
+    return os.fsencode(name).decode("utf-8", errors="replace")
+
+
+def class_name(sop_class: str) -> str:
+    """What kind of object a SOP Class UID names; the UID itself if it is unknown, and no word for what is no UID."""
+    uid = UID(sop_class, validation_mode=IGNORE)
+    return uid.name if uid.is_valid else ("unknown object" if sop_class else "")
 
 
 def is_dicom(path: Path) -> bool:
@@ -143,68 +167,18 @@ def is_dicom(path: Path) -> bool:
     return start[:2] in {b"\x08\x00", b"\x02\x00"} and start[3:4] == b"\x00" and len(start) > _MAGIC_AT
 
 
-def find_images(path: Path, report: Report = silent) -> Findings:
-    """Read the headers of a DICOM file or of every file below a folder.
-
-    Args:
-        path: the file or folder.
-        report: progress.
-
-    Raises:
-        OSError: a folder cannot be listed.
-    """
-    files = sorted(_files_below(path)) if path.is_dir() else [path]
-    findings = Findings()
-    for number, file in enumerate(files):
-        report(number / len(files))
-        _sort_in(file, findings)
-    report(1.0)
-    return findings
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder):
-        folders.sort()
-        for name in names:
-            # Dot files are what macOS and version control leave about, "._1.dcm" among them.
-            if not name.startswith("."):
-                yield Path(root, name)
-
-
-def _sort_in(path: Path, findings: Findings) -> None:
-    try:
-        if not is_dicom(path):
-            if path.suffix.lower() in {".dcm", ".dicom", ".ima"}:
-                findings.damaged[path] = "it is empty" if not path.stat().st_size else "it does not begin as DICOM does"
-            return
-        image = read_header(path)
-    except Exception as error:  # noqa: BLE001 - pydicom raises what it likes on damaged files
-        findings.damaged[path] = str(error) or type(error).__name__
-        return
-    sop_class = image.text("SOPClassUID")
-    if image.number("Rows") and image.number("Columns") and "Segmentation" not in UID(sop_class).name:
-        if not image.text("SeriesInstanceUID"):
-            findings.damaged[path] = "its header names no series"
-        else:
-            findings.images.append(image)
-    elif sop_class == _DICOMDIR or path.name.upper() == "DICOMDIR":
-        findings.others[path] = "DICOMDIR"
-    elif sop_class:
-        findings.others[path] = UID(sop_class).name
-    else:
-        findings.damaged[path] = "its header is cut off"
-
-
 def read_header(path: Path) -> ImageFile:
     """The header of one file.
 
     Raises:
         Exception: it cannot be parsed; pydicom has no common kind for that.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), path.open("rb") as stream:
         # pydicom grumbles about harmless breaches of the standard; what matters is checked here.
         warnings.simplefilter("ignore")
-        head = dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*_KEYWORDS])
+        check_deflated(path)
+        head = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=[*_KEYWORDS])
+        pixels_at = stream.tell()
         syntax = str(head.file_meta.get("TransferSyntaxUID", "")) if hasattr(head, "file_meta") else ""
         if not head.get("SOPClassUID") and hasattr(head, "file_meta"):
             sop_class = head.file_meta.get("MediaStorageSOPClassUID")
@@ -213,4 +187,4 @@ def read_header(path: Path) -> ImageFile:
         for keyword in _KEYWORDS:
             # Converts the raw bytes here, where warnings are off.
             value_of(head, keyword)
-    return ImageFile(path, head, syntax or "1.2.840.10008.1.2", path.stat().st_size)
+    return ImageFile(path, head, syntax or "1.2.840.10008.1.2", path.stat().st_size, pixels_at)

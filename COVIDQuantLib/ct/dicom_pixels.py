@@ -11,8 +11,10 @@ import numpy as np
 import SimpleITK as sitk
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID
+from pydicom.uid import UID, generate_uid
 
+from COVIDQuantLib.ct.dicom_claims import NATIVE, check_claims
+from COVIDQuantLib.ct.dicom_fragments import Packed, find_packed, packed_value
 from COVIDQuantLib.ct.dicom_frames import Frame
 from COVIDQuantLib.ct.dicom_headers import ImageFile
 from COVIDQuantLib.ct.dicom_stack import Stack
@@ -21,13 +23,9 @@ from COVIDQuantLib.ct.whole_hu import HUBuffer
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.progress import Report, silent
 
-# Transfer syntaxes whose pixels lie open: implicit, explicit, deflated, big endian.
-NATIVE = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"}
 # A multi-frame class for which GDCM applies no rescale, so that stored values come out.
 _PLAIN_MULTIFRAME = "1.2.840.10008.5.1.4.1.1.7.3"
-# Item (FFFE,E0DD) of length 0 closes packed pixels; hardly anything follows it.
-_SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
-_TAIL_BYTES = 1 << 12
+_CLASSIC_CT = "1.2.840.10008.5.1.4.1.1.2"
 # An intercept beyond this is no CT's and might leave 32 bits.
 _WHOLE_BELOW = 2**20
 _AGAIN = "Copy or export the series again."
@@ -46,6 +44,7 @@ def read_pixels(stack: Stack, report: Report = silent) -> HUBuffer:
     Raises:
         UnfitInputError: a file is truncated or damaged, or its pixels are of a kind that cannot be read.
     """
+    check_claims({frame.file.path: frame.file for frame in stack.frames}.values())
     buffer = HUBuffer(stack.geometry.shape)
     slots: dict[Path, list[int]] = {}
     for k, frame in enumerate(stack.frames):
@@ -53,7 +52,7 @@ def read_pixels(stack: Stack, report: Report = silent) -> HUBuffer:
     done = 0
     for ks in slots.values():
         for k, values in _frames_in_hu([(k, stack.frames[k]) for k in ks]):
-            buffer.put(k, values, stack.shifts[k], stack.frames[k].padding_hu)
+            buffer.put(k, values, stack.shifts[k], stack.frames[k].padding_ranges)
             done += 1
             report(done / len(stack.frames))
     return buffer
@@ -71,36 +70,28 @@ def peek(frames: Sequence[Frame]) -> np.ndarray:
 def _frames_in_hu(wanted: list[tuple[int, Frame]]) -> Iterator[tuple[int, np.ndarray]]:
     """Hounsfield units ``[j, i]``, not yet rounded, of frames that share a file."""
     file = wanted[0][1].file
-    if file.syntax not in NATIVE and not _ends_properly(file.path):
-        raise UnfitInputError("the file is truncated, it ends before its pixels do", file.path.name, _AGAIN)
+    check_claims([file])
+    packed = None if file.syntax in NATIVE else find_packed(file)
     try:
-        pixels, rescaled = _decoded(file)
+        pixels, rescaled = (_native(file), False) if packed is None else _unpacked(file, packed)
     except Exception as error:
         raise UnfitInputError(
             f"the pixels cannot be read, the file is truncated or damaged ({first_reason(error)})",
-            file.path.name,
+            file.name,
             _AGAIN,
+            code="damaged-file",
         ) from error
     for k, frame in wanted:
         values = _checked(pixels, frame)[frame.index]
         yield k, values if rescaled else rescale(values, frame)
 
 
-def _decoded(file: ImageFile) -> tuple[np.ndarray, bool]:
-    """Pixels ``[frame, j, i]`` of a file and whether they are in Hounsfield units already."""
-    if file.syntax in NATIVE:
-        return _native(file), False
-    if int(file.number("NumberOfFrames") or 1) > 1:
-        return _compressed_frames(file), False
-    # GDCM rescales classic CT images itself, in double precision where the slope asks for it.
-    return sitk.GetArrayFromImage(_read_image(file.path)), True
-
-
-def _ends_properly(path: Path) -> bool:
-    """Whether packed pixels are closed by their delimiter; GDCM searches a cut-off file for half a minute."""
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-        return _SEQUENCE_END in stream.read()
+def _unpacked(file: ImageFile, packed: Packed) -> tuple[np.ndarray, bool]:
+    """Pixels ``[frame, j, i]`` of a file with packed pixels, and whether they are in Hounsfield units already."""
+    if file.frames == 1 and file.text("SOPClassUID") == _CLASSIC_CT and packed.closed and file.name == file.path.name:
+        # GDCM rescales classic CT images itself, in double precision where the slope asks for it.
+        return sitk.GetArrayFromImage(_read_image(file.path)), True
+    return _rewrapped(file, packed), False
 
 
 def rescale(stored: np.ndarray, frame: Frame) -> np.ndarray:
@@ -123,20 +114,23 @@ def _native(file: ImageFile) -> np.ndarray:
     return pixels if pixels.ndim == 3 else pixels[np.newaxis]
 
 
-def _compressed_frames(file: ImageFile) -> np.ndarray:
-    """Stored values of a compressed multi-frame file: GDCM gets the pixels in a plain wrapping, without rescale."""
+def _rewrapped(file: ImageFile, packed: Packed) -> np.ndarray:
+    """Stored values of packed pixels: GDCM gets them in a plain wrapping, closed as it should be, without rescale."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dataset = dcmread(file.path)
+        dataset = dcmread(file.path, stop_before_pixels=True)
         plain = Dataset()
         plain.file_meta = FileMetaDataset()
         plain.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
         plain.file_meta.MediaStorageSOPClassUID = plain.SOPClassUID = UID(_PLAIN_MULTIFRAME)
-        plain.file_meta.MediaStorageSOPInstanceUID = plain.SOPInstanceUID = dataset.SOPInstanceUID
+        plain.file_meta.MediaStorageSOPInstanceUID = plain.SOPInstanceUID = generate_uid()
         for element in dataset.group_dataset(0x0028):
             if "Rescale" not in element.keyword and "Padding" not in element.keyword:
                 plain.add(element)
-        plain["PixelData"] = dataset["PixelData"]
+        plain.NumberOfFrames = file.frames
+        plain.PixelData = packed_value(file, packed)
+        plain["PixelData"].VR = "OB"
+        plain["PixelData"].is_undefined_length = True
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "frames.dcm")
             plain.save_as(path)
@@ -150,11 +144,12 @@ def _read_image(path: Path) -> sitk.Image:
 
 def _checked(pixels: np.ndarray, frame: Frame) -> np.ndarray:
     """The decoded pixels ``[frame, j, i]`` if they are as large as the header says."""
-    expected = (int(frame.file.number("NumberOfFrames") or 1), *frame.matrix)
+    expected = (frame.file.frames, *frame.matrix)
     if pixels.shape != expected:
         raise UnfitInputError(
             f"the decoded picture has shape {pixels.shape} where the header says {expected}",
-            frame.file.path.name,
+            frame.file.name,
             _AGAIN,
+            code="damaged-file",
         )
     return pixels

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from COVIDQuantLib.ct.dicom_frames import Frame
+from COVIDQuantLib.ct.dicom_tilt import sideways, tilt_warning, too_tilted
 from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError
@@ -26,10 +26,8 @@ MISSING_SLICE = 1.5
 # Cosines of slices of one stack may differ by this much (about 0.3 degrees).
 ORIENTATION_TOLERANCE = 5e-3
 _ORTHONORMAL = 0.02
-# A stack may drift sideways by half a pixel before its slices are moved, and stray by so much from a straight drift.
-DRIFT_PIXELS = 0.5
-STRAY_MM = 1.0
-TILT_WARNS_DEGREES = 1.0
+# Pixels of a CT of a person, millimetres; a fault beyond is told by the extent of the grid.
+_PIXEL_MM = (1e-3, 1e3)
 
 
 @dataclass(frozen=True)
@@ -72,14 +70,17 @@ def stack_frames(frames: Sequence[Frame], where: str) -> Stack:
             f"only {len(frames)} slice{'s' * (len(frames) > 1)}, at least {MIN_SLICES} are needed",
             where,
             "Give the folder with the whole series.",
+            code="too-few-slices",
         )
     lps = _positions(frames, where)
     order = np.argsort(lps @ axes[2], kind="stable")
     ordered = tuple(frames[n] for n in order)
     lps = lps[order]
     spacing, warnings = _check_intervals(lps @ axes[2], ordered, where)
-    shifts, tilt = _sideways(lps, axes, (row_mm, column_mm), where)
-    warnings += _tilt_warning(tilt, ordered, moved=bool(shifts.any()))
+    shifts, tilt = sideways(lps, axes, (row_mm, column_mm), where)
+    warnings += tilt_warning(tilt, ordered, moved=bool(shifts.any()))
+    if (shifts.max(axis=0) > 2 * np.array((rows, columns))).any():
+        raise too_tilted(tilt, where)
     corner = lps[0] - shifts[0, 0] * row_mm * axes[1] - shifts[0, 1] * column_mm * axes[0]
     rows, columns = rows + int(shifts[:, 0].max()), columns + int(shifts[:, 1].max())
     geometry = Geometry(
@@ -98,7 +99,9 @@ def _one_matrix(frames: Sequence[Frame], where: str) -> tuple[int, int]:
         sizes.setdefault(frame.matrix, frame)
     if len(sizes) > 1:
         told = " and ".join(f"{columns}×{rows} ({frame.name})" for (rows, columns), frame in list(sizes.items())[:3])
-        raise UnfitInputError(f"its slices differ in size: {told}", where, "Give a series of one reconstruction.")
+        raise UnfitInputError(
+            f"its slices differ in size: {told}", where, "Give a series of one reconstruction.", code="slice-sizes"
+        )
     return next(iter(sizes))
 
 
@@ -111,6 +114,7 @@ def _one_orientation(frames: Sequence[Frame], where: str) -> np.ndarray:
                 "the header tells no valid orientation (Image Orientation Patient)",
                 f"{where}, {frame.name}",
                 "Export the series again from the archive.",
+                code="orientation",
             )
         told.append(frame.orientation)
         if np.abs(frame.orientation - told[0]).max() > ORIENTATION_TOLERANCE:
@@ -118,6 +122,7 @@ def _one_orientation(frames: Sequence[Frame], where: str) -> np.ndarray:
                 f"its slices lie in different directions ({frames[0].name} and {frame.name})",
                 where,
                 "Give a series of parallel slices; localizers and reformats belong in folders of their own.",
+                code="orientation",
             )
     mean = np.mean(told, axis=0)
     along_i = mean[:3] / np.linalg.norm(mean[:3])
@@ -135,11 +140,12 @@ def _is_orthonormal(orientation: np.ndarray) -> bool:
 def _one_pixel_spacing(frames: Sequence[Frame], where: str) -> tuple[float, float]:
     first = frames[0].spacing
     for frame in frames:
-        if frame.spacing is None or not all(math.isfinite(s) and s > 0 for s in frame.spacing):
+        if frame.spacing is None or not all(_PIXEL_MM[0] <= s <= _PIXEL_MM[1] for s in frame.spacing):
             raise UnfitInputError(
                 f"the header tells no valid pixel size (Pixel Spacing: {frame.spacing})",
                 f"{where}, {frame.name}",
                 "Export the series again from the archive.",
+                code="pixel-size",
             )
         if first is not None and not np.allclose(frame.spacing, first, rtol=1e-3):
             raise UnfitInputError(
@@ -147,6 +153,7 @@ def _one_pixel_spacing(frames: Sequence[Frame], where: str) -> tuple[float, floa
                 f"{frame.spacing[0]:g} mm ({frame.name})",
                 where,
                 "Give a series of one reconstruction.",
+                code="pixel-size",
             )
     assert first is not None  # noqa: S101 - the loop has seen it
     return first
@@ -159,6 +166,7 @@ def _positions(frames: Sequence[Frame], where: str) -> np.ndarray:
                 "the header does not tell where the slice lies (Image Position Patient)",
                 f"{where}, {frame.name}",
                 "Export the series again from the archive.",
+                code="slice-positions",
             )
     return np.array([frame.position for frame in frames])
 
@@ -168,7 +176,9 @@ def _check_intervals(along: np.ndarray, frames: Sequence[Frame], where: str) -> 
     intervals = np.diff(along)
     distinct = intervals[intervals > 1e-3]
     if not distinct.size:
-        raise UnfitInputError("all its slices lie at one position", where, "Give a series that covers the lungs.")
+        raise UnfitInputError(
+            "all its slices lie at one position", where, "Give a series that covers the lungs.", code="slice-positions"
+        )
     median = float(np.median(distinct))
     same = np.flatnonzero(intervals < SAME_POSITION * median)
     if same.size:
@@ -178,6 +188,7 @@ def _check_intervals(along: np.ndarray, frames: Sequence[Frame], where: str) -> 
             f"{along[n]:.2f} mm ({frames[n].name}, {frames[n + 1].name})",
             where,
             "Leave only one phase or reconstruction in the folder.",
+            code="double-slices",
         )
     wide = np.flatnonzero(intervals > MISSING_SLICE * median)
     if wide.size:
@@ -189,6 +200,7 @@ def _check_intervals(along: np.ndarray, frames: Sequence[Frame], where: str) -> 
             + f" (slices are {median:.2f} mm apart)",
             where,
             "Export the whole series again.",
+            code="missing-slices",
         )
     return _mean_interval(along, median, where)
 
@@ -199,42 +211,14 @@ def _mean_interval(along: np.ndarray, median: float, where: str) -> tuple[float,
     worst = int(off.argmax())
     told = f"{intervals[worst]:.2f} mm at {along[worst]:.2f} mm where {median:.2f} mm is usual"
     if off[worst] > UNEVEN_STOPS * median + HEADER_ROUNDING_MM:
-        raise UnfitInputError(f"its slices are unevenly spaced: {told}", where, "Give an evenly reconstructed series.")
+        raise UnfitInputError(
+            f"its slices are unevenly spaced: {told}",
+            where,
+            "Give an evenly reconstructed series.",
+            code="uneven-slices",
+        )
     spacing = float((along[-1] - along[0]) / (len(along) - 1))
     if off[worst] > UNEVEN_WARNS * median + HEADER_ROUNDING_MM:
         text = f"Slices are not quite evenly spaced: {told}; {spacing:.3f} mm is used throughout."
         return spacing, [CTWarning("uneven-spacing", text)]
     return spacing, []
-
-
-def _sideways(lps: np.ndarray, axes: np.ndarray, pixel_mm: tuple[float, float], where: str) -> tuple[np.ndarray, float]:
-    """Whole-pixel shifts ``[slice, (j, i)]`` that set sheared slices above each other, and the tilt in degrees."""
-    along = (lps - lps[0]) @ axes[2]
-    drift = np.stack([(lps - lps[0]) @ axes[1], (lps - lps[0]) @ axes[0]], axis=1)
-    pixels = drift / np.asarray(pixel_mm)
-    shear = (drift[-1] - drift[0]) / along[-1]
-    stray = np.abs(drift - along[:, None] * shear).max()
-    if stray > max(STRAY_MM, DRIFT_PIXELS * max(pixel_mm)):
-        raise UnfitInputError(
-            f"its slices are displaced sideways by up to {stray:.1f} mm",
-            where,
-            "Give a series of one reconstruction with one centre.",
-        )
-    tilt = float(np.degrees(np.arctan(np.hypot(*shear))))
-    if np.abs(pixels).max() < DRIFT_PIXELS:
-        return np.zeros(drift.shape, int), tilt
-    shifts = np.rint(pixels).astype(int)
-    return shifts - shifts.min(axis=0), tilt
-
-
-def _tilt_warning(tilt: float, frames: Sequence[Frame], *, moved: bool) -> list[CTWarning]:
-    named = abs(frames[0].file.number("GantryDetectorTilt") or 0.0)
-    if tilt >= TILT_WARNS_DEGREES:
-        text = f"The gantry was tilted by {tilt:.1f} degrees"
-        if moved:
-            text += "; slices were moved sideways by whole pixels to stand above each other, values are as measured"
-    elif named >= TILT_WARNS_DEGREES:
-        text = f"The header names a gantry tilt of {named:.1f} degrees that the slice positions do not show"
-    else:
-        return []
-    return [CTWarning("gantry-tilt", f"{text}.")]

@@ -9,7 +9,10 @@ import numpy as np
 
 from COVIDQuantLib.ct.checks import HeaderFacts, check_ct
 from COVIDQuantLib.ct.dicom_choice import choose, rate
-from COVIDQuantLib.ct.dicom_headers import Findings, find_images, is_dicom
+from COVIDQuantLib.ct.dicom_directory import is_directory
+from COVIDQuantLib.ct.dicom_find import Findings, find_images
+from COVIDQuantLib.ct.dicom_headers import is_dicom, printable
+from COVIDQuantLib.ct.dicom_odd import without_blank_ends
 from COVIDQuantLib.ct.dicom_pixels import read_pixels
 from COVIDQuantLib.ct.dicom_series import SeriesInfo, group_series
 from COVIDQuantLib.ct.dicom_stack import Stack, stack_frames
@@ -41,13 +44,18 @@ def read_ct(path: Path, series: str | None = None, report: Report = silent) -> C
         UsageError: ``series`` fits no series or several.
     """
     path = Path(path)
-    check_input(path, folder=True)
     try:
+        check_input(path, folder=True)
         if path.is_dir() or is_dicom(path):
             ct, facts = _read_dicom(path, series, part(report, 0.0, 0.9))
         else:
             if series:
-                raise UsageError("a series was named, but the CT is no DICOM", path.name, "Leave --series out.")
+                raise UsageError(
+                    "a series was named, but the CT is no DICOM",
+                    path.name,
+                    "Leave --series out.",
+                    code="series-without-dicom",
+                )
             ct, facts = _read_file(path)
     except OSError as error:
         raise UnfitInputError(
@@ -70,15 +78,18 @@ def list_series(folder: Path, report: Report = silent) -> list[SeriesInfo]:
     """Every image series below a folder (or in one DICOM file), rated, best first; unfit ones last, saying why.
 
     Raises:
-        UnfitInputError: there is no DICOM image.
+        UnfitInputError: there is no such folder or no DICOM image.
     """
+    check_input(Path(folder), folder=True)
     return sorted(_rated_series(Path(folder), report)[0], key=lambda s: (bool(s.why_not), -s.score))
 
 
 def _rated_series(path: Path, report: Report) -> tuple[list[SeriesInfo], Findings]:
     findings = find_images(path, report)
     if not findings.images:
-        raise UnfitInputError(_no_images(path, findings), str(path), f"Give a folder of DICOM images, {FORMATS}.")
+        raise UnfitInputError(
+            _no_images(path, findings), shown(path), f"Give a folder of DICOM images, {FORMATS}.", code="no-image"
+        )
     series = group_series(findings.images)
     rate(series)
     return series, findings
@@ -87,7 +98,7 @@ def _rated_series(path: Path, report: Report) -> tuple[list[SeriesInfo], Finding
 def _no_images(path: Path, findings: Findings) -> str:
     if findings.damaged:
         file, why = next(iter(findings.damaged.items()))
-        return f"{file.name} is truncated or damaged: {why}"
+        return f"{printable(file.name)} is truncated or damaged: {why}"
     if findings.others:
         kinds = sorted(set(findings.others.values()))
         return f"there is no image, only {', '.join(kinds[:3])}"
@@ -96,10 +107,12 @@ def _no_images(path: Path, findings: Findings) -> str:
 
 def _read_dicom(path: Path, wanted: str | None, report: Report) -> tuple[CTVolume, HeaderFacts]:
     all_series, findings = _rated_series(path, part(report, 0.0, 0.2))
-    chosen, why = choose(all_series, wanted, str(path))
-    warnings = _damaged_neighbours(chosen, findings)
+    chosen, why = choose(all_series, wanted, shown(path))
+    warnings = [*chosen.warnings, *_damaged_neighbours(chosen, findings)]
     stack = stack_frames(chosen.frames, chosen.name)
     buffer = read_pixels(stack, part(report, 0.2, 1.0))
+    stack, blank = without_blank_ends(stack, buffer)
+    warnings += blank
     patients = {one.patient for one in all_series if not one.why_not}
     if len(patients) > 1:
         text = f"The folder holds CTs of {len(patients)} patients; {chosen.name} of one of them was taken."
@@ -109,7 +122,7 @@ def _read_dicom(path: Path, wanted: str | None, report: Report) -> tuple[CTVolum
     source["other_series"] = [one.as_record() for one in all_series if one is not chosen]
     source["other_files"] = sorted(set(findings.others.values()))
     ct = CTVolume(buffer.hu, stack.geometry, buffer.padding, source, [*warnings, *stack.warnings])
-    return ct, _dicom_facts(chosen, buffer)
+    return ct, _dicom_facts(chosen, buffer, stack.geometry.spacing[2])
 
 
 def _damaged_neighbours(chosen: SeriesInfo, findings: Findings) -> list[CTWarning]:
@@ -118,18 +131,21 @@ def _damaged_neighbours(chosen: SeriesInfo, findings: Findings) -> list[CTWarnin
     for file, why in findings.damaged.items():
         if file.parent in folders:
             raise UnfitInputError(
-                f"the file is truncated or damaged: {why}", file.name, "Copy or export the series again, or remove it."
+                f"the file is truncated or damaged: {why}",
+                printable(file.name),
+                "Copy or export the series again, or remove it.",
+                code="damaged-file",
             )
     if not findings.damaged:
         return []
-    names = ", ".join(file.name for file in list(findings.damaged)[:3])
+    names = ", ".join(printable(file.name) for file in list(findings.damaged)[:3])
     return [CTWarning("damaged-files", f"{len(findings.damaged)} damaged files in other folders left out: {names}.")]
 
 
 def _dicom_source(path: Path, chosen: SeriesInfo, stack: Stack, buffer: HUBuffer) -> dict[str, Any]:
     head = chosen.head
     return {
-        "name": path.name or str(path),
+        "name": _source_name(path),
         "format": "DICOM",
         "modality": "CT",
         "study_uid": head.text("StudyInstanceUID"),
@@ -139,7 +155,7 @@ def _dicom_source(path: Path, chosen: SeriesInfo, stack: Stack, buffer: HUBuffer
         "phase": chosen.phase,
         "manufacturer": head.text("Manufacturer"),
         "model": head.text("ManufacturerModelName"),
-        "kernel": head.text("ConvolutionKernel"),
+        "kernel": chosen.kernel,
         "contrast_agent": head.text("ContrastBolusAgent"),
         "slice_thickness_mm": chosen.thickness,
         "files": len({frame.file.path for frame in stack.frames}),
@@ -148,6 +164,11 @@ def _dicom_source(path: Path, chosen: SeriesInfo, stack: Stack, buffer: HUBuffer
         **stack.facts,
         **_clipping(buffer),
     }
+
+
+def _source_name(path: Path) -> str:
+    named = path.parent if is_directory(path) and not path.is_dir() else path
+    return printable(named.name) or shown(path)
 
 
 def _clipping(buffer: HUBuffer) -> dict[str, int]:
@@ -159,17 +180,19 @@ def _clipping(buffer: HUBuffer) -> dict[str, int]:
     }
 
 
-def _dicom_facts(chosen: SeriesInfo, buffer: HUBuffer) -> HeaderFacts:
+def _dicom_facts(chosen: SeriesInfo, buffer: HUBuffer, distance: float) -> HeaderFacts:
     head = chosen.head
     return HeaderFacts(
         name=chosen.name,
         thickness=chosen.thickness,
-        kernel=head.text("ConvolutionKernel"),
+        distance=distance,
+        kernel=chosen.kernel,
         contrast_agent=head.text("ContrastBolusAgent"),
         clipped_below=buffer.clipped_below,
         clipped_above=buffer.clipped_above,
         lowest=buffer.lowest,
         highest=buffer.highest,
+        filler=buffer.filler,
     )
 
 
@@ -194,5 +217,6 @@ def _read_file(path: Path) -> tuple[CTVolume, HeaderFacts]:
         clipped_above=buffer.clipped_above,
         lowest=buffer.lowest,
         highest=buffer.highest,
+        filler=buffer.filler,
     )
     return CTVolume(buffer.hu, geometry, buffer.padding, source, warnings), facts
