@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("slicer")
 
@@ -15,13 +17,14 @@ from vtk.util.numpy_support import numpy_to_vtk
 from COVIDQuantLib.anatomy import COVID_19, LEFT, LESION, LOBES, MIDDLE_LOBE, REGIONS, RIGHT, UPPER_LOBE, Terminology
 from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
+from COVIDQuantLib.ct.whole_hu import HUBuffer
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.resources import resource_path
 from COVIDQuantLib.scene.grids import geometry_of, parent_to_world
 from COVIDQuantLib.scene.live import LiveQuantification
 from COVIDQuantLib.scene.segmentations import create_segmentation_node, segmentation_of_node, show_3d
 from COVIDQuantLib.scene.session import HeadlessScene
-from COVIDQuantLib.scene.volumes import ct_of_node, node_of_ct
+from COVIDQuantLib.scene.volumes import ct_of_node, node_of_ct, whole_hu
 from COVIDQuantLib.segment_roles import LESION_ROLE, NO_ROLE, role_of
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.terminology import dictionary
@@ -51,6 +54,26 @@ def test_ct_keeps_values_place_and_padding_through_a_node(scene):
     assert np.array_equal(back.hu, ct.hu)
     assert np.array_equal(back.padding, ct.padding)
     assert back.geometry.same_grid(ct.geometry, 1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), kind=st.sampled_from(["float32", "float64", "int32"]))
+def test_a_node_and_a_file_hold_the_same_hu(seed, kind):
+    rng = np.random.default_rng(seed)
+    values = rng.uniform(-2500, 5000, SHAPE)
+    if kind != "int32":
+        odd = rng.random(SHAPE)
+        values[odd < 0.05], values[odd > 0.95], values[(odd > 0.9) & (odd < 0.95)] = np.nan, np.inf, -np.inf
+    values = values.astype(kind)
+    buffer = HUBuffer(SHAPE)
+    for k, section in enumerate(values):
+        buffer.put(k, section)
+    whole = CTVolume.from_values(values, oblique())
+    assert np.array_equal(whole.hu, buffer.hu)
+    assert np.array_equal(whole.padding, buffer.padding)
+    rounded, padding = whole_hu(values)
+    assert np.array_equal(padding, buffer.padding)
+    assert np.array_equal(np.where(padding, -1024, rounded.clip(-1024, 3071)), buffer.hu)
 
 
 def test_int16_voxels_are_viewed_not_copied(scene):

@@ -15,6 +15,18 @@ HU_MAX = 3071
 PADDING_BELOW_HU = -1500
 
 
+def not_measured(values: np.ndarray) -> np.ndarray:
+    """Where raw values are surely no measurement, whatever lies around them: below −1500 HU, NaN or infinite.
+
+    The one rule of files and nodes alike; a file's reader adds filler that is known by its place (``ct/filler.py``).
+
+    Args:
+        values: Hounsfield units, any number type and shape.
+    """
+    below = values < PADDING_BELOW_HU
+    return below if np.issubdtype(values.dtype, np.integer) else below | ~np.isfinite(values)
+
+
 @dataclass(frozen=True)
 class CTWarning:
     """Something about the CT that the reader should know but that does not stop the job.
@@ -51,7 +63,7 @@ class CTVolume:
         """Round and clip raw values to whole HU, and set the padding apart.
 
         Args:
-            values: Hounsfield units ``[k, j, i]``, any number type; NaN counts as padding.
+            values: Hounsfield units ``[k, j, i]``, any number type; NaN and infinity count as padding.
             geometry: the grid they lie on.
             padding_value: filler named by the file itself (already in HU), beside everything below −1500.
 
@@ -60,11 +72,10 @@ class CTVolume:
         """
         if values.shape != geometry.shape:
             raise ValueError(f"values of shape {values.shape} are not on a grid of shape {geometry.shape}")
-        padding = values < PADDING_BELOW_HU
+        padding = not_measured(values)
         if padding_value is not None:
             padding |= values == padding_value
         if not np.issubdtype(values.dtype, np.integer):
-            padding |= np.isnan(values)
             values = np.where(padding, HU_MIN, np.rint(values))
         hu = np.clip(values, HU_MIN, HU_MAX).astype(np.int16, copy=False)
         if not padding.any():

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from COVIDQuantLib.ct.filler import filler_mask
-from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN
+from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN, not_measured
 
 # Filler is counted by its value up to here; what lies beyond counts as one.
 _FARTHEST = 1 << 17
@@ -52,15 +52,13 @@ class HUBuffer:
             named: ranges that the header calls padding, HU, see :func:`filler_mask`.
         """
         place = (k, slice(corner[0], corner[0] + values.shape[0]), slice(corner[1], corner[1] + values.shape[1]))
-        lost = None
+        lost = not_measured(values)
         if not np.issubdtype(values.dtype, np.integer):
-            lost = ~np.isfinite(values)
-            values = np.rint(np.where(lost, HU_MIN, values))
+            values = np.rint(np.where(np.isfinite(values), values, HU_MIN))
         padding = filler_mask(values, named)
         found, counts = np.unique(np.clip(values[padding], -_FARTHEST, _FARTHEST), return_counts=True)
         self.filler.update(dict(zip(found.astype(float).tolist(), counts.tolist(), strict=True)))
-        if lost is not None:
-            padding |= lost
+        padding |= lost
         self._note(values[~padding])
         self.hu[place] = np.where(padding, HU_MIN, np.clip(values, HU_MIN, HU_MAX))
         if padding.any() or padding.shape != self.hu.shape[1:]:

@@ -8,7 +8,7 @@ import numpy as np
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN, PADDING_BELOW_HU, CTVolume
+from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN, CTVolume, not_measured
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.scene.grids import as_vtk, geometry_of, ras_matrix
 
@@ -53,12 +53,11 @@ def whole_hu(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
 
     Returns:
         The values, rounded if they were not whole (not clipped; counting clips), and a bool array of what
-        lies below any measured value or is NaN, or None if there is nothing of the kind.
+        was not measured (``ct.volume.not_measured``), or None if there is nothing of the kind.
     """
+    padding = not_measured(values)
     if np.issubdtype(values.dtype, np.integer):
-        padding = values < PADDING_BELOW_HU
         return values, padding if padding.any() else None
-    padding = ~(values >= PADDING_BELOW_HU)
     rounded = np.rint(np.where(padding, HU_MIN, values)).clip(HU_MIN, HU_MAX).astype(np.int16)
     return rounded, padding if padding.any() else None
 
