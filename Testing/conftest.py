@@ -1,6 +1,8 @@
 """What every test may ask for."""
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,3 +19,17 @@ def shared_data() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return SHARED_DATA
+
+
+@pytest.fixture(autouse=True, scope="session")
+def stoppable() -> Iterator[None]:
+    """Signals act as in a terminal, also where the whole run was started in the background, which ignores them."""
+    usual = {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}
+    ignored = {}
+    for name, handler in usual.items():
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            ignored[number] = signal.signal(number, handler)
+    yield
+    for number, handler in ignored.items():
+        signal.signal(number, handler)

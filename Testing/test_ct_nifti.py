@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from dicom_maker import chest
 from file_maker import ORIGIN, SHAPE, SPACING, VALUES, nifti
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from test_ct_dicom import rotation
 
@@ -173,6 +173,8 @@ def test_any_orientation_is_nibabels(tmp_path_factory, angles, spacing, origin, 
     image = (nibabel.Nifti2Image if large else nibabel.Nifti1Image)(VALUES.transpose(2, 1, 0), affine)
     image.set_qform(affine, which[0])
     image.set_sform(affine, which[1])
+    # Near half a turn single precision leaves little of a quaternion, and readers differ by it.
+    assume(which[1] or 1 - sum(float(image.header[f"quatern_{q}"]) ** 2 for q in "bcd") > 1e-4)
     path = tmp_path_factory.mktemp("any") / "ct.nii.gz"
     nibabel.save(image, path)
     volume = read_volume_file(path)

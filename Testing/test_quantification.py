@@ -220,7 +220,7 @@ def test_reference_file_round_trips_and_bad_files_are_refused(tmp_path):
     record["frequency"][60] += 0.5
     for text in ("{", "{}", json.dumps(record)):
         path.write_text(text)
-        with pytest.raises(UnfitInputError, match="not a normal reference"):
+        with pytest.raises(UnfitInputError, match=r"not a normal reference|not JSON"):
             NormalReference.read(path)
 
 

@@ -22,6 +22,7 @@ _OTHER_SIDE_DEGREES = 45.0
 # A corner of the image placed this far apart (in voxels) is told.
 _TOLD_VOXELS = 0.5
 _UNIT_QUATERNION = 1e-3
+_HALF_TURN = 1e-7
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,9 @@ def _qform(forms: Forms, spacing: Sequence[float], name: str) -> np.ndarray:
         raise UnfitInputError(
             "the header's orientation (qform) is no rotation and place", name, "Export it again.", "bad-orientation"
         )
-    a = math.sqrt(max(0.0, 1 - length))
-    b, c, d = (q / math.sqrt(max(1.0, length)) for q in (b, c, d))
+    # As NIfTI's own library does it: so near to half a turn single precision leaves nothing of the fourth number.
+    a = math.sqrt(1 - length) if 1 - length >= _HALF_TURN else 0.0
+    b, c, d = (q / math.sqrt(length if a == 0.0 else 1.0) for q in (b, c, d))
     rotation = np.array(
         [
             [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
