@@ -21,7 +21,7 @@ _CONCEIVABLE, _GAP = -2.9, 3
 # Denser than this may be disease or wall; over this distance dense tissue is asked; what one point may say at most.
 _DENSE_HU, _AROUND_MM, _SURE, _FEW = -500.0, 4.0, 8.0, 0.05
 # The mean log odds that dense tissue needs, and the least of a point itself.
-_LIKELY, _HARDLY = -1.2, -5.0
+_LIKELY, _HARDLY = -1.0, -5.0
 
 
 def without_crumbs(mask: np.ndarray) -> np.ndarray:
