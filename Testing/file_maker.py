@@ -4,13 +4,14 @@ import bz2
 import gzip
 import struct
 import zlib
+from functools import partial
 
 import numpy as np
 
 SHAPE = (12, 10, 14)
 SPACING, ORIGIN = (2.0, 3.0, 4.0), (-10.0, 20.0, 30.0)
 VALUES = (np.arange(np.prod(SHAPE)).reshape(SHAPE) % 1300 - 1000).astype("<i2")
-PACK = {"raw": bytes, "gzip": gzip.compress, "zlib": zlib.compress, "bzip2": bz2.compress}
+PACK = {"raw": bytes, "gzip": partial(gzip.compress, mtime=0), "zlib": zlib.compress, "bzip2": bz2.compress}
 
 NRRD = {
     "type": "short", "dimension": "3", "space": "left-posterior-superior", "sizes": "14 10 12",
@@ -70,4 +71,4 @@ def nifti(values=VALUES, *, order="<", packed=False, **changes):
         letters, place = NIFTI[name]
         struct.pack_into(order + letters, header, place, *(value if isinstance(value, tuple) else (value,)))
     data = bytes(header) + values.astype(values.dtype.newbyteorder(order)).tobytes()
-    return gzip.compress(data) if packed else data
+    return gzip.compress(data, mtime=0) if packed else data
