@@ -53,8 +53,9 @@ PARTS = {
     "ts_pulmonary": "ts_pulmonary_ct_cropped.nrrd",
 }
 CTS = WHOLE | PARTS
-# Part of the lungs that may lie beyond the chest where much is consolidated, for the others see lung_soundness.py.
-BEYOND_SHARE = {"ricord_whole": 0.03}
+# Part of the lungs that may lie beyond the chest where much is consolidated, by pneumonia or around a tumour at the
+# hilum, for the others see lung_soundness.py.
+BEYOND_SHARE = {"ricord_whole": 0.03, "lungdx_a0001": 0.01}
 
 
 @dataclass(frozen=True)
