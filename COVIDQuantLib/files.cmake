@@ -217,6 +217,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/scene/segmentations.py
   COVIDQuantLib/scene/segments.py
   COVIDQuantLib/scene/session.py
+  COVIDQuantLib/scene/shared_labels.py
   COVIDQuantLib/scene/status.py
   COVIDQuantLib/scene/tables.py
   COVIDQuantLib/scene/volumes.py

@@ -12,19 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from COVIDQuantLib.anatomy import LESION, LOBES
 from COVIDQuantLib.grades import CheckResult, Grade, grade_of
 from COVIDQuantLib.quantification.histogram import JointHistogram
-from COVIDQuantLib.scene.beside import BesideJob, SharedArrays
-from COVIDQuantLib.scene.boxes import Box, in_threads
+from COVIDQuantLib.scene.beside import BesideJob
 from COVIDQuantLib.scene.grids import geometry_of
 from COVIDQuantLib.scene.live import LiveQuantification
 from COVIDQuantLib.scene.places import Point
 from COVIDQuantLib.scene.segments import roles_of
+from COVIDQuantLib.scene.shared_labels import share_labels
 from COVIDQuantLib.scene.tables import CHECKS_ATTRIBUTE, write_checks
-from COVIDQuantLib.scene.volumes import voxels_of
 from COVIDQuantLib.segment_roles import LESION_ROLE
 
 _FUNCTION = "COVIDQuantLib.scene.checks_child:checked"
@@ -106,7 +103,7 @@ class ChecksJob:
         self._live = live
         # A copy: edits go on meanwhile.
         self._histogram = JointHistogram(live.histogram.voxel_volume_ml, live.histogram.counts.copy())
-        self._job = BesideJob(_FUNCTION, _copied(live), environment)
+        self._job = BesideJob(_FUNCTION, share_labels(live, {"geometry": geometry_of(live.volume)}), environment)
 
     def poll(self) -> KeptChecks | None:
         """None while it is under way, then the checks, which the nodes keep from then on; never waits.
@@ -126,24 +123,3 @@ class ChecksJob:
     def cancel(self) -> None:
         """End it; nothing happens if it is over."""
         self._job.cancel()
-
-
-def _copied(live: LiveQuantification) -> SharedArrays:
-    voxels = voxels_of(live.volume)
-    like = {
-        "values": voxels,
-        "lobes": np.broadcast_to(np.uint8(0), voxels.shape),
-        "lesions": np.broadcast_to(np.bool_(0), voxels.shape),
-    }
-    shared = SharedArrays(like, {"geometry": geometry_of(live.volume)})
-
-    def copy(chunk: Box) -> None:
-        shared.view("values")[chunk.slices] = voxels[chunk.slices]
-        shared.view("lobes")[chunk.slices], shared.view("lesions")[chunk.slices] = live.labels(chunk)
-
-    try:
-        in_threads(copy, Box.of_shape((voxels.shape[0], voxels.shape[1], voxels.shape[2])))
-    except BaseException:
-        shared.free()
-        raise
-    return shared

@@ -6,19 +6,17 @@ import weakref
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-import numpy as np
-
 from COVIDQuantLib.errors import Cancelled, COVIDQuantError, OutputError, UsageError
 from COVIDQuantLib.export.atomic import OutputFolder, Writer
 from COVIDQuantLib.export.exam import EXPORTS
 from COVIDQuantLib.progress import ProgressState
 from COVIDQuantLib.scene.beside import BesideJob, SharedArrays
-from COVIDQuantLib.scene.boxes import Box, in_threads
 from COVIDQuantLib.scene.exam import provenance_of_reading
 from COVIDQuantLib.scene.export_child import Snapshot
 from COVIDQuantLib.scene.grids import geometry_of
 from COVIDQuantLib.scene.reading import Reading
-from COVIDQuantLib.scene.volumes import source_of_node, voxels_of
+from COVIDQuantLib.scene.shared_labels import share_labels
+from COVIDQuantLib.scene.volumes import source_of_node
 
 _FUNCTION = "COVIDQuantLib.scene.export_child:write_snapshot"
 # Within the staging folder, apart from what OutputFolder keeps there.
@@ -121,12 +119,6 @@ class ExportJob:
 def _snapshot(reading: Reading, arguments: Mapping[str, object]) -> SharedArrays:
     """Voxels, labels and figures as they are now."""
     live = reading.live
-    voxels = voxels_of(live.volume)
-    like = {
-        "values": voxels,
-        "lobes": np.broadcast_to(np.uint8(0), voxels.shape),
-        "lesions": np.broadcast_to(np.bool_(0), voxels.shape),
-    }
     if live.metrics is None:
         raise RuntimeError("the figures were never counted")
     snapshot = Snapshot(
@@ -138,19 +130,7 @@ def _snapshot(reading: Reading, arguments: Mapping[str, object]) -> SharedArrays
         live.metrics,
         reading.checks.checks if reading.is_checked else (),
     )
-    shared = SharedArrays(like, {**arguments, "snapshot": snapshot})
-
-    def copy(chunk: Box) -> None:
-        where = chunk.slices
-        shared.view("values")[where] = voxels[where]
-        shared.view("lobes")[where], shared.view("lesions")[where] = live.labels(chunk)
-
-    try:
-        in_threads(copy, Box.of_shape((voxels.shape[0], voxels.shape[1], voxels.shape[2])))
-    except BaseException:
-        shared.free()
-        raise
-    return shared
+    return share_labels(live, {**arguments, "snapshot": snapshot})
 
 
 def _mover(made: Path) -> Writer:
