@@ -22,12 +22,12 @@ from COVIDQuantLib.structures import (
     PNEUMONIA,
     RIGHT_LUNG,
     SIDE_OF,
+    SIDE_VALUE,
     plain,
 )
 
 CONTENTS = ("lobes", "lungs", "lesions")
 ORDER = ", ".join(f"{lobe.label} {lobe.name}" for lobe in LOBES)
-_SIDE_VALUE = {"right": 1, "left": 2}
 Taken = tuple[np.ndarray, list[CTWarning]]
 _LUNG_PARTS = {*LOBE_NAMES, RIGHT_LUNG, LEFT_LUNG, LUNGS, PNEUMONIA}
 
@@ -147,7 +147,7 @@ def _lungs(mask: _Mask) -> Taken:
     structures = reading.structures
     if set(structures.values()) == {RIGHT_LUNG, LEFT_LUNG} and len(structures) == len(mask.values) == 2:
         return mask.labels, []
-    meaning = {value: _SIDE_VALUE[SIDE_OF[what]] for value, what in structures.items() if what in SIDE_OF}
+    meaning = {value: SIDE_VALUE[SIDE_OF[what]] for value, what in structures.items() if what in SIDE_OF}
     lungs = mask.mapped(meaning)
     unsided = [value for value, what in structures.items() if what in _LUNG_PARTS and what not in SIDE_OF]
     if unsided:
@@ -158,14 +158,14 @@ def _lungs(mask: _Mask) -> Taken:
 def _spread(lungs: np.ndarray, more: np.ndarray) -> None:
     """Add voxels of the lungs whose side no label tells to the side they lie on."""
     columns = np.arange(lungs.shape[2])
-    counts = [(lungs == value).sum(axis=(0, 1)) for value in _SIDE_VALUE.values()]
+    counts = [(lungs == value).sum(axis=(0, 1)) for value in SIDE_VALUE.values()]
     if not all(count.any() for count in counts):
         lungs[more] = 1
         return
     # Half way between the lungs' inner edges, a few stray voxels aside.
     right = np.cumsum(counts[0]).searchsorted(0.97 * counts[0].sum())
     left = np.cumsum(counts[1]).searchsorted(0.03 * counts[1].sum())
-    side = np.where(columns <= (right + left) / 2, *_SIDE_VALUE.values()).astype(np.uint8)
+    side = np.where(columns <= (right + left) / 2, *SIDE_VALUE.values()).astype(np.uint8)
     lungs[...] = np.where(more, side, lungs)
 
 

@@ -21,6 +21,7 @@ from COVIDQuantLib.structures import (
     PNEUMONIA,
     RIGHT_LUNG,
     SIDE_OF,
+    SIDE_VALUE,
     listed,
     plain,
     structure_named,
@@ -39,7 +40,6 @@ _STRUCTURE_OF_CODE = {
     **dict.fromkeys(("44567001", "955009", "89187006"), AIRWAYS),
 }
 _SIDE_CODES = {"24028007": RIGHT_LUNG, "7771000": LEFT_LUNG}
-_SIDE_VALUES = {"right": 1, "left": 2}
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ def _lungs(segments: Sequence[FileSegment], name: str) -> Chosen:
     else:
         taken = whole or lobes
     if taken:
-        chosen = [(_SIDE_VALUES.get(SIDE_OF.get(what, ""), 1), segment) for what, segment in taken]
+        chosen = [(SIDE_VALUE.get(SIDE_OF.get(what, ""), 1), segment) for what, segment in taken]
         return chosen, known.warning([segment for _, segment in chosen], name)
     return _unknown_joined(known, "lungs", name)
 

@@ -132,27 +132,29 @@ def _hashed_provenance(value: Any, key: str, worded: Callable[[str], str]) -> An
     return hashed(value) if key in _NAMED else worded(value)
 
 
-def _names_in(value: Any, key: str = "") -> Iterator[str]:
+def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Every text of a record, with the key that it or the list around it stands under."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _texts(item, str(name))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item, key)
+    elif isinstance(value, str):
+        yield key, value
+
+
+def _names_in(source: Any) -> Iterator[str]:
     """Every text of a source that is hashed, and the names of files without their endings."""
-    if isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from _names_in(item, str(name))
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _names_in(item, key)
-    elif isinstance(value, str) and key not in _FACTS | _WORDED and not _is_number(value):
-        yield from _long_enough(value)
+    for key, text in _texts(source):
+        if key not in _FACTS | _WORDED and not _is_number(text):
+            yield from _long_enough(text)
 
 
-def _names_of_masks(value: Any, key: str = "") -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from _names_of_masks(item, str(name))
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _names_of_masks(item, key)
-    elif isinstance(value, str) and key in _NAMED:
-        yield from _long_enough(value)
+def _names_of_masks(provenance: Any) -> Iterator[str]:
+    for key, text in _texts(provenance):
+        if key in _NAMED:
+            yield from _long_enough(text)
 
 
 def _long_enough(text: str) -> Iterator[str]:

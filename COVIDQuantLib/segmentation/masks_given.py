@@ -24,6 +24,7 @@ from COVIDQuantLib.structures import (
     PNEUMONIA,
     RIGHT_LUNG,
     SIDE_OF,
+    SIDE_VALUE,
     listed,
     plain,
     structure_named,
@@ -36,7 +37,6 @@ _WANTED: dict[str, tuple[tuple[str, ...], ...]] = {
     "lungs": ((RIGHT_LUNG, LEFT_LUNG), (LUNGS,), LOBE_NAMES),
     "lesions": ((PNEUMONIA,),),
 }
-_SIDE_VALUE = {"right": 1, "left": 2}
 # A placement by voxel counts when this share of the mask fits, and more than the header's by so much.
 _GOOD_LUNGS, _GOOD_LESIONS = 0.9, 0.6
 # Nearer than this two grids are one, told by different conventions or rounding.
@@ -187,7 +187,7 @@ class _Reader:
         if content == "lobes":
             meaning = self._lobes_of(placed, named, files)
         elif content == "lungs":
-            meaning = [_SIDE_VALUE.get(SIDE_OF.get(what or "", ""), 0) for what in named]
+            meaning = [SIDE_VALUE.get(SIDE_OF.get(what or "", ""), 0) for what in named]
             if not all(meaning):
                 meaning = [1 + number for number in range(len(files))] if len(files) == 2 else [1] * len(files)
         else:
