@@ -141,7 +141,8 @@ def _of_one_tree(tubes: list[list[tuple[int, np.ndarray]]], spacing: Spacing) ->
             and abs(np.nonzero(upper)[0].mean() - row) * spacing[1] < BESIDE_HIGHEST_MM
         )
 
-    return [tube for tube in tubes if near(tube)]
+    # Over a whole neck the trachea itself runs further to the front than its branches may lie apart.
+    return [tube for tube in tubes if tube is highest or near(tube)]
 
 
 def _follow(planes: list[_Plane], lumen: np.ndarray, start: tuple[int, np.ndarray], step: int) -> None:
