@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from COVIDQuantLib.ct.volume import HU_MIN, CTVolume
+from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN, CTVolume
 from COVIDQuantLib.errors import UnfitInputError
 
 # Shares of the measured voxels that a chest in HU has at least: air or aerated lung, and soft tissue with blood.
@@ -38,33 +38,41 @@ def check_values(ct: CTVolume, name: str, extremes: tuple[float, float], filler:
     Raises:
         UnfitInputError: the values are not Hounsfield units, or nothing was measured.
     """
-    values = _sample(ct)
-    if not values.size:
+    counts = _histogram(ct)
+    if not counts.any():
         raise UnfitInputError(
             "nothing was measured, every voxel is padding", name, "Give another series.", code="nothing-measured"
         )
-    why = _why_not_hounsfield(values, extremes[0], _scattered(filler) / ct.hu.size)
+    why = _why_not_hounsfield(counts, extremes[0], _scattered(filler) / ct.hu.size)
     if why:
         told = f"values run from {extremes[0]:g} to {extremes[1]:g}"
         raise UnfitInputError(f"not Hounsfield units: {why}; {told}", name, _REMEDY, code="not-hounsfield")
 
 
-def _why_not_hounsfield(values: np.ndarray, lowest: float, scattered: float) -> str:
+def _why_not_hounsfield(counts: np.ndarray, lowest: float, scattered: float) -> str:
     if lowest >= 0:
         return "no value is negative"
     if scattered > _MAX_SCATTERED:
         return f"{100 * scattered:.0f} % of the picture lies below −1500 HU, below any air, at many values"
-    dense = np.count_nonzero(values > _DENSE_HU) / values.size
+    measured = counts.sum()
+    dense = _count(counts, _DENSE_HU + 1) / measured
     if dense > _MAX_DENSE:
         return f"{100 * dense:.0f} % of the picture is as dense as bone, as when 1000 was added to every value"
     # What is clipped lies at the lowest value, as does a border that someone drew: it tells nothing of the scale.
-    told = values[values > values.min()]
-    told = told if told.size else values
-    if np.count_nonzero(told < _AIR_BELOW_HU) < _MIN_AIR * told.size:
+    if np.count_nonzero(counts) > 1:
+        counts = counts.copy()
+        counts[np.flatnonzero(counts)[0]] = 0
+    told = counts.sum()
+    if _count(counts, HU_MIN, _AIR_BELOW_HU) < _MIN_AIR * told:
         return "no air or lung as a chest CT has near −1000 HU"
-    tissue = np.count_nonzero((told > _TISSUE_HU[0]) & (told < _TISSUE_HU[1]))
-    enough = tissue >= max(_MIN_TISSUE * told.size, _MIN_TISSUE_OF_ALL * values.size)
+    tissue = _count(counts, _TISSUE_HU[0] + 1, _TISSUE_HU[1])
+    enough = tissue >= max(_MIN_TISSUE * told, _MIN_TISSUE_OF_ALL * measured)
     return "" if enough else "no soft tissue as a chest CT has near 0 HU"
+
+
+def _count(counts: np.ndarray, low: int, high: int = HU_MAX + 1) -> int:
+    """Voxels from one value up to but not including another."""
+    return int(counts[low - HU_MIN : high - HU_MIN].sum())
 
 
 def _scattered(filler: Mapping[float, int]) -> int:
@@ -78,8 +86,12 @@ def _scattered(filler: Mapping[float, int]) -> int:
     return sum(low.values())
 
 
-def _sample(ct: CTVolume) -> np.ndarray:
-    """Measured values of about a million voxels spread over the volume."""
-    step = tuple(slice(None, None, max(1, n // 100)) for n in ct.hu.shape)
-    values = ct.hu[step]
-    return values.ravel() if ct.padding is None else values[~ct.padding[step]]
+def _histogram(ct: CTVolume) -> np.ndarray:
+    """How many of some million measured voxels, spread over the volume, have each value from −1024 on."""
+    counts = np.zeros(HU_MAX - HU_MIN + 1, np.int64)
+    k, *plane = (slice(None, None, max(1, n // 100)) for n in ct.hu.shape)
+    for n in range(len(ct.hu))[k]:
+        values = ct.hu[n][tuple(plane)]
+        measured = values.ravel() if ct.padding is None else values[~ct.padding[n][tuple(plane)]]
+        counts += np.bincount(measured.astype(np.intp) - HU_MIN, minlength=len(counts))
+    return counts

@@ -198,18 +198,20 @@ def _dicom_facts(chosen: SeriesInfo, buffer: HUBuffer, distance: float) -> Heade
 
 def _read_file(path: Path) -> tuple[CTVolume, HeaderFacts]:
     volume = read_volume_file(path)
-    header, geometry = volume.header, volume.geometry
-    if volume.values.dtype.itemsize == 1:
+    header, geometry, voxels, noticed = volume.header, volume.geometry, volume.voxels, volume.warnings
+    if voxels.dtype.itemsize == 1:
         raise UnfitInputError(
             "8-bit values are no Hounsfield units",
             header.name,
             "Export the CT with its original 16-bit values.",
             "eight-bit",
         )
-    warnings = [*check_header_gaps(header), *volume.warnings]
+    warnings = [*check_header_gaps(header), *noticed]
     buffer = HUBuffer(geometry.shape)
-    for k in range(geometry.shape[0]):
-        buffer.put(k, volume.values[k])
+    for k, values in enumerate(voxels):
+        buffer.put(k, values)
+    # What the file stored is not needed any more, and large.
+    del volume, voxels, values
     source = {"name": header.name, "format": header.kind, "slice_thickness_mm": None, **_clipping(buffer)}
     facts = HeaderFacts(
         name=header.name,
