@@ -41,6 +41,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cohort/scan_pairs.py
   COVIDQuantLib/cohort/surfaces.py
   COVIDQuantLib/ct/__init__.py
+  COVIDQuantLib/ct/blank_slices.py
   COVIDQuantLib/ct/checks.py
   COVIDQuantLib/ct/checks_lungs.py
   COVIDQuantLib/ct/checks_values.py

@@ -66,7 +66,11 @@ def lung_share(slices: np.ndarray) -> float:
 def foreign_slices(ct: CTVolume) -> list[int]:
     """Numbers of slices that resemble neither neighbour, as of a damaged file that still decodes."""
     step = (slice(None), slice(None, None, 4), slice(None, None, 4))
-    hu = ct.hu[step].astype(np.int32)
+    # Of slices in which nothing was measured nothing can be told.
+    shown = np.arange(len(ct.hu)) if ct.padding is None else np.flatnonzero(~ct.padding[step].all(axis=(1, 2)))
+    if len(shown) < 3:
+        return []
+    hu = ct.hu[step][shown].astype(np.int32)
     # Where both slices show air nothing can be told; the body decides.
     body = (hu[1:] > -900) | (hu[:-1] > -900)
     gaps = np.array([_median(np.abs(b - a)[m]) for a, b, m in zip(hu[:-1], hu[1:], body, strict=True)])
@@ -77,7 +81,7 @@ def foreign_slices(ct: CTVolume) -> list[int]:
     # At an end only one neighbour speaks, so that one must be at odds with it while at peace with its next.
     alone[0] &= not strange[1:2].any()
     alone[-1] &= not strange[-2:-1].any()
-    return [int(k) for k in np.flatnonzero(alone)]
+    return [int(k) for k in shown[alone]]
 
 
 def _median(values: np.ndarray) -> float:
