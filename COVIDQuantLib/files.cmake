@@ -33,6 +33,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cli/train.py
   COVIDQuantLib/cohort/__init__.py
   COVIDQuantLib/cohort/agreement.py
+  COVIDQuantLib/cohort/anonymous.py
   COVIDQuantLib/cohort/evaluation.py
   COVIDQuantLib/cohort/evaluation_files.py
   COVIDQuantLib/cohort/measures.py
