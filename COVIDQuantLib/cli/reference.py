@@ -10,6 +10,7 @@ import numpy as np
 
 from COVIDQuantLib.cli.terminal import progress_bar, show_warnings
 from COVIDQuantLib.ct.read import read_ct
+from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.export.anonymous import hashed
 from COVIDQuantLib.export.atomic import check_file
@@ -45,29 +46,32 @@ def run(arguments: argparse.Namespace) -> None:
     check_file(arguments.out)
     counts: list[np.ndarray] = []
     subjects: list[dict[str, Any]] = []
+    warnings: list[CTWarning] = []
     with progress_bar([Stage(path.name, 1.0) for path in paths]) as progress:
         for path in paths:
             with progress.stage(path.name) as report:
-                lungs, record = _subject(path, report)
+                lungs, record, noticed = _subject(path, report)
             name = path.name if arguments.identify else hashed(path.name)
             counts.append(lungs)
+            warnings += noticed
             subjects.append({"name": name, "licence": arguments.licence, **record})
     reference = NormalReference.of(counts, subjects).as_record()
     write_json(arguments.out, reference)
     arguments.written = True
+    show_warnings(warnings)
 
 
-def _subject(path: Path, report: Report) -> tuple[np.ndarray, dict[str, Any]]:
-    """One normal CT's lung voxels by HU and its record."""
+def _subject(path: Path, report: Report) -> tuple[np.ndarray, dict[str, Any], list[CTWarning]]:
+    """One normal CT's lung voxels by HU, its record, and what was noticed."""
     ct = read_ct(path, report=part(report, 0.0, 0.2))
     rest = part(report, 0.2, 1.0)
     # The lungs of normal CTs are found the same way whatever models are installed.
     plan = Plan(MODEL_FREE)
     progress = StagedProgress(plan.stages, lambda state: rest(state.fraction))
     exam = quantify_ct(ct, progress=progress, plan=plan)
-    show_warnings(exam.warnings)
     lungs = lung_counts(exam.histogram)
-    return lungs, {
+    record = {
         "lung_volume_ml": round(float(lungs.sum()) * ct.geometry.voxel_volume_ml, 1),
         "lungs": exam.segmentation.provenance["lungs"]["method"],
     }
+    return lungs, record, list(exam.warnings)
