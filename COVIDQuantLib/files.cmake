@@ -57,6 +57,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/dicom_headers.py
   COVIDQuantLib/ct/dicom_identity.py
   COVIDQuantLib/ct/dicom_odd.py
+  COVIDQuantLib/ct/dicom_open.py
   COVIDQuantLib/ct/dicom_phases.py
   COVIDQuantLib/ct/dicom_pixels.py
   COVIDQuantLib/ct/dicom_series.py

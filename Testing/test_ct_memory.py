@@ -1,12 +1,12 @@
 """Reading takes at most four times what the voxels take as stored, whatever their type and the header's scaling."""
 
 import gzip
-import tracemalloc
 
 import numpy as np
 import pytest
 from dicom_maker import chest, enhanced, slice_datasets, write
 from file_maker import nifti, nrrd
+from peak_memory import peak_memory
 
 from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.labels import read_label_map
@@ -32,12 +32,9 @@ def hu():
 
 def peak_of(work):
     """What it gives, and the most bytes that Python and numpy held meanwhile."""
-    tracemalloc.start()
-    try:
+    with peak_memory() as peak:
         found = work()
-        return found, tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    return found, peak.traced
 
 
 def volume(values, *, scale=(1.0, 0.0), flipped=False):
