@@ -33,6 +33,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cli/train.py
   COVIDQuantLib/cohort/__init__.py
   COVIDQuantLib/cohort/agreement.py
+  COVIDQuantLib/cohort/anonymous.py
   COVIDQuantLib/cohort/evaluation.py
   COVIDQuantLib/cohort/evaluation_files.py
   COVIDQuantLib/cohort/measures.py
@@ -41,6 +42,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cohort/scan_pairs.py
   COVIDQuantLib/cohort/surfaces.py
   COVIDQuantLib/ct/__init__.py
+  COVIDQuantLib/ct/blank_slices.py
   COVIDQuantLib/ct/checks.py
   COVIDQuantLib/ct/checks_lungs.py
   COVIDQuantLib/ct/checks_values.py
@@ -55,6 +57,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/dicom_headers.py
   COVIDQuantLib/ct/dicom_identity.py
   COVIDQuantLib/ct/dicom_odd.py
+  COVIDQuantLib/ct/dicom_open.py
   COVIDQuantLib/ct/dicom_phases.py
   COVIDQuantLib/ct/dicom_pixels.py
   COVIDQuantLib/ct/dicom_series.py

@@ -1,5 +1,6 @@
 """The command line end to end: a made CT in, files by the contract out, clear errors, nothing half written."""
 
+import contextlib
 import csv
 import json
 import os
@@ -222,11 +223,18 @@ def test_interrupt_leaves_no_file(phantom, tmp_path):
         "--out",
         str(tmp_path / "o"),
     ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    for line in process.stderr:
-        if "lobes" in line:
-            break
+    # The stage is shown on a terminal alone.
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(command, stderr=theirs, stdout=subprocess.DEVNULL)
+    os.close(theirs)
+    shown = b""
+    while b"lobes" not in shown:
+        shown += os.read(ours, 4096)
     process.send_signal(signal.SIGINT)
+    with contextlib.suppress(OSError):  # the other side is closed at the end
+        while os.read(ours, 4096):
+            pass
+    os.close(ours)
     assert process.wait(60) == 130
     assert names(tmp_path / "o") == set()
 

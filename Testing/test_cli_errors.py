@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
+from dicom_maker import chest
 
 from COVIDQuantLib.cli import failures, phantom, quantify
 from COVIDQuantLib.cli.main import main, make_parser
@@ -232,9 +235,42 @@ def test_a_stage_named_like_markup_is_shown(capsys):
     from COVIDQuantLib.cli.terminal import progress_bar
     from COVIDQuantLib.progress import Stage
 
-    with progress_bar([Stage("scan [/red]", 1.0)]) as progress, progress.stage("scan [/red]"):
-        pass
+    stages = [Stage("reading", 1.0), Stage("scan [/red]", 1.0)]
+    with progress_bar(stages, log=True) as progress:
+        with progress.stage("reading"):
+            pass
+        assert capsys.readouterr().err == ""
+        with progress.stage("scan [/red]"):
+            pass
     assert "scan [/red]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["quantify", "evaluate", "reference"])
+def test_a_refusal_is_the_only_line_where_nobody_watches(tmp_path, command):
+    """With no --quiet, and after stages that went well."""
+    hu = chest((24, 64, 80))
+    image = sitk.GetImageFromArray(hu)
+    image.SetSpacing((4.0, 4.0, 5.0))
+    folder = tmp_path / "many"
+    folder.mkdir()
+    sitk.WriteImage(image, str(folder / "1.nrrd"))
+    mask = sitk.GetImageFromArray((hu < -600).astype(np.uint8))
+    mask.CopyInformation(image)
+    for side in ("a", "b"):
+        (tmp_path / side).mkdir()
+        sitk.WriteImage(mask, str(tmp_path / side / "1_lungs.nrrd"))
+        (tmp_path / side / "2_lungs.nrrd").write_bytes((tmp_path / side / "1_lungs.nrrd").read_bytes()[:-2000])
+    (folder / "2.nrrd").write_bytes((folder / "1.nrrd").read_bytes()[:-2000])
+    given = {
+        "quantify": [str(folder / "1.nrrd"), "--lobes", str(tmp_path / "a" / "2_lungs.nrrd"), "--method", "model-free"],
+        "evaluate": [str(tmp_path / "a"), str(tmp_path / "b")],
+        "reference": [str(folder)],
+    }
+    process = program(command, *given[command], "--out", str(tmp_path / "out"), stdout=subprocess.DEVNULL)
+    _, complaint = process.communicate(timeout=120)
+    assert process.returncode == 3
+    assert complaint.count(b"\n") == 1, complaint.decode()
+    assert b"damaged-file" in complaint
 
 
 def test_warnings_are_a_line_each(capsys):

@@ -12,6 +12,7 @@ from COVIDQuantLib.cli.main import main
 from COVIDQuantLib.cohort.evaluation_files import PLOT_FILE, SCANS_FILE, SUMMARY_CSV, SUMMARY_JSON
 from COVIDQuantLib.cohort.measures import COLUMNS
 from COVIDQuantLib.cohort.scan_files import name_and_content
+from COVIDQuantLib.export.anonymous import hashed
 from COVIDQuantLib.export.segmentation_file import read_segmentation
 
 FILES = {SCANS_FILE, SUMMARY_CSV, SUMMARY_JSON}
@@ -38,14 +39,15 @@ def phantoms(tmp_path_factory):
 @pytest.fixture(scope="module")
 def evaluated(phantoms, tmp_path_factory):
     out = tmp_path_factory.mktemp("evaluated")
-    assert main(["evaluate", str(phantoms / "found"), str(phantoms / "truth"), "--out", str(out)]) == 0
+    paths = [str(phantoms / "found"), str(phantoms / "truth")]
+    assert main(["evaluate", *paths, "--identify", "--out", str(out)]) == 0
     return out
 
 
 def evaluate(predicted, reference, out, *options):
-    return main(
-        ["evaluate", str(predicted), str(reference), "--out", str(out), "--quiet", "--no-plots", *map(str, options)]
-    )
+    """With the scans' names."""
+    paths = [str(predicted), str(reference)]
+    return main(["evaluate", *paths, "--identify", "--out", str(out), "--quiet", "--no-plots", *map(str, options)])
 
 
 def rows_of(folder):
@@ -163,6 +165,37 @@ def test_flat_folders_are_paired_by_the_names_of_their_files(phantoms, tmp_path)
     row = rows[f"p{SEEDS[0]}", "lesions"]
     assert float(row["weight_difference_g"]) > 0
     assert row["surface_distance_mm"] == ""
+
+
+def test_the_files_name_nobody_unless_asked(phantoms, tmp_path, capsys):
+    fields = "Segment0_ID:=Segment_1\nSegment0_Name:=Herbert lesion\nSegment0_Layer:=0\nSegment0_LabelValue:=1\n"
+    for side in ("a", "b"):
+        for name in ("Hidden Herbert", "Anna_4711"):
+            folder = tmp_path / side / name
+            shutil.copytree(phantoms / "truth" / str(SEEDS[0]), folder)
+            (folder / "ct.nrrd").unlink()
+    shutil.copytree(tmp_path / "a" / "Anna_4711", tmp_path / "a" / "Lonely Lena")
+    (tmp_path / "b" / "Hidden Herbert notes.txt").write_text("x")
+    shutil.copytree(phantoms / "truth" / str(SEEDS[0]), tmp_path / "b" / "Odd Otto")
+    lesions = sitk.ReadImage(str(tmp_path / "a" / "Anna_4711" / "lesions.nrrd"))
+    for line in fields.splitlines():
+        lesions.SetMetaData(*line.split(":="))
+    sitk.WriteImage(lesions, str(tmp_path / "a" / "Anna_4711" / "lesions.nrrd"))
+    paths = [str(tmp_path / "a"), str(tmp_path / "b")]
+    assert main(["evaluate", *paths, "--out", str(tmp_path / "out"), "--quiet", "--no-distances"]) == 0
+    shown = capsys.readouterr().err
+    assert "Lonely Lena" in shown
+    summary = summary_of(tmp_path / "out")
+    assert summary["scans"] == [hashed("Anna_4711"), hashed("Hidden Herbert")]
+    assert {scan for scan, _ in rows_of(tmp_path / "out")} == set(summary["scans"])
+    assert any(hashed("Lonely Lena") in warning for warning in summary["warnings"])
+    assert any(warning.startswith(hashed("Anna_4711")) for warning in summary["warnings"])
+    for file in (tmp_path / "out").iterdir():
+        held = file.read_bytes()
+        for word in (b"Herbert", b"Anna", b"Lena", b"Otto", b"4711"):
+            assert word not in held, file.name
+    assert evaluate(*paths, tmp_path / "named", "--no-distances") == 0
+    assert summary_of(tmp_path / "named")["scans"] == ["Anna_4711", "Hidden Herbert"]
 
 
 # ------------------------------------------------------------------------------------------------------------ one scan

@@ -1,4 +1,4 @@
-"""Damaged DICOM of every kind is read or refused in one line and in time, and never ends otherwise.
+"""Damaged DICOM of every kind is read or refused in one line, in time and within memory, and never ends otherwise.
 
 A short run belongs to every test run. ``COVIDQUANT_FUZZ_SECONDS=1800 pytest -m slow Testing/test_ct_dicom_fuzz.py``
 goes on for half an hour; a seed that fails is named, and
@@ -16,13 +16,20 @@ import pytest
 from dicom_maker import big_endian, chest, compress, enhanced, jpeg, slice_datasets, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peak_memory import peak_memory
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, SecondaryCaptureImageStorage
 
+from COVIDQuantLib.ct.dicom_claims import check_claims
+from COVIDQuantLib.ct.dicom_find import find_images
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.errors import COVIDQuantError
+from COVIDQuantLib.progress import silent
 
 HU = chest((6, 40, 48))
-SECONDS = 10.0
+SECONDS_PER_MB = 10.0
+TIMES = 4
+# What headers and buffers may take, whatever the claim: what Python holds, and the process with ITK and its allocator.
+OWN_BYTES, OWN_GROWTH = 24 << 20, 96 << 20
 # Explicit elements of short length, nested ones too.
 ELEMENT = re.compile(rb"(?s)[\x02\x08\x10\x18\x20\x28]\x00..(CS|DS|IS|LO|SH|UI|US|SS|TM|DA|DT|UL|FD)(..)", re.DOTALL)
 VALUES = (
@@ -105,11 +112,25 @@ def attack(corpus, seed):
     again = int(rng.integers(2**32))
     for file, data in whole.items():
         file.write_bytes(mutated(data, np.random.default_rng(again)))
-    began = time.monotonic()
+    try:
+        with peak_memory() as peak:
+            began = time.monotonic()
+            read(folder if len(files) > 1 or rng.integers(2) else files[0])
+            seconds = time.monotonic() - began
+        size, claim = sum(file.stat().st_size for file in files), claim_of(folder)
+    finally:
+        for file, data in whole.items():
+            file.write_bytes(data)
+    assert seconds < SECONDS_PER_MB * max(1.0, size / 1e6, claim / 1e6), f"seed {seed} took too long"
+    assert peak.traced < OWN_BYTES + TIMES * max(size, claim), f"seed {seed} took {peak} for {claim} bytes"
+    assert peak.grown < OWN_GROWTH + TIMES * max(size, claim), f"seed {seed} took {peak} for {claim} bytes"
+
+
+def read(path):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            ct = read_ct(folder if len(files) > 1 or rng.integers(2) else files[0])
+            ct = read_ct(path)
         assert ct.hu.shape == ct.geometry.shape
         assert np.isfinite(ct.geometry.index_to_lps).all()
     except COVIDQuantError as error:
@@ -117,10 +138,20 @@ def attack(corpus, seed):
         assert "\n" not in line
         assert len(line) < 1500, line
         assert line.encode()
-    finally:
-        for file, data in whole.items():
-            file.write_bytes(data)
-    assert time.monotonic() - began < SECONDS, f"seed {seed} took too long"
+
+
+def claim_of(folder):
+    """Bytes of all pictures of a folder as their headers claim, those left out that their files cannot hold."""
+    claim = 0
+    for file in find_images(folder, silent).images:
+        try:
+            check_claims([file])
+        except COVIDQuantError:
+            continue
+        rows, columns = file.matrix
+        samples, bits = int(file.number("SamplesPerPixel") or 1), int(file.number("BitsAllocated") or 16)
+        claim += rows * columns * max(file.frames, 1) * samples * bits // 8
+    return claim
 
 
 @settings(max_examples=150, deadline=None)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dicom_maker import chest, compress, enhanced, slice_datasets, write
+from peak_memory import peak_memory
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from COVIDQuantLib.ct.read import list_series, read_ct
@@ -223,3 +224,21 @@ def test_fields_of_any_length_are_told_shortly(tmp_path):
     write(slice_datasets(HU, SeriesDescription="[/red]\n" + "x" * 60000, SeriesNumber=3)[:4], tmp_path)
     refused(tmp_path, "no-fit-series")
     assert len(list_series(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("syntax", ["explicit", "meta"])
+def test_an_element_that_claims_gigabytes_asks_for_no_memory(tmp_path, syntax):
+    """Python allocates what it is asked to read before it meets the end of the file."""
+    write(slice_datasets(HU), tmp_path)
+    for path in tmp_path.iterdir():
+        data = path.read_bytes()
+        tag = b"\x02\x00\x01\x00OB\0\0" if syntax == "meta" else b"\xe0\x7f\x10\x00OW\0\0"
+        at = data.index(tag) + len(tag)
+        path.write_bytes(data[:at] + b"\x00\x00\x00\xe0" + data[at + 4 :])
+    with peak_memory() as peak:
+        if syntax == "meta":
+            refused(tmp_path, "damaged-file", "no-image", "no-fit-series")
+        else:
+            # The pixels are all there, whatever their length is said to be.
+            assert np.array_equal(read_ct(tmp_path).hu, HU)
+    assert peak.traced < 24 << 20

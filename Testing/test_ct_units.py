@@ -12,6 +12,7 @@ from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.ct.whole_hu import HUBuffer
 from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.phantom import PhantomSettings, make_phantom
 
 HU = chest((16, 64, 80)).astype(np.int32)
 
@@ -46,6 +47,7 @@ WRONG = {
     "-1024": lambda hu: hu - 1024,
     "-1024 clipped": lambda hu: np.clip(hu - 1024, -1024, None),
     "twice": lambda hu: hu * 2,
+    "twice clipped": lambda hu: np.clip(hu * 2, -1024, 3071),
     "half": lambda hu: hu // 2,
     "tenfold": lambda hu: hu * 10,
     "a tenth": lambda hu: hu // 10,
@@ -87,6 +89,34 @@ def test_lungs_full_of_disease_are_read():
     check(sick)
 
 
+@pytest.fixture(scope="module")
+def phantom():
+    """HU of a chest with fat, muscle, vessels, disease and edges that are averaged."""
+    made = make_phantom(PhantomSettings(seed=2, matrix=96, thickness_mm=8.0, extent_percent=25.0, circle=False))
+    return made.ct.hu.astype(np.int32)
+
+
+@pytest.mark.parametrize("lowest", [-1024, -1000])
+@pytest.mark.parametrize("factor", [1.7, 2, 2.5])
+def test_stretched_and_clipped_is_refused(phantom, factor, lowest):
+    stretched = np.clip(np.rint(phantom * factor), lowest, 3071).astype(np.int32)
+    refused(stretched)
+    refused(bordered(stretched, lowest))
+
+
+def test_a_clipped_background_is_read(phantom):
+    """Air of one value around the body is as much of the picture as clipping leaves; lung and peaks tell them apart."""
+    clean = np.where(phantom < -930, -1024, phantom)
+    check(clean)
+    # Lungs without air, in blood with contrast medium: no lung is left, but fat and muscle lie where they should.
+    white = np.where((phantom < -300) & (phantom >= -930), 60, clean)
+    white[(phantom > 10) & (phantom < 60)] += np.where(np.indices(white.shape)[2] % 3 == 0, 100, 0)[
+        (phantom > 10) & (phantom < 60)
+    ]
+    white[:, 1:3] = -850
+    check(white)
+
+
 WHOLE = (
     "acrinflt013_ct", "c3n00704_wholebody_2mm_ct", "cip_ct64_ct", "lidc0001_ct", "lidc0003_ct",
     "lungdx_a0001_soft_5mm_ct", "lungfcp0001_ct_upperlungs_1mm", "ricord1a_whole_1p4mm_ct",
@@ -109,7 +139,7 @@ def test_real_cts_and_their_parts(shared_data, name):
     for part in parts:
         if min(part.shape[1:]) >= 32:
             check_unit_only(part)
-    for wrong in ("+1024", "+1000", "-1000", "-1024 clipped", "twice", "half"):
+    for wrong in ("+1024", "+1000", "-1000", "-1024 clipped", "twice", "twice clipped", "half"):
         refused(WRONG[wrong](values))
         refused(bordered(WRONG[wrong](values), -1024))
 

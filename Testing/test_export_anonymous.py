@@ -210,3 +210,20 @@ def test_identify_writes_the_names(named, tmp_path):
 def test_uids_of_a_series_are_not_written():
     source = {**SOURCE, "study_uid": UID, "frames": [{"uid": UID + ".1"}]}
     assert UID not in json.dumps(without_names(exam(source)).ct.source)
+
+
+@pytest.mark.parametrize("identify", [False, True])
+def test_a_reference_names_nobody_unless_asked(tmp_path, monkeypatch, identify):
+    folder = tmp_path / "normals"
+    (folder / "Hidden Herbert").mkdir(parents=True)
+    (folder / "Anna_4711.nrrd").write_bytes(b"x")
+    found = (np.ones(4096, np.int64), {"lung_volume_ml": 4000.0, "lungs": "thresholds"}, [])
+    monkeypatch.setattr("COVIDQuantLib.cli.reference._subject", lambda *_: found)
+    out = tmp_path / "reference.json"
+    options = ["--identify"] if identify else []
+    assert main(["reference", str(folder), "--out", str(out), "--licence", "in-house", *options]) == 0
+    names = ["Anna_4711.nrrd", "Hidden Herbert"]
+    subjects = json.loads(out.read_text(encoding="utf-8"))["subjects"]
+    assert [subject["name"] for subject in subjects] == (names if identify else [hashed(name) for name in names])
+    assert all(subject["licence"] == "in-house" and subject["lungs"] == "thresholds" for subject in subjects)
+    assert identify or not any(word in out.read_text(encoding="utf-8") for word in ("Herbert", "Anna"))

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from COVIDQuantLib.cli.terminal import console, progress_bar, show_files, show_warning
 from COVIDQuantLib.cohort.agreement import PairedAgreement, Spread
+from COVIDQuantLib.cohort.anonymous import without_names
 from COVIDQuantLib.cohort.evaluation import CohortAgreement, pool
 from COVIDQuantLib.cohort.evaluation_files import FILES, put_evaluation, summary_record
 from COVIDQuantLib.cohort.measures import QUANTITIES, SCORES, Quantity
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--ct", type=Path, metavar="FILE_OR_DIR", help="the CT, or a folder of them, for weight and HU")
     parser.add_argument("--content", choices=CONTENTS, help="what label maps hold whose names do not tell")
+    parser.add_argument("--identify", action="store_true", help="write the scans' names instead of their hashes")
     parser.add_argument("--no-distances", action="store_true", help="leave out the surface distances: quicker")
     parser.add_argument("--no-plots", action="store_true", help="do not draw Bland and Altman's plots")
     parser.add_argument("--quiet", action="store_true", help="no progress and no table")
@@ -60,7 +62,9 @@ def run(arguments: argparse.Namespace) -> None:
                     scans.append(evaluate_pair(pair, distances=not arguments.no_distances, report=report))
             cohort = pool(scans)
             with progress.stage(_WRITING.name):
-                files = put_evaluation(cohort, out, pairing.warnings, plots=not arguments.no_plots)
+                named = (cohort, pairing.warnings)
+                written = named if arguments.identify else without_names(cohort, pairing)
+                files = put_evaluation(written[0], out, written[1], plots=not arguments.no_plots)
     arguments.written = True
     for warning in summary_record(cohort, pairing.warnings)["warnings"]:
         show_warning(warning)

@@ -66,7 +66,7 @@ def _site(document: Any, where: str, arguments: argparse.Namespace) -> Trained:
         if recipe["data"]["folder"] is None:
             raise UsageError("no cases to train on", arguments.recipe, "Say --data, or give data.folder.")
         folder = Path(where).parent / recipe["data"]["folder"]
-    with progress_bar(STAGES, quiet=arguments.quiet) as progress:
+    with progress_bar(STAGES, quiet=arguments.quiet, log=True) as progress:
         return train_site(recipe, folder, arguments.out, arguments.device, progress, resume=arguments.resume)
 
 
@@ -75,7 +75,7 @@ def _label_free(document: Any, where: str, arguments: argparse.Namespace) -> Tra
     from COVIDQuantLib.training.label_free_run import STAGES, train_label_free
 
     recipe = check_label_free(document, where)
-    with progress_bar(STAGES, quiet=arguments.quiet) as progress:
+    with progress_bar(STAGES, quiet=arguments.quiet, log=True) as progress:
         return train_label_free(
             recipe, arguments.data, arguments.out, arguments.device, progress, resume=arguments.resume
         )

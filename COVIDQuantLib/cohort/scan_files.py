@@ -13,6 +13,7 @@ from COVIDQuantLib.cohort.evaluation import Labels
 from COVIDQuantLib.ct.geometry import Geometry, Reorientation
 from COVIDQuantLib.ct.labels import read_label_map
 from COVIDQuantLib.ct.slicer_segments import is_of
+from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.ct.volume_files import FORMATS, read_header
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.export.atomic import settle_results
@@ -172,7 +173,7 @@ def _read_maps(scan: ScanFiles) -> ReadScan:
     for content, path in scan.maps.items():
         geometry = _geometry(path)
         labels, noticed = read_label_map(path, geometry, content)
-        warnings += [warning.message for warning in noticed]
+        warnings += [_told(warning) for warning in noticed]
         turn = Reorientation.of(geometry)
         if grid is not None:
             check_same_grid(grid, turn.canonical, scan.where, path)
@@ -189,6 +190,14 @@ def _read_maps(scan: ScanFiles) -> ReadScan:
         Labels(arrays.get("lungs") if lobes is None else lobes, arrays.get("lesions"), lobar=lobes is not None),
         warnings,
     )
+
+
+def _told(warning: CTWarning) -> str:
+    """A warning's text, with the names of segments, which come last, marked as names."""
+    head, mark, names = warning.message.rpartition(": ")
+    if not mark or not warning.code.startswith("segment"):
+        return warning.message
+    return head + mark + ", ".join(f"“{name.rstrip('.')}”" for name in names.split(", "))
 
 
 def _geometry(path: Path) -> Geometry:

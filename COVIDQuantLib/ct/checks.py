@@ -22,6 +22,7 @@ odd-slices            single pictures of another kind, grid or direction were le
 twin-slices           slices that repeat pixels and position of another were left out
 odd-end-slice         a first or last slice at another distance than all others was left out
 blank-slices          blank slices at the ends were left out
+slices-estimated      single blank slices inside were estimated from their neighbours
 acquisitions-joined   acquisitions that overlap were joined, what the later ones repeat was left out
 secondary-capture     the CT is stored as Secondary Capture
 series-uids-differ    every slice names a series of its own; they were read as one
@@ -45,6 +46,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from COVIDQuantLib.ct.blank_slices import can_be_estimated, inside, told
 from COVIDQuantLib.ct.checks_lungs import check_lungs
 from COVIDQuantLib.ct.checks_values import check_values
 from COVIDQuantLib.ct.dicom_stack import MIN_SLICES
@@ -161,11 +163,20 @@ def _slice_axis(ct: CTVolume) -> tuple[int, tuple[int, int]]:
 
 
 def _check_slices(ct: CTVolume, facts: HeaderFacts) -> None:
+    blank = inside(ct)
+    if blank:
+        many = "" if can_be_estimated(blank, len(ct.hu)) else ": too many, or side by side, to be estimated"
+        raise UnfitInputError(
+            f"no picture in {told(blank, ct.geometry)} (by position){many}",
+            facts.name,
+            "Copy or export the CT again.",
+            code="blank-slices-inside",
+        )
     strange = foreign_slices(ct)
     if strange:
-        told = ", ".join(str(k + 1) for k in strange[:5])
+        numbers = ", ".join(str(k + 1) for k in strange[:5])
         raise UnfitInputError(
-            f"slice {told} of {len(ct.hu)} (by position) does not fit its neighbours, as in a damaged file",
+            f"slice {numbers} of {len(ct.hu)} (by position) does not fit its neighbours, as in a damaged file",
             facts.name,
             "Copy or export the CT again.",
             code="foreign-slice",

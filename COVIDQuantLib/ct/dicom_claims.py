@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydicom.filereader import read_file_meta_info
-
+from COVIDQuantLib.ct.dicom_open import meta_info
 from COVIDQuantLib.ct.size_limits import MAX_VOXELS
 from COVIDQuantLib.errors import UnfitInputError
 
@@ -73,7 +72,7 @@ def check_deflated(path: Path) -> None:
     with path.open("rb") as stream:
         if DEFLATED.encode() not in stream.read(1024):
             return
-    if str(read_file_meta_info(path).get("TransferSyntaxUID", "")) != DEFLATED:
+    if str(meta_info(path).get("TransferSyntaxUID", "")) != DEFLATED:
         return
     limit = max(_MIN_INFLATED, _MAX_INFLATING * path.stat().st_size)
     inflater, inflated = zlib.decompressobj(-zlib.MAX_WBITS), 0
@@ -89,5 +88,5 @@ def check_deflated(path: Path) -> None:
 
 def _meta_end(path: Path) -> int:
     """Bytes of preamble, mark and meta information: its first element tells the length of the rest."""
-    meta = read_file_meta_info(path)
+    meta = meta_info(path)
     return 128 + 4 + 12 + int(meta.FileMetaInformationGroupLength)

@@ -6,8 +6,9 @@ import warnings
 from pathlib import Path
 
 from pydicom import dcmread
-from pydicom.filereader import read_file_meta_info
 from pydicom.multival import MultiValue
+
+from COVIDQuantLib.ct.dicom_open import meta_info, open_dicom
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
 
@@ -19,7 +20,7 @@ def is_directory(path: Path) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return str(read_file_meta_info(path).get("MediaStorageSOPClassUID", "")) == _DICOMDIR
+            return str(meta_info(path).get("MediaStorageSOPClassUID", "")) == _DICOMDIR
     except Exception:  # noqa: BLE001 - pydicom raises what it likes on files that are no DICOM
         return False
 
@@ -29,7 +30,8 @@ def referenced_files(path: Path) -> list[Path]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            records = dcmread(path, force=True).get("DirectoryRecordSequence") or []
+            with open_dicom(path) as stream:
+                records = dcmread(stream, force=True).get("DirectoryRecordSequence") or []
             names = [record.get("ReferencedFileID") for record in records]
     except Exception:  # noqa: BLE001 - pydicom raises what it likes on damaged files
         return []

@@ -17,6 +17,7 @@ from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
 from COVIDQuantLib.ct.dicom_claims import check_deflated
+from COVIDQuantLib.ct.dicom_open import open_dicom
 
 # Without a handler of the host's own, what pydicom logs about damaged files would reach the terminal.
 logging.getLogger("pydicom").addHandler(logging.NullHandler())
@@ -173,7 +174,7 @@ def read_header(path: Path) -> ImageFile:
     Raises:
         Exception: it cannot be parsed; pydicom has no common kind for that.
     """
-    with warnings.catch_warnings(), path.open("rb") as stream:
+    with warnings.catch_warnings(), open_dicom(path) as stream:
         # pydicom grumbles about harmless breaches of the standard; what matters is checked here.
         warnings.simplefilter("ignore")
         check_deflated(path)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from COVIDQuantLib.ct.blank_slices import is_blank
 from COVIDQuantLib.ct.dicom_frames import Frame
 from COVIDQuantLib.ct.dicom_pixels import peek
 from COVIDQuantLib.ct.dicom_stack import (
@@ -165,7 +166,8 @@ def without_blank_ends(stack: Stack, buffer: HUBuffer) -> tuple[Stack, list[CTWa
         stack: the slices.
         buffer: their values; cut as the stack is.
     """
-    blank = np.array([_is_blank(buffer, k) for k in range(len(buffer.hu))])
+    padding = buffer.padding
+    blank = np.array([is_blank(hu, None if padding is None else padding[k]) for k, hu in enumerate(buffer.hu)])
     filled = np.flatnonzero(~blank)
     if len(filled) < MIN_SLICES or len(filled) == len(blank) or not (blank[0] or blank[-1]):
         return stack, []
@@ -181,8 +183,3 @@ def without_blank_ends(stack: Stack, buffer: HUBuffer) -> tuple[Stack, list[CTWa
         buffer.padding = kept if kept.any() else None
     told = left_out(cut, "blank at the end of the series", "blank-slices")
     return replace(stack, frames=stack.frames[first:last], shifts=stack.shifts[first:last], geometry=geometry), [told]
-
-
-def _is_blank(buffer: HUBuffer, k: int) -> bool:
-    values = buffer.hu[k] if buffer.padding is None else buffer.hu[k][~buffer.padding[k]]
-    return not values.size or bool(values.min() == values.max())

@@ -17,6 +17,7 @@ from COVIDQuantLib.ct.dicom_claims import NATIVE, check_claims
 from COVIDQuantLib.ct.dicom_fragments import Packed, find_packed, packed_value
 from COVIDQuantLib.ct.dicom_frames import Frame
 from COVIDQuantLib.ct.dicom_headers import ImageFile
+from COVIDQuantLib.ct.dicom_open import open_dicom
 from COVIDQuantLib.ct.dicom_stack import Stack
 from COVIDQuantLib.ct.itk_files import first_reason, image_reader, itk_silent
 from COVIDQuantLib.ct.whole_hu import HUBuffer
@@ -107,7 +108,8 @@ def rescale(stored: np.ndarray, frame: Frame) -> np.ndarray:
 def _native(file: ImageFile) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dataset = dcmread(file.path, force=True)
+        with open_dicom(file.path) as stream:
+            dataset = dcmread(stream, force=True)
         if "TransferSyntaxUID" not in dataset.file_meta:
             dataset.file_meta.TransferSyntaxUID = UID(file.syntax)
         pixels = dataset.pixel_array
@@ -118,7 +120,8 @@ def _rewrapped(file: ImageFile, packed: Packed) -> np.ndarray:
     """Stored values of packed pixels: GDCM gets them in a plain wrapping, closed as it should be, without rescale."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dataset = dcmread(file.path, stop_before_pixels=True)
+        with open_dicom(file.path) as stream:
+            dataset = dcmread(stream, stop_before_pixels=True)
         plain = Dataset()
         plain.file_meta = FileMetaDataset()
         plain.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID

@@ -15,6 +15,7 @@ from COVIDQuantLib.ct.mask_content import as_asked
 from COVIDQuantLib.ct.slicer_segments import FileSegment, labels_of_segments, segments_of
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.ct.volume_files import FORMATS, read_volume_file
+from COVIDQuantLib.ct.voxel_data import Voxels
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.structures import plain
 
@@ -95,37 +96,37 @@ def read_labels(path: Path, content: str = "") -> StoredLabels:
     volume = read_volume_file(path, layers=True)
     name = plain(shown(path.name))
     segments = segments_of(volume.header.fields, name)
-    labels, warnings = _labels(volume.values, segments, content, name)
+    labels, warnings = _labels(volume.voxels, segments, content, name)
     return StoredLabels(labels, volume.geometry, name, bool(segments), [*volume.warnings, *warnings])
 
 
-def _labels(
-    values: np.ndarray, segments: list[FileSegment], content: str, name: str
-) -> tuple[np.ndarray, list[CTWarning]]:
+def _labels(voxels: Voxels, segments: list[FileSegment], content: str, name: str) -> tuple[np.ndarray, list[CTWarning]]:
+    stored = voxels.stored
     if segments:
-        layers = values if values.ndim == 4 else values[..., np.newaxis]
-        return labels_of_segments(layers, segments, content, name)
-    if values.ndim == 4:
+        layers = voxels.whole()
+        return labels_of_segments(layers if layers.ndim == 4 else layers[..., np.newaxis], segments, content, name)
+    if stored.ndim == 4:
         raise UnfitInputError(
-            f"the file has {values.shape[3]} values per voxel and no segments",
+            f"the file has {stored.shape[3]} values per voxel and no segments",
             name,
             "Give one label map.",
             code="mask-layers",
         )
-    return whole_labels(values, name), []
+    return whole_labels(voxels, name), []
 
 
-def whole_labels(values: np.ndarray, name: str) -> np.ndarray:
-    """Values as labels: whole numbers from 0, uint8 or uint16.
+def whole_labels(values: np.ndarray | Voxels, name: str) -> np.ndarray:
+    """Values as labels: whole numbers from 0, uint8 or uint16; slice by slice, to spare memory.
 
     Args:
-        values: any number type; as near to whole numbers as a file's scaling leaves them.
+        values: ``[k, j, i]``, any number type; as near to whole numbers as a file's scaling leaves them.
         name: where they came from, for messages.
 
     Raises:
         UnfitInputError: negative, huge or no numbers (``mask-no-labels``), or fractions (``mask-probabilities``).
     """
-    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    extremes = [(plane.min(), plane.max()) for plane in values if plane.size]
+    low, high = (float(np.min(extremes)), float(np.max(extremes))) if extremes else (0.0, 0.0)
     if not low >= -_NEARLY or not high <= _MAX_LABEL:
         raise UnfitInputError(
             f"values from {low:g} to {high:g} are no labels",
@@ -135,17 +136,20 @@ def whole_labels(values: np.ndarray, name: str) -> np.ndarray:
         )
     kind = np.uint8 if high < 255.5 else np.uint16
     if np.issubdtype(values.dtype, np.integer) or values.dtype == bool:
-        return values.astype(kind, copy=False)
-    whole = np.rint(values)
-    # A slope beside 1 moves a label in proportion.
-    if not (np.abs(values - whole) <= _NEARLY * np.clip(whole, 1, _MOST_SCALED)).all():
-        raise UnfitInputError(
-            "values are not whole numbers, so no labels",
-            name,
-            "Threshold probabilities into a mask first.",
-            code="mask-probabilities",
-        )
-    return whole.astype(kind)
+        return (values if isinstance(values, np.ndarray) else values.whole()).astype(kind, copy=False)
+    labels = np.empty(values.shape, kind)
+    for k, plane in enumerate(values):
+        whole = np.rint(plane)
+        # A slope beside 1 moves a label in proportion.
+        if not (np.abs(plane - whole) <= _NEARLY * np.clip(whole, 1, _MOST_SCALED)).all():
+            raise UnfitInputError(
+                "values are not whole numbers, so no labels",
+                name,
+                "Threshold probabilities into a mask first.",
+                code="mask-probabilities",
+            )
+        labels[k] = whole
+    return labels
 
 
 def place_labels(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from COVIDQuantLib.ct.geometry import Reorientation
+from COVIDQuantLib.ct.mask_places import label_counts
 from COVIDQuantLib.ct.volume import CTVolume
 
 _TISSUE_HU = (-20, 100)
@@ -35,15 +37,22 @@ def noise_hu(ct: CTVolume) -> float:
 
     Robust against edges (median absolute deviation); 0 where there is too little tissue.
     """
-    hu = ct.hu[:: max(1, len(ct.hu) // _SLICES)].astype(np.float32)
-    smooth = ndimage.uniform_filter(hu, (0, 5, 5))
-    tissue = (smooth > _TISSUE_HU[0]) & (smooth < _TISSUE_HU[1])
-    tissue = ndimage.binary_erosion(tissue, np.ones((1, 5, 5)))
-    both = tissue[:, :, :-2] & tissue[:, :, 2:]
-    differences = (hu[:, :, 2:] - hu[:, :, :-2])[both]
+    found = [_differences(plane) for plane in ct.hu[:: max(1, len(ct.hu) // _SLICES)]]
+    differences = np.concatenate(found) if found else np.empty(0, np.float32)
     if differences.size < 1000:
         return 0.0
     return float(_MAD_TO_SIGMA * np.median(np.abs(differences)) / np.sqrt(2.0))
+
+
+def _differences(plane: np.ndarray) -> np.ndarray:
+    """Of voxels two apart in the soft tissue of a slice."""
+    hu = plane.astype(np.float32)
+    smooth = ndimage.uniform_filter(hu, 5)
+    tissue = (smooth > _TISSUE_HU[0]) & (smooth < _TISSUE_HU[1])
+    tissue = ndimage.binary_erosion(tissue, np.ones((5, 5)))
+    both = tissue[:, :-2] & tissue[:, 2:]
+    found: np.ndarray = (hu[:, 2:] - hu[:, :-2])[both]
+    return found
 
 
 def lung_share(slices: np.ndarray) -> float:
@@ -57,7 +66,11 @@ def lung_share(slices: np.ndarray) -> float:
 def foreign_slices(ct: CTVolume) -> list[int]:
     """Numbers of slices that resemble neither neighbour, as of a damaged file that still decodes."""
     step = (slice(None), slice(None, None, 4), slice(None, None, 4))
-    hu = ct.hu[step].astype(np.int32)
+    # Of slices in which nothing was measured nothing can be told.
+    shown = np.arange(len(ct.hu)) if ct.padding is None else np.flatnonzero(~ct.padding[step].all(axis=(1, 2)))
+    if len(shown) < 3:
+        return []
+    hu = ct.hu[step][shown].astype(np.int32)
     # Where both slices show air nothing can be told; the body decides.
     body = (hu[1:] > -900) | (hu[:-1] > -900)
     gaps = np.array([_median(np.abs(b - a)[m]) for a, b, m in zip(hu[:-1], hu[1:], body, strict=True)])
@@ -68,7 +81,7 @@ def foreign_slices(ct: CTVolume) -> list[int]:
     # At an end only one neighbour speaks, so that one must be at odds with it while at peace with its next.
     alone[0] &= not strange[1:2].any()
     alone[-1] &= not strange[-2:-1].any()
-    return [int(k) for k in np.flatnonzero(alone)]
+    return [int(k) for k in shown[alone]]
 
 
 def _median(values: np.ndarray) -> float:
@@ -77,10 +90,10 @@ def _median(values: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class _Blocks:
-    """Mean, standard deviation and maximum of blocks of about 4 mm, and a block's volume."""
+    """Mean, evenness and maximum of blocks of about 4 mm, and a block's volume."""
 
     mean: np.ndarray
-    spread: np.ndarray
+    even: np.ndarray
     highest: np.ndarray
     ml: float
 
@@ -90,15 +103,16 @@ def has_bright_blood(ct: CTVolume) -> bool:
 
     Never so on grids too coarse to tell even from uneven. Tables, implants and marrow are as dense without any.
     """
-    upright, _ = ct.canonical()
-    blocks = _blocks(upright)
+    # A view of the voxels: a copy would double the memory.
+    turn = Reorientation.of(ct.geometry)
+    blocks = _blocks(CTVolume(turn.apply(ct.hu), turn.canonical))
     if blocks is None:
         return False
-    bright = (blocks.mean > _BLOOD_HU[0]) & (blocks.mean < _BLOOD_HU[1]) & (blocks.spread < _EVEN_HU)
+    bright = (blocks.mean > _BLOOD_HU[0]) & (blocks.mean < _BLOOD_HU[1]) & blocks.even
     bright &= _between_lungs(blocks)
     # Plates have no core, and cores are parted where heart and spine just touch.
     cores, _ = ndimage.label(ndimage.binary_erosion(bright))
-    large = 1 + np.flatnonzero(np.bincount(cores.ravel())[1:] * blocks.ml >= _CORE_ML)
+    large = [n for n, voxels in label_counts(cores).items() if voxels * blocks.ml >= _CORE_ML]
     chambers = [ndimage.binary_dilation(cores == n) & bright for n in large]
     volume = sum(np.count_nonzero(c) * blocks.ml for c in chambers if not _in_shell(c, blocks))
     return bool(volume >= _MIN_BLOOD_ML)
@@ -127,11 +141,12 @@ def _blocks(ct: CTVolume) -> _Blocks | None:
         return None
     hu = ct.hu[:: step[0], :: step[1], :: step[2]]
     k, j, i = (n // b for n, b in zip(hu.shape, size, strict=True))
-    mean, spread, highest = (np.empty((k, j, i), np.float32) for _ in range(3))
+    mean, highest = (np.empty((k, j, i), kind) for kind in (np.float32, np.int16))
+    even = np.empty((k, j, i), bool)
     for n in range(k):
         slab = hu[n * size[0] : (n + 1) * size[0], : j * size[1], : i * size[2]].astype(np.float32)
         slab = slab.reshape(size[0], j, size[1], i, size[2])
         mean[n] = slab.mean(axis=(0, 2, 4))
-        spread[n] = slab.std(axis=(0, 2, 4))
+        even[n] = slab.std(axis=(0, 2, 4)) < _EVEN_HU
         highest[n] = slab.max(axis=(0, 2, 4))
-    return _Blocks(mean, spread, highest, float(np.prod(size) * np.prod(step) * ct.geometry.voxel_volume_ml))
+    return _Blocks(mean, even, highest, float(np.prod(size) * np.prod(step) * ct.geometry.voxel_volume_ml))

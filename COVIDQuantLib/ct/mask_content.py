@@ -130,7 +130,8 @@ def _lobes(mask: _Mask) -> Taken:
         what = f"the labels {mask.told} do not lie where {ORDER} lie"
     else:
         what = f"label values {mask.told} are not lobes"
-    raise UnfitInputError(what, plain(mask.name), f"Expected {ORDER}.", code="mask-labels-unknown")
+    remedy = f"Number them so: {ORDER}; or give a file of each."
+    raise UnfitInputError(what, plain(mask.name), remedy, code="mask-labels-unknown")
 
 
 def _lungs(mask: _Mask) -> Taken:

@@ -63,12 +63,14 @@ class Places:
         """
         # A few hundred thousand voxels say as well where a label lies; a label of a few voxels does not vanish.
         step = max(1, int((labels.size / 4e6) ** (1 / 3)))
-        places, voxels = _places(labels[::step, ::step, ::step], labels, step)
-        middles = {value: at.mean(axis=0) * np.array(spacing) for value, at in places.items()}
-        bins = min(_BINS, labels.shape[2])
+        voxels = label_counts(labels)
+        profiles = _profiles(labels, list(voxels), step)
+        profiles |= _profiles(labels, [value for value in voxels if not profiles[value][0].any()], 1)
+        middles = {value: _centre(along) * np.array(spacing) for value, along in profiles.items()}
+        width = labels.shape[2]
         spreads = {
-            value: np.histogram(at[:, 2], bins=bins, range=(0, labels.shape[2]))[0] / len(at)
-            for value, at in places.items()
+            value: np.histogram(np.arange(width), min(_BINS, width), (0, width), weights=i)[0] / i.sum()
+            for value, (_, _, i) in profiles.items()
         }
         return cls(middles, spreads, voxels, middle)
 
@@ -105,15 +107,25 @@ class Places:
         return float(self.spreads[value][low : high + 1].sum())
 
 
-def _places(sampled: np.ndarray, labels: np.ndarray, step: int) -> tuple[dict[int, np.ndarray], dict[int, int]]:
-    voxels = label_counts(labels)
-    at = np.argwhere(sampled)
-    found = sampled[tuple(at.T)]
-    order = np.argsort(found, kind="stable")
-    values, starts = np.unique(found[order], return_index=True)
-    groups = np.split(at[order] * step, starts[1:])
-    places = {int(value): group for value, group in zip(values, groups, strict=False)}
-    return {value: places[value] if value in places else np.argwhere(labels == value) for value in voxels}, voxels
+def _profiles(labels: np.ndarray, values: list[int], step: int) -> dict[int, list[np.ndarray]]:
+    """How many voxels of each value have each ``k``, ``j`` and ``i``, of every ``step``-th voxel along each axis."""
+    number = np.zeros(1 + int(labels.max(initial=0)), np.intp)
+    number[values] = np.arange(1, 1 + len(values))
+    found = [np.zeros((1 + len(values), size), np.int64) for size in labels.shape]
+    for k in range(0, len(labels) if values else 0, step):
+        plane = number[labels[k, ::step, ::step]]
+        j, i = np.nonzero(plane)
+        which = plane[j, i]
+        found[0][:, k] = np.bincount(which, minlength=1 + len(values))
+        for profile, at in zip(found[1:], (j, i), strict=True):
+            places = which * profile.shape[1] + at * step
+            profile[...] += np.bincount(places, minlength=profile.size).reshape(profile.shape)
+    return {value: [profile[n] for profile in found] for n, value in enumerate(values, start=1)}
+
+
+def _centre(along: list[np.ndarray]) -> np.ndarray:
+    """The mean place along each axis, voxels."""
+    return np.array([float(counts @ np.arange(len(counts))) / float(counts.sum()) for counts in along])
 
 
 def label_counts(labels: np.ndarray) -> dict[int, int]:

@@ -125,7 +125,8 @@ def labels_of_segments(
     labels = np.zeros(layers.shape[:3], np.uint8 if len(segments) < 256 else np.uint16)
     for value, segment in chosen:
         layer = _layer_of(segment, layers.shape[3], name)
-        labels[(layers[..., layer] == segment.label) & (labels == 0)] = value
+        for plane, section in zip(labels, layers, strict=True):
+            plane[(section[..., layer] == segment.label) & (plane == 0)] = value
     return labels, warnings
 
 

@@ -18,7 +18,7 @@ from COVIDQuantLib.ct.inflate import GZIP_MAGIC
 from COVIDQuantLib.ct.input_files import check_input, shown
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.ct.volume_header import VolumeHeader
-from COVIDQuantLib.ct.voxel_data import first_bytes, read_voxels
+from COVIDQuantLib.ct.voxel_data import Voxels, first_bytes, read_voxels
 from COVIDQuantLib.errors import UnfitInputError
 
 FORMATS = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr) or MetaImage (.mha, .mhd)"
@@ -49,12 +49,17 @@ class VolumeFile:
     """A volume as its file holds it.
 
     Attributes:
-        values: ``[k, j, i]``, or ``[k, j, i, value]`` with several values per voxel.
+        voxels: ``[k, j, i]``, or ``[k, j, i, value]`` with several values per voxel.
         header: what the file says about them.
     """
 
-    values: np.ndarray
+    voxels: Voxels
     header: VolumeHeader
+
+    @property
+    def values(self) -> np.ndarray:
+        """The true values in one array; slices of :attr:`voxels` take less memory where the header scales."""
+        return self.voxels.whole()
 
     @property
     def geometry(self) -> Geometry:
@@ -68,7 +73,7 @@ class VolumeFile:
 
     def image(self) -> sitk.Image:
         """A SimpleITK image, with NRRD's key/value pairs as its metadata."""
-        image = sitk.GetImageFromArray(self.values, isVector=self.values.ndim == 4)
+        image = sitk.GetImageFromArray(self.values, isVector=self.voxels.stored.ndim == 4)
         image.SetSpacing(self.geometry.spacing)
         image.SetOrigin(self.geometry.origin)
         image.SetDirection(self.geometry.direction)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,15 +22,65 @@ _LONGEST_NUMBER = 64
 _PACKED_START = 1 << 16
 
 
-def read_voxels(header: VolumeHeader) -> np.ndarray:
-    """The true values of a volume.
+@dataclass(frozen=True)
+class Voxels:
+    """The voxels of a volume: as stored, and as true values slice by slice, so that scaling costs no second copy.
+
+    Attributes:
+        stored: ``[k, j, i]``, with several values per voxel ``[k, j, i, value]``, in the number type of the file.
+        scale: slope and intercept from stored to true values, None if they are the same.
+    """
+
+    stored: np.ndarray
+    scale: tuple[float, float] | None = None
+
+    def __len__(self) -> int:
+        """Number of slices."""
+        return len(self.stored)
+
+    def __getitem__(self, k: int) -> np.ndarray:
+        """True values of a slice: the number type of the file, or real numbers where the header scales them.
+
+        Worked out in double precision; single precision holds those of 16 bits.
+        """
+        plane: np.ndarray = self.stored[k]
+        if self.scale is None:
+            return plane
+        slope, intercept = self.scale
+        return (plane.astype(np.float64) * slope + intercept).astype(self.dtype, copy=False)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """The slices."""
+        return (self[k] for k in range(len(self)))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array that :meth:`whole` gives."""
+        return self.stored.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Number type of the true values."""
+        if self.scale is None:
+            return self.stored.dtype
+        small = self.stored.dtype.itemsize <= 2 or self.stored.dtype == np.float32
+        return np.dtype(np.float32 if small else np.float64)
+
+    def whole(self) -> np.ndarray:
+        """True values of all slices in one array: larger than what is stored where the header scales."""
+        if self.scale is None:
+            return self.stored
+        values = np.empty(self.stored.shape, self.dtype)
+        for k, plane in enumerate(self):
+            values[k] = plane
+        return values
+
+
+def read_voxels(header: VolumeHeader) -> Voxels:
+    """The voxels of a volume.
 
     Args:
         header: what its file says.
-
-    Returns:
-        ``[k, j, i]``, with several values per voxel ``[k, j, i, value]``; the number type of the file, or real
-        numbers where the header scales them.
 
     Raises:
         UnfitInputError: fewer or more bytes than claimed, or damaged.
@@ -45,7 +97,7 @@ def read_voxels(header: VolumeHeader) -> np.ndarray:
             _read_part(part, stored[number * each : (number + 1) * each], header)
     except DamagedDataError as error:
         raise damaged(header.name, error) from error
-    return _shaped(stored, header)
+    return Voxels(_shaped(stored, header), header.scale)
 
 
 def _check_part(part: DataPart, wanted: int, header: VolumeHeader) -> None:
@@ -138,18 +190,7 @@ def _shaped(stored: np.ndarray, header: VolumeHeader) -> np.ndarray:
             values = values.reshape(*shape, header.components)
     else:
         values = values.reshape(shape)
-    if header.scale is not None:
-        return _scaled(values, *header.scale)
     return values
-
-
-def _scaled(values: np.ndarray, slope: float, intercept: float) -> np.ndarray:
-    """True values, worked out in double precision slice by slice; single precision holds those of 16 bits."""
-    small = values.dtype.itemsize <= 2 or values.dtype == np.float32
-    scaled = np.empty(values.shape, np.float32 if small else np.float64)
-    for k, plane in enumerate(values):
-        scaled[k] = plane.astype(np.float64) * slope + intercept
-    return scaled
 
 
 def first_bytes(path: Path, count: int, *, packed: bool) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -19,7 +20,6 @@ class HUBuffer:
 
     Attributes:
         hu: int16 ``[k, j, i]``, clipped to −1024..3071, −1024 where nothing was put.
-        padding: bool ``[k, j, i]``, true where the scanner measured nothing; None if nowhere.
         clipped_below: voxels (padding apart) that lay below −1024.
         clipped_above: voxels (padding apart) that lay above 3071.
         lowest: lowest value met, padding apart; infinity if nothing was measured.
@@ -29,7 +29,8 @@ class HUBuffer:
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
         self.hu = np.full(shape, HU_MIN, np.int16)
-        self.padding: np.ndarray | None = None
+        # One bit per voxel until all slices are in: while files are read, memory is at its fullest.
+        self._padded: dict[int, np.ndarray] = {}
         self.clipped_below = 0
         self.clipped_above = 0
         self.lowest = np.inf
@@ -62,10 +63,19 @@ class HUBuffer:
         self._note(values[~padding])
         self.hu[place] = np.where(padding, HU_MIN, np.clip(values, HU_MIN, HU_MAX))
         if padding.any() or padding.shape != self.hu.shape[1:]:
-            if self.padding is None:
-                self.padding = np.zeros(self.hu.shape, bool)
-            self.padding[k] = True
-            self.padding[place] = padding
+            whole = np.ones(self.hu.shape[1:], bool)
+            whole[place[1:]] = padding
+            self._padded[k] = np.packbits(whole)
+
+    @cached_property
+    def padding(self) -> np.ndarray | None:
+        """Bool ``[k, j, i]``, true where the scanner measured nothing; None if nowhere. To be asked for at the end."""
+        if not self._padded:
+            return None
+        padding = np.zeros(self.hu.shape, bool)
+        for k, bits in self._padded.items():
+            padding[k] = np.unpackbits(bits, count=padding[k].size).reshape(padding[k].shape)
+        return padding
 
     def _note(self, measured: np.ndarray) -> None:
         if not measured.size:
