@@ -10,6 +10,7 @@ import numpy as np
 from COVIDQuantLib.ct.checks import HeaderFacts, check_ct
 from COVIDQuantLib.ct.dicom_choice import choose, rate
 from COVIDQuantLib.ct.dicom_directory import is_directory
+from COVIDQuantLib.ct.dicom_exam import acquisition_date, patient_check
 from COVIDQuantLib.ct.dicom_find import Findings, find_images
 from COVIDQuantLib.ct.dicom_headers import is_dicom, printable
 from COVIDQuantLib.ct.dicom_odd import without_blank_ends
@@ -148,6 +149,8 @@ def _dicom_source(path: Path, chosen: SeriesInfo, stack: Stack, buffer: HUBuffer
         "name": _source_name(path),
         "format": "DICOM",
         "modality": "CT",
+        "acquisition_date": acquisition_date(head),
+        "patient_check": patient_check(head),
         "study_uid": head.text("StudyInstanceUID"),
         "series_uid": chosen.uid,
         "series_number": chosen.number,
