@@ -51,7 +51,6 @@ def write_csv(path: Path, metrics: MetricsTable, grade: Grade | None = None) -> 
     Raises:
         OutputError: the file cannot be written.
     """
-
     heading = [*metrics.columns, GRADE_COLUMN]
     rows = [[*(row[column] for column in metrics.columns), grade or ""] for row in metrics.rows]
     write_atomically(path, lambda target: write_rows(target, [heading, *rows]))
