@@ -112,6 +112,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/followup/comparable.py
   COVIDQuantLib/followup/comparison.py
   COVIDQuantLib/followup/comparison_files.py
+  COVIDQuantLib/followup/document.py
   COVIDQuantLib/followup/exam_result.py
   COVIDQuantLib/followup/inspiration.py
   COVIDQuantLib/followup/limits.py

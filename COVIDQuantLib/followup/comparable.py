@@ -191,6 +191,10 @@ def _of_grades(exams: Sequence[DatedExam]) -> list[CTWarning]:
     if unchecked:
         text = f"The result of {_numbers(unchecked)} was never checked: run quantify again for a grade."
         found.append(CTWarning("not-checked", text))
+    noticed = [f"exam {exam.number}: {', '.join(exam.result.notices)}" for exam in exams if exam.result.notices]
+    if noticed:
+        text = f"What was noticed about each exam counts here too ({'; '.join(noticed)})."
+        found.append(CTWarning("exam-warnings", text))
     return found
 
 

@@ -121,6 +121,7 @@ def _exam_record(exam: DatedExam, *, identify: bool) -> dict[str, Any]:
         "days": exam.days,
         "days_since_onset": exam.onset_days,
         "grade": result.grade,
+        "notices": list(result.notices),
         "own_thresholds": result.thresholds.as_record(),
         "methods": dict(result.methods),
         "software": result.software,

@@ -13,13 +13,14 @@ from COVIDQuantLib.export.anonymous import hashed
 from COVIDQuantLib.export.atomic import settle_results
 from COVIDQuantLib.export.exam import SEGMENTATION_FILE
 from COVIDQuantLib.export.table_file import CSV_FILE, JSON_FILE, MetricsFile, read_metrics
-from COVIDQuantLib.grades import Grade
+from COVIDQuantLib.grades import Grade, findings_of
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.thresholds import Thresholds
 
 _GIVE = "Give folders written by quantify."
 _AGAIN = "Run quantify again; it writes all its files or none."
 _MAX_TEXT = 200
+_MAX_CODE = 40
 # What of a CT's making moves densities: key in the file, what it is called, unit.
 PROTOCOL = (
     ("slice_thickness_mm", "section thickness", "mm"),
@@ -44,6 +45,7 @@ class ExamResult:
         software: version of COVIDQuant that made it.
         protocol: what is known of the CT's making, keyed as in :data:`PROTOCOL`; what is not known is left out.
         segmentation: the file of lobes and lesions; None if the folder has none.
+        notices: codes of what quantify warned of, and of the checks that were not sound.
     """
 
     path: Path
@@ -58,6 +60,7 @@ class ExamResult:
     software: str = ""
     protocol: Mapping[str, str] = field(default_factory=dict)
     segmentation: Path | None = None
+    notices: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -110,7 +113,15 @@ def _result_of(folder: Path, read: MetricsFile, segmentation: Path | None) -> Ex
         software=_text(software, "COVIDQuant"),
         protocol=_protocol(source),
         segmentation=segmentation,
+        notices=_notices(read),
     )
+
+
+def _notices(read: MetricsFile) -> tuple[str, ...]:
+    warnings = read.record.get("warnings")
+    warned = [_text(one, "code") for one in warnings if isinstance(one, Mapping)] if isinstance(warnings, list) else []
+    codes = [*warned, *(check.code for check in findings_of(read.checks))]
+    return tuple(dict.fromkeys(code[:_MAX_CODE] for code in codes if code))
 
 
 def _mapping(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:

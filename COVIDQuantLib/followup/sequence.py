@@ -52,7 +52,7 @@ def in_order(
         UnfitInputError: a result holds no date and none was given.
     """
     if dates and len(dates) != len(results):
-        what = f"{len(results)} exams and {len(dates)} dates"
+        what = f"there are {len(results)} exams, but dates for {len(dates)}"
         raise UsageError(what, "--date", "Give one date per exam, in the order of the exams.", code="dates-count")
     days = list(dates) or [_day_of(result) for result in results]
     # Exams of one day stay in the order given.
@@ -81,8 +81,8 @@ def _day_of(result: ExamResult) -> date:
 def _of_order(order: Sequence[int], exams: Sequence[DatedExam]) -> list[CTWarning]:
     found = []
     if list(order) != sorted(order):
-        given = ", ".join(str(index + 1) for index in order)
-        text = f"The exams were not given in the order of their dates; they were put in order (given as {given})."
+        given = ", ".join(f"{exam.number} was given as {index + 1}" for exam, index in zip(exams, order, strict=True))
+        text = f"The exams were not given in the order of their dates; they were put in order (exam {given})."
         found.append(CTWarning("exams-reordered", text))
     same = [f"{one.number} and {two.number}" for one, two in pairwise(exams) if one.day == two.day]
     if same:
@@ -111,8 +111,7 @@ def _of_onset(exams: Sequence[DatedExam]) -> list[CTWarning]:
     if first is None:
         return []
     if first < 0:
-        before = sum(1 for exam in exams if exam.onset_days is not None and exam.onset_days < 0)
-        text = f"{before} of the exams lie before the onset, the first by {-first} days: check the dates."
+        text = f"The first exam lies {-first} days before the onset of symptoms: check the dates."
         return [CTWarning("onset-after-exam", text)]
     if first > _LONGEST_COURSE_DAYS:
         text = f"The onset lies {first} days before the first exam: check the dates."

@@ -32,9 +32,11 @@ if TYPE_CHECKING:
 _DPI = 150
 _COLUMNS = 2
 _PANEL_INCHES = (4.8, 3.3)
-_HEAD_INCHES = 0.8
+_HEAD_INCHES = 0.95
 _FOOT_INCHES = 0.75
 _CURVE_POINTS = 300
+# No axis ends lower, so that healthy lungs do not look like rough ones.
+_LEAST_TOP = 1.0
 # More exam numbers than this would run into each other.
 _MOST_NUMBERS = 12
 _TEXT, _FAINT, _PATIENT = "#222222", "#666666", "#111111"
@@ -45,7 +47,8 @@ _STYLES: dict[str, dict[str, Any]] = {
     ALL: {"color": "#228833", "linestyle": (0, (1, 1.5))},
 }
 _NO_ONSET = "days since the first exam; with --onset the published courses stand behind"
-_NOT_A_DEVICE = "Published courses are averages of groups, not a forecast for a patient. Not a medical device."
+_NOT_A_FORECAST = "Published courses are averages of groups, not a forecast for a patient."
+_NOT_A_DEVICE = "Not a medical device."
 
 
 def write_time_course(path: Path, trajectory: Sequence[TrajectoryPoint]) -> None:
@@ -85,13 +88,16 @@ def draw_time_course(trajectory: Sequence[TrajectoryPoint]) -> Figure:
     for ax in axes[len(measures) :]:
         ax.set_axis_off()
     bottom, top = (_FOOT_INCHES + 0.25) / tall, 1 - _HEAD_INCHES / tall
-    figure.subplots_adjust(left=0.085, right=0.98, bottom=bottom, top=top, hspace=0.42, wspace=0.22)
+    figure.subplots_adjust(left=0.085, right=0.98, bottom=bottom, top=top, hspace=0.36, wspace=0.22)
     _draw_head(figure, axes[0], tall, onset=onset)
     _draw_foot(figure, tall, onset=onset)
     return figure
 
 
 def _draw_panel(ax: Axes, measure: Measure, trajectory: Sequence[TrajectoryPoint], *, onset: bool) -> None:
+    from matplotlib.patheffects import withStroke
+
+    corrected = [curve.group for curve in curves_of(measure.name) if onset and curve.correction]
     if onset:
         for curve in curves_of(measure.name):
             axis = np.linspace(*curve.span, _CURVE_POINTS)
@@ -104,14 +110,18 @@ def _draw_panel(ax: Axes, measure: Measure, trajectory: Sequence[TrajectoryPoint
     if len(known) <= _MOST_NUMBERS:
         for point, day, value in zip(known, days, values, strict=True):
             place: dict[str, Any] = {"xytext": (4, 5), "textcoords": "offset points"}
-            ax.annotate(str(point.exam), (day, value), color=_PATIENT, fontsize=7, zorder=5, **place)
+            text = ax.annotate(str(point.exam), (day, value), color=_PATIENT, fontsize=7, zorder=5, **place)
+            text.set_path_effects([withStroke(linewidth=2.0, foreground="white")])
     ax.set_title(f"{measure.title}, whole lung", fontsize=10, color=_TEXT, loc="left")
+    if corrected:
+        ax.set_title(f"corrected curve: {', '.join(corrected)}", fontsize=7, color=_FAINT, loc="right")
     ax.set_ylabel(f"{measure.title}{', ' + measure.unit if measure.unit else ''}", fontsize=8)
     ax.set_xlabel("days since onset of symptoms" if onset else "days since the first exam", fontsize=8)
-    ax.set_ylim(bottom=0.0)
+    # Read before the lower end is fixed, which ends matplotlib's own choice of the upper.
+    ax.margins(y=0.12)
+    ax.set_ylim(0.0, max(ax.get_ylim()[1], _LEAST_TOP))
     if onset:
-        ax.set_xlim(left=min(0.0, *days) if days else 0.0)
-    ax.margins(y=0.1)
+        ax.set_xlim(left=min([0.0, *days]))
     ax.tick_params(labelsize=8)
     ax.grid(visible=True, linewidth=0.4, color="#dddddd")
     for side in ("top", "right"):
@@ -141,9 +151,9 @@ def _draw_head(figure: Figure, first: Axes, tall: float, *, onset: bool) -> None
 
 
 def _draw_foot(figure: Figure, tall: float, *, onset: bool) -> None:
-    lines = [_NOT_A_DEVICE]
+    lines = [f"{_NOT_A_FORECAST} {_NOT_A_DEVICE}" if onset else _NOT_A_DEVICE]
     if onset:
-        lines += [f"{_label(curve)}: {curve.correction}" for curve in CURVES if curve.correction]
+        lines += [f"{curve.source}, {curve.group}: {curve.correction}" for curve in CURVES if curve.correction]
     for number, line in enumerate(reversed(lines)):
         figure.text(0.02, (0.12 + 0.17 * number) / tall, line, fontsize=6.5, color=_FAINT, va="bottom")
 
