@@ -26,6 +26,8 @@ _CASES = {
     Case.REGION_ABSENT: "region absent",
 }
 _HEADLINES = ("volume_ml", "extent_percent", "weight_g", "mean_lesion_hu", "ct_score")
+# What a narrower terminal has room for beside the exams' days.
+_WIDE, _NARROW_HEADLINES = 105, ("extent_percent", "weight_g")
 _OF_LOBES = "extent_percent"
 
 
@@ -45,14 +47,16 @@ def show_comparison(comparison: Comparison) -> None:
 
 
 def _show_exams(comparison: Comparison, screen: Console) -> None:
-    measures = [measure for measure in MEASURES if measure.name in _HEADLINES]
+    headlines = _HEADLINES if screen.width >= _WIDE else _NARROW_HEADLINES
+    measures = [measure for measure in MEASURES if measure.name in headlines]
     table = Table(header_style="bold", title="exams")
-    for heading in ("exam", "folder", "day"):
-        table.add_column(heading, no_wrap=heading != "folder", overflow="fold")
+    table.add_column("exam", no_wrap=True)
+    table.add_column("folder", overflow="fold", min_width=6)
+    table.add_column("day", no_wrap=True)
     onset = comparison.exams[0].onset_days is not None
     if onset:
         table.add_column("since\nonset", justify="right")
-    table.add_column("result")
+    table.add_column("result", min_width=7)
     for measure in measures:
         table.add_column(f"{measure.title}\n{measure.unit}", justify="right", no_wrap=True)
     for exam, figures in zip(comparison.exams, comparison.tables, strict=True):

@@ -191,9 +191,13 @@ def _of_grades(exams: Sequence[DatedExam]) -> list[CTWarning]:
     if unchecked:
         text = f"The result of {_numbers(unchecked)} was never checked: run quantify again for a grade."
         found.append(CTWarning("not-checked", text))
-    noticed = [f"exam {exam.number}: {', '.join(exam.result.notices)}" for exam in exams if exam.result.notices]
+    noticed: dict[str, list[DatedExam]] = {}
+    for exam in exams:
+        for code in exam.result.notices:
+            noticed.setdefault(code, []).append(exam)
     if noticed:
-        text = f"What was noticed about each exam counts here too ({'; '.join(noticed)})."
+        told = "; ".join(f"{code} in {_numbers(of)}" for code, of in noticed.items())
+        text = f"What was noticed about each exam counts here too ({told})."
         found.append(CTWarning("exam-warnings", text))
     return found
 
@@ -209,4 +213,13 @@ def _groups(exams: Sequence[DatedExam], value_of: Callable[[ExamResult], str]) -
 
 
 def _numbers(exams: Iterable[DatedExam]) -> str:
-    return "exam " + ", ".join(str(exam.number) for exam in exams)
+    """``exam 2``, or ``exams 1, 3 to 5``."""
+    numbers = [exam.number for exam in exams]
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    told = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return f"{'exam' if len(numbers) == 1 else 'exams'} {', '.join(told)}"
