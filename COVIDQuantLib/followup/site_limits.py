@@ -20,7 +20,7 @@ from COVIDQuantLib.json_file import read_json
 
 _FORMATS = "covidquant-evaluation/"
 _GIVE = "Give a folder written by evaluate, of several scans."
-# Limits from fewer are rough: their standard error is √(3/n) SD (Bland and Altman 1986), so ten scans know them to ±60 %.
+# Limits from fewer are rough: their standard error is √(3/n) SD (Bland and Altman 1986); ten scans know them to ±60 %.
 _ENOUGH_SCANS = 10
 # Which measure a quantity of evaluate is; on the row of the lesions volume is theirs, elsewhere the region's.
 _MEASURES = {"extent": "extent_percent", "weight": "weight_g", "mean_lesion": "mean_lesion_hu"}
