@@ -20,6 +20,8 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/checks/table.py
   COVIDQuantLib/cli/__init__.py
   COVIDQuantLib/cli/__main__.py
+  COVIDQuantLib/cli/compare.py
+  COVIDQuantLib/cli/compare_tables.py
   COVIDQuantLib/cli/evaluate.py
   COVIDQuantLib/cli/failures.py
   COVIDQuantLib/cli/main.py
@@ -50,6 +52,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/dicom_choice.py
   COVIDQuantLib/ct/dicom_claims.py
   COVIDQuantLib/ct/dicom_directory.py
+  COVIDQuantLib/ct/dicom_exam.py
   COVIDQuantLib/ct/dicom_find.py
   COVIDQuantLib/ct/dicom_fitness.py
   COVIDQuantLib/ct/dicom_fragments.py
@@ -96,6 +99,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/export/anonymous.py
   COVIDQuantLib/export/atomic.py
   COVIDQuantLib/export/bland_altman.py
+  COVIDQuantLib/export/csv_file.py
   COVIDQuantLib/export/exam.py
   COVIDQuantLib/export/labelmaps.py
   COVIDQuantLib/export/segmentation_file.py
@@ -106,6 +110,20 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/export/sheet_views.py
   COVIDQuantLib/export/table_file.py
   COVIDQuantLib/file_lock.py
+  COVIDQuantLib/followup/__init__.py
+  COVIDQuantLib/followup/changes.py
+  COVIDQuantLib/followup/comparable.py
+  COVIDQuantLib/followup/comparison.py
+  COVIDQuantLib/followup/comparison_files.py
+  COVIDQuantLib/followup/document.py
+  COVIDQuantLib/followup/exam_result.py
+  COVIDQuantLib/followup/inspiration.py
+  COVIDQuantLib/followup/limits.py
+  COVIDQuantLib/followup/sequence.py
+  COVIDQuantLib/followup/signs.py
+  COVIDQuantLib/followup/site_limits.py
+  COVIDQuantLib/followup/time_course.py
+  COVIDQuantLib/followup/time_course_chart.py
   COVIDQuantLib/grades.py
   COVIDQuantLib/inference/__init__.py
   COVIDQuantLib/inference/device.py

@@ -59,6 +59,7 @@ FLOORS = {
     "worker": CT | {"segmentation", "quantification", "exam", "models", "inference", "pipeline", "worker"},
     "export": CT | {"segmentation", "quantification", "exam", "export"},
     "cohort": CT | {"segmentation", "quantification", "exam", "export", "cohort"},
+    "followup": CT | {"segmentation", "quantification", "exam", "export", "cohort", "followup"},
     "training": CT
     | {"segmentation", "quantification", "phantom", "export", "networks", "models", "inference", "cohort", "training"},
     "review": CT | {"segmentation", "quantification", "review"},
@@ -67,7 +68,7 @@ FLOORS = {
     | {"checks", "scene"},
     "cli": CT
     | {"segmentation", "quantification", "exam", "export", "phantom", "networks", "models", "inference", "pipeline"}
-    | {"worker", "cohort", "training", "cli"},
+    | {"worker", "cohort", "followup", "training", "cli"},
 }
 EVERYWHERE = {"numpy", "scipy", "SimpleITK", "pydicom"}
 NETWORKS = {"torch", "monai", "safetensors"}
@@ -75,6 +76,7 @@ FOREIGN = {
     "scene": {"slicer", "vtk", "vtkmodules"},
     "cli": {"rich", "ignite"},
     "export": {"matplotlib"},
+    "followup": {"matplotlib"},
     "networks": {*NETWORKS, "lungmask"},
     "models": {*NETWORKS, "lungmask"},
     "inference": {*NETWORKS, "lungmask"},

@@ -50,9 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if not export.default:
             parser.add_argument(f"--{export.name}", action="store_true", help=f"write {export.text} as well")
     parser.add_argument("--no-picture", action="store_true", help="do not write the sheet of overlays")
-    parser.add_argument(
-        "--identify", action="store_true", help="write names of files and series, and UIDs, instead of their hashes"
-    )
+    parser.add_argument("--identify", action="store_true", help="write names, UIDs and the day of the exam as they are")
     parser.add_argument("--strict", action="store_true", help="end with status 4 if the result is not graded sound")
     parser.add_argument("--quiet", action="store_true", help="no progress and no table")
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from COVIDQuantLib.cohort.measures import COLUMNS, QUANTITIES, SCORES, Quantity
 from COVIDQuantLib.cohort.overlap import LESIONS, LUNGS
 from COVIDQuantLib.export.atomic import OutputFolder
 from COVIDQuantLib.export.bland_altman import BlandAltmanPanel, write_bland_altman
+from COVIDQuantLib.export.csv_file import Cell, write_rows
 from COVIDQuantLib.export.table_file import software_versions, write_json
 
 SCANS_FILE = "evaluation.csv"
@@ -38,7 +37,6 @@ DEFINITIONS = {
 # What is drawn, where there are two scans at least.
 _PLOTTED = ((LESIONS.name, "extent"), (LESIONS.name, "weight"), (LESIONS.name, "volume"), (LUNGS.name, "volume"))
 
-Cell = str | float | int | None
 _SPREAD = tuple(field.name for field in fields(Spread))
 
 
@@ -180,8 +178,8 @@ def put_evaluation(
 ) -> list[Path]:
     """As :func:`write_evaluation`, into a set that was begun before; the files appear when its block ends."""
     names = [SCANS_FILE, SUMMARY_CSV, SUMMARY_JSON]
-    out.write(SCANS_FILE, partial(_write_csv, list(scan_rows(cohort))))
-    out.write(SUMMARY_CSV, partial(_write_csv, list(summary_rows(cohort))))
+    out.write(SCANS_FILE, lambda path: write_rows(path, scan_rows(cohort)))
+    out.write(SUMMARY_CSV, lambda path: write_rows(path, summary_rows(cohort)))
     record = summary_record(cohort, warnings)
     out.write(SUMMARY_JSON, lambda path: write_json(path, record))
     drawn = panels(cohort) if plots else []
@@ -189,15 +187,3 @@ def put_evaluation(
         out.write(PLOT_FILE, lambda path: write_bland_altman(path, drawn))
         names.append(PLOT_FILE)
     return [out.path / name for name in names]
-
-
-def _write_csv(rows: Iterable[Sequence[Cell]], path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([_cell(value) for value in row] for row in rows)
-
-
-def _cell(value: Cell) -> str:
-    if value is None:
-        return ""
-    return repr(float(value)) if isinstance(value, float) else str(value)

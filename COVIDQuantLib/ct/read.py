@@ -11,6 +11,7 @@ from COVIDQuantLib.ct.blank_slices import mend_blank_slices
 from COVIDQuantLib.ct.checks import HeaderFacts, check_ct
 from COVIDQuantLib.ct.dicom_choice import choose, rate
 from COVIDQuantLib.ct.dicom_directory import is_directory
+from COVIDQuantLib.ct.dicom_exam import acquisition_date, patient_check
 from COVIDQuantLib.ct.dicom_find import Findings, find_images
 from COVIDQuantLib.ct.dicom_headers import is_dicom, printable
 from COVIDQuantLib.ct.dicom_odd import without_blank_ends
@@ -153,6 +154,8 @@ def _dicom_source(path: Path, chosen: SeriesInfo, stack: Stack, buffer: HUBuffer
         "name": _source_name(path),
         "format": "DICOM",
         "modality": "CT",
+        "acquisition_date": acquisition_date(head),
+        "patient_check": patient_check(head),
         "study_uid": head.text("StudyInstanceUID"),
         "series_uid": chosen.uid,
         "series_number": chosen.number,
