@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from COVIDQuantLib.anatomy import LABEL_COUNT, LOBES
-from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import HU_MIN, CTVolume, CTWarning
 from COVIDQuantLib.export.table_file import metrics_record, write_json
 from COVIDQuantLib.followup.exam_result import ExamResult, read_result
@@ -15,6 +14,7 @@ from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.table import compute_metrics
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS
 from COVIDQuantLib.segmentation.result import Segmentation
+from COVIDQuantLib.voxels.geometry import Geometry
 
 VOXEL_ML = 0.01
 LUNG_HU, GGO_HU, DENSE_HU = -850, -600, -100

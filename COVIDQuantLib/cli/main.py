@@ -26,7 +26,7 @@ _LONGEST_NAME = 200
 
 def commands() -> tuple[ModuleType, ...]:
     """In the order of --help; each module has NAME, HELP, add_arguments(parser) and run(arguments)."""
-    from COVIDQuantLib.cli import compare, evaluate, models, phantom, quantify, reference, train
+    from COVIDQuantLib.cli.commands import compare, evaluate, models, phantom, quantify, reference, train
 
     return quantify, compare, phantom, evaluate, models, train, reference
 

@@ -1,16 +1,16 @@
 """Slices that hold no picture: one value or padding alone, as of a slice that was lost on the way.
 
 At the ends of a CT they count as not measured. A single one inside is estimated from its two neighbours, and the
-reader is told; more would be guessed, so such a CT is refused (``ct/checks.py``).
+reader is told; more would be guessed, so such a CT is refused (``ct/checks/run.py``).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from COVIDQuantLib.ct.dicom_stack import MIN_SLICES
-from COVIDQuantLib.ct.geometry import Geometry
+from COVIDQuantLib.ct.dicom.series.stack import MIN_SLICES
 from COVIDQuantLib.ct.volume import HU_MIN, CTVolume, CTWarning
+from COVIDQuantLib.voxels.geometry import Geometry
 
 # Of all slices so many at the most are estimated, but one in any case.
 _MOST_ESTIMATED = 0.02

@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 
 from COVIDQuantLib.ct.blank_slices import mend_blank_slices
-from COVIDQuantLib.ct.checks import HeaderFacts, check_ct
-from COVIDQuantLib.ct.dicom_choice import choose, rate
-from COVIDQuantLib.ct.dicom_directory import is_directory
-from COVIDQuantLib.ct.dicom_exam import acquisition_date, patient_check
-from COVIDQuantLib.ct.dicom_find import Findings, find_images
-from COVIDQuantLib.ct.dicom_headers import is_dicom, printable
-from COVIDQuantLib.ct.dicom_odd import without_blank_ends
-from COVIDQuantLib.ct.dicom_pixels import read_pixels
-from COVIDQuantLib.ct.dicom_series import SeriesInfo, group_series
-from COVIDQuantLib.ct.dicom_stack import Stack, stack_frames
-from COVIDQuantLib.ct.header_gaps import check_header_gaps
-from COVIDQuantLib.ct.input_files import check_input, shown
+from COVIDQuantLib.ct.checks.header_checks import check_header_gaps
+from COVIDQuantLib.ct.checks.run import HeaderFacts, check_ct
+from COVIDQuantLib.ct.dicom.dicomdir import is_directory
+from COVIDQuantLib.ct.dicom.exam import acquisition_date, patient_check
+from COVIDQuantLib.ct.dicom.file_search import Findings, find_images
+from COVIDQuantLib.ct.dicom.headers import is_dicom, printable
+from COVIDQuantLib.ct.dicom.pixels import read_pixels
+from COVIDQuantLib.ct.dicom.series.choice import choose, rate
+from COVIDQuantLib.ct.dicom.series.listing import SeriesInfo, group_series
+from COVIDQuantLib.ct.dicom.series.outliers import without_blank_ends
+from COVIDQuantLib.ct.dicom.series.stack import Stack, stack_frames
+from COVIDQuantLib.ct.files.input_files import check_input, shown
+from COVIDQuantLib.ct.files.volume_files import FORMATS, read_volume_file
+from COVIDQuantLib.ct.hu_normalisation import HUBuffer
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
-from COVIDQuantLib.ct.volume_files import FORMATS, read_volume_file
-from COVIDQuantLib.ct.whole_hu import HUBuffer
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.progress import Report, part, silent
 

@@ -16,14 +16,14 @@ import numpy as np
 import COVIDQuantLib
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import COVIDQuantError, UnfitInputError
-from COVIDQuantLib.export.atomic import settle_results, write_atomically
 from COVIDQuantLib.export.csv_file import write_rows
 from COVIDQuantLib.grades import CheckResult, Grade, grade_of
-from COVIDQuantLib.json_file import read_json
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.table import MetricsTable, Value, compute_metrics
 from COVIDQuantLib.quantification.thresholds import Thresholds
 from COVIDQuantLib.segmentation.result import Segmentation
+from COVIDQuantLib.system.atomic_files import settle_results, write_atomically
+from COVIDQuantLib.system.json_file import read_json
 
 CSV_FILE = "metrics.csv"
 JSON_FILE = "metrics.json"

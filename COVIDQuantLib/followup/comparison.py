@@ -14,7 +14,7 @@ from COVIDQuantLib.followup.changes import RegionChange, compare_tables
 from COVIDQuantLib.followup.comparable import common_thresholds, refuse_mixed, reserves
 from COVIDQuantLib.followup.exam_result import ExamResult
 from COVIDQuantLib.followup.inspiration import DIFFERS_PERCENT, Inspiration, inspiration_of
-from COVIDQuantLib.followup.limits import Judgement, LimitsTable, judge_all, published_limits
+from COVIDQuantLib.followup.limits import CueWeights, LimitsTable, judge_all, published_limits
 from COVIDQuantLib.followup.sequence import DatedExam, in_order
 from COVIDQuantLib.followup.signs import Sign, signs_of
 from COVIDQuantLib.followup.site_limits import SiteLimits
@@ -41,8 +41,8 @@ class ExamPair:
     after: DatedExam
     kinds: tuple[str, ...]
     regions: tuple[RegionChange, ...]
-    published: Mapping[str, Mapping[str, Judgement]]
-    site: Mapping[str, Mapping[str, Judgement]]
+    published: Mapping[str, Mapping[str, CueWeights]]
+    site: Mapping[str, Mapping[str, CueWeights]]
 
     @property
     def interval_days(self) -> int:

@@ -9,19 +9,19 @@ from typing import Any
 
 from COVIDQuantLib.errors import OutputError, UnfitInputError
 from COVIDQuantLib.export.anonymous import hashed
-from COVIDQuantLib.export.atomic import OutputFolder
 from COVIDQuantLib.export.csv_file import Cell, write_rows
 from COVIDQuantLib.export.table_file import software_versions, write_json
 from COVIDQuantLib.followup.changes import Change, RegionChange
 from COVIDQuantLib.followup.comparison import Comparison, ExamPair
 from COVIDQuantLib.followup.inspiration import DIFFERS_PERCENT
-from COVIDQuantLib.followup.limits import USED, Fit, Judgement, PlainLimits, SquareRootLimits, published_fits
+from COVIDQuantLib.followup.limits import USED, CueWeights, Fit, PlainLimits, SquareRootLimits, published_fits
 from COVIDQuantLib.followup.sequence import DatedExam
 from COVIDQuantLib.followup.signs import Sign
 from COVIDQuantLib.followup.time_course import CURVES, Curve, at_curves
 from COVIDQuantLib.followup.time_course_chart import write_time_course
-from COVIDQuantLib.json_file import read_json
 from COVIDQuantLib.progress import Report, silent
+from COVIDQuantLib.system.atomic_files import OutputFolder
+from COVIDQuantLib.system.json_file import read_json
 
 CHANGES_FILE = "changes.csv"
 JSON_FILE = "comparison.json"
@@ -73,7 +73,7 @@ def _change_cells(change: Change) -> list[Cell]:
     return [figure.name, figure.unit, *values]
 
 
-def _judgement_cells(judgement: Judgement | None) -> list[Cell]:
+def _judgement_cells(judgement: CueWeights | None) -> list[Cell]:
     return [judgement.one, judgement.two, judgement.verdict] if judgement else [None, None, None]
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.export.anonymous import hashed
-from COVIDQuantLib.export.atomic import settle_results
-from COVIDQuantLib.export.exam import SEGMENTATION_FILE
+from COVIDQuantLib.export.exam_files import SEGMENTATION_FILE
 from COVIDQuantLib.export.table_file import CSV_FILE, JSON_FILE, MetricsFile, read_metrics
 from COVIDQuantLib.grades import Grade, findings_of
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.thresholds import Thresholds
+from COVIDQuantLib.system.atomic_files import settle_results
 
 _GIVE = "Give folders written by quantify."
 _AGAIN = "Run quantify again; it writes all its files or none."

@@ -173,7 +173,7 @@ def published_limits() -> LimitsTable:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class CueWeights:
     """A change held against limits.
 
     Attributes:
@@ -187,7 +187,7 @@ class Judgement:
     verdict: Verdict
 
 
-def judge(change: Change, limits: Limits | None) -> Judgement | None:
+def judge(change: Change, limits: Limits | None) -> CueWeights | None:
     """Hold a change against limits; None where there are none or the change is undefined."""
     if limits is None or change.change is None or change.before is None or change.after is None:
         return None
@@ -195,10 +195,10 @@ def judge(change: Change, limits: Limits | None) -> Judgement | None:
     two = math.sqrt(2.0) * one
     size = abs(change.change)
     verdict = Verdict.WITHIN if size <= one else Verdict.UNCLEAR if size <= two else Verdict.BEYOND
-    return Judgement(one, two, verdict)
+    return CueWeights(one, two, verdict)
 
 
-def judge_all(region: str, changes: Iterable[Change], limits: LimitsTable) -> dict[str, Judgement]:
+def judge_all(region: str, changes: Iterable[Change], limits: LimitsTable) -> dict[str, CueWeights]:
     """The judgements of a region's changes by name of the figure; what has no limits is left out."""
     found = {change.figure.name: judge(change, limits.get((region, change.figure.name))) for change in changes}
     return {name: judgement for name, judgement in found.items() if judgement is not None}

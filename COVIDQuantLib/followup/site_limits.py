@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from COVIDQuantLib.anatomy import REGIONS, WHOLE_LUNG
-from COVIDQuantLib.cohort.agreement import LIMIT_SD
-from COVIDQuantLib.cohort.evaluation_files import FORMAT, SUMMARY_JSON
-from COVIDQuantLib.cohort.measures import QUANTITIES, Quantity
-from COVIDQuantLib.cohort.overlap import LESIONS
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError
-from COVIDQuantLib.export.atomic import settle_results
+from COVIDQuantLib.evaluation.agreement import LIMIT_SD
+from COVIDQuantLib.evaluation.measures import QUANTITIES, Quantity
+from COVIDQuantLib.evaluation.overlap import LESIONS
+from COVIDQuantLib.evaluation.result_files import FORMAT, SUMMARY_JSON
 from COVIDQuantLib.followup.limits import Limits, LimitsTable, PlainLimits, SquareRootLimits
-from COVIDQuantLib.json_file import read_json
+from COVIDQuantLib.system.atomic_files import settle_results
+from COVIDQuantLib.system.json_file import read_json
 
 _FORMATS = "covidquant-evaluation/"
 _GIVE = "Give a folder written by evaluate, of several scans."

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from COVIDQuantLib.errors import UsageError
-from COVIDQuantLib.export.atomic import write_atomically
 from COVIDQuantLib.followup.limits import published_limits
 from COVIDQuantLib.followup.time_course import (
     ALL,
@@ -24,6 +23,7 @@ from COVIDQuantLib.followup.time_course import (
     has_onset,
 )
 from COVIDQuantLib.quantification.measures import Measure
+from COVIDQuantLib.system.atomic_files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

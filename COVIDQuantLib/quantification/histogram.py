@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from COVIDQuantLib.anatomy import LABEL_COUNT
-from COVIDQuantLib.ct.size_limits import MAX_VOXELS
+from COVIDQuantLib.ct.files.size_limits import MAX_VOXELS
 from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN
 
 HU_BINS = HU_MAX - HU_MIN + 1
