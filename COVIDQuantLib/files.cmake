@@ -44,6 +44,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/checks/run.py
   COVIDQuantLib/ct/checks/sharp_kernels.py
   COVIDQuantLib/ct/dicom/__init__.py
+  COVIDQuantLib/ct/dicom/codestreams.py
   COVIDQuantLib/ct/dicom/dicomdir.py
   COVIDQuantLib/ct/dicom/exam.py
   COVIDQuantLib/ct/dicom/file_search.py

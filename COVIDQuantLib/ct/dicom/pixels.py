@@ -13,6 +13,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, generate_uid
 
+from COVIDQuantLib.ct.dicom.codestreams import announced_size, fragments
 from COVIDQuantLib.ct.dicom.fragments import Packed, find_packed, packed_value
 from COVIDQuantLib.ct.dicom.frames import Frame
 from COVIDQuantLib.ct.dicom.header_claims import NATIVE, check_claims
@@ -26,7 +27,18 @@ from COVIDQuantLib.progress import Report, silent
 
 # A multi-frame class for which GDCM applies no rescale, so that stored values come out.
 _PLAIN_MULTIFRAME = "1.2.840.10008.5.1.4.1.1.7.3"
-_CLASSIC_CT = "1.2.840.10008.5.1.4.1.1.2"
+# What a decoder has to know of the pixels; nothing else of the file's header is handed on.
+_PIXEL_MODULE = (
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+)
 # An intercept beyond this is no CT's and might leave 32 bits.
 _WHOLE_BELOW = 2**20
 _AGAIN = "Copy or export the series again."
@@ -74,7 +86,7 @@ def _frames_in_hu(wanted: list[tuple[int, Frame]]) -> Iterator[tuple[int, np.nda
     check_claims([file])
     packed = None if file.syntax in NATIVE else find_packed(file)
     try:
-        pixels, rescaled = (_native(file), False) if packed is None else _unpacked(file, packed)
+        pixels = _native(file) if packed is None else _unpacked(file, packed)
     except Exception as error:
         raise UnfitInputError(
             f"the pixels cannot be read, the file is truncated or damaged ({first_reason(error)})",
@@ -84,15 +96,7 @@ def _frames_in_hu(wanted: list[tuple[int, Frame]]) -> Iterator[tuple[int, np.nda
         ) from error
     for k, frame in wanted:
         values = _checked(pixels, frame)[frame.index]
-        yield k, values if rescaled else rescale(values, frame)
-
-
-def _unpacked(file: ImageFile, packed: Packed) -> tuple[np.ndarray, bool]:
-    """Pixels ``[frame, j, i]`` of a file with packed pixels, and whether they are in Hounsfield units already."""
-    if file.frames == 1 and file.text("SOPClassUID") == _CLASSIC_CT and packed.closed and file.name == file.path.name:
-        # GDCM rescales classic CT images itself, in double precision where the slope asks for it.
-        return sitk.GetArrayFromImage(_read_image(file.path)), True
-    return _rewrapped(file, packed), False
+        yield k, rescale(values, frame)
 
 
 def rescale(stored: np.ndarray, frame: Frame) -> np.ndarray:
@@ -116,28 +120,44 @@ def _native(file: ImageFile) -> np.ndarray:
     return pixels if pixels.ndim == 3 else pixels[np.newaxis]
 
 
-def _rewrapped(file: ImageFile, packed: Packed) -> np.ndarray:
-    """Stored values of packed pixels: GDCM gets them in a plain wrapping, closed as it should be, without rescale."""
+def _unpacked(file: ImageFile, packed: Packed) -> np.ndarray:
+    """Stored values ``[frame, j, i]`` of packed pixels.
+
+    GDCM gets them in a plain wrapping, closed as it should be, with a header of our own: its parser asks for hundreds
+    of megabytes over a damaged one.
+
+    Raises:
+        ValueError: a codestream announces a picture of another size than the header.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with open_dicom(file.path) as stream:
             dataset = dcmread(stream, stop_before_pixels=True)
+        items = packed_value(file, packed)
+        _check_codestreams(items, file.matrix)
         plain = Dataset()
         plain.file_meta = FileMetaDataset()
-        plain.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
+        plain.file_meta.TransferSyntaxUID = UID(file.syntax)
         plain.file_meta.MediaStorageSOPClassUID = plain.SOPClassUID = UID(_PLAIN_MULTIFRAME)
         plain.file_meta.MediaStorageSOPInstanceUID = plain.SOPInstanceUID = generate_uid()
-        for element in dataset.group_dataset(0x0028):
-            if "Rescale" not in element.keyword and "Padding" not in element.keyword:
-                plain.add(element)
+        for keyword in _PIXEL_MODULE:
+            if keyword in dataset:
+                plain.add(dataset[keyword])
         plain.NumberOfFrames = file.frames
-        plain.PixelData = packed_value(file, packed)
+        plain.PixelData = items
         plain["PixelData"].VR = "OB"
         plain["PixelData"].is_undefined_length = True
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "frames.dcm")
             plain.save_as(path)
             return sitk.GetArrayFromImage(_read_image(path))
+
+
+def _check_codestreams(items: bytes, matrix: tuple[int, int]) -> None:
+    for fragment in fragments(items):
+        size = announced_size(fragment)
+        if size is not None and size != matrix:
+            raise ValueError(f"its packed picture has {size[1]}×{size[0]} pixels, its header {matrix[1]}×{matrix[0]}")
 
 
 def _read_image(path: Path) -> sitk.Image:
