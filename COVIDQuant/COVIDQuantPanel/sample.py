@@ -9,7 +9,8 @@ from slicer.i18n import tr as _
 from COVIDQuantLib import __version__
 from COVIDQuantLib.errors import Cancelled
 from COVIDQuantLib.scene.nodes.volumes import node_of_ct
-from COVIDQuantLib.worker.function_job import BesideJob, SharedArrays
+from COVIDQuantLib.worker.frame import SharedArguments
+from COVIDQuantLib.worker.function_job import BesideJob
 
 _NAME = "COVIDQuantPhantom"
 _ICON = Path(__file__).resolve().parent.parent / "Resources" / "Icons" / f"{_NAME}.png"
@@ -38,7 +39,7 @@ def begin_sample():
     """
     from COVIDQuantLib.simulation.phantom import PhantomSettings
 
-    shared = SharedArrays({}, {"settings": PhantomSettings(**_SETTINGS)})
+    shared = SharedArguments({}, {"settings": PhantomSettings(**_SETTINGS)})
     return BesideJob("COVIDQuantLib.simulation.phantom.make:make_phantom", shared, slicer.util.startupEnvironment())
 
 

@@ -9,10 +9,10 @@ import numpy as np
 from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
 from COVIDQuantLib.scene.nodes.volumes import voxels_of
 from COVIDQuantLib.voxels.box import Box, in_threads
-from COVIDQuantLib.worker.function_job import SharedArrays
+from COVIDQuantLib.worker.frame import SharedArguments
 
 
-def share_labels(live: LiveQuantification, arguments: Mapping[str, object]) -> SharedArrays:
+def share_labels(live: LiveQuantification, arguments: Mapping[str, object]) -> SharedArguments:
     """The CT's ``values``, ``lobes`` and ``lesions``, all ``[k, j, i]``, copied; edits that follow do not change them.
 
     Args:
@@ -29,7 +29,7 @@ def share_labels(live: LiveQuantification, arguments: Mapping[str, object]) -> S
         "lobes": np.broadcast_to(np.uint8(0), voxels.shape),
         "lesions": np.broadcast_to(np.bool_(0), voxels.shape),
     }
-    shared = SharedArrays(like, arguments)
+    shared = SharedArguments(like, arguments)
 
     def copy(chunk: Box) -> None:
         where = chunk.slices

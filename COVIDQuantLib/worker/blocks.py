@@ -12,9 +12,9 @@ import secrets
 import sys
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import resource_tracker, shared_memory, spawn
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from COVIDQuantLib.system.file_lock import process_lives, try_to_lock
 from COVIDQuantLib.worker.failures import WorkerError
 
 # Arrays begin at multiples of this many bytes, the length of a line of the processor's cache.
-_ALIGNMENT = 64
+ALIGNMENT = 64
 # Where Linux shows shared blocks as files.
 _SHARED_FOLDER = Path("/dev/shm")  # noqa: S108 - no temporary file is made there by name
 _BLOCK = re.compile(r"covidquant-(\d{1,9})-[0-9a-f]{8}")
@@ -44,14 +44,9 @@ class Slot:
         """The array, not copied; the block cannot be closed while it lives."""
         return np.ndarray(self.shape, self.dtype, buffer, self.offset)
 
-
-def lay_out(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, Slot], int]:
-    """Where each array goes, in the order given, and the bytes that all of them need."""
-    slots, offset = {}, 0
-    for name, array in arrays.items():
-        slots[name] = Slot(offset, array.shape, array.dtype.str)
-        offset += -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
-    return slots, max(offset, 1)
+    def after(self, size: int) -> Slot:
+        """The slot where the arrays begin behind so many bytes, at the next multiple of the alignment."""
+        return replace(self, offset=-(-size // ALIGNMENT) * ALIGNMENT + self.offset)
 
 
 class Block:

@@ -13,11 +13,21 @@ from typing import IO, Any
 Message = dict[str, Any]
 
 _CHUNK = 1 << 16
+_GARBAGE_SHOWN = 200
 
 
 def encoded(message: Message) -> bytes:
     """A message as one line."""
-    return json.dumps(message, allow_nan=False, default=str).encode("ascii") + b"\n"
+    return json.dumps(message, allow_nan=False).encode("ascii") + b"\n"
+
+
+def _message(line: bytes) -> Message | None:
+    """The message of a line; None if it is none."""
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return None
+    return message if isinstance(message, dict) else None
 
 
 class Inbox:
@@ -27,13 +37,17 @@ class Inbox:
         stream: the unbuffered reading end of a pipe.
 
     Attributes:
-        ended: whether the other process has closed its end, as it does when it ends.
+        ended: whether the other process has closed its end, as it does when it ends, or has sent garbage.
+        garbage: the beginning of a line that is no message; empty if there was none. What a library prints while the
+            process starts, before the first message, does not count.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._descriptor = stream.fileno()
         self._rest = b""
+        self._begun = False
         self.ended = False
+        self.garbage = b""
         if sys.platform != "win32":
             os.set_blocking(self._descriptor, False)
 
@@ -46,7 +60,15 @@ class Inbox:
             self.ended = not chunk
             self._rest += chunk
         *lines, self._rest = self._rest.split(b"\n")
-        return [json.loads(line) for line in lines if line]
+        messages: list[Message] = []
+        for line in lines:
+            message = _message(line)
+            if message is not None and not self.garbage:
+                messages.append(message)
+            elif self._begun and line and not self.garbage:
+                self.ended, self.garbage = True, line[:_GARBAGE_SHOWN]
+            self._begun = self._begun or message is not None
+        return messages
 
     def _read(self) -> bytes | None:
         """What is there; nothing at the end, None if there is nothing yet."""

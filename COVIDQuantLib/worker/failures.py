@@ -1,4 +1,4 @@
-"""Errors of the second process, and errors of the job on their way from there to here."""
+"""Errors of the second process itself, and errors of its jobs as records that cross to the parent."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _REMEDIES = {"SIGKILL": _MEMORY}
 
 
 class WorkerError(COVIDQuantError):
-    """The process that computes could not be started, or ended before it was done.
+    """The second process could not be started, or ended before it was done.
 
     Attributes:
-        log: the last lines that it wrote.
+        log: the last lines of its log.
     """
 
     def __init__(self, what: str, where: str = "", remedy: str = "", log: str = "") -> None:
@@ -31,8 +31,8 @@ def death_of(code: int | None, log: str) -> WorkerError:
     """The error for a process that ended although it had work.
 
     Args:
-        code: its exit status as ``subprocess`` gives it; None if it could not be told.
-        log: the last lines that it wrote.
+        code: its exit status as ``subprocess`` gives it; None if it is not known.
+        log: the last lines of its log.
     """
     how = _manner(code)
     lines = [line.strip() for line in log.splitlines() if line.strip()]
@@ -54,22 +54,25 @@ def _manner(code: int | None) -> str:
 
 
 def error_record(error: COVIDQuantError) -> dict[str, Any]:
-    """An error for the way through the channel, with the names of its classes."""
+    """An error as JSON for the channel, with the names of its classes."""
     kinds = [[kind.__module__, kind.__qualname__] for kind in type(error).__mro__ if issubclass(kind, COVIDQuantError)]
-    return {"kinds": kinds, "what": error.what, "where": error.where, "remedy": error.remedy, "code": error.code}
+    record = {"kinds": kinds, "what": error.what, "where": error.where, "remedy": error.remedy, "code": error.code}
+    return record | ({"log": error.log} if isinstance(error, WorkerError) else {})
 
 
 def error_of_record(record: dict[str, Any]) -> COVIDQuantError:
-    """The error that :func:`error_record` described, of its class or of the nearest one that can be had here."""
+    """The error that :func:`error_record` described, of its class or of the nearest base class that exists here."""
     for module, name in record["kinds"]:
         kind = _class_named(module, name)
         if kind is not None:
             break
     else:
         kind = COVIDQuantError
-    # A subclass may want other arguments; what the user reads is in these four.
+    # A subclass may take other arguments; what the user reads is in these four.
     error = kind.__new__(kind)
     COVIDQuantError.__init__(error, record["what"], record["where"], record["remedy"], record.get("code", ""))
+    if isinstance(error, WorkerError):
+        error.log = record.get("log", "")
     return error
 
 

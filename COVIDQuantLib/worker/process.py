@@ -1,4 +1,4 @@
-"""The second process from outside: started clean, spoken to without waiting, ended with everything it started."""
+"""The second process from outside: started clean, polled without waiting, killed with everything it started."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ _CODE = (
 # Slicer sets these for itself; its Python's launcher sets its own.
 _OF_SLICER = ("LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "QT_PLUGIN_PATH")
 FOLDER_PREFIX = "covidquant-worker-"
+# What the child runs, for :func:`child_command`.
+CHILD_MAIN = "from COVIDQuantLib.worker.child import main; main()"
 _LOG_BYTES = 4000
 _SECONDS_TO_DIE = 10.0
 _OWNER = "owner"
@@ -125,13 +127,16 @@ class ChildProcess:
         """End it and everything it started, and remove its temporary files.
 
         Returns:
-            Its exit status (negative: the signal that ended it) and the last lines it wrote.
+            Its exit status (negative: the signal that ended it; None if it had sent what is no message, which is then
+            the last line of the log) and the last lines of its log.
         """
         self._end()
         self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, self._log.tell() - _LOG_BYTES))
         log = self._log.read().decode("utf-8", errors="replace")
         self._log.close()
+        if self._inbox.garbage:
+            return None, f"{log}\nnot a message: {self._inbox.garbage!r}"
         return self._process.returncode, log
 
 

@@ -5,56 +5,63 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from types import TracebackType
 from typing import Self
+
+import numpy as np
 
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import Cancelled
 from COVIDQuantLib.pipeline import DEFAULT_PLAN, GivenMasks, Plan
 from COVIDQuantLib.progress import ProgressState, show_nothing
 from COVIDQuantLib.segmentation.result import Segmentation
+from COVIDQuantLib.worker.call import Call
 from COVIDQuantLib.worker.channel import Message
-from COVIDQuantLib.worker.failures import WorkerError, death_of, error_of_record
-from COVIDQuantLib.worker.packing import Task, pack_task, unpack_result
+from COVIDQuantLib.worker.failures import WorkerError, death_of
+from COVIDQuantLib.worker.frame import SharedArguments
 from COVIDQuantLib.worker.process import ChildProcess, child_command, clean_environment
+from COVIDQuantLib.worker.values import encode
 
-_SECONDS_BETWEEN_LOOKS = 0.02
+_SECONDS_BETWEEN_POLLS = 0.02
+_JOBS = "COVIDQuantLib.worker.jobs.segment"
+# Beyond the voxels, for provenance, warnings and checks; a result that needs more comes in a file.
+_ROOM_FOR_TEXT = 1 << 20
 
 
 class Job:
     """One CT on its way through a worker. Made by :meth:`Worker.submit`."""
 
-    def __init__(self, worker: Worker, number: int, task: Task) -> None:
+    def __init__(self, worker: Worker, number: int, ct: CTVolume, given: GivenMasks, plan: Plan) -> None:
         self._worker = worker
-        self._shape = task.ct.hu.shape
-        self._block, where = pack_task(task)
-        self.order: Message = {"job": number, **where}
-        self.taken = False
+        hu = ct.hu.astype(np.int16, copy=False)
+        # What was noticed about the CT stays here.
+        arguments = {"ct": CTVolume(hu, ct.geometry, ct.padding, ct.source), "given": given, "plan": plan}
+        # Lobes and lesions, one byte a voxel each, take the place of the CT's two.
+        shared = SharedArguments({}, arguments, room=_ROOM_FOR_TEXT)
+        self.call = Call(f"{_JOBS}:segmented", shared, number=number, keep=True)
         self.retried = False
-        self._state = ProgressState("waiting", 0.0, None)
-        self._outcome: Segmentation | BaseException | None = None
 
     @property
     def is_over(self) -> bool:
         """Whether it is done, failed or cancelled, as far as :meth:`poll` has seen."""
-        return self._outcome is not None
+        return self.call.is_over
 
     def poll(self) -> ProgressState | Segmentation:
-        """How far it is, or the result; never waits. Ask from a timer.
+        """The progress or the result; never waits. Call it from a timer.
 
         Raises:
-            Cancelled: it was.
+            Cancelled: the job was cancelled.
             WorkerError: the process ended or failed.
             COVIDQuantError: what the job itself raised, of the same class.
         """
         self._worker.advance()
-        if isinstance(self._outcome, BaseException):
-            raise self._outcome
-        return self._outcome or self._state
+        if self.call.error is not None:
+            raise self.call.error
+        state: ProgressState | Segmentation = self.call.result if self.call.is_over else self.call.progress
+        return state or ProgressState("waiting", 0.0, None)
 
     def wait(self, show: Callable[[ProgressState], None] = show_nothing) -> Segmentation:
-        """Wait for the result; for scripts. An interrupt, or an error of ``show``, cancels the job.
+        """Wait for the result; for scripts. An interrupt, or an error in ``show``, cancels the job.
 
         Args:
             show: called with the progress; may raise ``Cancelled``.
@@ -66,35 +73,16 @@ class Job:
         try:
             while not isinstance(state := self.poll(), Segmentation):
                 show(state)
-                time.sleep(_SECONDS_BETWEEN_LOOKS)
+                time.sleep(_SECONDS_BETWEEN_POLLS)
         except BaseException:
             self.cancel()
             raise
         return state
 
     def cancel(self) -> None:
-        """End it, with its process if that is at work on it; a job that is over stays as it is."""
+        """End the job, and the process if it is working on it; a job that is over stays as it is."""
         if not self.is_over:
             self._worker.drop(self)
-
-    def hear(self, message: Message) -> None:
-        """Take in a message of the child about this job."""
-        if "progress" in message:
-            self._state = ProgressState(**message["progress"])
-        elif "taken" in message:
-            self.taken = True
-        elif "done" in message:
-            self.finish(unpack_result(self._block, self._shape, message))
-        elif "failed" in message:
-            error = error_of_record(message)
-            if isinstance(error, WorkerError):
-                error.log = message.get("log", "")
-            self.finish(error)
-
-    def finish(self, outcome: Segmentation | BaseException) -> None:
-        """Keep the outcome and give the shared memory back."""
-        self._outcome = outcome
-        self._block.free()
 
 
 class Worker:
@@ -130,7 +118,8 @@ class Worker:
         self.advance()
         process = self._running()
         if plan is not None and self._current is None:
-            process.send({"plan": asdict(plan)})
+            # Nobody waits for the answer to this one: no job has the number 0.
+            process.send({"job": 0, "function": f"{_JOBS}:prepare", "arguments": encode({"plan": plan})})
 
     def submit(self, ct: CTVolume, given: GivenMasks | None = None, plan: Plan = DEFAULT_PLAN) -> Job:
         """Begin to segment a CT; returns at once.
@@ -145,7 +134,7 @@ class Worker:
         """
         self.start()
         self._count += 1
-        job = Job(self, self._count, Task(ct, given or GivenMasks(), plan))
+        job = Job(self, self._count, ct, given or GivenMasks(), plan)
         self._queue.append(job)
         self.advance()
         return job
@@ -154,7 +143,7 @@ class Worker:
         """End the process and cancel what it had to do; the worker cannot be used again."""
         self._closed = True
         for job in [*self._queue, *([self._current] if self._current else [])]:
-            job.finish(Cancelled())
+            job.call.fail(Cancelled())
         self._queue.clear()
         self._end()
 
@@ -182,15 +171,15 @@ class Worker:
         while self._current is None and self._queue:
             job = self._queue.popleft()
             try:
-                self._running().send(job.order)
+                self._running().send(job.call.order)
             except WorkerError as error:
-                job.finish(error)
+                job.call.fail(error)
             else:
                 self._current = job
 
     def drop(self, job: Job) -> None:
         """Cancel a job that is not over."""
-        job.finish(Cancelled())
+        job.call.fail(Cancelled())
         if job in self._queue:
             self._queue.remove(job)
         else:
@@ -201,7 +190,7 @@ class Worker:
         job = self._current
         if job is None:
             return
-        job.hear(message)
+        job.call.hear(message)
         if job.is_over:
             self._current = None
 
@@ -211,12 +200,12 @@ class Worker:
         code, log = self._end()
         if job is None:
             return
-        if was_ready and not job.taken and not job.retried:
+        if was_ready and not job.call.taken and not job.retried:
             # It died between two jobs; this one has seen nothing of it.
             job.retried = True
             self._queue.appendleft(job)
         else:
-            job.finish(death_of(code, log))
+            job.call.fail(death_of(code, log))
 
     def _end(self) -> tuple[int | None, str]:
         process, self._process, self._current = self._process, None, None
@@ -231,4 +220,7 @@ class Worker:
         return self._process
 
     def _command(self) -> list[str]:
-        return child_command(f"from COVIDQuantLib.worker.child import main; main({self._idle_seconds!r})")
+        # Imported before the first job, so that a process that was started ahead of it is warm.
+        return child_command(
+            f"import {_JOBS}; from COVIDQuantLib.worker.child import main; main({self._idle_seconds!r})"
+        )

@@ -15,7 +15,8 @@ from COVIDQuantLib.scene.nodes.volumes import source_of_node
 from COVIDQuantLib.scene.reading_session import Reading
 from COVIDQuantLib.scene.shared_copy import share_labels
 from COVIDQuantLib.system.atomic_files import OutputFolder, Writer
-from COVIDQuantLib.worker.function_job import BesideJob, SharedArrays
+from COVIDQuantLib.worker.frame import SharedArguments
+from COVIDQuantLib.worker.function_job import BesideJob
 from COVIDQuantLib.worker.jobs.export import Snapshot
 
 _FUNCTION = "COVIDQuantLib.worker.jobs.export:write_snapshot"
@@ -116,7 +117,7 @@ class ExportJob:
         return OutputError(error.what, str(where), error.remedy, error.code)
 
 
-def _snapshot(reading: Reading, arguments: Mapping[str, object]) -> SharedArrays:
+def _snapshot(reading: Reading, arguments: Mapping[str, object]) -> SharedArguments:
     """Voxels, labels and figures as they are now."""
     live = reading.live
     if live.metrics is None:

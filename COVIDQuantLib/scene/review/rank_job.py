@@ -10,7 +10,8 @@ from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.thresholds import Thresholds
 from COVIDQuantLib.review.suspicion import Finding
 from COVIDQuantLib.voxels.geometry import Geometry, Reorientation
-from COVIDQuantLib.worker.function_job import BesideJob, SharedArrays
+from COVIDQuantLib.worker.frame import SharedArguments
+from COVIDQuantLib.worker.function_job import BesideJob
 
 
 class RankJob:
@@ -41,15 +42,13 @@ class RankJob:
     ) -> None:
         turn = Reorientation.of(geometry)
         upright = {"hu": hu, "lesions": lesions, "lobes": lobes}
-        arrays = {name: turn.apply(array) for name, array in upright.items()} | {"counts": counts.counts}
-        about = {
+        arguments = {name: turn.apply(array) for name, array in upright.items()} | {
+            "counts": counts.counts,
             "spacing_kji": turn.canonical.spacing_kji,
             "voxel_volume_ml": counts.voxel_volume_ml,
             "thresholds": thresholds,
         }
-        shared = SharedArrays(arrays, about)
-        for name, array in arrays.items():
-            np.copyto(shared.view(name), array)
+        shared = SharedArguments({}, arguments)
         self._job = BesideJob("COVIDQuantLib.worker.jobs.rank_findings:ranked", shared, environment)
 
     @property
