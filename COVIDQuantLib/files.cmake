@@ -152,7 +152,6 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/models/write.py
   COVIDQuantLib/networks/__init__.py
   COVIDQuantLib/networks/blocks.py
-  COVIDQuantLib/networks/describe.py
   COVIDQuantLib/networks/fold.py
   COVIDQuantLib/networks/lesion_unets.py
   COVIDQuantLib/networks/lobes_unet.py

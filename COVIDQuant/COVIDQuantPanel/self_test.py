@@ -6,8 +6,8 @@ from pathlib import Path
 
 import slicer
 
+from COVIDQuantLib.review.status import Figures
 from COVIDQuantLib.scene.review.segment_edits import remove_from_lesion
-from COVIDQuantLib.scene.review.segment_status import Figures
 from COVIDQuantLib.simulation.phantom import PhantomSettings
 from COVIDQuantLib.voxels.box import Box
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.quantification.thresholds import Thresholds
+from COVIDQuantLib.review.status import Figures
 from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
 from COVIDQuantLib.scene.nodes.charts import Charts
 from COVIDQuantLib.scene.nodes.density_overlay import DensityOverlay
@@ -17,7 +18,7 @@ from COVIDQuantLib.scene.review.ai_result import restore_all
 from COVIDQuantLib.scene.review.findings import Findings
 from COVIDQuantLib.scene.review.result_checks import ChecksJob, KeptChecks, kept_checks
 from COVIDQuantLib.scene.review.segment_edits import take_from_other_lobes
-from COVIDQuantLib.scene.review.segment_status import Figures, StatusFollower, edited_roles, whose_figures
+from COVIDQuantLib.scene.review.segment_status import StatusFollower, edited_roles, whose_figures
 
 
 class Reading:

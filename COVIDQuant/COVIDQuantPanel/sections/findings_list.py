@@ -5,7 +5,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
-from COVIDQuantLib.review.status import Status
+from COVIDQuantLib.review.status import FindingStatus
 from COVIDQuantLib.scene.navigation import look_at
 from COVIDQuantPanel import views
 from COVIDQuantPanel.sections.section import say, silently, timer
@@ -192,7 +192,7 @@ class FindingsList:
         self._section.allow(("nextButton",), "" if self._shown else _("Look for motion artefacts first"))
 
     def _status_text(self, placed):
-        texts = {Status.UNTOUCHED: _("open"), Status.KEPT: _("kept"), Status.REMOVED: _("removed")}
+        texts = {FindingStatus.UNTOUCHED: _("open"), FindingStatus.KEPT: _("kept"), FindingStatus.REMOVED: _("removed")}
         return texts[self._panel.reading.findings.status(placed)]
 
 

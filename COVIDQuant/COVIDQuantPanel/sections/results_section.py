@@ -19,8 +19,8 @@ from COVIDQuantLib.quantification.presentation import (
     sorted_rows,
 )
 from COVIDQuantLib.quantification.thresholds import Thresholds
+from COVIDQuantLib.review.status import Figures
 from COVIDQuantLib.scene.navigation import look_at, place_of_region
-from COVIDQuantLib.scene.review.segment_status import Figures
 from COVIDQuantPanel import views
 from COVIDQuantPanel.lobe_ticks import LobeTicks
 from COVIDQuantPanel.sections.grade_line import GradeLine

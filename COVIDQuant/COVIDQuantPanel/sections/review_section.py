@@ -5,10 +5,11 @@ import vtk
 from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
+from COVIDQuantLib.review.status import Figures, SegmentStatus
 from COVIDQuantLib.scene.navigation import voxel_of_world
 from COVIDQuantLib.scene.nodes.segments import roles_of
 from COVIDQuantLib.scene.review.ai_result import has_original, restore_at
-from COVIDQuantLib.scene.review.segment_status import Figures, Status, accept, statuses_of, take_back_acceptance
+from COVIDQuantLib.scene.review.segment_status import accept, statuses_of, take_back_acceptance
 from COVIDQuantLib.segment_roles import LESION_ROLE
 from COVIDQuantPanel.sections.findings_list import FindingsList
 from COVIDQuantPanel.sections.section import Section, say, timer
@@ -179,7 +180,7 @@ class ReviewSection(Section):
         reading = self.panel.reading
         none = "" if reading else _("Quantify a CT, or choose a result")
         self.allow(("acceptSegmentButton", "acceptAllButton", "searchButton"), none)
-        accepted = reading and Status.ACCEPTED in statuses_of(reading.segmentation).values()
+        accepted = reading and SegmentStatus.ACCEPTED in statuses_of(reading.segmentation).values()
         self.allow(("takeBackButton",), none or ("" if accepted else _("No segment is accepted")))
         kept = reading and has_original(reading.segmentation)
         not_kept = "" if kept else _("This segmentation was not made by COVIDQuant")

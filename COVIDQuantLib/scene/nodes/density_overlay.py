@@ -39,11 +39,6 @@ def colour_numbers(hu: np.ndarray, lesions: np.ndarray) -> np.ndarray:
     return np.where(lesions, numbers, 0).astype(np.uint8)
 
 
-def hu_of_colour(number: int) -> float:
-    """The middle of the CT numbers that share a colour number."""
-    return _FIRST_HU + _STEP_HU * (number - 0.5)
-
-
 class DensityOverlay:
     """The density volume of one segmentation, made when it is first shown.
 

@@ -16,7 +16,7 @@ import vtk
 
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.quantification.histogram import JointHistogram
-from COVIDQuantLib.review.status import ReviewStatus, Status
+from COVIDQuantLib.review.status import Decisions, FindingStatus
 from COVIDQuantLib.review.suspicion import Finding
 from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
 from COVIDQuantLib.scene.navigation import Point
@@ -62,7 +62,7 @@ class Findings:
         self._live = live
         self.found: tuple[PlacedFinding, ...] = ()
         self._gone: set[str] = set()
-        self._state = _read(live.segmentation)
+        self._decisions = _read(live.segmentation)
 
     def search(self, environment: Mapping[str, str] | None = None) -> RankJob:
         """Begin to look for artefacts; poll the job and hand what it finds to :meth:`take`.
@@ -92,34 +92,35 @@ class Findings:
         boxes = self._live.changed_boxes
         self._look_again(p for p in self.found if any(p.box.intersect(box) for box in boxes))
 
-    def status(self, placed: PlacedFinding) -> Status:
+    def status(self, placed: PlacedFinding) -> FindingStatus:
         """Removed if none of its voxels was pneumonia at the last update; else kept, or untouched."""
         if placed.finding.id in self._gone:
-            return Status.REMOVED
-        return Status.KEPT if placed.finding.id in _kept(self._live.segmentation) else Status.UNTOUCHED
+            return FindingStatus.REMOVED
+        return FindingStatus.KEPT if placed.finding.id in _kept(self._live.segmentation) else FindingStatus.UNTOUCHED
 
     def keep(self, placed: PlacedFinding) -> None:
         """Mark it as pneumonia; one that was removed comes back. Save a state for undo before."""
         self._bring_back(placed)
-        self._decide(placed, Status.KEPT)
+        self._decide(placed, FindingStatus.KEPT)
 
     def remove(self, placed: PlacedFinding) -> None:
         """Take its voxels out of the pneumonia. Save a state for undo before."""
         remove_from_lesion(self._live.segmentation, self._live.volume, placed.mask, placed.box)
-        self._decide(placed, Status.REMOVED)
+        self._decide(placed, FindingStatus.REMOVED)
 
     def reopen(self, placed: PlacedFinding) -> None:
         """Take a decision back: its voxels are pneumonia again, and nothing is said about it."""
         self._bring_back(placed)
-        self._decide(placed, Status.UNTOUCHED)
+        self._decide(placed, FindingStatus.UNTOUCHED)
 
     def next_open(self, after: PlacedFinding | None) -> PlacedFinding | None:
         """The next suspected finding without a decision, after one in the list and then from the start."""
         place = self.found.index(after) + 1 if after in self.found else 0
         waiting = (*self.found[place:], *self.found[:place])
-        return next(
-            (p for p in waiting if p.finding.suspected and p is not after and self.status(p) is Status.UNTOUCHED), None
+        still_open = (
+            p for p in waiting if p.finding.suspected and p is not after and self.status(p) is FindingStatus.UNTOUCHED
         )
+        return next(still_open, None)
 
     def record(self) -> list[dict[str, Any]]:
         """What the exported file says about each finding."""
@@ -153,22 +154,22 @@ class Findings:
                 self._gone.add(placed.finding.id)
 
     def _bring_back(self, placed: PlacedFinding) -> None:
-        if self.status(placed) is Status.REMOVED:
+        if self.status(placed) is FindingStatus.REMOVED:
             add_to_lesion(self._live.segmentation, self._live.volume, placed.mask, placed.box)
 
-    def _decide(self, placed: PlacedFinding, status: Status) -> None:
-        self._state.decide(placed.finding, status)
-        self._live.segmentation.SetAttribute(REVIEW_ATTRIBUTE, self._state.to_json())
+    def _decide(self, placed: PlacedFinding, status: FindingStatus) -> None:
+        self._decisions.decide(placed.finding, status)
+        self._live.segmentation.SetAttribute(REVIEW_ATTRIBUTE, self._decisions.to_json())
         others = _kept(self._live.segmentation) - {placed.finding.id}
-        _mark(self._live.segmentation, others | ({placed.finding.id} if status is Status.KEPT else set()))
+        _mark(self._live.segmentation, others | ({placed.finding.id} if status is FindingStatus.KEPT else set()))
 
 
-def _read(segmentation: Any) -> ReviewStatus:
+def _read(segmentation: Any) -> Decisions:
     try:
-        return ReviewStatus.from_json(segmentation.GetAttribute(REVIEW_ATTRIBUTE) or "")
+        return Decisions.from_json(segmentation.GetAttribute(REVIEW_ATTRIBUTE) or "")
     except UnfitInputError:
         # Marks of a review are not worth refusing the segments they were made on.
-        return ReviewStatus()
+        return Decisions()
 
 
 def _kept(segmentation: Any) -> set[str]:
