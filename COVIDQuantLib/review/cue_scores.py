@@ -1,4 +1,4 @@
-"""Looking at components: parting them where need be, and asking every cue, in an orientation that a mirror keeps."""
+"""Computes the cues of components, splitting these where necessary, independently of left-right mirroring."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from COVIDQuantLib.voxels.geometry import Triple
 
 
 class CueScorer:
-    """Looks at the components of one CT.
+    """Computes the cues for components of one CT.
 
     Args:
         ct_hu: integer HU ``[k, j, i]`` in canonical orientation (k to the head, j to the back, i to the left).
@@ -28,11 +28,11 @@ class CueScorer:
         self._chest = Chest.of(self._hu, lungs[:, :, ::-1] if self._mirrored else lungs, spacing_kji)
 
     def look(self, component: Component) -> dict[str, Seen]:
-        """What every cue says of a component; nothing is seen outside the lungs' surroundings."""
+        """The value of every cue for a component; 0 outside the blocks around the lungs."""
         return _asked(self._evidence(component))
 
     def looks(self, component: Component) -> list[tuple[Component, dict[str, Seen]]]:
-        """The same of a component's layers along moving walls and the pieces they hang on, or of the whole.
+        """The same for a component's layers along moving walls and the remaining pieces, or for the whole.
 
         See :mod:`COVIDQuantLib.review.rim_splitting`.
         """
@@ -59,11 +59,11 @@ def _asked(e: Evidence | None) -> dict[str, Seen]:
 
 
 def _is_mirrored(lungs: np.ndarray) -> bool:
-    """Whether the CT is looked at in a mirror, so that a chest and its mirror image are judged alike to the last digit.
+    """Whether to mirror the CT, so that a chest and its mirror image get identical scores.
 
-    The blocks begin at one side; it is always the side with more lung.
+    The grid of blocks starts at one side; this makes it the side with more lung.
     """
-    # A sample of the rows tells as well, and is quicker.
+    # A sample of the rows is enough, and faster.
     counts = lungs[::3, ::3].sum(axis=(0, 1), dtype=np.int64)
     columns = np.flatnonzero(counts)
     if not columns.size:

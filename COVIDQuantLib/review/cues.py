@@ -1,7 +1,7 @@
-"""The cues that speak for a motion artefact (papers.md rows C5, Y3), declared as data.
+"""The cues that indicate a motion artefact (papers.md rows C5, Y3), declared as data.
 
-Each is a function of one component's :class:`~COVIDQuantLib.review.evidence.Evidence` that says how plainly it is seen,
-0 to 1, with the numbers that the reader is told. A cue never looks at other components.
+Each is a function of one component's :class:`~COVIDQuantLib.review.evidence.Evidence` that returns how clearly the cue
+is present, 0 to 1, with the numbers shown to the reader. A cue never depends on other components.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from COVIDQuantLib.voxels.morphology import distance_to
 # How far motion reaches: the heart's border beats over some 4 to 8 mm, a breath moves the diaphragm by up to 12 mm.
 HEART_REACH_MM, DIAPHRAGM_REACH_MM = 10.0, 15.0
 WALL_REACH_MM = 16.0
-# Vessels are dragged along further out than the edge itself moves.
+# Vessels move along at a greater distance from the edge.
 FRAGMENT_REACH_MM = 40.0
 _LEAST_SLICES = 4
 _BASE_THIRD = (0.45, 0.25)
@@ -25,11 +25,11 @@ _BASE_THIRD = (0.45, 0.25)
 
 @dataclass(frozen=True)
 class Seen:
-    """What a cue found.
+    """The value of a cue for one component.
 
     Attributes:
-        value: how plainly it is seen, 0..1.
-        numbers: what the reader is told, by the names in the cue's reason.
+        value: how clearly the cue is present, 0..1.
+        numbers: values for the placeholders in the cue's reason.
     """
 
     value: float
@@ -42,9 +42,9 @@ class Cue:
 
     Attributes:
         name: key in files and in ``Finding.cues``.
-        title: heading for people.
+        title: heading for display.
         reason: sentence for the reader, to be translated and then filled with the numbers.
-        look: the function.
+        look: the function that computes it.
     """
 
     name: str
@@ -57,7 +57,7 @@ NOT_SEEN = Seen(0.0)
 
 
 def ramp(value: float, none: float, full: float) -> float:
-    """0 at ``none``, 1 at ``full``, straight between, whichever is greater."""
+    """Linear from 0 at ``none`` to 1 at ``full``, in either direction, clipped."""
     return float(np.clip((value - none) / (full - none), 0.0, 1.0))
 
 
@@ -77,10 +77,10 @@ def _near(e: Evidence, distance: np.ndarray, reach: float) -> Seen:
 
 
 def doubled_edge(e: Evidence) -> Seen:
-    """A second edge beside the wall: as dense at its far side as within, then at once normal lung.
+    """A second edge beside the wall: constant density up to the far side, then abruptly normal lung.
 
-    The outline of a moving organ is seen where it rests and where it moves to, with a level between; a patch of
-    pneumonia thins out towards healthy lung, or goes on beyond the layer at the wall.
+    The outline of a moving organ appears at both ends of its motion, with a plateau between; a patch of pneumonia
+    fades towards healthy lung, or extends beyond the layer at the wall.
     """
     near = e.share(e.wall < WALL_REACH_MM)
     steps, weights = _steps_away(e)
@@ -92,14 +92,14 @@ def doubled_edge(e: Evidence) -> Seen:
 
 
 def _steps_away(e: Evidence) -> tuple[float, int]:
-    """Sum and number of the drops in HU from inside blocks near the wall to what lies beyond them."""
+    """Sum and number of the drops in HU from inside blocks near the wall to the blocks beyond."""
     drops, out = e.far_drops
     near = out & (e.wall < WALL_REACH_MM)
     return float(drops[near].sum(dtype=np.float64)), int(np.count_nonzero(near))
 
 
 def zigzag(e: Evidence) -> Seen:
-    """Jumps to and fro between neighbouring slices, as a coronal and a sagittal section show them."""
+    """Zigzag between neighbouring slices, as seen in coronal and sagittal sections."""
     filled = e.weight.sum(axis=(1, 2), dtype=np.float64)
     rows = np.flatnonzero(filled > 0.05 * filled.max()) if e.total else np.zeros(0, int)
     if len(rows) < _LEAST_SLICES or np.any(np.diff(rows) != 1):
@@ -112,13 +112,13 @@ def zigzag(e: Evidence) -> Seen:
         spread = np.sqrt(np.maximum(others @ at**2 / filled[rows] - middle**2, 0))
         jumps += [np.abs(np.diff(edge, 2)).mean() / 2 for edge in (middle - 1.7 * spread, middle + 1.7 * spread)]
     jump = float(np.mean(jumps))
-    # The thicker the sections, the more any outline changes from one to the next.
+    # The thicker the slices, the more any outline changes from one to the next.
     usual = 0.4 + 0.25 * e.spacing[0]
     return Seen(ramp(jump, usual, 3.5 * usual), {"jump_mm": jump})
 
 
 def blur_along_motion(e: Evidence) -> Seen:
-    """Density that falls evenly away from the wall: its edge smeared over the way it moved."""
+    """Density that falls linearly away from the wall: the edge blurred along its motion."""
     near = e.inside & (e.wall < WALL_REACH_MM)
     if np.count_nonzero(near) < 8:
         return NOT_SEEN
@@ -141,14 +141,14 @@ def crescent(e: Evidence) -> Seen:
 
 
 def _spreads(points: np.ndarray) -> np.ndarray:
-    """Variances of points ``[n, 3]`` along their main axes, mm², the greatest first."""
+    """Variances of points ``[n, 3]`` along their principal axes, mm², greatest first."""
     centred = points - points.mean(axis=0)
     covariance = np.einsum("na,nb->ab", centred, centred) / len(points)
     return np.maximum(np.linalg.eigvalsh(covariance)[::-1], 0.0)
 
 
 def basal_vessel(e: Evidence) -> Seen:
-    """Thin and long, in the base of the lung: a vessel seen where it moved to."""
+    """Thin and long, in the base of the lung: the ghost of a moving vessel."""
     if len(e.points) < 2:
         return NOT_SEEN
     radius = float(distance_to(~np.pad(e.inside, 1), e.spacing).max()) - 0.5 * min(e.spacing)
@@ -160,13 +160,13 @@ def basal_vessel(e: Evidence) -> Seen:
 
 
 def low_density(e: Evidence) -> Seen:
-    """Hardly denser than this patient's normal lung."""
+    """Barely denser than this patient's normal lung."""
     above = e.mean(e.hu) - e.base_hu
     return Seen(ramp(above, 330.0, 120.0) if e.total else 0.0, {"above_hu": above})
 
 
 def fragment(e: Evidence) -> Seen:
-    """A small piece by itself not far from a moving wall: a vessel or fissure seen twice."""
+    """A small isolated piece near a moving wall: a vessel or fissure imaged twice."""
     near = e.share(e.wall < FRAGMENT_REACH_MM)
     return Seen(near * ramp(e.volume_ml, 1.5, 0.3), {"volume_ml": e.volume_ml, "reach_mm": FRAGMENT_REACH_MM})
 

@@ -1,4 +1,4 @@
-"""A copy of a CT and of its segments as they are now, in memory shared with a process beside the application."""
+"""A copy of a CT and the current state of its segments, in memory shared with a background process."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from COVIDQuantLib.worker.frame import SharedArguments
 
 
 def share_labels(live: LiveQuantification, arguments: Mapping[str, object]) -> SharedArguments:
-    """The CT's ``values``, ``lobes`` and ``lesions``, all ``[k, j, i]``, copied; edits that follow do not change them.
+    """The CT's ``values``, ``lobes`` and ``lesions``, all ``[k, j, i]``, copied; later edits do not affect them.
 
     Args:
         live: the figures of the segments.
-        arguments: what the process is told besides.
+        arguments: other arguments of the process's function.
 
     Raises:
         UnfitInputError: the CT or the segments cannot be read.

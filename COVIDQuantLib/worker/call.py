@@ -22,8 +22,8 @@ class Call:
     Args:
         function: ``module:name``; called with the arguments and ``report``, all by name.
         shared: its arguments; freed once the call is over.
-        number: tells this call from the others of the same process.
-        folders: staging folders of this process, for the child to clear should this process be gone.
+        number: distinguishes this call from others in the same process.
+        folders: staging folders of this process, which the child removes if this process dies.
         keep: keep the shared memory for the result; otherwise it is freed as soon as the arguments are taken, and a
             result comes in a file.
 
@@ -56,7 +56,7 @@ class Call:
         self.is_over = False
 
     def hear(self, message: Message) -> None:
-        """Take in a message of the child; one about another call, or after the end, is ignored."""
+        """Handle a message from the child; one about another call, or after the end, is ignored."""
         if message.get("job") != self._number or self.is_over:
             return
         try:
@@ -89,7 +89,7 @@ class Call:
         self._shared.free()
 
     def fail(self, error: BaseException) -> None:
-        """End the call with an error, and give the shared memory back; a call that is over stays as it is."""
+        """End the call with an error and release the shared memory; a call that is over does not change."""
         if not self.is_over:
             self.error = error
             self.is_over = True

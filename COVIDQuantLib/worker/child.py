@@ -1,4 +1,4 @@
-"""The second process from inside: carries out one function call after another and ends with its parent.
+"""The background process from inside: runs one function call after another and ends with its parent.
 
 Nothing of Slicer is imported here, and torch only by the functions that need it.
 """
@@ -39,10 +39,10 @@ def main(idle_seconds: float | None = None) -> None:
     """Serve the parent until it closes the channel.
 
     Args:
-        idle_seconds: end after so long without a job; None: never.
+        idle_seconds: exit after this long without a job; None: never.
     """
     orders, replies = _channel()
-    # A crash in compiled code then says in which line it was.
+    # Makes a crash in compiled code log the Python line.
     faulthandler.enable()
     outbox = Outbox(replies)
     jobs: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -54,12 +54,12 @@ def main(idle_seconds: float | None = None) -> None:
     outbox.close()
     _remove_files()
     sys.stderr.flush()
-    # Not by returning: the thread that listens holds what Python would want to close.
+    # Not by returning: the listening thread holds a stream that Python would try to close.
     os._exit(0)
 
 
 def _channel() -> tuple[BinaryIO, BinaryIO]:
-    """Standard input and output for the messages alone; anything printed goes to the log."""
+    """Reserve standard input and output for messages; anything printed goes to the log."""
     orders, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -70,33 +70,33 @@ def _channel() -> tuple[BinaryIO, BinaryIO]:
 
 
 def _listen(orders: BinaryIO, jobs: queue.SimpleQueue[Message]) -> None:
-    """Pass orders on; end at once, whatever is being computed, when the parent is gone."""
+    """Queue incoming orders; exit at once, whatever is being computed, when the parent has died."""
     folders: list[str] = []
-    # An order that cannot be read is one that the parent was killed in the middle of.
+    # An order that cannot be parsed was cut off when the parent was killed.
     with suppress(ValueError):
         for line in orders:
             message = json.loads(line)
-            # Only those of the current call: the parent gives another order when the last one is done.
+            # Those of the latest order: the parent sends one only when the previous one is done.
             folders = message.get("folders", [])
             jobs.put(message)
     _remove_files()
     _clear(folders)
-    # The parent, which would have ended what this process has started, is gone. It started this process as the head of
-    # a session; in any other the group would be somebody else's too.
+    # The parent would have killed the processes started from here; now this process must. The group is ours alone only
+    # if this process leads its session, as the parent arranged.
     if sys.platform != "win32" and os.getpgrp() == os.getsid(0):
         os.killpg(os.getpgrp(), signal.SIGKILL)
     os._exit(0)
 
 
 def _remove_files() -> None:
-    """Remove the folder that the parent gave for temporary files; the parent may not be there to do it."""
+    """Remove the folder for temporary files that the parent created; the parent may no longer run."""
     folder = Path(tempfile.gettempdir())
     if folder.name.startswith(FOLDER_PREFIX):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _clear(folders: Iterable[str]) -> None:
-    """Remove staging folders of the parent; the system releases its locks a moment after it is gone."""
+    """Remove staging folders of the parent; the system releases their locks a moment after it died."""
     end = time.monotonic() + _SECONDS_TO_CLEAR
     for folder in folders:
         with suppress(OSError):
@@ -105,7 +105,11 @@ def _clear(folders: Iterable[str]) -> None:
 
 
 def _serve(message: Message, outbox: Outbox) -> bool:
-    """Carry out one call; whether another can be carried out by this process."""
+    """Run one call.
+
+    Returns:
+        Whether this process can run another.
+    """
     job = message["job"]
     try:
         arguments = read_arguments(message)
@@ -116,10 +120,10 @@ def _serve(message: Message, outbox: Outbox) -> bool:
         outbox.put({"job": job, "done": _hand_over(result, message)})
     except COVIDQuantError as error:
         outbox.put({"job": job, "failed": error_record(error)})
-    except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
+    except Exception as error:  # noqa: BLE001 - the parent must hear of any error
         traceback.print_exc()
-        outbox.put({"job": job, "failed": error_record(_foreseen(error))})
-        # An error nobody foresaw may have left a library, or the GPU, in a state that spoils the next job.
+        outbox.put({"job": job, "failed": error_record(_presentable(error))})
+        # An unexpected error may have left a library or the GPU in a bad state for the next job.
         return False
     return True
 
@@ -130,7 +134,14 @@ def _function_named(name: str) -> Any:
 
 
 def _hand_over(result: Any, message: Message) -> Message:
-    """Put a result where the arguments were if there is room for it, otherwise into a file; where it is."""
+    """Write a result where the arguments were if it fits, otherwise to a file.
+
+    Returns:
+        Where it is, for the parent.
+
+    Raises:
+        WorkerError: the file cannot be written.
+    """
     frame = Frame(result)
     if frame.size <= message.get("room", 0):
         with opened(message["block"]) as buffer:
@@ -146,8 +157,8 @@ def _hand_over(result: Any, message: Message) -> Message:
     return {"text": frame.text_bytes, "file": str(path)}
 
 
-def _foreseen(error: Exception) -> COVIDQuantError:
-    """An error of any kind as one that can be shown."""
+def _presentable(error: Exception) -> COVIDQuantError:
+    """Any exception as an error that can be shown to the user."""
     if is_out_of_memory(error):
         return MemoryRanOutError(
             "the computer's memory is not enough for this job", remedy="Close other programs and try again."

@@ -1,4 +1,4 @@
-"""Errors of the second process itself, and errors of its jobs as records that cross to the parent."""
+"""Errors of the background process, and errors of its jobs as records for the parent."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from COVIDQuantLib.errors import COVIDQuantError
 
 _AGAIN = "Try again."
-_REPORT = "Try again; if it happens again, report it with these lines"
-# How the process ended, and what the user can do, where that is known.
-_MEMORY = "Most often the computer's memory ran out: close other programs and try again."
+_REPORT = "Try again; if it happens again, report it with these log lines"
+# What the user can do, by the way the process ended.
+_MEMORY = "The computer most likely ran out of memory: close other programs and try again."
 _REMEDIES = {"SIGKILL": _MEMORY}
 
 
 class WorkerError(COVIDQuantError):
-    """The second process could not be started, or ended before it was done.
+    """The background process could not be started, or ended before it was done.
 
     Attributes:
         log: the last lines of its log.
@@ -28,7 +28,7 @@ class WorkerError(COVIDQuantError):
 
 
 def death_of(code: int | None, log: str) -> WorkerError:
-    """The error for a process that ended although it had work.
+    """The error for a process that ended while it had work.
 
     Args:
         code: its exit status as ``subprocess`` gives it; None if it is not known.
@@ -38,7 +38,7 @@ def death_of(code: int | None, log: str) -> WorkerError:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     otherwise = f"{_REPORT}: {' | '.join(lines[-3:])}" if lines else _AGAIN
     remedy = _REMEDIES.get(how, otherwise)
-    return WorkerError(f"the process that computes ended before it was done ({how})", remedy=remedy, log=log)
+    return WorkerError(f"the background process ended before it was done ({how})", remedy=remedy, log=log)
 
 
 def _manner(code: int | None) -> str:
@@ -49,7 +49,7 @@ def _manner(code: int | None) -> str:
             return signal.Signals(-code).name
         except ValueError:
             return f"signal {-code}"
-    # Windows names its causes by large numbers that are known in hexadecimal.
+    # Windows status codes are large numbers that are documented in hexadecimal.
     return f"status {code:#010x}" if code > 255 else f"status {code}"
 
 
@@ -77,7 +77,7 @@ def error_of_record(record: dict[str, Any]) -> COVIDQuantError:
 
 
 def _class_named(module: str, name: str) -> type[COVIDQuantError] | None:
-    """A class of this library; None where its module cannot be imported, as without torch."""
+    """A class of this library; None if its module cannot be imported, for example without torch."""
     if module.split(".", maxsplit=1)[0] != "COVIDQuantLib":
         return None
     try:

@@ -1,4 +1,4 @@
-"""A value as one run of bytes, in shared memory or in a file: its JSON, then its arrays one after another."""
+"""A value as one run of bytes, in shared memory or in a file: JSON first, then the arrays."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from COVIDQuantLib.worker.values import decode, encode
 
 
 class Frame:
-    """Where everything of a value goes; nothing is copied before it is written.
+    """The layout of a value; nothing is copied until it is written.
 
     Args:
         value: see :func:`~COVIDQuantLib.worker.values.encode`.
 
     Attributes:
-        text_bytes: length of the JSON at the beginning, all that is needed to read the frame.
-        size: bytes of the whole.
+        text_bytes: length of the JSON at the beginning; all that is needed to read the frame.
+        size: total length in bytes.
 
     Raises:
         TypeError: a value that cannot be sent.
@@ -44,14 +44,14 @@ class Frame:
         return asdict(slot)
 
     def write(self, buffer: memoryview, blank: frozenset[int] = frozenset()) -> None:
-        """Write it to the beginning of a buffer, except for arrays whose ``id`` is in ``blank``."""
+        """Write the value to the start of a buffer, leaving out arrays whose ``id`` is in ``blank``."""
         buffer[: self.text_bytes] = self._text
         for slot, array in self._arrays:
             if id(array) not in blank:
                 np.copyto(slot.after(self.text_bytes).view(buffer), array)
 
     def write_file(self, file: IO[bytes]) -> None:
-        """Write it to an empty file.
+        """Write the value to an empty file.
 
         Raises:
             OSError: the disk is full.
@@ -71,7 +71,7 @@ def read_frame(buffer: memoryview, text_bytes: int) -> Any:
     """The value of a frame; its arrays are copies.
 
     Raises:
-        ValueError, TypeError, KeyError: the bytes are no frame.
+        ValueError, TypeError, KeyError: the bytes are not a frame.
     """
 
     def load(record: dict[str, Any]) -> np.ndarray:
@@ -86,7 +86,7 @@ def read_frame_file(path: Path, text_bytes: int) -> Any:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError, TypeError, KeyError: it is no frame.
+        ValueError, TypeError, KeyError: it is not a frame.
     """
     with (
         path.open("rb") as file,
@@ -97,15 +97,15 @@ def read_frame_file(path: Path, text_bytes: int) -> Any:
 
 
 class SharedArguments:
-    """Arguments of a function in memory that the process which calls it will find.
+    """Arguments of a function in shared memory, for the process that calls it.
 
     Args:
-        blank: arrays of the shapes and types wanted, to be filled through :meth:`view`; their values are not copied.
-        arguments: the others, copied now.
-        room: bytes that there should be at least beyond the arguments, for what the function returns.
+        blank: arrays with the wanted shapes and types, to be filled through :meth:`view`; their values are not copied.
+        arguments: the other arguments, copied immediately.
+        room: extra bytes to reserve for the return value.
 
     Attributes:
-        size: bytes of the memory.
+        size: length in bytes.
 
     Raises:
         WorkerError: there is too little memory to share.
@@ -122,11 +122,11 @@ class SharedArguments:
 
     @property
     def buffer(self) -> memoryview:
-        """The bytes of the memory."""
+        """The memory itself."""
         return self._block.buffer
 
     def view(self, name: str) -> np.ndarray:
-        """One of the blank arrays, to be filled; leave none of these views behind."""
+        """A view of one of the blank arrays, to be filled; do not keep it."""
         return self._slots[name].view(self.buffer)
 
     def order(self) -> Message:
@@ -134,7 +134,7 @@ class SharedArguments:
         return {"block": self._block.name, "text": self._text_bytes}
 
     def free(self) -> None:
-        """Give the memory back; once more does no harm."""
+        """Release the memory; may be called repeatedly."""
         self._block.free()
 
 

@@ -1,4 +1,4 @@
-"""One function call in a process of its own, so that the window need not wait; a timer polls its progress."""
+"""One function call in a background process, polled by a timer so that the window stays responsive."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from COVIDQuantLib.worker.process import CHILD_MAIN, ChildProcess, child_command
 
 
 class BesideJob:
-    """A function called in another process of this interpreter.
+    """A function call in another process of the same interpreter.
 
-    Nothing waits here and nothing goes on unless :meth:`poll` is called. The process ends with the job, when the job
-    is cancelled or garbage-collected, and by itself when this process is gone.
+    Nothing blocks here, and nothing advances unless :meth:`poll` is called. The process ends when the job is done,
+    cancelled or garbage-collected, and by itself when this process dies.
 
     Args:
         function: ``module:name``; called with the arguments and ``report``, all by name. Its module may import nothing
             of Slicer. What it returns must be a value that can be sent (``worker/values.py``).
-        shared: its arguments; the job frees them.
+        shared: its arguments; freed by the job.
         environment: of the process, in Slicer ``slicer.util.startupEnvironment()``.
-        folders: staging folders of this process, which the child clears should this process be gone before it is done.
+        folders: staging folders of this process, which the child removes if this process dies before the job is done.
 
     Raises:
         WorkerError: the process cannot be started.
@@ -37,7 +37,7 @@ class BesideJob:
         environment: Mapping[str, str] | None = None,
         folders: Iterable[Path] = (),
     ) -> None:
-        # The memory is freed once the arguments are taken, so that they are held only once during the job.
+        # Not kept for the result, so that the arguments are in memory only once during the job.
         self._call = Call(function, shared, folders=folders, keep=False)
         try:
             command = child_command(CHILD_MAIN)
@@ -63,7 +63,7 @@ class BesideJob:
         return self._call.result
 
     def poll(self) -> float:
-        """The fraction done; never waits.
+        """The fraction done; never blocks.
 
         Raises:
             Cancelled: the job was cancelled.

@@ -1,6 +1,6 @@
-"""Values on their way between two processes: JSON for everything but the voxels, which are laid out as plain bytes.
+"""Encoding of values for another process: JSON, with arrays stored separately as plain bytes.
 
-Only values cross, never code: numbers, text, arrays, and the library's own records and enumerations by name.
+Only values are exchanged, never code: numbers, text, arrays, and dataclasses and enumerations of this library by name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from COVIDQuantLib.worker.failures import WorkerError
 
 _LIBRARY = "COVIDQuantLib"
-# Bool, signed and unsigned, float and complex numbers: bytes that mean the same in every process.
+# Boolean, integer, float and complex types, whose bytes mean the same in every process.
 _ARRAY_KINDS = "biufc"
 
 # Stores an array and returns where, as JSON; and the way back.
@@ -123,11 +123,11 @@ def _class_named(name: Sequence[str], fits: Callable[[type], bool]) -> Callable[
     for part in qualname.split("."):
         found = getattr(found, part)
     if not isinstance(found, type) or not fits(found):
-        raise ValueError(f"{module}.{qualname} is neither a record nor an enumeration")
+        raise ValueError(f"{module}.{qualname} is neither a dataclass nor an enumeration")
     return found
 
 
 def unreadable(error: Exception) -> WorkerError:
-    """The error for an answer that cannot be decoded."""
-    what = f"the process that computes gave an answer that cannot be read ({type(error).__name__}: {error})"
+    """The error for a reply that cannot be decoded."""
+    what = f"the reply of the background process cannot be read ({type(error).__name__}: {error})"
     return WorkerError(what, remedy="Try again; if it happens again, report it.")

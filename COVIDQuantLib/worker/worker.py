@@ -1,4 +1,4 @@
-"""Segmentation in a second process that stays warm: submit a CT, ask now and then, cancel whenever."""
+"""Segmentation in a background process that stays warm: submit a CT, poll, cancel at any time."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ _ROOM_FOR_TEXT = 1 << 20
 
 
 class Job:
-    """One CT on its way through a worker. Made by :meth:`Worker.submit`."""
+    """The segmentation of one CT by a worker. Created by :meth:`Worker.submit`."""
 
     def __init__(self, worker: Worker, number: int, ct: CTVolume, given: GivenMasks, plan: Plan) -> None:
         self._worker = worker
         hu = ct.hu.astype(np.int16, copy=False)
-        # What was noticed about the CT stays here.
+        # The CT's warnings stay here.
         arguments = {"ct": CTVolume(hu, ct.geometry, ct.padding, ct.source), "given": given, "plan": plan}
-        # Lobes and lesions, one byte a voxel each, take the place of the CT's two.
+        # Lobes and lesions, one byte per voxel each, overwrite the CT's two bytes.
         shared = SharedArguments({}, arguments, room=_ROOM_FOR_TEXT)
         self.call = Call(f"{_JOBS}:segmented", shared, number=number, keep=True)
         self.retried = False
 
     @property
     def is_over(self) -> bool:
-        """Whether it is done, failed or cancelled, as far as :meth:`poll` has seen."""
+        """Whether it is done, failed or cancelled; updated by :meth:`poll`."""
         return self.call.is_over
 
     def poll(self) -> ProgressState | Segmentation:
-        """The progress or the result; never waits. Call it from a timer.
+        """The progress or the result; never blocks. Call it from a timer.
 
         Raises:
             Cancelled: the job was cancelled.
@@ -80,21 +80,20 @@ class Job:
         return state
 
     def cancel(self) -> None:
-        """End the job, and the process if it is working on it; a job that is over stays as it is."""
+        """Cancel the job, killing the process if it is working on it; a job that is over does not change."""
         if not self.is_over:
             self._worker.drop(self)
 
 
 class Worker:
-    """A second process of this interpreter that segments CTs, one after another, and stays warm in between.
+    """A background process of this interpreter that segments CTs one after another and stays warm in between.
 
-    Jobs that are submitted while one runs wait for their turn. Two workers are independent. Nothing here waits or
-    uses threads, which starve in Slicer's window; but nothing goes on unless some job of the worker is polled.
-    To be used from one thread.
+    Jobs submitted while another runs are queued. Two workers are independent. Nothing here blocks or uses threads,
+    which starve in Slicer's window; but nothing advances unless some job of the worker is polled. Not thread-safe.
 
     Args:
-        environment: of the process, in Slicer ``slicer.util.startupEnvironment()``; otherwise this process's own.
-        idle_seconds: the process ends after so long without a job, and the next job starts another; None: never.
+        environment: of the process, in Slicer ``slicer.util.startupEnvironment()``; by default that of this process.
+        idle_seconds: the process exits after this long without a job, and the next job starts another; None: never.
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None, idle_seconds: float | None = None) -> None:
@@ -110,7 +109,7 @@ class Worker:
         """Start the process ahead of the first job, so that it is warm by then.
 
         Args:
-            plan: of the jobs to come; what they need is loaded at once.
+            plan: of the jobs to come; the networks it needs are loaded immediately.
 
         Raises:
             WorkerError: it cannot be started.
@@ -118,15 +117,15 @@ class Worker:
         self.advance()
         process = self._running()
         if plan is not None and self._current is None:
-            # Nobody waits for the answer to this one: no job has the number 0.
+            # The reply is ignored: no job has the number 0.
             process.send({"job": 0, "function": f"{_JOBS}:prepare", "arguments": encode({"plan": plan})})
 
     def submit(self, ct: CTVolume, given: GivenMasks | None = None, plan: Plan = DEFAULT_PLAN) -> Job:
-        """Begin to segment a CT; returns at once.
+        """Start to segment a CT; returns immediately.
 
         Args:
-            ct: a checked CT in any orientation; copied, so that it may change from now on.
-            given: masks that take the place of a step.
+            ct: a checked CT in any orientation; copied, so it may change afterwards.
+            given: masks that replace a step.
             plan: how lungs, lobes and lesions are found.
 
         Raises:
@@ -140,7 +139,7 @@ class Worker:
         return job
 
     def close(self) -> None:
-        """End the process and cancel what it had to do; the worker cannot be used again."""
+        """End the process and cancel all jobs; the worker cannot be used again."""
         self._closed = True
         for job in [*self._queue, *([self._current] if self._current else [])]:
             job.call.fail(Cancelled())
@@ -158,11 +157,11 @@ class Worker:
 
     @property
     def pid(self) -> int | None:
-        """The process's ID; None while there is none."""
+        """The process ID; None while there is no process."""
         return self._process.pid if self._process else None
 
     def advance(self) -> None:
-        """Take in what the process has said and give it the next job; never waits."""
+        """Handle what the process has sent and give it the next job; never blocks."""
         if self._process is not None:
             for message in self._process.receive():
                 self._hear(message)
@@ -195,13 +194,13 @@ class Worker:
             self._current = None
 
     def _bury(self) -> None:
-        """The process has ended by itself: tell the job it was at, and be ready to start another."""
+        """The process has ended by itself: fail its job, and be ready to start another."""
         job, was_ready = self._current, self._process is not None and self._process.ready
         code, log = self._end()
         if job is None:
             return
         if was_ready and not job.call.taken and not job.retried:
-            # It died between two jobs; this one has seen nothing of it.
+            # It died between two jobs; try this one again in a new process.
             job.retried = True
             self._queue.appendleft(job)
         else:
@@ -212,7 +211,7 @@ class Worker:
         return process.end() if process is not None else (None, "")
 
     def _running(self) -> ChildProcess:
-        """The process, started if there is none."""
+        """The running process, started if necessary."""
         if self._closed:
             raise RuntimeError("the worker was closed")
         if self._process is None:
@@ -220,7 +219,7 @@ class Worker:
         return self._process
 
     def _command(self) -> list[str]:
-        # Imported before the first job, so that a process that was started ahead of it is warm.
+        # Import everything before the first job, so that a process started early is warm.
         return child_command(
             f"import {_JOBS}; from COVIDQuantLib.worker.child import main; main({self._idle_seconds!r})"
         )

@@ -1,4 +1,4 @@
-"""Where nodes and segments lie: matrices from voxel indices to the world, and to each other's voxels."""
+"""Geometry of nodes and segments: matrices from voxel indices to world coordinates and to each other."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def as_vtk(array: np.ndarray) -> Any:
 
 
 def parent_to_world(node: Any) -> np.ndarray:
-    """The 4×4 RAS matrix that a node's parent transforms apply to it together; identity if it has none.
+    """The combined 4×4 RAS matrix of a node's parent transforms; identity if it has none.
 
     Raises:
         UnfitInputError: a transform is not linear, or has no inverse.
@@ -51,10 +51,10 @@ def parent_to_world(node: Any) -> np.ndarray:
 
 
 def _invertible(matrix: np.ndarray, name: str) -> np.ndarray:
-    """A matrix between spaces, refused if it flattens space or holds what is no number."""
+    """A matrix between spaces, refused if it is singular or contains values that are not finite."""
     axes = matrix[:3, :3]
     lengths = np.linalg.norm(axes, axis=0)
-    # Relative to the axes' lengths, so that a small scale is no fault.
+    # Relative to the axes' lengths, so that a small scale is accepted.
     if not np.isfinite(matrix).all() or not lengths.all() or abs(np.linalg.det(axes / lengths)) < _FLAT:
         raise UnfitInputError(
             "it lies under a transform that flattens space: the transform's matrix has no inverse",

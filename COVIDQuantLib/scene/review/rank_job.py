@@ -1,4 +1,4 @@
-"""The search for suspected artefacts in a process of its own, asked for its progress by a timer."""
+"""The search for suspected artefacts in a background process, polled by a timer."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from COVIDQuantLib.worker.function_job import BesideJob
 
 
 class RankJob:
-    """``review.suspicion.rank`` of arrays in any orientation, beside the application.
+    """``review.suspicion.rank`` of arrays in any orientation, in the background.
 
     Args:
-        hu: whole Hounsfield units ``[k, j, i]``; copied, as the others.
+        hu: whole Hounsfield units ``[k, j, i]``; copied, like the other arrays.
         lesions: bool, same shape.
         lobes: label values 0..5, same shape.
         geometry: their grid.
         counts: their joint histogram.
-        thresholds: for what a removal would change.
+        thresholds: for the effect of a removal.
         environment: of the process, in Slicer ``slicer.util.startupEnvironment()``.
 
     Raises:
@@ -53,14 +53,14 @@ class RankJob:
 
     @property
     def pid(self) -> int | None:
-        """The process's ID; None once it is over."""
+        """The process ID; None once the process has ended."""
         return self._job.pid
 
     def poll(self) -> float | list[Finding]:
-        """The fraction done, or the findings on the canonical grid; never waits.
+        """The fraction done, or the findings on the canonical grid; never blocks.
 
         Raises:
-            COVIDQuantError: the search failed, with its own reason.
+            COVIDQuantError: the search failed.
             WorkerError: the process failed.
         """
         fraction = self._job.poll()
@@ -68,5 +68,5 @@ class RankJob:
         return findings if self._job.is_done else fraction
 
     def cancel(self) -> None:
-        """End it; nothing happens if it is over."""
+        """Cancel the job; does nothing if it is over."""
         self._job.cancel()

@@ -1,8 +1,7 @@
-"""What the reader did to each segment: untouched, in progress, accepted; and what that makes of the figures.
+"""The status of each segment as Slicer stores it, so that Slicer's segment table shows and sets it too.
 
-The status is Slicer's own segment status, so its segment table shows and sets it too. An edit by whatever means is
-known by the segment's counts: other CT numbers than before. Back to those of the AI result, by undo or by hand, it
-counts as untouched again.
+An edit by any means is recognised by the segment's counts, which change with its voxels. A segment that is back to the
+counts of the AI result, by undo or by hand, is untouched again.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from COVIDQuantLib.review.status import Figures, SegmentStatus
 from COVIDQuantLib.scene.nodes.segments import roles_of
 from COVIDQuantLib.scene.review.ai_result import digests_of, original_digests
 
-# What a segment was when it was accepted; an undo brings it back together with the status.
+# Digest of a segment when it was accepted; an undo restores it together with the status.
 _ACCEPTED_TAG = "COVIDQuant.accepted"
 _LOGIC = slicer.vtkSlicerSegmentationsModuleLogic
 # Slicer numbers its statuses in this order.
@@ -31,7 +30,7 @@ def status_of(segment: Any) -> SegmentStatus:
 
 
 def set_status(segment: Any, status: SegmentStatus) -> None:
-    """Give a vtkSegment a status, unless it has it: each change is an event."""
+    """Set the status of a vtkSegment, unless it is set already: each change fires an event."""
     if status_of(segment) is not status:
         _LOGIC.SetSegmentStatus(segment, _STATUSES.index(status))
 
@@ -45,7 +44,7 @@ def statuses_of(segmentation: Any) -> dict[str, SegmentStatus]:
 def accept(
     segmentation: Any, histogram: JointHistogram, segment_ids: Mapping[str, Any] | list[str] | None = None
 ) -> None:
-    """Mark segments as accepted as they are; all of them if none is named."""
+    """Mark segments as accepted in their current state; all of them by default."""
     content = segmentation.GetSegmentation()
     roles, digests = roles_of(content), digests_of(histogram)
     for segment_id in roles if segment_ids is None else segment_ids:
@@ -56,7 +55,7 @@ def accept(
 
 
 def take_back_acceptance(segmentation: Any, histogram: JointHistogram) -> None:
-    """Mark accepted segments as what they were before: untouched, or in progress."""
+    """Revert accepted segments to untouched or in progress."""
     content = segmentation.GetSegmentation()
     edited = edited_roles(segmentation, histogram)
     for segment_id, role in roles_of(content).items():
@@ -66,13 +65,13 @@ def take_back_acceptance(segmentation: Any, histogram: JointHistogram) -> None:
 
 
 def edited_roles(segmentation: Any, histogram: JointHistogram) -> set[int]:
-    """Roles whose voxels are not those of the kept AI result; none if none was kept."""
+    """Roles whose voxels differ from the kept AI result; empty if none was kept."""
     kept = original_digests(segmentation)
     return {role for role, digest in digests_of(histogram).items() if role in kept and kept[role] != digest}
 
 
 def whose_figures(segmentation: Any, histogram: JointHistogram) -> Figures:
-    """Whose the figures of a segmentation are: accepted once every segment is, else edited or the AI's."""
+    """Whether the figures of a segmentation are accepted, edited or those of the AI."""
     edited = bool(edited_roles(segmentation, histogram))
     return Figures.of(statuses_of(segmentation).values(), edited=edited)
 
@@ -90,11 +89,11 @@ def _is_accepted_as(segment: Any, digest: str) -> bool:
 
 
 class StatusFollower:
-    """Keeps the statuses true while segments are edited.
+    """Keeps the statuses up to date while segments are edited.
 
     Args:
         segmentation: the vtkMRMLSegmentationNode.
-        histogram: its counts now.
+        histogram: its current counts.
     """
 
     def __init__(self, segmentation: Any, histogram: JointHistogram) -> None:
@@ -103,7 +102,7 @@ class StatusFollower:
         self._known = digests_of(histogram)
 
     def update(self, histogram: JointHistogram) -> bool:
-        """Take in new counts.
+        """Update the statuses from new counts.
 
         Returns:
             Whether any segment had been edited.

@@ -1,4 +1,4 @@
-"""What the process that holds the networks does: segment a CT. Nothing of Slicer is imported here."""
+"""Segment a CT, in the process that keeps the networks loaded. Nothing of Slicer is imported here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ShowProgress = Callable[[ProgressState], None]
 
 def segmented(ct: CTVolume, given: pipeline.GivenMasks, plan: pipeline.Plan, report: ShowProgress) -> Segmentation:
     """:func:`~COVIDQuantLib.pipeline.segment_ct`, without the probability maps; arguments and errors as there."""
-    found = pipeline.segment_ct(ct, given, StagedProgress(plan.stages, _seldom(report)), plan)
+    found = pipeline.segment_ct(ct, given, StagedProgress(plan.stages, _throttled(report)), plan)
     lobes, lesions = found.lobes.astype(np.uint8, copy=False), found.lesions.astype(bool, copy=False)
     return Segmentation(lobes, lesions, found.provenance, found.warnings, found.checks)
 
@@ -36,8 +36,8 @@ def prepare(plan: pipeline.Plan, report: ShowProgress) -> None:
             plan.networks()
 
 
-def _seldom(report: ShowProgress) -> ShowProgress:
-    """Report only so often within a stage."""
+def _throttled(report: ShowProgress) -> ShowProgress:
+    """Limit how often progress is reported within a stage."""
     last = ("", 0.0)
 
     def show(state: ProgressState) -> None:
