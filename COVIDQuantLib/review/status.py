@@ -135,7 +135,7 @@ class Decisions:
             return cls._from_record(json.loads(text))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UnfitInputError(
-                f"not the state of a review ({error})", "review", "Start the review again.", code="review-state"
+                f"not the state of a review ({error})", "review", "Start the review again."
             ) from error
 
     @classmethod

@@ -55,18 +55,18 @@ class Call:
         self.result: Any = None
         self.is_over = False
 
-    def hear(self, message: Message) -> None:
+    def handle(self, message: Message) -> None:
         """Handle a message from the child; one about another call, or after the end, is ignored."""
         if message.get("job") != self._number or self.is_over:
             return
         try:
-            self._hear(message)
+            self._handle(message)
         except COVIDQuantError as error:
             self.fail(error)
         except (ValueError, TypeError, KeyError, AttributeError, ImportError, OSError) as error:
             self.fail(unreadable(error))
 
-    def _hear(self, message: Message) -> None:
+    def _handle(self, message: Message) -> None:
         if "progress" in message:
             self.progress = decode(message["progress"])
         elif "taken" in message:

@@ -13,7 +13,7 @@ from COVIDQuantLib.worker.frame import SharedArguments
 from COVIDQuantLib.worker.process import CHILD_MAIN, ChildProcess, child_command, clean_environment
 
 
-class BesideJob:
+class BackgroundJob:
     """A function call in another process of the same interpreter.
 
     Nothing blocks here, and nothing advances unless :meth:`poll` is called. The process ends when the job is done,
@@ -72,7 +72,7 @@ class BesideJob:
         """
         if self._process is not None:
             for message in self._process.receive():
-                self._call.hear(message)
+                self._call.handle(message)
             if self._call.is_over:
                 self._end()
             elif self._process.ended:

@@ -164,9 +164,9 @@ class Worker:
         """Handle what the process has sent and give it the next job; never blocks."""
         if self._process is not None:
             for message in self._process.receive():
-                self._hear(message)
+                self._handle(message)
             if self._process.ended:
-                self._bury()
+                self._replace_dead()
         while self._current is None and self._queue:
             job = self._queue.popleft()
             try:
@@ -185,15 +185,15 @@ class Worker:
             self._end()
             self.advance()
 
-    def _hear(self, message: Message) -> None:
+    def _handle(self, message: Message) -> None:
         job = self._current
         if job is None:
             return
-        job.call.hear(message)
+        job.call.handle(message)
         if job.is_over:
             self._current = None
 
-    def _bury(self) -> None:
+    def _replace_dead(self) -> None:
         """The process has ended by itself: fail its job, and be ready to start another."""
         job, was_ready = self._current, self._process is not None and self._process.ready
         code, log = self._end()

@@ -27,7 +27,7 @@ from COVIDQuantLib.scene.nodes.volumes import image_of_array
 from COVIDQuantLib.scene.reading_session import Reading
 from COVIDQuantLib.worker.failures import WorkerError
 from COVIDQuantLib.worker.frame import SharedArguments
-from COVIDQuantLib.worker.function_job import BesideJob
+from COVIDQuantLib.worker.function_job import BackgroundJob
 
 ALL = [export.name for export in EXPORTS]
 QUICK = ["segmentation", "metrics", "nifti"]
@@ -277,14 +277,14 @@ def test_a_function_gets_its_arrays_and_gives_its_result():
     numbers = np.arange(12.0).reshape(3, 4)
     shared = SharedArguments({"numbers": numbers}, {"factor": 2})
     shared.view("numbers")[:] = numbers
-    job = BesideJob("export_world:double", shared)
+    job = BackgroundJob("export_world:double", shared)
     until(lambda: job.poll() == 1.0 and job.is_done)
     assert np.array_equal(job.result, 2 * numbers)
     assert job.pid is None
 
 
 def test_an_error_of_the_users_keeps_its_kind():
-    job = BesideJob("export_world:refuse", SharedArguments({}, {}))
+    job = BackgroundJob("export_world:refuse", SharedArguments({}, {}))
     with pytest.raises(UsageError, match="there: not like this") as told:
         until(lambda: job.poll() and False)
     assert told.value.remedy == "Do it otherwise."

@@ -21,7 +21,7 @@ from COVIDQuantLib.worker import function_job
 from COVIDQuantLib.worker.channel import Inbox
 from COVIDQuantLib.worker.failures import WorkerError
 from COVIDQuantLib.worker.frame import Frame, SharedArguments, read_frame, read_frame_file
-from COVIDQuantLib.worker.function_job import BesideJob
+from COVIDQuantLib.worker.function_job import BackgroundJob
 from COVIDQuantLib.worker.values import decode, encode
 
 
@@ -165,7 +165,7 @@ def test_a_process_that_answers_nonsense_is_reported_and_ended(monkeypatch, name
     code, what = ANSWERS[name]
     run = f'import time; print(json.dumps({{"ready": 1}})); {code}; sys.stdout.flush(); time.sleep(600)'
     monkeypatch.setattr(function_job, "CHILD_MAIN", run)
-    job = BesideJob("export_world:double", SharedArguments({}, {"numbers": np.zeros(3), "factor": 1}))
+    job = BackgroundJob("export_world:double", SharedArguments({}, {"numbers": np.zeros(3), "factor": 1}))
     pid = job.pid
     with pytest.raises(WorkerError, match=what) as caught:
         until(lambda: job.poll() and False)
@@ -177,26 +177,26 @@ def test_a_process_that_answers_nonsense_is_reported_and_ended(monkeypatch, name
 
 def test_a_process_that_prints_as_it_starts_does_its_job(monkeypatch):
     monkeypatch.setattr(function_job, "CHILD_MAIN", f"print('hello', flush=True); {function_job.CHILD_MAIN}")
-    job = BesideJob("export_world:double", SharedArguments({}, {"numbers": np.arange(3), "factor": 2}))
+    job = BackgroundJob("export_world:double", SharedArguments({}, {"numbers": np.arange(3), "factor": 2}))
     until(lambda: job.poll() == 1.0 and job.is_done)
     assert job.result.tolist() == [0, 2, 4]
 
 
 def test_a_job_that_is_over_stays_as_it_is():
-    job = BesideJob("export_world:refuse", SharedArguments({}, {}))
+    job = BackgroundJob("export_world:refuse", SharedArguments({}, {}))
     for _ in range(2):
         with pytest.raises(UsageError):
             until(lambda: job.poll() and False)
     job.cancel()
     with pytest.raises(UsageError):
         job.poll()
-    cancelled = BesideJob("export_world:refuse", SharedArguments({}, {}))
+    cancelled = BackgroundJob("export_world:refuse", SharedArguments({}, {}))
     cancelled.cancel()
     with pytest.raises(Cancelled):
         cancelled.poll()
 
 
 def test_a_function_whose_answer_cannot_be_sent_is_a_bug():
-    job = BesideJob("builtins:dict", SharedArguments({}, {}))
+    job = BackgroundJob("builtins:dict", SharedArguments({}, {}))
     with pytest.raises(WorkerError, match=r"bug \(TypeError"):
         until(lambda: job.poll() and False)

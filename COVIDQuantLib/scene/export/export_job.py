@@ -16,7 +16,7 @@ from COVIDQuantLib.scene.reading_session import Reading
 from COVIDQuantLib.scene.shared_copy import share_labels
 from COVIDQuantLib.system.atomic_files import OutputFolder, Writer
 from COVIDQuantLib.worker.frame import SharedArguments
-from COVIDQuantLib.worker.function_job import BesideJob
+from COVIDQuantLib.worker.function_job import BackgroundJob
 from COVIDQuantLib.worker.jobs.export import Snapshot
 
 _FUNCTION = "COVIDQuantLib.worker.jobs.export:write_snapshot"
@@ -63,7 +63,7 @@ class ExportJob:
         try:
             self._made = out.staging / _MADE
             shared = _snapshot(reading, {"folder": self._made, "wanted": known})
-            job = BesideJob(_FUNCTION, shared, environment, folders=(out.staging,))
+            job = BackgroundJob(_FUNCTION, shared, environment, folders=(out.staging,))
         except BaseException:
             _abandon(None, out)
             raise
@@ -143,7 +143,7 @@ def _mover(made: Path) -> Writer:
     return move
 
 
-def _abandon(job: BesideJob | None, out: OutputFolder) -> None:
+def _abandon(job: BackgroundJob | None, out: OutputFolder) -> None:
     """End the process, then restore the folder."""
     if job is not None:
         job.cancel()

@@ -129,7 +129,7 @@ def layers_of(segmentation: Any, ct_to_world: np.ndarray, ct_shape: tuple[int, i
         ct_shape: voxels of the CT, ``k, j, i``.
 
     Raises:
-        UnfitInputError: the segments have no binary label map, or lie under a transform that bends space.
+        UnfitInputError: the segments have no binary label map, or are under a non-linear transform.
     """
     members: dict[int, list[Member]] = {}
     labelmaps: dict[int, Any] = {}

@@ -11,7 +11,7 @@ from COVIDQuantLib.quantification.thresholds import Thresholds
 from COVIDQuantLib.review.suspicion import Finding
 from COVIDQuantLib.voxels.geometry import Geometry, Reorientation
 from COVIDQuantLib.worker.frame import SharedArguments
-from COVIDQuantLib.worker.function_job import BesideJob
+from COVIDQuantLib.worker.function_job import BackgroundJob
 
 
 class RankJob:
@@ -49,7 +49,7 @@ class RankJob:
             "thresholds": thresholds,
         }
         shared = SharedArguments({}, arguments)
-        self._job = BesideJob("COVIDQuantLib.worker.jobs.rank_findings:ranked", shared, environment)
+        self._job = BackgroundJob("COVIDQuantLib.worker.jobs.rank_findings:ranked", shared, environment)
 
     @property
     def pid(self) -> int | None:

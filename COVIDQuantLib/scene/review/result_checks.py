@@ -22,7 +22,7 @@ from COVIDQuantLib.scene.nodes.segments import roles_of
 from COVIDQuantLib.scene.nodes.tables import CHECKS_ATTRIBUTE, write_checks
 from COVIDQuantLib.scene.shared_copy import share_labels
 from COVIDQuantLib.segment_roles import LESION_ROLE
-from COVIDQuantLib.worker.function_job import BesideJob
+from COVIDQuantLib.worker.function_job import BackgroundJob
 
 _FUNCTION = "COVIDQuantLib.worker.jobs.check_result:checked"
 
@@ -103,7 +103,7 @@ class ChecksJob:
         self._live = live
         # A copy, as edits continue meanwhile.
         self._histogram = JointHistogram(live.histogram.voxel_volume_ml, live.histogram.counts.copy())
-        self._job = BesideJob(_FUNCTION, share_labels(live, {"geometry": geometry_of(live.volume)}), environment)
+        self._job = BackgroundJob(_FUNCTION, share_labels(live, {"geometry": geometry_of(live.volume)}), environment)
 
     def poll(self) -> KeptChecks | None:
         """None while the job is running, then the checks, now stored with the nodes; never blocks.
