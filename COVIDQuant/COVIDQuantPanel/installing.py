@@ -32,9 +32,9 @@ def install():
         RuntimeError: Slicer is too old.
     """
     if importlib.util.find_spec("torch") is None:
-        told = _install_torch()
-        if told:
-            return told
+        message = _install_torch()
+        if message:
+            return message
     try:
         import slicer.packaging
     except ImportError as error:

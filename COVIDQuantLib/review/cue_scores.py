@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from COVIDQuantLib.review.components import Component
-from COVIDQuantLib.review.cues import CUES, NOT_SEEN, Seen
+from COVIDQuantLib.review.cues import ABSENT, CUES, CueValue
 from COVIDQuantLib.review.evidence import Chest, Evidence
 from COVIDQuantLib.review.rim_splitting import find_pieces
 from COVIDQuantLib.voxels.geometry import Triple
@@ -27,11 +27,11 @@ class CueScorer:
         self._hu = ct_hu[:, :, ::-1] if self._mirrored else ct_hu
         self._chest = Chest.of(self._hu, lungs[:, :, ::-1] if self._mirrored else lungs, spacing_kji)
 
-    def look(self, component: Component) -> dict[str, Seen]:
+    def values(self, component: Component) -> dict[str, CueValue]:
         """The value of every cue for a component; 0 outside the blocks around the lungs."""
-        return _asked(self._evidence(component))
+        return _values(self._evidence(component))
 
-    def looks(self, component: Component) -> list[tuple[Component, dict[str, Seen]]]:
+    def scored_parts(self, component: Component) -> list[tuple[Component, dict[str, CueValue]]]:
         """The same for a component's layers along moving walls and the remaining pieces, or for the whole.
 
         See :mod:`COVIDQuantLib.review.rim_splitting`.
@@ -39,10 +39,10 @@ class CueScorer:
         e = self._evidence(component)
         pieces = None if e is None else find_pieces(e)
         if pieces is None or self._chest is None:
-            return [(component, _asked(e))]
+            return [(component, _values(e))]
         labels = self._chest.in_voxels(pieces, self._turned(component))
         parts = component.cut(labels[:, :, ::-1] if self._mirrored else labels, self._lobes)
-        return [(part, self.look(part)) for part in parts]
+        return [(part, self.values(part)) for part in parts]
 
     def _turned(self, component: Component) -> Component:
         return component.mirrored(self._hu.shape[2]) if self._mirrored else component
@@ -54,8 +54,8 @@ class CueScorer:
         return e if e.total else None
 
 
-def _asked(e: Evidence | None) -> dict[str, Seen]:
-    return {cue.name: NOT_SEEN if e is None else cue.look(e) for cue in CUES}
+def _values(e: Evidence | None) -> dict[str, CueValue]:
+    return {cue.name: ABSENT if e is None else cue.compute(e) for cue in CUES}
 
 
 def _is_mirrored(lungs: np.ndarray) -> bool:

@@ -13,14 +13,14 @@ from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Threshol
 from COVIDQuantLib.review.components import MIN_ML, Box, Component, find_components
 from COVIDQuantLib.review.cue_scores import CueScorer
 from COVIDQuantLib.review.cue_weights import CueWeights, shipped_cue_weights
-from COVIDQuantLib.review.cues import CUES, Seen
+from COVIDQuantLib.review.cues import CUES, CueValue
 from COVIDQuantLib.review.removal_effect import effect_of_removal, figures, without
 from COVIDQuantLib.voxels.geometry import Triple
 
 # A cue with at least this value is shown to the reader.
-_WORTH_SAYING = 0.35
+_SHOWN_FROM = 0.35
 # Fractions done after each step.
-_FOUND, _CHEST_SEEN, _LOOKED, _COUNTED = 0.1, 0.4, 0.8, 0.9
+_FOUND, _CHEST_READ, _SCORED, _COUNTED = 0.1, 0.4, 0.8, 0.9
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def rank(
     judgement = judgement or shipped_cue_weights()
     report(_FOUND)
     scorer = CueScorer(ct_hu, lobes, spacing_kji)
-    looks = _looks(scorer, components, part(report, _CHEST_SEEN, _LOOKED))
+    scored = _scored(scorer, components, part(report, _CHEST_READ, _SCORED))
     if histogram is None:
         voxel_ml = float(np.prod(sorted(spacing_kji))) / 1000.0
         histogram = JointHistogram.of(ct_hu, lobes.astype(np.uint8, copy=False), lesions, voxel_ml)
@@ -129,32 +129,32 @@ def rank(
     lobes_known = lobes.dtype != bool
     before = figures(histogram, thresholds, lobes_known=lobes_known)
     found = []
-    for component, seen in looks:
+    for component, cues in scored:
         inside = ct_hu[component.box][component.mask]
         labels = lobes[component.box][component.mask]
         after = figures(without(histogram, inside, labels), thresholds, lobes_known=lobes_known)
-        found.append(_finding(component, inside, seen, judgement, effect_of_removal(before, after)))
+        found.append(_finding(component, inside, cues, judgement, effect_of_removal(before, after)))
     found.sort(key=lambda finding: (-finding.score, -finding.volume_ml, finding.id))
     report(1.0)
     return [replace(finding, number=number) for number, finding in enumerate(found, start=1)]
 
 
-def _looks(
+def _scored(
     scorer: CueScorer, components: Sequence[Component], report: Report
-) -> list[tuple[Component, dict[str, Seen]]]:
+) -> list[tuple[Component, dict[str, CueValue]]]:
     """Every component, or the parts it is split into, with the values of the cues."""
-    looks = []
+    scored = []
     for number, component in enumerate(components, start=1):
-        looks += scorer.looks(component)
+        scored += scorer.scored_parts(component)
         report(number / len(components))
-    return looks
+    return scored
 
 
 def _finding(
-    component: Component, hu: np.ndarray, seen: dict[str, Seen], judgement: CueWeights, effect: dict[str, float]
+    component: Component, hu: np.ndarray, cues: dict[str, CueValue], judgement: CueWeights, effect: dict[str, float]
 ) -> Finding:
     """A finding whose rank is not known yet."""
-    values = {name: look.value for name, look in seen.items()}
+    values = {name: cue.value for name, cue in cues.items()}
     score = judgement.score(values)
     return Finding(
         0,
@@ -167,14 +167,14 @@ def _finding(
         score,
         score >= judgement.threshold,
         values,
-        _reasons(seen, judgement),
+        _reasons(cues, judgement),
         effect,
         component,
     )
 
 
-def _reasons(seen: dict[str, Seen], judgement: CueWeights) -> tuple[Reason, ...]:
+def _reasons(cues: dict[str, CueValue], judgement: CueWeights) -> tuple[Reason, ...]:
     """The sentences of the cues that are clearly present and have a weight, most important first."""
-    told = [cue for cue in CUES if seen[cue.name].value >= _WORTH_SAYING and judgement.weights[cue.name] > 0]
-    told.sort(key=lambda cue: -seen[cue.name].value * judgement.weights[cue.name])
-    return tuple(Reason(cue.name, cue.reason, seen[cue.name].numbers) for cue in told)
+    shown = [cue for cue in CUES if cues[cue.name].value >= _SHOWN_FROM and judgement.weights[cue.name] > 0]
+    shown.sort(key=lambda cue: -cues[cue.name].value * judgement.weights[cue.name])
+    return tuple(Reason(cue.name, cue.reason, cues[cue.name].numbers) for cue in shown)
