@@ -80,7 +80,11 @@ class Call:
 
     def _result(self, where: Message) -> Any:
         if "file" in where:
-            return read_frame_file(Path(where["file"]), where["text"])
+            path = Path(where["file"])
+            result = read_frame_file(path, where["text"])
+            # A warm process would collect them.
+            path.unlink(missing_ok=True)
+            return result
         return read_frame(self._shared.buffer, where["text"])
 
     def _finish(self, result: Any) -> None:

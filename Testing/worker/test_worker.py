@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -213,6 +214,7 @@ def test_a_result_with_more_text_than_there_is_room_for_comes_through_a_file():
     with WorkerThat("wordy") as worker:
         result = worker.submit(ct).wait()
         again = worker.submit(ct).wait()
+        assert list(Path(tempfile.gettempdir()).glob("covidquant-worker-*/result-*")) == []
     assert len(result.provenance["words"]) == 5 << 20
     assert same(result, again)
     assert np.array_equal(result.lobes, ct.hu % 6)
