@@ -60,7 +60,7 @@ class SampleButton:
         if self._job.is_done:
             self._take(self._job.result)
             return
-        self._button.text = _("Cancel ({n} %)").format(n=round(100 * fraction))
+        self._button.text = _("Stop ({n} %)").format(n=round(100 * fraction))
 
     def _take(self, phantom):
         self.stop()
