@@ -1,6 +1,6 @@
 """The Slicer module: choose a CT, quantify it, review it, and see the figures follow every edit of the segments.
 
-What is computed, and how nodes follow each other, is in COVIDQuantLib; the panel is in COVIDQuantPanel. Here is what
+Computation and node handling are in COVIDQuantLib; the panel is in COVIDQuantPanel. This file has the classes that
 Slicer looks for: the module, its widget, its logic and its test.
 """
 
@@ -19,18 +19,18 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-# The panel lies beside this file; so does the library once installed, and one folder up in the source tree.
+# The panel is beside this file, and so is the library when installed; in the source tree it is one folder up.
 _HERE = Path(__file__).resolve().parent
 for _folder, _package in ((_HERE, "COVIDQuantPanel"), (_HERE, "COVIDQuantLib"), (_HERE.parent, "COVIDQuantLib")):
     if (_folder / _package / "__init__.py").is_file() and str(_folder) not in sys.path:
         sys.path.append(str(_folder))
-# Priority of an observer that must be told before the others.
+# Priority of an observer that must be called before others.
 _FIRST = 100.0
 _OURS = ("COVIDQuantPanel", "COVIDQuantLib")
 
 
 class COVIDQuant(ScriptedLoadableModule):
-    """What Slicer shows of the module before it is opened."""
+    """What Slicer shows about the module before it is opened."""
 
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
@@ -46,12 +46,12 @@ class COVIDQuant(ScriptedLoadableModule):
         self.parent.acknowledgementText = _(
             "The measures are those of four published systems; docs/definitions.md names them."
         )
-        # Other modules may not be there yet.
+        # Other modules may not be loaded yet.
         slicer.app.connect("startupCompleted()", _register)
 
 
 def _register():
-    """Offer the sample CT and the measures to Slicer's own modules."""
+    """Register the sample CT and the measures with Slicer's own modules."""
     from COVIDQuantPanel import sample, statistics_plugin
 
     sample.register()
@@ -59,7 +59,7 @@ def _register():
 
 
 class COVIDQuantWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel, as Slicer opens, leaves and reloads it."""
+    """The module widget, which Slicer opens, leaves and reloads."""
 
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -79,13 +79,13 @@ class COVIDQuantWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneChanged)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneChanged)
-        # Before the panel's selectors go on to another node of the kind.
+        # Before the panel's selectors switch to another node of the same class.
         self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.onNodeLeaves, priority=_FIRST)
         # Slicer does not enter a module that is reloaded while it is shown.
         self.onSceneChanged(None, None)
 
     def cleanup(self):
-        """Let go of everything when Slicer closes or the module is reloaded."""
+        """Release everything when Slicer closes or the module is reloaded."""
         if self.panel is not None:
             self.panel.quit()
             self.panel = None
@@ -96,25 +96,25 @@ class COVIDQuantWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel.enter()
 
     def exit(self):
-        """Called each time the reader leaves the module; a job and the figures go on."""
+        """Called each time the reader leaves the module; a running job and the figures continue."""
         self.panel.exit()
 
     def onSceneStartClose(self, _caller, _event):
-        """Forget the nodes before they go."""
+        """Release the nodes before they are removed."""
         self.panel.close()
 
     def onSceneChanged(self, _caller, _event):
-        """Start afresh, or take up what was loaded, if the module is shown."""
+        """Start anew, or show what was loaded, if the module is open."""
         if self.parent.isEntered:
             self.panel.enter()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeLeaves(self, _caller, _event, node):
-        """Choose a node no longer that is removed."""
+        """Deselect a node that is being removed."""
         self.panel.drop(node)
 
     def onReload(self):
-        """Reload the panel and the library too, for those who write them."""
+        """Reload the panel and the library too, for development."""
         self.cleanup()
         for name in [name for name in sys.modules if name.split(".")[0] in _OURS]:
             del sys.modules[name]
@@ -122,7 +122,7 @@ class COVIDQuantWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
 
 class COVIDQuantLogic(ScriptedLoadableModuleLogic):
-    """The job on nodes, with the panel or without it; see docs/scripting.md."""
+    """Quantification of nodes, with or without the panel; see docs/scripting.md."""
 
     def getParameterNode(self):
         """The reader's choices."""
@@ -131,20 +131,20 @@ class COVIDQuantLogic(ScriptedLoadableModuleLogic):
         return COVIDQuantParameterNode(super().getParameterNode())
 
     def loadTerminologies(self):
-        """Make the codes of lobes and pneumonia known to Slicer's terminology selector."""
+        """Load the codes of lobes and pneumonia into Slicer's terminology selector."""
         from COVIDQuantLib.resources import resource_path
 
         for path in sorted(resource_path("Terminologies").glob("*.term.json")):
             slicer.modules.terminologies.logic().LoadTerminologyFromFile(str(path))
 
     def quantify(self, volume, plan=None, lobesFrom=None, progress=None):
-        """Find lobes and pneumonia on a CT and count them; returns when it is done.
+        """Find lobes and pneumonia on a CT and compute the figures; returns when done.
 
         Args:
             volume: vtkMRMLScalarVolumeNode in HU.
-            plan: ``COVIDQuantLib.pipeline.Plan``: method, device, models; None for networks where they are installed.
-            lobesFrom: a vtkMRMLSegmentationNode whose lobes are taken; None to find them.
-            progress: called with a ``ProgressState`` now and then; may raise ``Cancelled``.
+            plan: ``COVIDQuantLib.pipeline.Plan``: method, device, models; None for networks if they are installed.
+            lobesFrom: a vtkMRMLSegmentationNode whose lobes are used; None to find them.
+            progress: called regularly with a ``ProgressState``; may raise ``Cancelled``.
 
         Returns:
             The new vtkMRMLSegmentationNode and the vtkMRMLTableNode of its figures.
@@ -164,15 +164,15 @@ class COVIDQuantLogic(ScriptedLoadableModuleLogic):
         return segmentation, table
 
     def follow(self, volume, segmentation, wake=None):
-        """Figures that follow every edit of a segmentation: those it was saved with, or new ones.
+        """Figures that follow every edit of a segmentation: those saved with it, or new ones.
 
         Args:
             volume: vtkMRMLScalarVolumeNode for a segmentation that has no CT of its own; may be None.
             segmentation: vtkMRMLSegmentationNode.
-            wake: called when the figures are out of date; its place is to have ``update()`` called soon.
+            wake: called when the figures are out of date; should arrange for ``update()`` to be called soon.
 
         Returns:
-            A ``COVIDQuantLib.scene.reading_session.Reading``; close it when it is no longer wanted.
+            A ``COVIDQuantLib.scene.reading_session.Reading``; close it when it is no longer needed.
 
         Raises:
             COVIDQuantError: there is no CT, or the segments cannot be counted.
@@ -186,14 +186,14 @@ class COVIDQuantLogic(ScriptedLoadableModuleLogic):
 
         Args:
             segmentation: vtkMRMLSegmentationNode.
-            folder: made if missing; earlier files of the same names are replaced.
+            folder: created if missing; earlier files of the same names are replaced.
             what: names of ``COVIDQuantLib.export.exam_files.EXPORTS``.
 
         Returns:
             The files.
 
         Raises:
-            COVIDQuantError: they cannot be written; all is as it was.
+            COVIDQuantError: they cannot be written; the folder is unchanged.
         """
         from COVIDQuantLib.scene.export.node_exam import export_reading
 
@@ -204,20 +204,20 @@ class COVIDQuantLogic(ScriptedLoadableModuleLogic):
             reading.close()
 
     def makeSample(self, settings=None):
-        """A made chest CT as a new volume node; settings are those of ``COVIDQuantLib.simulation.phantom``."""
+        """A simulated chest CT as a new volume node; settings are those of ``COVIDQuantLib.simulation.phantom``."""
         from COVIDQuantPanel.sample import make_sample
 
         return make_sample(settings)
 
     def makeRun(self):
-        """A quantification in a process of its own, which the panel asks for its progress."""
+        """A quantification in a background process, to be polled."""
         from COVIDQuantLib.scene.quantification_run import QuantifyRun
         from COVIDQuantLib.worker.worker import Worker
 
         return QuantifyRun(lambda: Worker(slicer.util.startupEnvironment()))
 
     def startRun(self, run, parameters):
-        """Begin a run as the parameter node says.
+        """Start a run with the settings of the parameter node.
 
         Raises:
             COVIDQuantError: the choices contradict each other, or the CT cannot be quantified; says why.
@@ -226,7 +226,7 @@ class COVIDQuantLogic(ScriptedLoadableModuleLogic):
         run.start(volume, self.resultName(volume), self.plan(parameters), parameters.lobesFrom)
 
     def plan(self, parameters):
-        """The pipeline's plan for a reader's choices."""
+        """The pipeline's plan for the reader's choices."""
         from COVIDQuantLib.pipeline import NETWORK, Plan
 
         if parameters.method != NETWORK:
@@ -234,15 +234,15 @@ class COVIDQuantLogic(ScriptedLoadableModuleLogic):
         return Plan(NETWORK, parameters.device, parameters.lobesModel or None, parameters.lesionsModel or None)
 
     def resultName(self, volume):
-        """What the segmentation of a CT is called."""
+        """The name for the segmentation of a CT."""
         return _("{ct} pneumonia").format(ct=volume.GetName())
 
 
 class COVIDQuantTest(ScriptedLoadableModuleTest):
-    """The whole job on a made CT, inside Slicer, by clicks."""
+    """Runs the whole workflow on a simulated CT, inside Slicer, by clicks."""
 
     def setUp(self):
-        """Begin with an empty scene."""
+        """Start with an empty scene."""
         slicer.mrmlScene.Clear()
 
     def runTest(self):

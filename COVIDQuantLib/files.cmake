@@ -153,7 +153,6 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/models/write.py
   COVIDQuantLib/networks/__init__.py
   COVIDQuantLib/networks/blocks.py
-  COVIDQuantLib/networks/describe.py
   COVIDQuantLib/networks/fold.py
   COVIDQuantLib/networks/lesion_unets.py
   COVIDQuantLib/networks/lobes_unet.py
@@ -357,17 +356,19 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/voxels/sampling_grids.py
   COVIDQuantLib/worker/__init__.py
   COVIDQuantLib/worker/blocks.py
+  COVIDQuantLib/worker/call.py
   COVIDQuantLib/worker/channel.py
   COVIDQuantLib/worker/child.py
   COVIDQuantLib/worker/failures.py
-  COVIDQuantLib/worker/function_child.py
+  COVIDQuantLib/worker/frame.py
   COVIDQuantLib/worker/function_job.py
   COVIDQuantLib/worker/jobs/__init__.py
   COVIDQuantLib/worker/jobs/check_result.py
   COVIDQuantLib/worker/jobs/export.py
   COVIDQuantLib/worker/jobs/rank_findings.py
-  COVIDQuantLib/worker/packing.py
+  COVIDQuantLib/worker/jobs/segment.py
   COVIDQuantLib/worker/process.py
   COVIDQuantLib/worker/run_times.py
+  COVIDQuantLib/worker/values.py
   COVIDQuantLib/worker/worker.py
   )

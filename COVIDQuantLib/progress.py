@@ -1,4 +1,4 @@
-"""Staged progress with time left, told to whoever shows it (terminal, panel, nobody).
+"""Staged progress with time left, for any display (terminal, panel, none).
 
 A long function takes ``report: Report`` and calls it with its own fraction done, 0..1. The job hands each
 function the report of its stage. A report may raise :class:`~COVIDQuantLib.errors.Cancelled`.
@@ -19,11 +19,11 @@ _LEAST_SECONDS = 1.0
 
 
 def silent(fraction: float) -> None:
-    """The report of someone who does not want to know."""
+    """No-op progress callback."""
 
 
 def show_nothing(state: ProgressState) -> None:
-    """The display of someone who does not want to see."""
+    """No-op progress display."""
 
 
 def part(report: Report, start: float, stop: float) -> Report:

@@ -103,6 +103,13 @@ def answer(ct, given, progress, plan):
     return Segmentation((ct.hu % 6).astype(np.uint8), lesions, {"pid": os.getpid()}, [])
 
 
+def wordy(ct, given, progress, plan):
+    """Has far more to say than voxels to give."""
+    found = answer(ct, given, progress, plan)
+    found.provenance |= {"words": "x" * (5 << 20)}
+    return found
+
+
 def environment(ct, given, progress, plan):
     """The environment and path it runs in."""
     found = answer(ct, given, progress, plan)

@@ -1,1 +1,1 @@
-"""The panel of the Slicer module: one class per section, each with its own .ui file, and what connects them."""
+"""The panel of the Slicer module: one class per section, each with its own .ui file, and the code between them."""

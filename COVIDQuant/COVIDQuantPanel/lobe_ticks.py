@@ -1,4 +1,4 @@
-"""Names of the lobes below the bars of their chart: Slicer's plot views have numbers there, whatever the chart says."""
+"""Lobe names below the bars of the chart; Slicer's plot views would show numbers there."""
 
 import slicer
 import vtk
@@ -8,7 +8,7 @@ from COVIDQuantLib.scene.nodes.charts import LOBES_CHART_ROLE, is_chart
 
 
 class LobeTicks:
-    """Keeps the names in every plot view that shows a chart of lobes, and other charts free of them.
+    """Shows the names in every plot view with a chart of lobes, and removes them from other charts.
 
     Args:
         observer: an object of ``VTKObservationMixin``.
@@ -19,7 +19,7 @@ class LobeTicks:
         self._named = set()
 
     def watch(self):
-        """Take up the plot views that are there."""
+        """Start with the existing plot views."""
         for widget in _plot_widgets():
             node = widget.mrmlPlotViewNode()
             if not self._observer.hasObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_view):
@@ -27,7 +27,7 @@ class LobeTicks:
         self._on_view()
 
     def close(self):
-        """Leave every plot view as Slicer made it."""
+        """Reset every plot view to Slicer's default."""
         for widget in _plot_widgets():
             self._name(widget, wanted=False)
 
@@ -51,5 +51,5 @@ class LobeTicks:
 
 def _plot_widgets():
     manager = slicer.app.layoutManager()
-    # There is none where Slicer runs without its window.
+    # There is none when Slicer runs without its main window.
     return [manager.plotWidget(place) for place in range(manager.plotViewCount)] if manager is not None else []

@@ -1,8 +1,8 @@
-"""The model bundles that can be chosen, as far as this computer can read them."""
+"""The model bundles that can be chosen."""
 
 from slicer.i18n import tr as _
 
-# A bundle that knows the lungs only is enough: the atlas parts them into lobes.
+# A bundle for lungs only is enough: the atlas divides them into lobes.
 _TASKS = {"lobes": ("lobes", "lungs"), "lesions": ("lesions",)}
 
 
@@ -13,13 +13,13 @@ def bundles_for(task):
         task: ``lobes`` or ``lesions``.
 
     Returns:
-        Their names, the first empty for the one that ships; what to call them; and why others are refused.
+        Their names, the first empty for the default bundle; their labels; and why others are refused.
     """
-    names, texts, refused = [""], [_("the one that ships")], []
+    names, texts, refused = [""], [_("default")], []
     try:
         from COVIDQuantLib.models.catalogue import DEFAULTS, list_bundles
     except ImportError:
-        # Reading bundles needs packages that are installed on the reader's click.
+        # Reading bundles needs packages that may not be installed yet.
         return names, texts, refused
     for listed in list_bundles():
         if listed.bundle is None:

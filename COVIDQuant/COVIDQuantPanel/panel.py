@@ -1,4 +1,4 @@
-"""The sections together: what they share, and how a change in one reaches the others."""
+"""Combines the sections: what they share, and how they are notified of changes."""
 
 import slicer
 import vtk
@@ -14,7 +14,7 @@ from COVIDQuantPanel.sections.results_section import ResultsSection
 from COVIDQuantPanel.sections.review_section import ReviewSection
 from COVIDQuantPanel.sections.section import timer
 
-# Edits that come faster than this are counted together.
+# Edits at shorter intervals are counted together.
 _UPDATE_MS = 30
 _SECTIONS = (InputSection, ResultsSection, ReviewSection, ExportSection, AdvancedSection)
 
@@ -23,16 +23,16 @@ class Panel:
     """The module's panel.
 
     Args:
-        layout: gets the sections.
+        layout: to which the sections are added.
         logic: the module's logic.
-        observer: an object of ``VTKObservationMixin``; it drops the observations when it goes.
+        observer: an object of ``VTKObservationMixin``; it removes its observations when it is deleted.
 
     Attributes:
         logic: the module's logic.
         observer: see above.
         parameters: the reader's choices; None while the scene closes or the module is left.
-        reading: the result that is followed; None if there is none.
-        problem: why none can be followed or its figures are out of date; empty if nothing is wrong.
+        reading: the result being followed; None if there is none.
+        problem: why no result can be followed or its figures are out of date; empty if there is no problem.
     """
 
     def __init__(self, layout, logic, observer):
@@ -55,11 +55,11 @@ class Panel:
 
     @property
     def volume(self):
-        """The chosen CT; None if none is."""
+        """The chosen CT; None if there is none."""
         return self.parameters.inputVolume if self.parameters else None
 
     def tell(self, event):
-        """Call a method of every section by its name."""
+        """Call a method of every section by name."""
         for section in self.sections:
             getattr(section, event)()
 
@@ -69,12 +69,12 @@ class Panel:
         self.tell("on_enter")
 
     def exit(self):
-        """The reader left the module; figures go on following, a running job goes on."""
+        """The reader left the module; figures are still updated and a running job continues."""
         self.tell("on_exit")
         self._disconnect()
 
     def connect(self):
-        """Take up the scene's choices, and propose a CT."""
+        """Read the scene's settings, and propose a CT."""
         self._disconnect()
         self.parameters = self.logic.getParameterNode()
         self._tags = [self.parameters.connectGui(section.widget) for section in self.sections]
@@ -86,13 +86,13 @@ class Panel:
         self._on_parameters()
 
     def close(self):
-        """Let go of every node before the scene closes."""
+        """Release every node before the scene closes."""
         self._stop_following()
         self.tell("on_close")
         self._disconnect()
 
     def drop(self, node):
-        """Choose a node no longer, for it is being removed; an earlier result of the CT takes a result's place."""
+        """Deselect a node that is being removed; a removed result is replaced by an earlier one of the same CT."""
         parameters = self.parameters
         if parameters is None:
             return
@@ -107,20 +107,20 @@ class Panel:
             parameters.lobesFrom = None
 
     def quit(self):
-        """End everything: the module is reloaded or Slicer quits."""
+        """Shut down: the module is reloaded or Slicer quits."""
         self._timer.stop()
         self.close()
         self.tell("on_quit")
 
     def update(self):
-        """Take in the edits since the last time."""
+        """Update after edits since the last call."""
         left, self._left = self._left, None
         if left is not None and not _is_there(left):
             views.let_go(left)
         if self.reading is None:
             return
         if not self.reading.is_attached:
-            # A node of it has left the scene.
+            # One of its nodes was removed from the scene.
             views.let_go(self.reading)
             self._stop_following()
             self.tell("on_reading")
@@ -133,12 +133,12 @@ class Panel:
         self.tell("on_figures")
 
     def select_segment(self, segment_id):
-        """Have the editor take up a segment of the result that is followed."""
+        """Select a segment of the current result in the editor."""
         for section in self.sections:
             section.select_segment(segment_id)
 
     def show_error(self, error):
-        """Show an error of the reader's, in words."""
+        """Show an error to the reader."""
         slicer.util.errorDisplay(error.line(), windowTitle=_("COVIDQuant"))
 
     def _disconnect(self):
@@ -162,11 +162,11 @@ class Panel:
         self.tell("on_parameters")
 
     def _pair_choices(self):
-        """A result and its CT belong together: whichever was chosen brings the other along."""
+        """Keep result and CT consistent: choosing one selects the other."""
         volume, segmentation = self.parameters.inputVolume, self.parameters.segmentation
         owner = volume_of(segmentation) if segmentation else None
         changed, self._volume = volume is not self._volume, volume
-        # A result whose CT has gone is not counted on the CT that takes its place in the selector.
+        # A result whose CT was removed is not counted on the CT that replaces it in the selector.
         is_lost = changed and owner is None and segmentation is not None and was_followed(segmentation)
         if segmentation is not None and not is_lost and owner in {None, volume}:
             return
@@ -189,7 +189,7 @@ class Panel:
                 views.step_forward(self.reading)
             except COVIDQuantError as error:
                 self.problem = error.line()
-        # A node that is being removed is still there; look again later.
+        # A node that is being removed still exists; check again later.
         self._left = before or self._left
         self._timer.start()
         self.tell("on_reading")
@@ -208,7 +208,7 @@ def _is_there(reading):
 
 
 def _proposed_ct():
-    """The volume that a slice view shows, or else the first; None if there is none."""
+    """The volume shown in a slice view, or else the first one; None if there is none."""
     volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
     volumes = [n for n in volumes if n.GetClassName() == "vtkMRMLScalarVolumeNode" and not n.GetHideFromEditors()]
     shown = {view.GetBackgroundVolumeID() for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}

@@ -1,4 +1,4 @@
-"""What the reader chose; saved with the scene."""
+"""The reader's settings; saved with the scene."""
 
 from typing import Annotated
 
@@ -11,19 +11,19 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 @parameterNodeWrapper
 class COVIDQuantParameterNode:
-    """The choices of one scene.
+    """The settings of one scene.
 
     inputVolume - The chest CT.
     segmentation - The segmentation whose figures are shown.
     method - How lungs, lobes and pneumonia are found.
     device - Where the networks run.
-    lobesModel, lesionsModel - Model bundles by name; empty for those that ship.
-    lobesFrom - A segmentation whose lobes are taken.
-    columns - Figures that the table shows; empty for the usual ones.
+    lobesModel, lesionsModel - Model bundles by name; empty for the defaults.
+    lobesFrom - A segmentation whose lobes are used.
+    columns - Figures that the table shows; empty for the defaults.
     densityColours, surfaces, rendering - How the pneumonia is shown.
-    exportFolder, exports - Where to and what is written; no exports means the usual ones.
+    exportFolder, exports - Where and what to export; empty exports means the defaults.
 
-    Thresholds, statuses, findings and the AI result are kept with each segmentation, not here.
+    Thresholds, statuses, findings and the AI result are stored with each segmentation, not here.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode

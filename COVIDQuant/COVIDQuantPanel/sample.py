@@ -1,4 +1,4 @@
-"""A made chest CT as sample data: computed on this computer, nothing is downloaded."""
+"""A simulated chest CT as sample data: computed locally, nothing is downloaded."""
 
 from pathlib import Path
 
@@ -9,21 +9,22 @@ from slicer.i18n import tr as _
 from COVIDQuantLib import __version__
 from COVIDQuantLib.errors import Cancelled
 from COVIDQuantLib.scene.nodes.volumes import node_of_ct
-from COVIDQuantLib.worker.function_job import BesideJob, SharedArrays
+from COVIDQuantLib.worker.frame import SharedArguments
+from COVIDQuantLib.worker.function_job import BackgroundJob
 
 _NAME = "COVIDQuantPhantom"
 _ICON = Path(__file__).resolve().parent.parent / "Resources" / "Icons" / f"{_NAME}.png"
 _SETTINGS = {"seed": 2019, "thickness_mm": 2.5, "matrix": 256, "extent_percent": 12.0, "motion": True}
-# Sample Data asks for this address; what it names is made instead. Another version may make another phantom.
+# Sample Data requests this address, and the phantom is created instead. It may differ between versions.
 _ADDRESS = "covidquant:phantom"
 _FILE = f"{_NAME}-{__version__}.nrrd"
 
 
 def make_sample(settings=None):
-    """A phantom with pneumonia and moving heart and diaphragm as a new volume node; returns when it is made.
+    """A phantom with pneumonia and moving heart and diaphragm as a new volume node; returns when done.
 
     Args:
-        settings: ``PhantomSettings``; None for the sample that is offered.
+        settings: ``PhantomSettings``; None for those of the sample data.
     """
     from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 
@@ -31,15 +32,15 @@ def make_sample(settings=None):
 
 
 def begin_sample():
-    """The sample being made by a process of its own: a ``BesideJob`` whose result is for :func:`node_of_sample`.
+    """Create the sample in a background process: a ``BackgroundJob`` whose result is for :func:`node_of_sample`.
 
     Raises:
         COVIDQuantError: the process cannot be started.
     """
     from COVIDQuantLib.simulation.phantom import PhantomSettings
 
-    shared = SharedArrays({}, {"settings": PhantomSettings(**_SETTINGS)})
-    return BesideJob("COVIDQuantLib.simulation.phantom.make:make_phantom", shared, slicer.util.startupEnvironment())
+    shared = SharedArguments({}, {"settings": PhantomSettings(**_SETTINGS)})
+    return BackgroundJob("COVIDQuantLib.simulation.phantom.make:make_phantom", shared, slicer.util.startupEnvironment())
 
 
 def node_of_sample(phantom):
@@ -48,7 +49,7 @@ def node_of_sample(phantom):
 
 
 def register():
-    """Offer the sample in Slicer's Sample Data, by its button and by ``downloadSample``."""
+    """Register the sample with Slicer's Sample Data, for its button and for ``downloadSample``."""
     import SampleData
 
     samples = SampleData.SampleDataLogic
@@ -66,14 +67,14 @@ def register():
 
 
 def _load_and_show(source):
-    """What Sample Data's button calls in the place of a download."""
+    """Called by Sample Data's button instead of a download."""
     import SampleData
 
-    with slicer.util.tryWithErrorDisplay(_("The sample could not be made."), waitCursor=False):
+    with slicer.util.tryWithErrorDisplay(_("The sample could not be created."), waitCursor=False):
         try:
             nodes = SampleData.SampleDataLogic().downloadFromSource(source)
         except Cancelled:
-            slicer.util.showStatusMessage(_("The sample was not made."), 3000)
+            slicer.util.showStatusMessage(_("The sample was not created."), 3000)
             return []
         slicer.util.setSliceViewerLayers(background=nodes[0], fit=True)
         return nodes
@@ -81,9 +82,10 @@ def _load_and_show(source):
 
 
 def _made_in_cache(address):
-    """Make the file that an address of ours stands for where Sample Data looks before it downloads.
+    """Create the file for our address in the cache, where Sample Data looks before it downloads.
 
-    ``downloadSample`` asks no downloader but rewrites every address, and downloads only what its cache does not hold.
+    ``downloadSample`` uses no custom downloader, but it rewrites every address and downloads only files that are not in
+    its cache.
     """
     from COVIDQuantLib.simulation.phantom.files import write_phantom_ct
 
@@ -94,10 +96,10 @@ def _made_in_cache(address):
 
 
 def _wait_for_phantom():
-    """The sample once it is made; the window shows how far it is and can be stopped."""
+    """Create the sample, with a progress dialog that can cancel it."""
     job = begin_sample()
     dialog = slicer.util.createProgressDialog(
-        labelText=_("Making a chest CT …"),
+        labelText=_("Creating a chest CT …"),
         windowTitle=_("COVIDQuant"),
         windowModality=qt.Qt.ApplicationModal,
         autoClose=False,

@@ -1,4 +1,4 @@
-"""The self-test: a reader's whole story in Slicer, by clicks on the panel."""
+"""The self-test: a reader's complete workflow in Slicer, by clicks on the panel."""
 
 import tempfile
 import time
@@ -6,22 +6,22 @@ from pathlib import Path
 
 import slicer
 
+from COVIDQuantLib.review.status import Figures
 from COVIDQuantLib.scene.review.segment_edits import remove_from_lesion
-from COVIDQuantLib.scene.review.segment_status import Figures
 from COVIDQuantLib.simulation.phantom import PhantomSettings
 from COVIDQuantLib.voxels.box import Box
 
-# Small, so that the model-free way takes seconds.
+# Small, so that the model-free method takes seconds.
 _SETTINGS = PhantomSettings(seed=1, thickness_mm=8.0, matrix=96, extent_percent=10.0, motion=True)
 _PATIENCE_S = 300.0
 _INPUT, _RESULTS, _REVIEW, _EXPORT, _ADVANCED = range(5)
 
 
 class Story:
-    """The steps in their order; each has what it does as its docstring.
+    """The steps in order; the docstring of each says what it does.
 
     Args:
-        test: the unittest.TestCase that checks.
+        test: the unittest.TestCase with the assertions.
     """
 
     def __init__(self, test):

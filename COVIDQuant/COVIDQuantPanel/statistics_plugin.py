@@ -25,7 +25,7 @@ class COVIDQuantSegmentStatisticsPlugin(SegmentStatisticsPluginBase):
         self._measures = None
 
     def computeStatistics(self, segmentID):
-        """The wanted measures of one segment."""
+        """The requested measures of one segment."""
         requested = self.getRequestedKeys()
         chosen = self.getParameterNode()
         nodes = tuple(
@@ -38,7 +38,7 @@ class COVIDQuantSegmentStatisticsPlugin(SegmentStatisticsPluginBase):
         try:
             values = self._measures.of_segment(segmentID)
         except COVIDQuantError:
-            # A volume that is no CT has no such measures; the other plugins go on.
+            # A volume that is not a CT has no such measures; other plugins continue.
             return {}
         return {key: values[key] for key in requested if key in values}
 
@@ -52,7 +52,7 @@ class COVIDQuantSegmentStatisticsPlugin(SegmentStatisticsPluginBase):
 
 
 def register():
-    """Offer the measures to Segment Statistics, once."""
+    """Register the measures with Segment Statistics, once."""
     from SegmentStatistics import SegmentStatisticsLogic
 
     known = {plugin.__name__ for plugin in SegmentStatisticsLogic.registeredPlugins}

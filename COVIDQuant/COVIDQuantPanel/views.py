@@ -20,7 +20,7 @@ def show_chart(chart, *, beside_3d):
 
 
 def open_3d_view():
-    """Have a 3D view in the layout, beside a chart that is shown, and centre it."""
+    """Switch to a layout with a 3D view, keeping a visible chart, and centre the view."""
     layout = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
     views = slicer.util.getNodesByClass("vtkMRMLViewNode")
     if layout is not None and not any(view.IsMappedInLayout() for view in views):
@@ -28,7 +28,7 @@ def open_3d_view():
         charts = slicer.util.getNodesByClass("vtkMRMLPlotViewNode")
         with_chart = any(view.IsMappedInLayout() for view in charts)
         _arrange(layout, kind.SlicerLayoutConventionalPlotView if with_chart else kind.SlicerLayoutFourUpView)
-    # What is to be centred is not in the view yet.
+    # The object to centre is not in the view yet.
     qt.QTimer.singleShot(0, slicer.util.resetThreeDViews)
 
 
@@ -38,7 +38,7 @@ def _arrange(layout, arrangement):
 
 
 def show_density(reading, *, visible):
-    """Colour the pneumonia by density in the slice views, or by its segment's colour again."""
+    """Colour the pneumonia in the slice views by density, or by its segment's colour."""
     if not visible and reading.density is None:
         return
     volume = reading.density_overlay().volume
@@ -54,7 +54,7 @@ def show_density(reading, *, visible):
 
 
 def show_surfaces(reading, *, visible):
-    """Show lobes and pneumonia as surfaces, or not."""
+    """Show or hide lobes and pneumonia as surfaces."""
     display = reading.segmentation.GetDisplayNode()
     if display is not None and bool(display.GetVisibility3D()) != visible:
         show_3d(reading.segmentation, visible=visible)
@@ -63,7 +63,7 @@ def show_surfaces(reading, *, visible):
 
 
 def show_rendering(reading, *, visible):
-    """Show the pneumonia as a cloud coloured by density, or not."""
+    """Show or hide the pneumonia as a volume rendering coloured by density."""
     if not visible and reading.density is None:
         return
     rendering = slicer.modules.volumerendering.logic()
@@ -78,7 +78,7 @@ def show_rendering(reading, *, visible):
         node = display.GetVolumePropertyNode()
         node.SetColor(colour)
         node.SetScalarOpacity(opacity)
-        # Between a colour number and none there is no other density.
+        # Interpolation between a colour number and 0 would show other densities.
         node.GetVolumeProperty().SetInterpolationType(vtk.VTK_NEAREST_INTERPOLATION)
         node.GetVolumeProperty().ShadeOff()
     if bool(display.GetVisibility()) != visible:
@@ -88,7 +88,7 @@ def show_rendering(reading, *, visible):
 
 
 def _hidden_rendering(rendering, volume):
-    """A new rendering that is hidden until it has our colours: drawn once with the usual ones, VTK complains."""
+    """A new rendering that is hidden until it has our colours: drawn with the default ones, VTK reports errors."""
     display = rendering.CreateVolumeRenderingDisplayNode()
     display.UnRegister(None)
     display.SetVisibility(False)
@@ -102,13 +102,13 @@ def _hidden_rendering(rendering, volume):
 
 
 class Mark:
-    """The crosshair, which marks what is looked at until the reader has it back as it was."""
+    """Shows the crosshair at the current position, and restores the reader's setting afterwards."""
 
     def __init__(self):
         self._node = None
 
     def show(self):
-        """Show it, unless the reader does."""
+        """Show it, unless the reader already does."""
         node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
         if node is not None and node.GetCrosshairMode() == slicer.vtkMRMLCrosshairNode.NoCrosshair:
             node.SetCrosshairMode(slicer.vtkMRMLCrosshairNode.ShowSmallBasic)
@@ -122,7 +122,7 @@ class Mark:
 
 
 def step_back(reading):
-    """Take a result out of the views, for another is taken up; its nodes stay."""
+    """Hide a result when another is selected; its nodes stay."""
     if reading.density is not None:
         show_rendering(reading, visible=False)
         show_density(reading, visible=False)
@@ -130,7 +130,7 @@ def step_back(reading):
 
 
 def let_go(reading):
-    """Remove what was only made to show a result that cannot be followed any more."""
+    """Remove display nodes of a result that cannot be followed any more."""
     if reading.density is not None and slicer.mrmlScene.IsNodePresent(reading.density.volume):
         show_rendering(reading, visible=False)
         show_density(reading, visible=False)
@@ -138,7 +138,7 @@ def let_go(reading):
 
 
 def step_forward(reading):
-    """Show a result that is taken up, and its CT where no slice view shows it."""
+    """Show the selected result, and its CT if no slice view shows it."""
     _set_visible(reading, visible=True)
     composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
     if composites and not any(node.GetBackgroundVolumeID() == reading.volume.GetID() for node in composites):

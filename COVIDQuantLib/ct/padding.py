@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.ct.volume import HU_MAX, PADDING_BELOW_HU
+from COVIDQuantLib.ct.volume import HU_MAX, not_measured
 
 # A value that the header calls padding may also be measured air (−1024 often is); above this it is surely no filler,
 # unless it lies above all tissue.
@@ -24,7 +24,8 @@ _CONNECTED = np.ones((3, 3), bool)
 def filler_mask(values: np.ndarray, named: Sequence[tuple[float, float]] = ()) -> np.ndarray:
     """Where a slice holds filler.
 
-    Everything below −1500 HU is filler wherever it lies. Other values count only where they touch the picture's edge
+    What is surely not measured (:func:`~COVIDQuantLib.ct.volume.not_measured`) is filler wherever it lies. Other values
+    count only where they touch the picture's edge
     (the outside of a round field of view, a whole blank slice): those that the header names, if no tissue has them;
     and without a name one single value far above or below any tissue, or one that fills the corners of a picture
     whose measured part is noisy.
@@ -36,12 +37,12 @@ def filler_mask(values: np.ndarray, named: Sequence[tuple[float, float]] = ()) -
     Returns:
         bool ``[j, i]``.
     """
-    filler = values < PADDING_BELOW_HU
+    filler = not_measured(values)
     for low, high in _believed(named):
         filler |= _at_edge((values >= low - 0.5) & (values <= high + 0.5))
     for value in _common_at_edge(values):
         region = _at_edge(values == value)
-        if not PADDING_BELOW_HU <= value <= HU_MAX or value < _AIR_FROM_HU or _fills_corners(region, values):
+        if value > HU_MAX or value < _AIR_FROM_HU or _fills_corners(region, values):
             filler |= region
     return filler
 
@@ -61,7 +62,7 @@ def _common_at_edge(values: np.ndarray) -> list[float]:
     found, counts = np.unique(edge, return_counts=True)
     enough = counts >= max(8.0, _EDGE_SHARE * edge.size)
     air = (found >= _AIR_FROM_HU) & (found <= _PADDING_MAY_BE_HU)
-    return [float(value) for value in found[enough & ~air & (found >= PADDING_BELOW_HU)]]
+    return [float(value) for value in found[enough & ~air & ~not_measured(found)]]
 
 
 def _at_edge(region: np.ndarray) -> np.ndarray:

@@ -80,16 +80,6 @@ def read_ct(path: Path, series: str | None = None, report: Report = silent) -> C
     return ct
 
 
-def list_series(folder: Path, report: Report = silent) -> list[SeriesInfo]:
-    """Every image series below a folder (or in one DICOM file), rated, best first; unfit ones last, saying why.
-
-    Raises:
-        UnfitInputError: there is no such folder or no DICOM image.
-    """
-    check_input(Path(folder), folder=True)
-    return sorted(_rated_series(Path(folder), report)[0], key=lambda s: (bool(s.why_not), -s.score))
-
-
 def _rated_series(path: Path, report: Report) -> tuple[list[SeriesInfo], Findings]:
     findings = find_images(path, report)
     if not findings.images:

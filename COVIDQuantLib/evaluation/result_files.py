@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from COVIDQuantLib.evaluation.agreement import LIMIT_SD, PairedAgreement, Spread
+from COVIDQuantLib.evaluation.agreement import LIMIT_SD, PairedAgreement
 from COVIDQuantLib.evaluation.evaluate import CohortAgreement, StructureSummary
 from COVIDQuantLib.evaluation.measures import COLUMNS, QUANTITIES, SCORES, Quantity
 from COVIDQuantLib.evaluation.overlap import LESIONS, LUNGS
@@ -36,8 +36,6 @@ DEFINITIONS = {
 }
 # What is drawn, where there are two scans at least.
 _PLOTTED = ((LESIONS.name, "extent"), (LESIONS.name, "weight"), (LESIONS.name, "volume"), (LUNGS.name, "volume"))
-
-_SPREAD = tuple(field.name for field in fields(Spread))
 
 
 def scan_rows(cohort: CohortAgreement) -> Iterator[list[Cell]]:
@@ -152,31 +150,23 @@ def panels(cohort: CohortAgreement) -> list[BlandAltmanPanel]:
     return found
 
 
-def write_evaluation(
-    cohort: CohortAgreement, folder: Path, warnings: Sequence[str] = (), *, plots: bool = True
+def put_evaluation(
+    cohort: CohortAgreement, out: OutputFolder, warnings: Sequence[str] = (), *, plots: bool = True
 ) -> list[Path]:
-    """Write the files of an evaluation, all of them or none.
+    """Write the files of an evaluation into a set of files that appear together, when its block ends.
 
     Args:
         cohort: what was found.
-        folder: made if missing; earlier files of the same names are replaced.
+        out: where to.
         warnings: what else the reader should know.
-        plots: whether to draw Bland and Altman's plots, which two scans are needed for.
+        plots: whether to draw Bland-Altman plots, which need at least two scans.
 
     Returns:
         The files.
 
     Raises:
-        OutputError: the folder cannot be written; it is as it was.
+        OutputError: a file cannot be written.
     """
-    with OutputFolder(folder) as out:
-        return put_evaluation(cohort, out, warnings, plots=plots)
-
-
-def put_evaluation(
-    cohort: CohortAgreement, out: OutputFolder, warnings: Sequence[str] = (), *, plots: bool = True
-) -> list[Path]:
-    """As :func:`write_evaluation`, into a set that was begun before; the files appear when its block ends."""
     names = [SCANS_FILE, SUMMARY_CSV, SUMMARY_JSON]
     out.write(SCANS_FILE, lambda path: write_rows(path, scan_rows(cohort)))
     out.write(SUMMARY_CSV, lambda path: write_rows(path, summary_rows(cohort)))

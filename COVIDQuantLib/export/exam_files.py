@@ -91,14 +91,19 @@ def files_of(wanted: Collection[str]) -> list[str]:
 
 
 def write_exam(
-    exam: Exam, folder: Path, wanted: Collection[str], report: Report = silent, *, identify: bool = False
+    exam: Exam,
+    folder: Path,
+    wanted: Collection[str] | None = None,
+    report: Report = silent,
+    *,
+    identify: bool = False,
 ) -> list[Path]:
     """Write the wanted exports of an exam into a folder, all of them or none.
 
     Args:
         exam: what was found.
         folder: made if missing; earlier files of the same names are replaced.
-        wanted: names of exports.
+        wanted: names of exports; None for those that are written by default.
         report: progress; may raise ``Cancelled``.
         identify: keep names of files and series, and UIDs, as they are instead of their hashes.
 
@@ -108,6 +113,8 @@ def write_exam(
     Raises:
         OutputError: the folder cannot be written; it is as it was.
     """
+    if wanted is None:
+        wanted = [export.name for export in EXPORTS if export.default]
     with OutputFolder(folder) as out:
         return put_exam(exam, out, wanted, report, identify=identify)
 

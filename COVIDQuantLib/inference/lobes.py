@@ -159,6 +159,7 @@ def _settle(logits: torch.Tensor, hu: torch.Tensor, bounds: ChestBounds, lattice
     tidy(logits)
     take_in_dense_disease(logits)
     take_in_likely_disease(logits, hu, lattice.step[0])
+    # Again, for what the rules have taken in. So the penalty per millimetre counts twice, and figures depend on that.
     keep_to_chest(logits, bounds, lattice)
 
 

@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
@@ -151,10 +150,3 @@ def _stamp(name: str | None, step: str) -> str:
         return str(_bundle(name, *_TASKS[step]).record())
     except COVIDQuantError:
         return ""
-
-
-def free_memory() -> None:
-    """Let go of warm networks and of what torch keeps on the GPU."""
-    _warm.cache_clear()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

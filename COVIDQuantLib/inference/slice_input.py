@@ -30,32 +30,21 @@ def window(hu: torch.Tensor, low: float, high: float, lungs: torch.Tensor | None
     return shown if lungs is None else shown.masked_fill_(lungs == 0, 0.0)
 
 
-def neighbours(volume: torch.Tensor, distance: float, count: int) -> torch.Tensor:
-    """Each slice with its neighbours as channels, for 2.5D networks.
-
-    Args:
-        volume: ``[k, j, i]``, of any type.
-        distance: slices between neighbouring channels; channels lie at the nearest whole slice, so that a distance
-            given in millimetres over the spacing need not be whole.
-        count: channels, odd; the slice itself is the middle one, the first is nearest to the feet.
-
-    Returns:
-        ``[k, count, j, i]``; beyond the ends the last slice is repeated. For one channel a view of the volume.
-
-    Raises:
-        ValueError: the count is even or below 1, or the distance is negative.
-    """
-    if count < 1 or count % 2 == 0 or distance < 0:
-        raise ValueError(f"no {count} channels {distance} slices apart: give an odd count")
-    if count == 1:
-        return volume[:, None]
-    return volume[neighbour_indices(volume.shape[0], distance, count, volume.device)]
-
-
 def neighbour_indices(
     slices: int, distance: float, count: int, device: torch.device | str | None = None
 ) -> torch.Tensor:
-    """Slice numbers ``[k, count]`` of :func:`neighbours`, to take a few slices without building all."""
+    """For each slice, which slices are its channels in a 2.5D network; beyond the ends the last slice is repeated.
+
+    Args:
+        slices: of the volume.
+        distance: slices between channels; channels lie at the nearest whole slice, so that a distance given in
+            millimetres over the spacing need not be whole.
+        count: channels, odd; the slice itself is the middle one, the first is nearest to the feet.
+        device: of the result.
+
+    Returns:
+        Slice numbers ``[k, count]``.
+    """
     steps = torch.arange(count, device=device) - count // 2
     # Half away from zero, so that the channels lie alike on both sides.
     offsets = torch.sign(steps) * torch.floor(steps.abs() * distance + 0.5)

@@ -1,1 +1,1 @@
-"""What the reader should look at again: suspected motion artefacts, and what has been decided about each."""
+"""Review of a result: suspected motion artefacts, and the reader's decision about each."""

@@ -1,4 +1,4 @@
-"""The lungs in blocks of about 2 mm, on which components are looked at: quick, calm, and the same at any resolution."""
+"""The lungs averaged over blocks of about 2 mm, on which cues are computed: fast, low noise, any resolution."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from COVIDQuantLib.voxels.geometry import Triple
 
 # Fine enough for a doubled edge 4 mm thick, coarse enough to average the noise.
 BLOCK_MM = 1.9
-# Room around the lungs along k, j, i: for what lies under the diaphragm, and for a neighbour on every side.
+# Margin around the lungs along k, j, i: for the organs under the diaphragm, and a neighbour on every side.
 MARGINS_MM = (34.0, 6.0, 6.0)
 
 
@@ -34,7 +34,7 @@ class Blocks:
 
     @classmethod
     def around(cls, box: Box, shape: tuple[int, ...], spacing_kji: Triple) -> Blocks:
-        """Blocks over a box of a CT of some shape, with a margin."""
+        """Blocks that cover a box of a CT with a given shape, with a margin."""
         factors = [max(1, round(BLOCK_MM / mm)) for mm in spacing_kji]
         margins = [ceil(margin / mm) for margin, mm in zip(MARGINS_MM, spacing_kji, strict=True)]
         first = [max(0, span.start - margin) for span, margin in zip(box, margins, strict=True)]
@@ -54,7 +54,7 @@ class Blocks:
         return slice(0, self.shape[0]), slice(0, self.shape[1]), slice(0, self.shape[2])
 
     def over(self, box: Box, margin: int) -> Box:
-        """The blocks that a box of voxels touches, widened by a number of blocks, as far as there are any."""
+        """The blocks that a box of voxels touches, widened by a number of blocks and clipped to the grid."""
         spans = []
         for span, first, factor, size in zip(box, self.first, self.factors, self.shape, strict=True):
             start = (span.start - first) // factor - margin
@@ -72,7 +72,7 @@ class Blocks:
         return k, j, i
 
     def sums(self, voxels: np.ndarray) -> np.ndarray:
-        """Sums (float32) over the blocks of an array that holds a whole number of them."""
+        """Sums (float32) over the blocks of an array whose shape is a multiple of the block's."""
         k, j, i = self.factors
         shape = tuple(size // factor for size, factor in zip(voxels.shape, self.factors, strict=True))
         result = np.empty(shape, np.float32)
@@ -82,5 +82,5 @@ class Blocks:
         return result
 
     def means(self, voxels: np.ndarray) -> np.ndarray:
-        """Means (float32) over the blocks of an array that holds a whole number of them."""
+        """Means (float32) over the blocks of an array whose shape is a multiple of the block's."""
         return self.sums(voxels) / np.float32(np.prod(self.factors))

@@ -1,4 +1,4 @@
-"""The connected parts of a lesion mask, as a reader sees them: place, size, lobes."""
+"""Connected components of a lesion mask: position, size, lobes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.voxels.geometry import Triple
 
 Box = tuple[slice, slice, slice]
-# Less than this is a crumb that no reader would go to: a ball of 6 mm across.
+# Smaller components are not worth a reader's time: a ball 6 mm across.
 MIN_ML = 0.1
 
 
@@ -20,13 +20,13 @@ class Component:
     """One connected part of the lesions.
 
     Attributes:
-        id: where its first voxel lies, ``"k-j-i"``; the same as long as this part itself is not edited.
+        id: index of its first voxel, ``"k-j-i"``; does not change unless the component itself is edited.
         box: slices ``k, j, i`` of the smallest box around it.
         mask: bool, its voxels within the box.
         volume_ml: its volume.
         centroid_kji: mean position of its voxels, in voxels of the whole array.
-        lobes: names of the lobes it lies in, the largest share first; empty where only the lungs are known.
-        part_of: id of the connected component that it was cut from; empty if it is a whole one.
+        lobes: names of the lobes it lies in, largest share first; empty if only the lungs are known.
+        part_of: id of the connected component that it was cut from; empty if it is a whole component.
     """
 
     id: str
@@ -38,14 +38,14 @@ class Component:
     part_of: str = ""
 
     def mirrored(self, columns: int) -> Component:
-        """The same in the mirror image of an array with so many columns (voxels along ``i``)."""
+        """The same component in the mirror image of an array with ``columns`` voxels along ``i``."""
         k, j, i = self.box
         box = (k, j, slice(columns - i.stop, columns - i.start))
         centre = (*self.centroid_kji[:2], columns - 1 - self.centroid_kji[2])
         return replace(self, box=box, mask=self.mask[:, :, ::-1], centroid_kji=centre)
 
     def cut(self, labels: np.ndarray, lobes: np.ndarray) -> list[Component]:
-        """Its pieces by number: every voxel of it bears one from 1, in an array over its box."""
+        """Its pieces, given an array over its box in which every voxel of it has a piece number from 1."""
         voxel_ml = self.volume_ml / np.count_nonzero(self.mask)
         pieces = []
         for label, span in enumerate(ndimage.find_objects(labels), start=1):
@@ -58,13 +58,13 @@ class Component:
 def find_components(
     lesions: np.ndarray, lobes: np.ndarray, spacing_kji: Triple, min_ml: float = MIN_ML
 ) -> list[Component]:
-    """The face-connected parts of a lesion mask, the largest first.
+    """The face-connected components of a lesion mask, largest first.
 
     Args:
         lesions: nonzero in lesion, ``[k, j, i]``.
         lobes: lobe labels 0..5, same shape; a bool array where only the lungs are known.
         spacing_kji: millimetres between voxels along ``k, j, i``.
-        min_ml: smaller parts are left out.
+        min_ml: smaller components are left out.
 
     Raises:
         ValueError: the shapes differ.
@@ -107,7 +107,7 @@ def _component(mask: np.ndarray, box: Box, lobes: np.ndarray, voxel_ml: float, p
 
 
 def lobe_names(labels: np.ndarray) -> tuple[str, ...]:
-    """Names of the lobes among some voxels' labels, the most frequent first; none for a bool array."""
+    """Names of the lobes among voxel labels, most frequent first; none for a bool array."""
     if labels.dtype == bool:
         return ()
     counts = np.bincount(labels, minlength=1 + max(lobe.label for lobe in LOBES))

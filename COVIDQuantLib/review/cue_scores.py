@@ -1,18 +1,18 @@
-"""Looking at components: parting them where need be, and asking every cue, in an orientation that a mirror keeps."""
+"""Computes the cues of components, splitting these where necessary, independently of left-right mirroring."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from COVIDQuantLib.review.components import Component
-from COVIDQuantLib.review.cues import CUES, NOT_SEEN, Seen
+from COVIDQuantLib.review.cues import ABSENT, CUES, CueValue
 from COVIDQuantLib.review.evidence import Chest, Evidence
 from COVIDQuantLib.review.rim_splitting import find_pieces
 from COVIDQuantLib.voxels.geometry import Triple
 
 
 class CueScorer:
-    """Looks at the components of one CT.
+    """Computes the cues for components of one CT.
 
     Args:
         ct_hu: integer HU ``[k, j, i]`` in canonical orientation (k to the head, j to the back, i to the left).
@@ -27,22 +27,22 @@ class CueScorer:
         self._hu = ct_hu[:, :, ::-1] if self._mirrored else ct_hu
         self._chest = Chest.of(self._hu, lungs[:, :, ::-1] if self._mirrored else lungs, spacing_kji)
 
-    def look(self, component: Component) -> dict[str, Seen]:
-        """What every cue says of a component; nothing is seen outside the lungs' surroundings."""
-        return _asked(self._evidence(component))
+    def values(self, component: Component) -> dict[str, CueValue]:
+        """The value of every cue for a component; 0 outside the blocks around the lungs."""
+        return _values(self._evidence(component))
 
-    def looks(self, component: Component) -> list[tuple[Component, dict[str, Seen]]]:
-        """The same of a component's layers along moving walls and the pieces they hang on, or of the whole.
+    def scored_parts(self, component: Component) -> list[tuple[Component, dict[str, CueValue]]]:
+        """The same for a component's layers along moving walls and the remaining pieces, or for the whole.
 
         See :mod:`COVIDQuantLib.review.rim_splitting`.
         """
         e = self._evidence(component)
         pieces = None if e is None else find_pieces(e)
         if pieces is None or self._chest is None:
-            return [(component, _asked(e))]
+            return [(component, _values(e))]
         labels = self._chest.in_voxels(pieces, self._turned(component))
         parts = component.cut(labels[:, :, ::-1] if self._mirrored else labels, self._lobes)
-        return [(part, self.look(part)) for part in parts]
+        return [(part, self.values(part)) for part in parts]
 
     def _turned(self, component: Component) -> Component:
         return component.mirrored(self._hu.shape[2]) if self._mirrored else component
@@ -54,16 +54,16 @@ class CueScorer:
         return e if e.total else None
 
 
-def _asked(e: Evidence | None) -> dict[str, Seen]:
-    return {cue.name: NOT_SEEN if e is None else cue.look(e) for cue in CUES}
+def _values(e: Evidence | None) -> dict[str, CueValue]:
+    return {cue.name: ABSENT if e is None else cue.compute(e) for cue in CUES}
 
 
 def _is_mirrored(lungs: np.ndarray) -> bool:
-    """Whether the CT is looked at in a mirror, so that a chest and its mirror image are judged alike to the last digit.
+    """Whether to mirror the CT, so that a chest and its mirror image get identical scores.
 
-    The blocks begin at one side; it is always the side with more lung.
+    The grid of blocks starts at one side; this makes it the side with more lung.
     """
-    # A sample of the rows tells as well, and is quicker.
+    # A sample of the rows is enough, and faster.
     counts = lungs[::3, ::3].sum(axis=(0, 1), dtype=np.int64)
     columns = np.flatnonzero(counts)
     if not columns.size:

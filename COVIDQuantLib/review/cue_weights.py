@@ -1,4 +1,4 @@
-"""How the cues are weighed: a logistic sum with the weights of ``Resources/Review/suspicion.json``."""
+"""The weights of the cues: a logistic model with the weights in ``Resources/Review/suspicion.json``."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class CueWeights:
     """Weights of the cues.
 
     Attributes:
-        intercept: log odds of an artefact where no cue is seen.
-        weights: added log odds per cue where it is plainly seen, never negative: a cue can only speak for an artefact.
-        threshold: score from which a component is on the default list.
-        source: what the weights were fitted on, and how.
+        intercept: log odds of an artefact when every cue is 0.
+        weights: log odds added by each cue at value 1, never negative: a cue can only indicate an artefact.
+        threshold: minimum score of components on the default list.
+        source: what the weights were fitted to, and how.
     """
 
     intercept: float
@@ -34,16 +34,16 @@ class CueWeights:
     source: Mapping[str, Any]
 
     def score(self, values: Mapping[str, float]) -> float:
-        """Score 0..1 of a component from its cues' values."""
+        """Score 0..1 of a component from the values of its cues."""
         odds = self.intercept + sum(weight * values[name] for name, weight in self.weights.items())
         return 1.0 / (1.0 + math.exp(-odds))
 
     @classmethod
     def read(cls, path: Path) -> CueWeights:
-        """Weights from their file.
+        """Read weights from a file.
 
         Raises:
-            UnfitInputError: the file is not one, or is for other cues.
+            UnfitInputError: the file is not a table of weights, or is for other cues.
         """
         try:
             return cls._from_record(json.loads(path.read_text(encoding="utf-8")))
@@ -60,7 +60,7 @@ class CueWeights:
         return cls(float(record["intercept"]), weights, float(record["threshold"]), dict(record["source"]))
 
     def as_record(self) -> dict[str, Any]:
-        """The table as its file holds it."""
+        """The table in the format of the file."""
         return {
             "format": FORMAT,
             "intercept": self.intercept,

@@ -1,7 +1,7 @@
-"""The cues that speak for a motion artefact (papers.md rows C5, Y3), declared as data.
+"""The cues that indicate a motion artefact (papers.md rows C5, Y3), declared as data.
 
-Each is a function of one component's :class:`~COVIDQuantLib.review.evidence.Evidence` that says how plainly it is seen,
-0 to 1, with the numbers that the reader is told. A cue never looks at other components.
+Each is a function of one component's :class:`~COVIDQuantLib.review.evidence.Evidence` that returns how clearly the cue
+is present, 0 to 1, with the numbers shown to the reader. A cue never depends on other components.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from COVIDQuantLib.voxels.morphology import distance_to
 # How far motion reaches: the heart's border beats over some 4 to 8 mm, a breath moves the diaphragm by up to 12 mm.
 HEART_REACH_MM, DIAPHRAGM_REACH_MM = 10.0, 15.0
 WALL_REACH_MM = 16.0
-# Vessels are dragged along further out than the edge itself moves.
+# Vessels move along at a greater distance from the edge.
 FRAGMENT_REACH_MM = 40.0
 _LEAST_SLICES = 4
 _BASE_THIRD = (0.45, 0.25)
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a cue found.
+class CueValue:
+    """The value of a cue for one component.
 
     Attributes:
-        value: how plainly it is seen, 0..1.
-        numbers: what the reader is told, by the names in the cue's reason.
+        value: how clearly the cue is present, 0..1.
+        numbers: values for the placeholders in the cue's reason.
     """
 
     value: float
@@ -42,68 +42,68 @@ class Cue:
 
     Attributes:
         name: key in files and in ``Finding.cues``.
-        title: heading for people.
+        title: heading for display.
         reason: sentence for the reader, to be translated and then filled with the numbers.
-        look: the function.
+        compute: the function that computes it.
     """
 
     name: str
     title: str
     reason: str
-    look: Callable[[Evidence], Seen]
+    compute: Callable[[Evidence], CueValue]
 
 
-NOT_SEEN = Seen(0.0)
+ABSENT = CueValue(0.0)
 
 
 def ramp(value: float, none: float, full: float) -> float:
-    """0 at ``none``, 1 at ``full``, straight between, whichever is greater."""
+    """Linear from 0 at ``none`` to 1 at ``full``, in either direction, clipped."""
     return float(np.clip((value - none) / (full - none), 0.0, 1.0))
 
 
-def heart_border(e: Evidence) -> Seen:
+def heart_border(e: Evidence) -> CueValue:
     """The share of the component within reach of the heart's border."""
     return _near(e, e.heart, HEART_REACH_MM)
 
 
-def diaphragm(e: Evidence) -> Seen:
+def diaphragm(e: Evidence) -> CueValue:
     """The share of the component within reach of the diaphragm."""
     return _near(e, e.diaphragm, DIAPHRAGM_REACH_MM)
 
 
-def _near(e: Evidence, distance: np.ndarray, reach: float) -> Seen:
+def _near(e: Evidence, distance: np.ndarray, reach: float) -> CueValue:
     share = e.share(distance < reach)
-    return Seen(share, {"percent": 100 * share, "reach_mm": reach})
+    return CueValue(share, {"percent": 100 * share, "reach_mm": reach})
 
 
-def doubled_edge(e: Evidence) -> Seen:
-    """A second edge beside the wall: as dense at its far side as within, then at once normal lung.
+def doubled_edge(e: Evidence) -> CueValue:
+    """A second edge beside the wall: constant density up to the far side, then abruptly normal lung.
 
-    The outline of a moving organ is seen where it rests and where it moves to, with a level between; a patch of
-    pneumonia thins out towards healthy lung, or goes on beyond the layer at the wall.
+    The outline of a moving organ appears at both ends of its motion, with a plateau between; a patch of pneumonia
+    fades towards healthy lung, or extends beyond the layer at the wall.
     """
     near = e.share(e.wall < WALL_REACH_MM)
     steps, weights = _steps_away(e)
     if near == 0 or weights == 0:
-        return NOT_SEEN
+        return ABSENT
     within = e.mean(e.hu, e.wall < WALL_REACH_MM) - e.base_hu
     level = steps / weights / within if within > 0 else 0.0
-    return Seen(near * ramp(level, 0.35, 0.9), {"percent": 100 * max(0.0, min(level, 1.0))})
+    return CueValue(near * ramp(level, 0.35, 0.9), {"percent": 100 * max(0.0, min(level, 1.0))})
 
 
 def _steps_away(e: Evidence) -> tuple[float, int]:
-    """Sum and number of the drops in HU from inside blocks near the wall to what lies beyond them."""
+    """Sum and number of the drops in HU from inside blocks near the wall to the blocks beyond."""
     drops, out = e.far_drops
     near = out & (e.wall < WALL_REACH_MM)
     return float(drops[near].sum(dtype=np.float64)), int(np.count_nonzero(near))
 
 
-def zigzag(e: Evidence) -> Seen:
-    """Jumps to and fro between neighbouring slices, as a coronal and a sagittal section show them."""
+def zigzag(e: Evidence) -> CueValue:
+    """Zigzag between neighbouring slices, as seen in coronal and sagittal sections."""
     filled = e.weight.sum(axis=(1, 2), dtype=np.float64)
     rows = np.flatnonzero(filled > 0.05 * filled.max()) if e.total else np.zeros(0, int)
     if len(rows) < _LEAST_SLICES or np.any(np.diff(rows) != 1):
-        return NOT_SEEN
+        return ABSENT
     jumps = []
     for axis in (1, 2):
         others = e.weight.sum(axis=3 - axis, dtype=np.float64)[rows]
@@ -112,63 +112,63 @@ def zigzag(e: Evidence) -> Seen:
         spread = np.sqrt(np.maximum(others @ at**2 / filled[rows] - middle**2, 0))
         jumps += [np.abs(np.diff(edge, 2)).mean() / 2 for edge in (middle - 1.7 * spread, middle + 1.7 * spread)]
     jump = float(np.mean(jumps))
-    # The thicker the sections, the more any outline changes from one to the next.
+    # The thicker the slices, the more any outline changes from one to the next.
     usual = 0.4 + 0.25 * e.spacing[0]
-    return Seen(ramp(jump, usual, 3.5 * usual), {"jump_mm": jump})
+    return CueValue(ramp(jump, usual, 3.5 * usual), {"jump_mm": jump})
 
 
-def blur_along_motion(e: Evidence) -> Seen:
-    """Density that falls evenly away from the wall: its edge smeared over the way it moved."""
+def blur_along_motion(e: Evidence) -> CueValue:
+    """Density that falls linearly away from the wall: the edge blurred along its motion."""
     near = e.inside & (e.wall < WALL_REACH_MM)
     if np.count_nonzero(near) < 8:
-        return NOT_SEEN
+        return ABSENT
     distance, hu = e.wall[near].astype(np.float64), e.hu[near].astype(np.float64)
     spread = distance.std() * hu.std()
     fall = -float(((distance - distance.mean()) * (hu - hu.mean())).mean() / spread) if spread > 0 else 0.0
-    return Seen(e.share(near) * ramp(fall, 0.2, 0.8), {"percent": 100 * max(fall, 0.0) ** 2})
+    return CueValue(e.share(near) * ramp(fall, 0.2, 0.8), {"percent": 100 * max(fall, 0.0) ** 2})
 
 
-def crescent(e: Evidence) -> Seen:
+def crescent(e: Evidence) -> CueValue:
     """A thin layer along heart or diaphragm: much wider than it is thick."""
     near = e.wall < WALL_REACH_MM
     share = e.share(near)
     points = np.argwhere(e.inside & near) * np.asarray(e.spacing)
     if share == 0 or len(points) < 4:
-        return NOT_SEEN
+        return ABSENT
     thickness = 2.0 * e.mean(e.wall, near) + min(e.spacing)
     width = float(np.sqrt(12.0 * _spreads(points)[1]))
-    return Seen(share * ramp(width / thickness, 0.8, 3.0), {"thickness_mm": thickness, "width_mm": width})
+    return CueValue(share * ramp(width / thickness, 0.8, 3.0), {"thickness_mm": thickness, "width_mm": width})
 
 
 def _spreads(points: np.ndarray) -> np.ndarray:
-    """Variances of points ``[n, 3]`` along their main axes, mm², the greatest first."""
+    """Variances of points ``[n, 3]`` along their principal axes, mm², greatest first."""
     centred = points - points.mean(axis=0)
     covariance = np.einsum("na,nb->ab", centred, centred) / len(points)
     return np.maximum(np.linalg.eigvalsh(covariance)[::-1], 0.0)
 
 
-def basal_vessel(e: Evidence) -> Seen:
-    """Thin and long, in the base of the lung: a vessel seen where it moved to."""
+def basal_vessel(e: Evidence) -> CueValue:
+    """Thin and long, in the base of the lung: the ghost of a moving vessel."""
     if len(e.points) < 2:
-        return NOT_SEEN
+        return ABSENT
     radius = float(distance_to(~np.pad(e.inside, 1), e.spacing).max()) - 0.5 * min(e.spacing)
     size = np.sqrt(12.0 * _spreads(e.points)) + min(e.spacing)
     length = float(size[0] / size[1])
     low = ramp(e.mean(np.broadcast_to(e.height[:, None, None], e.weight.shape)), *_BASE_THIRD)
     value = ramp(radius, 5.0, 3.0) * ramp(length, 1.2, 2.5) * low
-    return Seen(value, {"radius_mm": radius, "length_ratio": length})
+    return CueValue(value, {"radius_mm": radius, "length_ratio": length})
 
 
-def low_density(e: Evidence) -> Seen:
-    """Hardly denser than this patient's normal lung."""
+def low_density(e: Evidence) -> CueValue:
+    """Barely denser than this patient's normal lung."""
     above = e.mean(e.hu) - e.base_hu
-    return Seen(ramp(above, 330.0, 120.0) if e.total else 0.0, {"above_hu": above})
+    return CueValue(ramp(above, 330.0, 120.0) if e.total else 0.0, {"above_hu": above})
 
 
-def fragment(e: Evidence) -> Seen:
-    """A small piece by itself not far from a moving wall: a vessel or fissure seen twice."""
+def fragment(e: Evidence) -> CueValue:
+    """A small isolated piece near a moving wall: a vessel or fissure imaged twice."""
     near = e.share(e.wall < FRAGMENT_REACH_MM)
-    return Seen(near * ramp(e.volume_ml, 1.5, 0.3), {"volume_ml": e.volume_ml, "reach_mm": FRAGMENT_REACH_MM})
+    return CueValue(near * ramp(e.volume_ml, 1.5, 0.3), {"volume_ml": e.volume_ml, "reach_mm": FRAGMENT_REACH_MM})
 
 
 CUES: tuple[Cue, ...] = (

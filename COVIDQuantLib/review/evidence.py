@@ -1,4 +1,4 @@
-"""What the cues look at: the chest in blocks, and one component within it."""
+"""The input of the cues: the chest averaged over blocks, and one component within it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from COVIDQuantLib.review.moving_walls import find_walls
 from COVIDQuantLib.segmentation.lesions.normal_lung import lung_level
 from COVIDQuantLib.voxels.geometry import Triple
 
-# Blocks around a component, for the lung beside it.
+# Margin around a component, in blocks, for the lung beside it.
 _MARGIN = 3
-# Of a block, this much must be component to count as its inside.
+# A block is inside the component if at least this fraction of it is.
 _INSIDE = 0.5
-# Less than this of a block is no component.
+# A smaller fraction of a block is ignored.
 _BESIDE = 0.1
-# A block, its neighbour and the one after, along the first axis, both ways.
+# A block, the next one and the one after that, along the first axis, in both directions.
 _TRIPLES = (
     (np.s_[:-2], np.s_[1:-1], np.s_[2:]),
     (np.s_[2:], np.s_[1:-1], np.s_[:-2]),
@@ -30,12 +30,12 @@ _TRIPLES = (
 
 @dataclass(frozen=True)
 class Evidence:
-    """One component in blocks, with its surround; all arrays ``[k, j, i]`` of one shape, canonical orientation.
+    """One component and its surroundings in blocks; all arrays ``[k, j, i]`` of one shape, canonical orientation.
 
     Attributes:
         spacing: size of a block, mm.
         weight: float32 share of each block that the component fills.
-        hu: float32 mean HU of the component's voxels in each block, of the whole block where there are none.
+        hu: float32 mean HU of the component's voxels in each block, or of the whole block if there are none.
         lung: bool.
         heart: float32 distance to the heart, mm.
         diaphragm: float32 distance to the diaphragm, mm.
@@ -59,7 +59,7 @@ class Evidence:
 
     @cached_property
     def inside(self) -> np.ndarray:
-        """Blocks that are mainly component; of a component of crumbs those that hold most of it."""
+        """Blocks that are mainly component; if there are none, those with the largest share of it."""
         enough = self.weight >= _INSIDE
         return enough if enough.any() else (self.weight > 0) & (self.weight >= self.weight.max())
 
@@ -74,11 +74,11 @@ class Evidence:
         return self.total * float(np.prod(self.spacing)) / 1000.0
 
     def share(self, where: np.ndarray) -> float:
-        """The share of the component in some blocks."""
+        """The fraction of the component in a set of blocks."""
         return float(self.weight[where].sum(dtype=np.float64)) / self.total if self.total else 0.0
 
     def mean(self, values: np.ndarray, where: np.ndarray | None = None) -> float:
-        """Mean of a field over the component, or over the part of it in some blocks; 0 where there is none."""
+        """Mean of a field over the component, or its part in a set of blocks; 0 if that is empty."""
         weight = self.weight if where is None else self.weight * where
         total = float(weight.sum(dtype=np.float64))
         return float((weight * values).sum(dtype=np.float64)) / total if total else 0.0
@@ -90,9 +90,9 @@ class Evidence:
 
     @cached_property
     def far_drops(self) -> tuple[np.ndarray, np.ndarray]:
-        """How much less dense it is beyond the side away from the wall, and the inside blocks at that side.
+        """The drop in density at the side away from the wall, and the inside blocks at that side.
 
-        HU (float32), to the lower of the next two blocks away from the wall, the greatest of the directions.
+        In HU (float32), to the lower of the next two blocks away from the wall; the largest over all directions.
         """
         drops = np.full(self.weight.shape, -np.inf, np.float32)
         free = self.lung & (self.weight < _BESIDE)
@@ -109,7 +109,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Chest:
-    """A CT and its lungs in blocks.
+    """A CT and its lungs averaged over blocks.
 
     Attributes:
         blocks: where the blocks lie.
@@ -129,7 +129,7 @@ class Chest:
 
     @classmethod
     def of(cls, ct_hu: np.ndarray, lungs: np.ndarray, spacing_kji: Triple) -> Chest | None:
-        """Gather a CT in canonical orientation into blocks; None if there is no lung.
+        """Average a CT in canonical orientation over blocks; None if there is no lung.
 
         Args:
             ct_hu: integer HU ``[k, j, i]``.
@@ -149,7 +149,7 @@ class Chest:
         return cls(blocks, hu, lung, heart, diaphragm, lung_level(hu[lung]))
 
     def evidence(self, ct_hu: np.ndarray, component: Component) -> Evidence:
-        """One component of that CT in blocks."""
+        """One component of the CT in blocks."""
         box = self._around(component)
         voxels = self.blocks.voxels(box)
         mask = _pasted(component, voxels)
@@ -169,9 +169,9 @@ class Chest:
         )
 
     def in_voxels(self, labels: np.ndarray, component: Component) -> np.ndarray:
-        """Labels of the blocks of a component's evidence at its voxels, over its box; 0 beside it.
+        """Block labels of a component's evidence, sampled at its voxels, over its box; 0 outside the component.
 
-        What lies beyond all blocks goes to the nearest; a voxel without a label gets label 1.
+        Voxels beyond the blocks take the nearest block's label; a voxel without a label gets label 1.
         """
         spans = []
         for axis, (span, around) in enumerate(zip(component.box, self._around(component), strict=True)):
@@ -191,7 +191,7 @@ class Chest:
 
 
 def _pasted(component: Component, voxels: Box) -> np.ndarray:
-    """The component's mask over another box."""
+    """The component's mask, over another box."""
     mask = np.zeros(tuple(span.stop - span.start for span in voxels), bool)
     both = [slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(component.box, voxels, strict=True)]
     if all(span.stop > span.start for span in both):

@@ -1,6 +1,6 @@
 """The surfaces of the lungs that move while the scanner turns: the heart's border and the diaphragm.
 
-Both are found from the lungs' shape and the CT numbers beside them, so that nothing but a lung mask is needed.
+Both are found from the shape of the lungs and the HU beside them, so only a lung mask is needed.
 """
 
 from __future__ import annotations
@@ -13,37 +13,38 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from COVIDQuantLib.voxels.geometry import Triple
 from COVIDQuantLib.voxels.morphology import distance_to
 
-# Below this no soft tissue fills most of a block.
+# A block of mainly soft tissue lies above this.
 TISSUE_HU = -300.0
-# The diaphragm is looked for this far under the lung, and what lies that far under it counts as its body.
+# The diaphragm is searched this far below the lung, and tissue this far below it counts as its body.
 UNDER_MM, BODY_MM = 6.0, 30.0
-# The dome does not rise further above the diaphragm's height in the rear half, where the heart is not in the way.
+# The dome rises at most this far above the diaphragm's height in the posterior half, where the heart is not in the
+# way.
 DOME_MM = 20.0
 DOME_PERCENTILE = 90
-# Of the columns of lung in the rear half, so many must be seen to end on tissue; else the CT ends above the domes.
+# At least this share of the lung columns in the posterior half must end on tissue; else the CT ends above the domes.
 DOMES_SHARE = 0.3
-# Where the lungs' underside rises this steeply towards the edge of their shadow it is chest wall or mediastinum.
+# Where the lungs' underside rises this steeply towards the edge of their projection it is chest wall or mediastinum.
 EDGE_SLOPE, EDGE_SMOOTH_MM = 0.8, 4.0
-# The heart lies in the front and lower part of the lungs' box; shares from the front and from the top.
+# The heart lies in the anterior lower part of the lungs' box; fractions from the front and from the top.
 HEART_FRONT, HEART_BELOW = 0.64, 0.40
-# Where a part of the heart lies under lung: not further out than this share of half the lungs' width.
+# Where part of the heart lies below lung: at most this fraction of half the lungs' width from the middle.
 HEART_WIDTH = 0.65
 
 
 @dataclass(frozen=True)
 class Walls:
-    """Bodies beside the lungs that move, bool ``[k, j, i]`` each.
+    """Moving organs beside the lungs, bool ``[k, j, i]`` each.
 
     Attributes:
-        heart: heart and what moves with it.
-        diaphragm: what lies under the domes.
+        heart: the heart and tissue that moves with it.
+        diaphragm: the organs below the domes.
     """
 
     heart: np.ndarray
     diaphragm: np.ndarray
 
     def distances(self, spacing: Triple) -> tuple[np.ndarray, np.ndarray]:
-        """Distances in mm from the blocks' centres to the faces of heart and diaphragm."""
+        """Distances in mm from the centres of blocks to the surfaces of heart and diaphragm."""
         half = 0.5 * float(np.cbrt(np.prod(spacing)))
         heart, diaphragm = (np.maximum(distance_to(body, spacing) - half, 0.0) for body in (self.heart, self.diaphragm))
         return heart.astype(np.float32), diaphragm.astype(np.float32)
@@ -56,7 +57,7 @@ def find_walls(hu: np.ndarray, lung: np.ndarray, spacing: Triple, *, top_is_cut:
         hu: float32 ``[k, j, i]``, mean HU of each block.
         lung: bool, same shape.
         spacing: size of a block, mm.
-        top_is_cut: the lungs' apices lie beyond the CT, so that heights cannot be told from the lungs.
+        top_is_cut: the lung apices are outside the CT, so heights cannot be measured from the lungs.
     """
     nothing = np.zeros(lung.shape, bool)
     if not lung.any():
@@ -77,7 +78,7 @@ def find_walls(hu: np.ndarray, lung: np.ndarray, spacing: Triple, *, top_is_cut:
 
 
 def _floor(lung: np.ndarray, tissue: np.ndarray, spacing: Triple) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest lung block of every column ``[j, i]``, and where soft tissue is seen beneath it."""
+    """Lowest lung block of every column ``[j, i]``, and whether soft tissue lies below it."""
     floor = lung.argmax(axis=0)
     seen = np.zeros(floor.shape, bool)
     for step in range(1, max(1, round(UNDER_MM / spacing[0])) + 1):
@@ -87,7 +88,7 @@ def _floor(lung: np.ndarray, tissue: np.ndarray, spacing: Triple) -> tuple[np.nd
 
 
 def _rises_outwards(floor: np.ndarray, shadow: np.ndarray, spacing: Triple) -> np.ndarray:
-    """Columns ``[j, i]`` where the underside of the lungs climbs towards the edge of their shadow seen from above."""
+    """Columns ``[j, i]`` where the underside of the lungs rises towards the edge of their axial projection."""
     within = np.pad(shadow, 1)
     weight = shadow.astype(np.float32)
     sigma = [EDGE_SMOOTH_MM / mm for mm in spacing[1:]]
@@ -111,7 +112,7 @@ def _dome(floor: np.ndarray, known: np.ndarray, rear: np.ndarray, spacing: Tripl
 
 
 def _between(lung: np.ndarray, middle: float) -> np.ndarray:
-    """What lies between the innermost lung on the two sides of the middle, row by row."""
+    """The region between the innermost lung on both sides of the middle, row by row."""
     columns = np.arange(lung.shape[2])
     low, high = lung & (columns < middle), lung & (columns >= middle)
     after_low = ~np.logical_or.accumulate(low[:, :, ::-1], axis=2)[:, :, ::-1] & low.any(axis=2, keepdims=True)
@@ -120,7 +121,7 @@ def _between(lung: np.ndarray, middle: float) -> np.ndarray:
 
 
 def _heart_zone(lung: np.ndarray, rows: np.ndarray, *, top_is_cut: bool) -> np.ndarray:
-    """The lower front part of the lungs' box, ``[k, j, 1]``."""
+    """The anterior lower part of the lungs' box, ``[k, j, 1]``."""
     heights = np.flatnonzero(lung.any(axis=(1, 2)))
     top = heights[-1] if top_is_cut else heights[-1] - HEART_BELOW * (heights[-1] - heights[0])
     back = rows[0] + HEART_FRONT * (rows[-1] - rows[0])

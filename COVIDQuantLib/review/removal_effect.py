@@ -1,4 +1,4 @@
-"""What the figures become if a part of the lesion is taken out, exactly, from the joint histogram."""
+"""The exact figures without part of the lesion, from the joint histogram."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CT_SCORE = "ct_score"
 
 
 def without(histogram: JointHistogram, hu: np.ndarray, labels: np.ndarray) -> JointHistogram:
-    """The histogram once some lesion voxels are lesion no more.
+    """The histogram when some lesion voxels are no longer lesion.
 
     Args:
         histogram: counts of the exam.
@@ -26,7 +26,7 @@ def without(histogram: JointHistogram, hu: np.ndarray, labels: np.ndarray) -> Jo
     moved = np.bincount(index, minlength=LABEL_COUNT * HU_BINS).reshape(LABEL_COUNT, HU_BINS)
     counts = histogram.counts.copy()
     counts[:, 1] -= moved
-    # Outside the lobes only lesion is counted.
+    # Outside the lobes only lesion voxels are counted.
     moved[OUTSIDE_LABEL] = 0
     counts[:, 0] += moved
     return JointHistogram(histogram.voxel_volume_ml, counts)
@@ -35,7 +35,7 @@ def without(histogram: JointHistogram, hu: np.ndarray, labels: np.ndarray) -> Jo
 def figures(
     histogram: JointHistogram, thresholds: Thresholds = DEFAULT_THRESHOLDS, *, lobes_known: bool = True
 ) -> dict[str, float]:
-    """The measures of the whole lung by name; those that are undefined are left out."""
+    """The measures of the whole lung by name, without undefined ones."""
     whole = region_counts(histogram, WHOLE_LUNG.labels, thresholds)
     values = {measure.name: measure.of(whole) for measure in MEASURES if not measure.summed_over_lobes}
     if lobes_known:
@@ -46,5 +46,5 @@ def figures(
 
 
 def effect_of_removal(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
-    """Change of every figure that is defined before and after."""
+    """The change of every figure that is defined both before and after."""
     return {name: after[name] - value for name, value in before.items() if name in after}

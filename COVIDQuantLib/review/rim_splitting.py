@@ -1,7 +1,7 @@
-"""Parting a large component where a thin layer along a moving wall hangs on a lesion.
+"""Splits a large component where a thin layer along a moving wall is attached to a lesion.
 
-Motion artefacts lie where pneumonia likes to be, at the base of the lungs. Where the two touch they are one connected
-component; the layer is then judged by itself, and the reader can take it away and keep the lesion.
+Motion artefacts occur where pneumonia is common, at the base of the lungs. Where the two touch they form one connected
+component; the layer is then scored separately, and the reader can remove it and keep the lesion.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from scipy import ndimage
 from COVIDQuantLib.review.evidence import Evidence
 from COVIDQuantLib.voxels.morphology import distance_to
 
-# A layer is what a ball of this radius cannot enter: up to twice as thick.
+# A layer is where a ball of this radius does not fit: up to twice as thick.
 RADIUS_MM = 7.0
 WALL_REACH_MM = 16.0
-# Smaller components are not parted, smaller layers not taken off, smaller pieces of the rest not left by themselves.
+# Smaller components are not split, smaller layers not cut off, and smaller pieces of the rest not left separate.
 WHOLE_ML, RIM_ML, PIECE_ML = 4.0, 1.0, 0.5
-# A layer ends at once where, over this far, it loses this share of its density within two blocks; density counts from
-# this much above normal lung.
+# A layer ends abruptly where, over this distance, it loses this share of its density within two blocks; density is
+# counted from this much above normal lung.
 EDGE_MM, SHARP, LEAST_HU = 7.0, 0.5, 80.0
 _AROUND = np.ones((3, 3, 3), bool)
 
 
 def find_pieces(e: Evidence) -> np.ndarray | None:
-    """The layers along the walls, and the pieces of what is left.
+    """The layers along the walls, and the remaining pieces.
 
     Returns:
         int32 ``[k, j, i]`` on the evidence's blocks: 0 where there is no component, a number from 1 in each layer and
-        piece; None if the component is to be judged as a whole.
+        piece; None if the component is not to be split.
     """
     near = e.wall < WALL_REACH_MM
     if e.volume_ml < WHOLE_ML or e.share(near) * e.volume_ml < RIM_ML:
@@ -51,7 +51,7 @@ def find_pieces(e: Evidence) -> np.ndarray | None:
 
 
 def _ends_at_once(e: Evidence) -> np.ndarray:
-    """Where the component ends, away from the wall, in a sharp edge against normal lung: bool blocks."""
+    """Bool blocks where the component ends, away from the wall, at a sharp edge with normal lung."""
     drops, found = e.far_drops
     sigma = [EDGE_MM / mm for mm in e.spacing]
 
@@ -64,7 +64,7 @@ def _ends_at_once(e: Evidence) -> np.ndarray:
 
 
 def _large(mask: np.ndarray, least: float, structure: np.ndarray | None = None) -> np.ndarray:
-    """Connected parts of at least so many blocks, numbered from 1, int32."""
+    """Connected components of at least a given number of blocks, numbered from 1, int32."""
     labels, _ = ndimage.label(mask, structure=structure)
     kept = np.bincount(labels.ravel()) >= least
     kept[0] = False
@@ -72,7 +72,7 @@ def _large(mask: np.ndarray, least: float, structure: np.ndarray | None = None) 
 
 
 def _spread(pieces: np.ndarray, everywhere: np.ndarray) -> np.ndarray:
-    """The pieces grown over the rest of the component, each block to a piece beside it, at last to the largest."""
+    """The pieces grown over the rest of the component: each block joins an adjacent piece, or else the largest."""
     while True:
         waiting = everywhere & (pieces == 0)
         taken = np.where(waiting, ndimage.maximum_filter(pieces, size=3), 0)

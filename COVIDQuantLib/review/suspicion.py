@@ -1,4 +1,4 @@
-"""Lesion components sorted by how much they look like motion artefacts (papers.md rows C5, Y3)."""
+"""Lesion components ranked by how much they look like motion artefacts (papers.md rows C5, Y3)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Threshol
 from COVIDQuantLib.review.components import MIN_ML, Box, Component, find_components
 from COVIDQuantLib.review.cue_scores import CueScorer
 from COVIDQuantLib.review.cue_weights import CueWeights, shipped_cue_weights
-from COVIDQuantLib.review.cues import CUES, Seen
+from COVIDQuantLib.review.cues import CUES, CueValue
 from COVIDQuantLib.review.removal_effect import effect_of_removal, figures, without
 from COVIDQuantLib.voxels.geometry import Triple
 
-# A cue at least this plain is told to the reader.
-_WORTH_SAYING = 0.35
-# Where the work stands, of the whole.
-_FOUND, _CHEST_SEEN, _LOOKED, _COUNTED = 0.1, 0.4, 0.8, 0.9
+# A cue with at least this value is shown to the reader.
+_SHOWN_FROM = 0.35
+# Fractions done after each step.
+_FOUND, _CHEST_READ, _SCORED, _COUNTED = 0.1, 0.4, 0.8, 0.9
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Reason:
     """A sentence for the reader; the panel translates ``template`` and fills in ``values``.
 
     Attributes:
-        cue: name of the cue it speaks of.
-        template: English sentence with fields.
-        values: numbers for the fields.
+        cue: name of the cue it describes.
+        template: English sentence with placeholders.
+        values: numbers for the placeholders.
     """
 
     cue: str
@@ -44,20 +44,20 @@ class Reason:
 
 @dataclass(frozen=True)
 class Finding:
-    """One component of the lesions and what speaks for its being an artefact.
+    """One component of the lesions and the evidence that it is an artefact.
 
     Attributes:
-        number: place in the sorted list, from 1.
-        id: ``Component.id``; stays the same as long as this component is not edited.
+        number: rank in the list, from 1.
+        id: ``Component.id``; does not change unless this component is edited.
         box: slices ``k, j, i`` of the smallest box around it.
         centroid_kji: its middle, in voxels.
         volume_ml: its volume.
         mean_hu: its mean HU.
-        lobes: names of its lobes, the largest share first.
+        lobes: names of its lobes, largest share first.
         score: 0 looks like lesion, 1 like artefact.
         suspected: whether it is on the default list.
         cues: value 0..1 of every cue.
-        reasons: sentences, the weightiest first; empty where nothing speaks for an artefact.
+        reasons: sentences, most important first; empty if nothing indicates an artefact.
         effect: change of the whole lung's figures if it is removed, by measure (``extent_percent``, ``weight_g``,
             ``ct_score`` and the others of the table); figures that are undefined before or after are left out.
         component: the component itself.
@@ -93,22 +93,22 @@ def rank(
     judgement: CueWeights | None = None,
     report: Report = silent,
 ) -> list[Finding]:
-    """Every component of the lesions with its suspicion, the most suspect first.
+    """Every component of the lesions with its score, most suspicious first.
 
-    Where a layer along heart or diaphragm hangs on a lesion, the two are findings of their own
+    Where a layer along heart or diaphragm is attached to a lesion, the two are separate findings
     (``component.part_of`` names the component).
 
-    A component's score depends on the CT, the lungs and itself alone, not on what else is lesion.
+    A component's score depends only on the CT, the lungs and itself, not on other lesions.
 
     Args:
         ct_hu: integer HU ``[k, j, i]`` in canonical orientation (k to the head, j to the back, i to the left).
         lesions: nonzero in lesion, same shape.
-        lobes: lobe labels 0..5, same shape; a bool array where only the lungs are known.
+        lobes: lobe labels 0..5, same shape; a bool array if only the lungs are known.
         spacing_kji: millimetres between voxels along ``k, j, i``.
-        histogram: the exam's counts if they are at hand; counted here otherwise.
+        histogram: the exam's counts; computed here if not given.
         thresholds: bounds of ground glass and consolidation, for the effects.
-        judgement: weights of the cues; the shipped ones by default.
-        report: told the fraction done; may raise ``Cancelled``.
+        judgement: weights of the cues; by default those that are shipped.
+        report: called with the fraction done; may raise ``Cancelled``.
 
     Raises:
         ValueError: the shapes differ.
@@ -121,7 +121,7 @@ def rank(
     judgement = judgement or shipped_cue_weights()
     report(_FOUND)
     scorer = CueScorer(ct_hu, lobes, spacing_kji)
-    looks = _looks(scorer, components, part(report, _CHEST_SEEN, _LOOKED))
+    scored = _scored(scorer, components, part(report, _CHEST_READ, _SCORED))
     if histogram is None:
         voxel_ml = float(np.prod(sorted(spacing_kji))) / 1000.0
         histogram = JointHistogram.of(ct_hu, lobes.astype(np.uint8, copy=False), lesions, voxel_ml)
@@ -129,32 +129,32 @@ def rank(
     lobes_known = lobes.dtype != bool
     before = figures(histogram, thresholds, lobes_known=lobes_known)
     found = []
-    for component, seen in looks:
+    for component, cues in scored:
         inside = ct_hu[component.box][component.mask]
         labels = lobes[component.box][component.mask]
         after = figures(without(histogram, inside, labels), thresholds, lobes_known=lobes_known)
-        found.append(_finding(component, inside, seen, judgement, effect_of_removal(before, after)))
+        found.append(_finding(component, inside, cues, judgement, effect_of_removal(before, after)))
     found.sort(key=lambda finding: (-finding.score, -finding.volume_ml, finding.id))
     report(1.0)
     return [replace(finding, number=number) for number, finding in enumerate(found, start=1)]
 
 
-def _looks(
+def _scored(
     scorer: CueScorer, components: Sequence[Component], report: Report
-) -> list[tuple[Component, dict[str, Seen]]]:
-    """Every component, or the parts it is judged by, with what the cues say."""
-    looks = []
+) -> list[tuple[Component, dict[str, CueValue]]]:
+    """Every component, or the parts it is split into, with the values of the cues."""
+    scored = []
     for number, component in enumerate(components, start=1):
-        looks += scorer.looks(component)
+        scored += scorer.scored_parts(component)
         report(number / len(components))
-    return looks
+    return scored
 
 
 def _finding(
-    component: Component, hu: np.ndarray, seen: dict[str, Seen], judgement: CueWeights, effect: dict[str, float]
+    component: Component, hu: np.ndarray, cues: dict[str, CueValue], judgement: CueWeights, effect: dict[str, float]
 ) -> Finding:
-    """A finding whose place in the list is not known yet."""
-    values = {name: look.value for name, look in seen.items()}
+    """A finding whose rank is not known yet."""
+    values = {name: cue.value for name, cue in cues.items()}
     score = judgement.score(values)
     return Finding(
         0,
@@ -167,14 +167,14 @@ def _finding(
         score,
         score >= judgement.threshold,
         values,
-        _reasons(seen, judgement),
+        _reasons(cues, judgement),
         effect,
         component,
     )
 
 
-def _reasons(seen: dict[str, Seen], judgement: CueWeights) -> tuple[Reason, ...]:
-    """The sentences of the cues that are plainly seen and count, the weightiest first."""
-    told = [cue for cue in CUES if seen[cue.name].value >= _WORTH_SAYING and judgement.weights[cue.name] > 0]
-    told.sort(key=lambda cue: -seen[cue.name].value * judgement.weights[cue.name])
-    return tuple(Reason(cue.name, cue.reason, seen[cue.name].numbers) for cue in told)
+def _reasons(cues: dict[str, CueValue], judgement: CueWeights) -> tuple[Reason, ...]:
+    """The sentences of the cues that are clearly present and have a weight, most important first."""
+    shown = [cue for cue in CUES if cues[cue.name].value >= _SHOWN_FROM and judgement.weights[cue.name] > 0]
+    shown.sort(key=lambda cue: -cues[cue.name].value * judgement.weights[cue.name])
+    return tuple(Reason(cue.name, cue.reason, cues[cue.name].numbers) for cue in shown)

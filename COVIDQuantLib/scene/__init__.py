@@ -1,1 +1,1 @@
-"""The job in MRML terms: nodes in, nodes out, every edit seen. Needs Slicer or slicer-core."""
+"""The same job on MRML nodes, following every edit. Needs Slicer or slicer-core."""

@@ -1,4 +1,4 @@
-"""Lobes that another extension or a reader has segmented, taken as given."""
+"""Lobes that another extension or a reader has segmented, used as input."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from COVIDQuantLib.scene.nodes.segments import roles_of
 
 
 def given_lobes(segmentation: Any, volume: Any) -> tuple[GivenMasks, list[CTWarning]]:
-    """The lobes of a segmentation node, to be used on a CT instead of finding them.
+    """The lobes of a segmentation node, to be used for a CT instead of finding them.
 
-    Segments are known by ID or by terminology, as TotalSegmentator writes it; others in the node do not matter.
+    Segments are identified by ID or by terminology, as TotalSegmentator writes it; other segments are ignored.
 
     Args:
         segmentation: vtkMRMLSegmentationNode with all five lobes.
         volume: the CT's vtkMRMLScalarVolumeNode.
 
     Returns:
-        The masks on the CT's grid, and what the reader should know: overlap, segments off the grid or beyond the CT.
+        The masks on the CT's grid, and warnings about overlap, segments off the grid or beyond the CT.
 
     Raises:
         UnfitInputError: a lobe is missing, or the segments cannot be read.

@@ -1,4 +1,4 @@
-"""A MRML scene where there is no Slicer application: command line, batch, tests on slicer-core."""
+"""An MRML scene without the Slicer application: command line, batch, tests with slicer-core."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import slicer
 
 
 class HeadlessScene:
-    """A scene with the logics that segmentations need, kept alive together.
+    """A scene with the module logics that segmentations need, kept alive together.
 
     In desktop Slicer the application has all of this; use ``slicer.mrmlScene`` there.
 
     Attributes:
         scene: the vtkMRMLScene.
         segmentations: the vtkSlicerSegmentationsModuleLogic; it registers the conversions between
-            representations, without which Slicer cannot even make an empty segment.
+            representations, without which Slicer cannot even create an empty segment.
     """
 
     def __init__(self) -> None:
         self.scene = slicer.vtkMRMLScene()
-        # Scene bundles (.mrb) are unpacked in the cache's folder.
+        # Scene bundles (.mrb) are unpacked into the cache folder.
         self._unpacked = tempfile.TemporaryDirectory(prefix="covidquant-scene-")
         cache = slicer.vtkCacheManager()
         cache.SetRemoteCacheDirectory(self._unpacked.name)

@@ -1,4 +1,4 @@
-"""Where to look: the middle of a region, a lobe's densest disease, and slices moved there."""
+"""Navigation: find the most informative point of a region and move the slice views there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Point = tuple[float, float, float]
 
 
 def world_of_voxel(volume: Any, kji: tuple[float, float, float]) -> Point:
-    """Where a voxel ``(k, j, i)`` of a volume node's array lies, RAS millimetres, transforms applied."""
+    """The RAS position (mm) of voxel ``(k, j, i)`` of a volume node's array, transforms applied."""
     k, j, i = kji
     r, a, s = (volume_to_world(volume) @ (i, j, k, 1.0))[:3]
     return float(r), float(a), float(s)
@@ -29,10 +29,10 @@ def voxel_of_world(volume: Any, point: Point) -> tuple[int, int, int]:
 
 
 def place_of_region(live: LiveQuantification, region: str) -> Point | None:
-    """Where to look at a region: in its slice with the most pneumonia, or else the most lung, at the middle of that.
+    """The point at which to view a region: the middle of its pneumonia, or else its lung, in the slice with most of it.
 
     Args:
-        live: the figures; their labels as last counted are used.
+        live: the figures; the labels as last counted are used.
         region: name of a row of the table.
 
     Returns:
@@ -60,7 +60,7 @@ def place_of_region(live: LiveQuantification, region: str) -> Point | None:
 
 
 def _masks(live: LiveQuantification, table: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray]:
-    """Where a box belongs to the labels that a table marks, and where to their pneumonia."""
+    """Masks of a box: the voxels whose label is marked in the table, and the pneumonia among them."""
     lobes, lesions = live.labels(box)
     # Outside the lobes only pneumonia is of interest.
     inside = table[lobes] & ((lobes != 0) | lesions)

@@ -1,4 +1,4 @@
-"""The whole job on nodes: a CT node in, a segmentation node out, at once or beside the application."""
+"""Quantification of a CT node to a new segmentation node, blocking or in the background."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def quantify_volume(
 ) -> Any:
     """Find lobes and pneumonia on a CT node and return them as a new segmentation node of its scene.
 
-    An earlier segmentation is left as it is. Nothing is added to the scene unless all of it succeeds.
+    An earlier segmentation is not changed. Nothing is added to the scene unless everything succeeds.
 
     Args:
         volume: vtkMRMLScalarVolumeNode in HU.
-        name: wished for the new node; numbered if the scene has it already.
-        progress: told of the stages of the plan; may raise ``Cancelled``.
-        plan: how lungs, lobes and lesions are found; None for networks where they are installed.
-        lobes_from: a vtkMRMLSegmentationNode whose lobes are used instead of finding them (TotalSegmentator's, say).
+        name: for the new node; made unique by a number if necessary.
+        progress: reports the stages of the plan; may raise ``Cancelled``.
+        plan: how lungs, lobes and lesions are found; None for networks if they are installed.
+        lobes_from: a vtkMRMLSegmentationNode whose lobes are used instead of finding them (e.g. TotalSegmentator's).
 
     Raises:
-        UnfitInputError: the CT cannot be quantified, or a lobe is missing among the given; says why.
+        UnfitInputError: the CT cannot be quantified, or one of the given lobes is missing; says why.
     """
     ct, given = _checked_ct(volume, lobes_from)
     plan = _settled(plan, ct)
@@ -49,16 +49,16 @@ def quantify_volume(
 
 
 class VolumeJob:
-    """:func:`quantify_volume` in a worker's process, while the application goes on.
+    """:func:`quantify_volume` in a worker process, without blocking the application.
 
-    Ask :meth:`poll` from a timer; cancel when the scene closes. The scene is touched only by the poll that finds the
-    job done.
+    Call :meth:`poll` from a timer; cancel when the scene closes. The scene is modified only by the poll that finds
+    the job done.
 
     Args:
         volume: vtkMRMLScalarVolumeNode in HU; its voxels are copied.
-        name: wished for the new node; numbered if the scene has it already.
-        worker: does the job; it may serve many.
-        plan: how lungs, lobes and lesions are found; None for networks where they are installed.
+        name: for the new node; made unique by a number if necessary.
+        worker: runs the job; may be shared.
+        plan: how lungs, lobes and lesions are found; None for networks if they are installed.
         lobes_from: as for :func:`quantify_volume`; copied.
 
     Raises:
@@ -77,11 +77,11 @@ class VolumeJob:
         self._node: Any = None
 
     def poll(self) -> tuple[ProgressState | None, Any]:
-        """How far it is and no node, or no progress and the new segmentation node; never waits for the worker.
+        """The progress and None, or None and the new segmentation node; never blocks.
 
         Raises:
-            UnfitInputError: the CT cannot be quantified, or has gone or moved since; says why.
-            Cancelled: it was.
+            UnfitInputError: the CT cannot be quantified, or was removed or moved; says why.
+            Cancelled: the job was cancelled.
             WorkerError: the process ended or failed.
         """
         if self._node is None:
@@ -93,7 +93,7 @@ class VolumeJob:
         return None, self._node
 
     def cancel(self) -> None:
-        """End it; nothing is added to the scene. A job that is over stays as it is."""
+        """Cancel the job; nothing is added to the scene. A job that is over does not change."""
         self._job.cancel()
 
     def _refuse_if_changed(self) -> None:
@@ -115,7 +115,7 @@ def _checked_ct(volume: Any, lobes_from: Any) -> tuple[CTVolume, GivenMasks]:
 
 
 def _settled(plan: Plan | None, ct: CTVolume) -> Plan:
-    """The caller's plan, or the best that can run here; what is missing is noted on the CT."""
+    """The caller's plan, or the best one that can run here; missing packages become a warning of the CT."""
     if plan is not None:
         return plan
     plan, notices = plan_for_here()
@@ -124,7 +124,7 @@ def _settled(plan: Plan | None, ct: CTVolume) -> Plan:
 
 
 def _add_segmentation(volume: Any, name: str, ct: CTVolume, segmentation: Segmentation) -> Any:
-    # The node keeps what was noticed on the CT too: figures made from it later need it.
+    # The node keeps the CT's warnings too, for figures computed from it later.
     segmentation.warnings = [*ct.warnings, *segmentation.warnings]
     scene = volume.GetScene()
     node = create_segmentation_node(scene, volume, segmentation, scene.GenerateUniqueName(name))
@@ -137,6 +137,6 @@ def _add_segmentation(volume: Any, name: str, ct: CTVolume, segmentation: Segmen
 
 
 def warnings_of_node(segmentation: Any) -> list[CTWarning]:
-    """What was noticed on the CT and its segmentation when a segmentation node was made; survives the scene file."""
+    """Warnings about the CT and its segmentation from when the segmentation node was created; saved with the scene."""
     record = json.loads(segmentation.GetAttribute(PROVENANCE_ATTRIBUTE) or "{}")
     return [CTWarning(warning["code"], warning["message"]) for warning in record.get("warnings", [])]

@@ -1,4 +1,4 @@
-"""One quantification at a time beside the window: begun, asked for its progress by a timer, cancelled at any time."""
+"""One quantification at a time in the background: start, poll from a timer, cancel at any time."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Outcome:
     Attributes:
         segmentation: the new vtkMRMLSegmentationNode; None if there is none.
         error: why it failed; None if it did not.
-        cancelled: whether it was stopped, by the reader or because its scene or CT went away.
-        plan: how it was done.
+        cancelled: whether it was stopped, by the reader or because its scene or CT was removed.
+        plan: how the CT was quantified.
         megavoxels: size of the CT.
         seconds: how long it took.
     """
@@ -39,14 +39,14 @@ class Outcome:
 
 
 class QuantifyRun:
-    """At most one quantification of a CT node in a worker's process.
+    """At most one quantification of a CT node in a worker process.
 
-    The scene is touched only by the poll that finds the result. The run ends, without a trace in the scene, when
-    its CT leaves the scene, when the scene closes, when it is cancelled, and when this object is closed; the process
-    ends with this one in any case.
+    The scene is modified only by the poll that finds the result. The run ends, leaving nothing in the scene, when its
+    CT is removed, when the scene closes, when it is cancelled, and when this object is closed; the worker process ends
+    with this process in any case.
 
     Args:
-        make_worker: makes the worker at the first run; it then stays warm.
+        make_worker: creates the worker at the first run; it then stays warm.
     """
 
     def __init__(self, make_worker: Callable[[], Worker]) -> None:
@@ -62,7 +62,7 @@ class QuantifyRun:
 
     @property
     def is_running(self) -> bool:
-        """Whether a quantification is under way, or its outcome was not asked for yet."""
+        """Whether a quantification is running, or its outcome was not polled yet."""
         return self._job is not None or self._outcome is not None
 
     @property
@@ -71,11 +71,11 @@ class QuantifyRun:
         return self._volume
 
     def start(self, volume: Any, name: str, plan: Plan, lobes_from: Any = None) -> None:
-        """Begin; returns as soon as the CT is copied to the worker.
+        """Start a run; returns once the CT is copied to the worker.
 
         Args:
             volume: vtkMRMLScalarVolumeNode in HU.
-            name: wished for the new segmentation node.
+            name: for the new segmentation node.
             plan: how lungs, lobes and lesions are found.
             lobes_from: a vtkMRMLSegmentationNode whose lobes are taken; None to find them.
 
@@ -97,7 +97,7 @@ class QuantifyRun:
         self._observers.on_node(scene, slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._on_node_removed)
 
     def poll(self) -> ProgressState | Outcome | None:
-        """How far it is, how it ended (told once), or None if nothing is under way; never waits."""
+        """The progress, the outcome (returned once), or None if nothing is running; never blocks."""
         if self._job is not None:
             try:
                 state, node = self._job.poll()
@@ -113,13 +113,13 @@ class QuantifyRun:
         return outcome
 
     def cancel(self) -> None:
-        """End it; the next poll says so. Nothing happens if nothing is under way."""
+        """Cancel the run; the next poll reports it. Does nothing if nothing is running."""
         if self._job is not None:
             self._job.cancel()
             self._end(cancelled=True)
 
     def close(self) -> None:
-        """End it and the process; a later run starts another."""
+        """Cancel the run and end the process; a later run starts another."""
         self.cancel()
         self._outcome = None
         worker, self._worker = self._worker, None

@@ -1,4 +1,4 @@
-"""All that follows one result while a reader works on it: figures, statuses, charts, colours, findings."""
+"""Everything that follows one result while a reader works on it: figures, statuses, charts, colours, findings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.quantification.thresholds import Thresholds
+from COVIDQuantLib.review.status import Figures
 from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
 from COVIDQuantLib.scene.nodes.charts import Charts
 from COVIDQuantLib.scene.nodes.density_overlay import DensityOverlay
@@ -17,14 +18,14 @@ from COVIDQuantLib.scene.review.ai_result import restore_all
 from COVIDQuantLib.scene.review.findings import Findings
 from COVIDQuantLib.scene.review.result_checks import ChecksJob, KeptChecks, kept_checks
 from COVIDQuantLib.scene.review.segment_edits import take_from_other_lobes
-from COVIDQuantLib.scene.review.segment_status import Figures, StatusFollower, edited_roles, whose_figures
+from COVIDQuantLib.scene.review.segment_status import StatusFollower, edited_roles, whose_figures
 
 
 class Reading:
-    """One result that is followed; close it when another is taken up.
+    """One result being followed; close it before following another.
 
     Args:
-        volume: the CT for a segmentation that was never followed; None takes the one it was followed on.
+        volume: the CT for a segmentation that was never followed; None for the CT that it is linked to.
         segmentation: the vtkMRMLSegmentationNode.
         wake: called at the first change after an update; the place to start a timer that calls :meth:`update`.
 
@@ -35,7 +36,7 @@ class Reading:
         live: the figures.
         charts: their charts.
         findings: suspected artefacts.
-        density: the pneumonia coloured by density; None until it is asked for.
+        density: the pneumonia coloured by density; None until first used.
     """
 
     def __init__(self, volume: Any, segmentation: Any, wake: Callable[[], None] | None = None) -> None:
@@ -61,12 +62,12 @@ class Reading:
 
     @property
     def is_attached(self) -> bool:
-        """Whether changes are still followed: no node of it has gone."""
+        """Whether changes are still followed: none of the nodes was removed."""
         return self.live.is_attached
 
     @property
     def figures(self) -> Figures:
-        """Whose figures they are."""
+        """Whether the figures are those of the AI, edited or accepted."""
         return whose_figures(self.segmentation, self.live.histogram)
 
     @property
@@ -76,21 +77,21 @@ class Reading:
 
     @property
     def warnings(self) -> list[CTWarning]:
-        """What was noticed when the segments were made, and on them as they are."""
+        """Warnings from when the segments were created, and about their current state."""
         return [*warnings_of_node(self.segmentation), *self.live.warnings()]
 
     @property
     def checks(self) -> KeptChecks:
-        """Whether the result can be right, as it was when it was last checked."""
+        """The results of the last checks."""
         return kept_checks(self.segmentation)
 
     @property
     def is_checked(self) -> bool:
-        """Whether the checks are of the segments as they are."""
+        """Whether the checks are of the segments in their current state."""
         return self.checks.stands(self.live.histogram)
 
     def check(self, environment: Mapping[str, str] | None = None) -> ChecksJob:
-        """Begin to check the segments as they are; poll the job.
+        """Start checking the segments in their current state; poll the job.
 
         Args:
             environment: of the process, in Slicer ``slicer.util.startupEnvironment()``.
@@ -102,13 +103,13 @@ class Reading:
         return ChecksJob(self.live, environment)
 
     def update(self) -> bool:
-        """Take in what changed; the work is that of the changed boxes.
+        """Update after changes; only changed boxes are recounted.
 
         Returns:
             Whether anything had changed.
 
         Raises:
-            UnfitInputError: the segments cannot be counted; everything keeps what it last showed.
+            UnfitInputError: the segments cannot be counted; everything keeps its last state.
         """
         if not self.live.update():
             return False
@@ -116,7 +117,7 @@ class Reading:
         return True
 
     def recount(self) -> None:
-        """Count every voxel again, for data that were changed without telling VTK.
+        """Recount every voxel, for data that were changed without a VTK event.
 
         Raises:
             UnfitInputError: the segments cannot be counted.
@@ -125,14 +126,14 @@ class Reading:
         self._take_in()
 
     def set_thresholds(self, thresholds: Thresholds) -> None:
-        """Part ground glass and consolidation elsewhere; no voxel is looked at."""
+        """Change the thresholds of ground glass and consolidation; needs no pass over voxels."""
         self.live.thresholds = thresholds
         if self.density is not None:
             self.density.recolour()
         self._show()
 
     def settle_overlap(self, segment_id: str) -> bool:
-        """Let a lobe that was just painted have its voxels alone, where the last update found more than one lobe.
+        """Remove the voxels of a lobe that was just painted from other lobes, where the last update found an overlap.
 
         Args:
             segment_id: the lobe's segment.
@@ -151,13 +152,13 @@ class Reading:
         return settled and self.update()
 
     def density_overlay(self) -> DensityOverlay:
-        """The density colours, made at the first request."""
+        """The density colours, created on first use."""
         if self.density is None:
             self.density = DensityOverlay(self.live)
         return self.density
 
     def back_to_original(self) -> None:
-        """Bring everything back to the AI result. Save a state for undo before.
+        """Restore the AI result. Save an undo state first.
 
         Raises:
             UnfitInputError: it was not kept, is damaged, or belongs to another CT.
@@ -166,7 +167,7 @@ class Reading:
         self.update()
 
     def close(self) -> None:
-        """Stop following; every node keeps what it shows."""
+        """Stop following; the nodes keep their current content."""
         self.live.close()
 
     def _take_in(self) -> None:

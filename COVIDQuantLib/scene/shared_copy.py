@@ -1,4 +1,4 @@
-"""A copy of a CT and of its segments as they are now, in memory shared with a process beside the application."""
+"""A copy of a CT and the current state of its segments, in memory shared with a background process."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
 from COVIDQuantLib.scene.nodes.volumes import voxels_of
 from COVIDQuantLib.voxels.box import Box, in_threads
-from COVIDQuantLib.worker.function_job import SharedArrays
+from COVIDQuantLib.worker.frame import SharedArguments
 
 
-def share_labels(live: LiveQuantification, arguments: Mapping[str, object]) -> SharedArrays:
-    """The CT's ``values``, ``lobes`` and ``lesions``, all ``[k, j, i]``, copied; edits that follow do not change them.
+def share_labels(live: LiveQuantification, arguments: Mapping[str, object]) -> SharedArguments:
+    """The CT's ``values``, ``lobes`` and ``lesions``, all ``[k, j, i]``, copied; later edits do not affect them.
 
     Args:
         live: the figures of the segments.
-        arguments: what the process is told besides.
+        arguments: other arguments of the process's function.
 
     Raises:
         UnfitInputError: the CT or the segments cannot be read.
@@ -29,7 +29,7 @@ def share_labels(live: LiveQuantification, arguments: Mapping[str, object]) -> S
         "lobes": np.broadcast_to(np.uint8(0), voxels.shape),
         "lesions": np.broadcast_to(np.bool_(0), voxels.shape),
     }
-    shared = SharedArrays(like, arguments)
+    shared = SharedArguments(like, arguments)
 
     def copy(chunk: Box) -> None:
         where = chunk.slices

@@ -1,4 +1,4 @@
-"""Whether a volume node can be quantified, said beside the selector before anything is computed."""
+"""A quick check whether a volume node can be quantified, shown beside the selector."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from COVIDQuantLib.scene.nodes.volumes import voxels_of
 
 @dataclass(frozen=True)
 class Fitness:
-    """What can be told at a glance; the full checks of a CT come with its quantification.
+    """The result of the quick check; the full checks of a CT are part of its quantification.
 
     Attributes:
         text: why it is refused, or its size; empty without a volume.
@@ -27,7 +27,7 @@ class Fitness:
 
 
 def look_at_volume(volume: Any) -> Fitness:
-    """Look at a vtkMRMLScalarVolumeNode, or at None."""
+    """Check a vtkMRMLScalarVolumeNode, or None."""
     if volume is None:
         return Fitness("", refused=False)
     try:
@@ -45,7 +45,7 @@ def _look(volume: Any) -> Fitness:
     spacing = geometry_of(volume).spacing
     if shape[0] < MIN_SLICES:
         raise UnfitInputError(f"only {shape[0]} slices, at least {MIN_SLICES} are needed", name)
-    # A CT has air in its first slice; VTK's range would look at every voxel, a second for a large CT.
+    # A CT has air in its first slice; VTK's range would visit every voxel, which takes a second for a large CT.
     if not any((part < 0).any() for part in voxels):
         low, high = volume.GetImageData().GetScalarRange()
         raise UnfitInputError(f"not Hounsfield units: values run from {low:g} to {high:g}", name, "Choose a CT.")

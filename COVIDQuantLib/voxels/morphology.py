@@ -158,15 +158,6 @@ def slice_components(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return labels, np.bincount(labels.ravel())
 
 
-def touching(mask: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    """The parts of ``mask`` (face-connected) that hold a seed voxel."""
-    labels, counts = components(mask)
-    chosen = np.zeros(len(counts), bool)
-    chosen[np.unique(labels[seeds & mask])] = True
-    chosen[0] = False
-    return chosen[labels]
-
-
 def without_small(mask: np.ndarray, least_voxels: float) -> np.ndarray:
     """The parts of ``mask`` of at least ``least_voxels`` voxels."""
     labels, counts = components(mask)

@@ -1,1 +1,1 @@
-"""Processes beside the window: the one that holds the networks and stays warm, and one for each other job."""
+"""Background processes: one that keeps the networks loaded, and one for each other job."""

@@ -1,7 +1,7 @@
-"""Arrays in memory that two processes share.
+"""Blocks of memory that two processes share.
 
-The parent makes a block and removes it; the child only looks into it. One block serves a whole job: the results take
-the place of the CT that the child has taken out.
+The parent creates a block and removes it; the child only opens it. One block can serve a whole job: results overwrite
+the arguments once the child has copied those.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import secrets
 import sys
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import resource_tracker, shared_memory, spawn
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,9 @@ import numpy as np
 from COVIDQuantLib.system.file_lock import process_lives, try_to_lock
 from COVIDQuantLib.worker.failures import WorkerError
 
-# Arrays begin at multiples of this many bytes, the length of a line of the processor's cache.
-_ALIGNMENT = 64
-# Where Linux shows shared blocks as files.
+# Arrays begin at multiples of this many bytes, the length of a cache line.
+ALIGNMENT = 64
+# Where Linux exposes shared memory as files.
 _SHARED_FOLDER = Path("/dev/shm")  # noqa: S108 - no temporary file is made there by name
 _BLOCK = re.compile(r"covidquant-(\d{1,9})-[0-9a-f]{8}")
 _SECONDS_NEW = 60.0
@@ -34,37 +34,32 @@ _SECONDS_NEW = 60.0
 
 @dataclass(frozen=True)
 class Slot:
-    """Where an array lies in a block: offset in bytes, shape, and numpy's name of its type."""
+    """Where an array lies in a block: offset in bytes, shape, and NumPy dtype."""
 
     offset: int
     shape: tuple[int, ...]
     dtype: str
 
     def view(self, buffer: memoryview) -> np.ndarray:
-        """The array, not copied; the block cannot be closed while it lives."""
+        """A view of the array; the block cannot be closed while the view exists."""
         return np.ndarray(self.shape, self.dtype, buffer, self.offset)
 
-
-def lay_out(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, Slot], int]:
-    """Where each array goes, in the order given, and the bytes that all of them need."""
-    slots, offset = {}, 0
-    for name, array in arrays.items():
-        slots[name] = Slot(offset, array.shape, array.dtype.str)
-        offset += -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
-    return slots, max(offset, 1)
+    def after(self, size: int) -> Slot:
+        """The slot moved behind a header of ``size`` bytes, rounded up to the alignment."""
+        return replace(self, offset=-(-size // ALIGNMENT) * ALIGNMENT + self.offset)
 
 
 class Block:
-    """A block of shared memory that this process made; freed by :meth:`free`, at exit, or by its last reference.
+    """A block of shared memory owned by this process; freed by :meth:`free`, at exit, or on garbage collection.
 
-    Should this process be killed, Python's resource tracker frees it (on Windows the system does). Should the tracker
-    be killed with it, the next block that anybody makes on this machine does, where Linux shows blocks as files.
+    If this process is killed, Python's resource tracker frees the block (on Windows the system does). If the tracker is
+    killed too, the next block created on this machine cleans up, where Linux exposes blocks as files.
 
     Args:
         size: bytes.
 
     Raises:
-        WorkerError: there is too little room, or Python's resource tracker cannot be had.
+        WorkerError: there is too little memory, or Python's resource tracker cannot be started.
     """
 
     def __init__(self, size: int) -> None:
@@ -74,7 +69,7 @@ class Block:
         try:
             self._memory = shared_memory.SharedMemory(name, create=True, size=size)
         except BrokenPipeError as error:
-            # The block is there, but the tracker that would free it after a crash is not.
+            # The block exists, but not the tracker that would free it after a crash.
             (_SHARED_FOLDER / name).unlink(missing_ok=True)
             raise WorkerError(
                 "Python's helper process for shared memory cannot be started", sys.executable, "Restart the program."
@@ -90,38 +85,38 @@ class Block:
 
     @property
     def name(self) -> str:
-        """What the other process opens it by."""
+        """The name by which the other process opens it."""
         return self._memory.name
 
     @property
     def buffer(self) -> memoryview:
-        """The bytes."""
+        """The memory itself."""
         buffer = self._memory.buf
         if buffer is None:
             raise ValueError("the block was freed")
         return buffer
 
     def free(self) -> None:
-        """Give the memory back; once more does no harm."""
+        """Release the memory; may be called repeatedly."""
         self._free()
 
 
 def _name_interpreter() -> None:
-    """Tell multiprocessing which program Python is: its helper for shared memory could not be started otherwise.
+    """Tell multiprocessing the path of the Python executable, which it needs to start its resource tracker.
 
-    Slicer names its Python while it starts, and whatever had imported multiprocessing before was told of none.
+    Slicer sets the path during startup; a module that imported multiprocessing earlier has read an empty one.
     """
     if not spawn.get_executable():
         spawn.set_executable(sys.executable)
 
 
 def _new_name() -> str:
-    """A name that tells whose block it is; macOS allows 30 characters."""
+    """A new name that contains the owner's process ID; macOS allows 30 characters."""
     return f"covidquant-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def clear_gone_blocks() -> None:
-    """Remove blocks whose makers are gone; only Linux shows them."""
+    """Remove blocks whose owners no longer run; only Linux lists blocks."""
     with suppress(OSError):
         for path in _SHARED_FOLDER.glob("covidquant-*"):
             with suppress(OSError):
@@ -134,7 +129,7 @@ def _clear_if_gone(path: Path) -> None:
     if found is None or handle is None:
         return
     try:
-        # Its maker locks it; just made, it is not locked yet.
+        # The owner locks it, but not at the very moment it is created.
         new = time.time() - os.fstat(handle).st_ctime < _SECONDS_NEW
         if try_to_lock(handle) and not (new and process_lives(int(found[1]))):
             path.unlink()
@@ -143,7 +138,7 @@ def _clear_if_gone(path: Path) -> None:
 
 
 def _hold(name: str) -> int | None:
-    """Lock a block of our own for as long as the handle is open; None where blocks are no files."""
+    """Lock our own block for as long as the handle is open; None where blocks are not files."""
     try:
         handle = os.open(_SHARED_FOLDER / name, os.O_RDWR)
     except OSError:
@@ -153,7 +148,7 @@ def _hold(name: str) -> int | None:
 
 
 def _remove(memory: shared_memory.SharedMemory, held: int | None) -> None:
-    # Unlinked first: the name must go even if somebody still looks at the bytes.
+    # Unlink first: the name must go even if a view of the memory still exists.
     with suppress(FileNotFoundError):
         memory.unlink()
     with suppress(BufferError):
@@ -163,7 +158,7 @@ def _remove(memory: shared_memory.SharedMemory, held: int | None) -> None:
 
 
 def _reserve(name: str, size: int) -> None:
-    """Have Linux set the memory aside now; without this, writing into a full /dev/shm would kill the process."""
+    """Have Linux commit the memory now; otherwise writing to a full /dev/shm would kill the process."""
     path = _SHARED_FOLDER / name
     if not hasattr(os, "posix_fallocate") or not path.exists():
         return
@@ -184,7 +179,7 @@ def _no_room(size: int) -> WorkerError:
 
 @contextmanager
 def opened(name: str) -> Iterator[memoryview]:
-    """The bytes of a block that the other process made; leave no array that looks into them behind."""
+    """The memory of a block that the other process created; all views of it must be gone on exit."""
     memory = _attach(name)
     buffer = memory.buf
     if buffer is None:
@@ -197,11 +192,11 @@ def opened(name: str) -> Iterator[memoryview]:
 
 
 def _attach(name: str) -> shared_memory.SharedMemory:
-    """Open a block without making this process answer for it: only its maker removes it."""
+    """Open a block without registering it with this process's resource tracker: only the owner removes it."""
     untracked: dict[str, Any] = {"track": False}
     if sys.version_info >= (3, 13):
         return shared_memory.SharedMemory(name, **untracked)
-    # Before 3.13 opening registers too; a tracker of this process would remove the block when this process ends.
+    # Before Python 3.13 opening registers too, and our tracker would remove the block when this process ends.
     register = resource_tracker.register
     resource_tracker.register = _register_nothing
     try:
@@ -211,4 +206,4 @@ def _attach(name: str) -> shared_memory.SharedMemory:
 
 
 def _register_nothing(name: Any, rtype: str) -> None:
-    """Takes the place of the tracker's own while a block is opened."""
+    """No-op in place of the tracker's ``register`` while a block is opened."""

@@ -1,4 +1,4 @@
-"""Messages between the two processes: JSON, one to a line, through the child's standard input and output."""
+"""Messages between the two processes: one JSON object per line, through the child's standard input and output."""
 
 from __future__ import annotations
 
@@ -13,32 +13,46 @@ from typing import IO, Any
 Message = dict[str, Any]
 
 _CHUNK = 1 << 16
+_GARBAGE_SHOWN = 200
 
 
 def encoded(message: Message) -> bytes:
     """A message as one line."""
-    return json.dumps(message, allow_nan=False, default=str).encode("ascii") + b"\n"
+    return json.dumps(message, allow_nan=False).encode("ascii") + b"\n"
+
+
+def _message(line: bytes) -> Message | None:
+    """The message on a line; None if it is not a message."""
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return None
+    return message if isinstance(message, dict) else None
 
 
 class Inbox:
-    """The parent's end: what has arrived, without ever waiting, so that a window's event loop may ask.
+    """The parent's end: reads what has arrived without ever blocking, so that it can be polled from an event loop.
 
     Args:
         stream: the unbuffered reading end of a pipe.
 
     Attributes:
-        ended: whether the other process has closed its end, as it does when it ends.
+        ended: whether the other process has closed its end, as it does on exit, or has sent garbage.
+        garbage: the beginning of a line that is not a message; empty if there was none. What a library prints while the
+            process starts, before the first message, does not count.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._descriptor = stream.fileno()
         self._rest = b""
+        self._begun = False
         self.ended = False
+        self.garbage = b""
         if sys.platform != "win32":
             os.set_blocking(self._descriptor, False)
 
     def take(self) -> list[Message]:
-        """The messages that have arrived since."""
+        """The messages that have arrived since the last call."""
         while not self.ended:
             chunk = self._read()
             if chunk is None:
@@ -46,10 +60,18 @@ class Inbox:
             self.ended = not chunk
             self._rest += chunk
         *lines, self._rest = self._rest.split(b"\n")
-        return [json.loads(line) for line in lines if line]
+        messages: list[Message] = []
+        for line in lines:
+            message = _message(line)
+            if message is not None and not self.garbage:
+                messages.append(message)
+            elif self._begun and line and not self.garbage:
+                self.ended, self.garbage = True, line[:_GARBAGE_SHOWN]
+            self._begun = self._begun or message is not None
+        return messages
 
     def _read(self) -> bytes | None:
-        """What is there; nothing at the end, None if there is nothing yet."""
+        """The bytes available; empty at the end of the stream, None if there are none yet."""
         if sys.platform == "win32":
             import _winapi
             import msvcrt
@@ -66,9 +88,9 @@ class Inbox:
 
 
 class Outbox:
-    """The child's end: a thread writes, so that the job never waits for a parent that does not read.
+    """The child's end: a thread writes, so that the job never blocks on a parent that does not read.
 
-    Messages keep their order; of the progress only the latest is kept until it can be written.
+    Messages keep their order; of unsent progress only the latest is kept.
 
     Args:
         stream: the writing end of a pipe.
@@ -84,7 +106,7 @@ class Outbox:
         self._thread.start()
 
     def put(self, message: Message) -> None:
-        """Send a message; progress that was not sent yet is out of date and dropped."""
+        """Send a message; progress that was not sent yet is dropped as out of date."""
         line = encoded(message)
         with self._changed:
             self._latest = None
@@ -92,7 +114,7 @@ class Outbox:
             self._changed.notify()
 
     def put_progress(self, message: Message) -> None:
-        """Send a message in the place of the one before, if that is not sent yet."""
+        """Send a progress message; it replaces an earlier one that was not sent yet."""
         line = encoded(message)
         with self._changed:
             self._latest = line
@@ -114,7 +136,7 @@ class Outbox:
             return line
 
     def _write(self) -> None:
-        # A parent that is gone needs no message; the thread that listens to it ends the process.
+        # If the parent has died nobody reads this; the listening thread ends the process.
         with suppress(OSError):
             while (line := self._next()) is not None:
                 self._stream.write(line)

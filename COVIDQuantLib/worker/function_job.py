@@ -1,67 +1,30 @@
-"""One call of a function in a process of its own, so that the window need not wait; a timer asks how far it is."""
+"""One function call in a background process, polled by a timer so that the window stays responsive."""
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from COVIDQuantLib.worker.blocks import Block, lay_out
-from COVIDQuantLib.worker.channel import Message
-from COVIDQuantLib.worker.failures import death_of, error_of_record
-from COVIDQuantLib.worker.process import ChildProcess, child_command, clean_environment
-
-_RUN = "from COVIDQuantLib.worker.function_child import main; main()"
-ARGUMENTS = "arguments"
+from COVIDQuantLib.errors import Cancelled
+from COVIDQuantLib.worker.call import Call
+from COVIDQuantLib.worker.failures import death_of
+from COVIDQuantLib.worker.frame import SharedArguments
+from COVIDQuantLib.worker.process import CHILD_MAIN, ChildProcess, child_command, clean_environment
 
 
-class SharedArrays:
-    """Arrays in memory that the process of a :class:`BesideJob` will find; fill them through :meth:`view`.
+class BackgroundJob:
+    """A function call in another process of the same interpreter.
 
-    Args:
-        like: arrays of the shapes and types wanted; what they hold is not looked at.
-        arguments: of the function beside the arrays; anything that can be pickled.
-
-    Raises:
-        WorkerError: there is too little memory to share.
-    """
-
-    def __init__(self, like: Mapping[str, np.ndarray], arguments: Mapping[str, Any]) -> None:
-        packed = np.frombuffer(pickle.dumps(dict(arguments)), np.uint8)
-        self._slots, size = lay_out({**like, ARGUMENTS: packed})
-        self._block = Block(size)
-        np.copyto(self.view(ARGUMENTS), packed)
-
-    def view(self, name: str) -> np.ndarray:
-        """One of the arrays, to be filled; leave none of these views behind."""
-        return self._slots[name].view(self._block.buffer)
-
-    def order(self) -> Message:
-        """What tells the process where they are."""
-        slots = {name: asdict(slot) for name, slot in self._slots.items()}
-        return {"block": self._block.name, "slots": slots}
-
-    def free(self) -> None:
-        """Give the memory back; once more does no harm."""
-        self._block.free()
-
-
-class BesideJob:
-    """A function called in another process of this interpreter.
-
-    Nothing waits here and nothing goes on unless :meth:`poll` is called. The process ends with the job, when the job
-    is cancelled or forgotten, and by itself when this process is gone.
+    Nothing blocks here, and nothing advances unless :meth:`poll` is called. The process ends when the job is done,
+    cancelled or garbage-collected, and by itself when this process dies.
 
     Args:
-        function: ``module:name``; it is called with the arguments, the arrays and ``report``, all by name. Its module
-            may import nothing of Slicer.
-        shared: its arrays and arguments; the job frees them.
+        function: ``module:name``; called with the arguments and ``report``, all by name. Its module may import nothing
+            of Slicer. What it returns must be a value that can be sent (``worker/values.py``).
+        shared: its arguments; freed by the job.
         environment: of the process, in Slicer ``slicer.util.startupEnvironment()``.
-        folders: hidden folders of this process that the process clears away should this one be gone before it is done.
+        folders: staging folders of this process, which the child removes if this process dies before the job is done.
 
     Raises:
         WorkerError: the process cannot be started.
@@ -70,69 +33,59 @@ class BesideJob:
     def __init__(
         self,
         function: str,
-        shared: SharedArrays,
+        shared: SharedArguments,
         environment: Mapping[str, str] | None = None,
         folders: Iterable[Path] = (),
     ) -> None:
-        self._shared = shared
-        self._fraction = 0.0
-        self._done = False
-        self._result: Any = None
+        # Not kept for the result, so that the arguments are in memory only once during the job.
+        self._call = Call(function, shared, folders=folders, keep=False)
         try:
-            self._process: ChildProcess | None = ChildProcess(child_command(_RUN), clean_environment(environment))
+            command = child_command(CHILD_MAIN)
+            self._process: ChildProcess | None = ChildProcess(command, clean_environment(environment))
         except BaseException:
             shared.free()
             raise
-        self._process.send({"function": function, "folders": [str(path) for path in folders], **shared.order()})
+        self._process.send(self._call.order)
 
     @property
     def pid(self) -> int | None:
-        """The process's ID; None once it is over."""
+        """The process ID; None once the process has ended."""
         return self._process.pid if self._process is not None else None
 
     @property
     def is_done(self) -> bool:
-        """Whether :meth:`poll` has seen the result."""
-        return self._done
+        """Whether :meth:`poll` has received the result."""
+        return self._call.is_over and self._call.error is None
 
     @property
     def result(self) -> Any:
         """What the function returned; None before that."""
-        return self._result
+        return self._call.result
 
     def poll(self) -> float:
-        """The fraction done; never waits.
+        """The fraction done; never blocks.
 
         Raises:
+            Cancelled: the job was cancelled.
             COVIDQuantError: what the function raised, of the same class.
             WorkerError: the process failed.
         """
         if self._process is not None:
             for message in self._process.receive():
-                self._hear(message)
-            if not self._done and self._process is not None and self._process.ended:
-                raise death_of(*self._end())
-        return 1.0 if self._done else self._fraction
+                self._call.handle(message)
+            if self._call.is_over:
+                self._end()
+            elif self._process.ended:
+                self._call.fail(death_of(*self._end()))
+        if self._call.error is not None:
+            raise self._call.error
+        return 1.0 if self._call.is_over else float(self._call.progress or 0.0)
 
     def cancel(self) -> None:
-        """End it; nothing happens if it is over."""
-        if self._process is not None:
-            self._end()
-
-    def _hear(self, message: Message) -> None:
-        if "progress" in message:
-            self._fraction = float(message["progress"])
-        elif "taken" in message:
-            self._shared.free()
-        elif "done" in message:
-            self._result = pickle.loads(Path(message["done"]).read_bytes())  # noqa: S301 - our own child's file
-            self._done = True
-            self._end()
-        elif "failed" in message:
-            self._end()
-            raise error_of_record(message["failed"])
+        """End the job and its process; does nothing if it is over."""
+        self._call.fail(Cancelled())
+        self._end()
 
     def _end(self) -> tuple[int | None, str]:
         process, self._process = self._process, None
-        self._shared.free()
         return process.end() if process is not None else (None, "")

@@ -1,4 +1,4 @@
-"""The second process from outside: started clean, spoken to without waiting, ended with everything it started."""
+"""The background process from outside: started clean, polled without blocking, killed with all its children."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ from COVIDQuantLib.worker.channel import Inbox, Message, encoded
 from COVIDQuantLib.worker.failures import WorkerError
 
 _LIBRARY_FOLDER = str(Path(__file__).resolve().parents[2])
-# This library first, whatever other copy the interpreter has; then whatever else the parent could import.
+# This copy of the library takes precedence over any other; then everything that the parent can import.
 _CODE = (
     "import json, sys; folder, paths = json.loads(sys.argv.pop()); sys.path.insert(0, folder); import COVIDQuantLib; "
     "sys.path.remove(folder); sys.path += [path for path in paths if path not in sys.path]; "
 )
-# Slicer sets these for itself; its Python's launcher sets its own.
+# Slicer sets these for itself; the launcher of its Python sets its own.
 _OF_SLICER = ("LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "QT_PLUGIN_PATH")
 FOLDER_PREFIX = "covidquant-worker-"
+# What the child runs, for :func:`child_command`.
+CHILD_MAIN = "from COVIDQuantLib.worker.child import main; main()"
 _LOG_BYTES = 4000
 _SECONDS_TO_DIE = 10.0
 _OWNER = "owner"
@@ -42,18 +44,18 @@ def child_command(run: str) -> list[str]:
         run: Python statements, run once the library can be imported.
     """
     paths = [path for path in sys.path if path]
-    # -P: what happens to lie in the current folder is none of its business.
+    # -P: do not import from the current folder.
     return [sys.executable, "-P", "-c", _CODE + run, json.dumps([_LIBRARY_FOLDER, paths])]
 
 
 def clean_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of the child: the one given, or this process's own less what Slicer set for itself.
+    """The environment of the child: the given one, or that of this process without what Slicer set for itself.
 
     Args:
         environment: in Slicer ``slicer.util.startupEnvironment()``.
     """
     clean = dict(os.environ if environment is None else environment)
-    # Elsewhere these are the user's own, and the same interpreter may need them.
+    # Outside Slicer these are set by the user, and the interpreter may need them.
     if environment is not None or "SLICER_HOME" in os.environ:
         for name in _OF_SLICER:
             clean.pop(name, None)
@@ -65,10 +67,10 @@ class ChildProcess:
 
     Args:
         command: see :func:`child_command`.
-        environment: the child's environment; its temporary files are sent to a folder that goes with it.
+        environment: the child's environment; its temporary files go to a folder that is removed with it.
 
     Attributes:
-        ready: whether it has said that it is.
+        ready: whether it has reported that it is ready.
 
     Raises:
         WorkerError: it cannot be started.
@@ -79,7 +81,7 @@ class ChildProcess:
         clear_gone_folders()
         folder = tempfile.mkdtemp(prefix=FOLDER_PREFIX)
         owner = _own(folder)
-        # Its own file, not a pipe that somebody would have to empty. Appended to: parent and child share the position.
+        # A file, not a pipe that would have to be drained. In append mode, as parent and child share the position.
         self._log: IO[bytes] = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - lives as long as the process
         try:
             self._process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603 - this interpreter
@@ -95,7 +97,7 @@ class ChildProcess:
             self._log.close()
             owner.release()
             shutil.rmtree(folder, ignore_errors=True)
-            raise WorkerError("the process that computes cannot be started", sys.executable, str(error)) from error
+            raise WorkerError("the background process cannot be started", sys.executable, str(error)) from error
         self._end = weakref.finalize(self, _end_tree, self._process, folder, owner)
         self._orders, replies = _pipes(self._process)
         self._inbox = Inbox(replies)
@@ -107,31 +109,34 @@ class ChildProcess:
 
     @property
     def ended(self) -> bool:
-        """Whether it has closed its end of the channel; known after :meth:`receive`."""
+        """Whether it has closed its end of the channel; updated by :meth:`receive`."""
         return self._inbox.ended
 
     def send(self, message: Message) -> None:
-        """Send a short message; one that comes too late for a dying child is lost, which ``ended`` soon tells."""
+        """Send a short message; it is lost if the child is dying, as ``ended`` will show."""
         with suppress(OSError):
             self._orders.write(encoded(message))
 
     def receive(self) -> list[Message]:
-        """The messages that have arrived since; never waits."""
+        """The messages that have arrived since the last call; never blocks."""
         messages = self._inbox.take()
         self.ready = self.ready or any("ready" in message for message in messages)
         return messages
 
     def end(self) -> tuple[int | None, str]:
-        """End it and everything it started, and remove its temporary files.
+        """Kill it and every process it started, and remove its temporary files.
 
         Returns:
-            Its exit status (negative: the signal that ended it) and the last lines it wrote.
+            Its exit status (negative: the signal that ended it; None if it had sent garbage, which is then the
+            last line of the log) and the last lines of its log.
         """
         self._end()
         self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, self._log.tell() - _LOG_BYTES))
         log = self._log.read().decode("utf-8", errors="replace")
         self._log.close()
+        if self._inbox.garbage:
+            return None, f"{log}\nnot a message: {self._inbox.garbage!r}"
         return self._process.returncode, log
 
 
@@ -142,7 +147,7 @@ def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
 
 
 def clear_gone_folders() -> None:
-    """Remove folders for temporary files whose processes were killed with those that would have removed them."""
+    """Remove folders for temporary files whose processes were killed together with their parents."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
         with suppress(OSError, HeldError):
             if not folder.is_symlink():
@@ -153,7 +158,7 @@ def _clear_if_gone(folder: Path) -> None:
     try:
         owner = FileLock(folder / _OWNER, make=False)
     except FileNotFoundError:
-        # Just made and not locked yet; of an older version that does not lock, it may be in use for days.
+        # Just created and not locked yet, or of an older version that does not lock and may use it for days.
         if time.time() - folder.stat().st_mtime < _SECONDS_UNLOCKED:
             return
     else:
@@ -183,7 +188,7 @@ if sys.platform == "win32":
     def _kill_tree(process: subprocess.Popen[bytes]) -> None:
         taskkill = Path(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "taskkill.exe")
         with suppress(OSError):
-            subprocess.run(  # noqa: S603 - the system's own tool
+            subprocess.run(  # noqa: S603 - a system tool
                 [taskkill, "/T", "/F", "/PID", str(process.pid)],
                 capture_output=True,
                 check=False,
@@ -195,7 +200,7 @@ else:
     _APART: dict[str, Any] = {"start_new_session": True}
 
     def _kill_tree(process: subprocess.Popen[bytes]) -> None:
-        # Never after the child was waited for: then its number, and its group's, may be another's.
+        # Never after the child was reaped: its process and group IDs may have been reused.
         if process.returncode is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -1,60 +1,67 @@
-"""Segmentation in a second process that stays warm: submit a CT, ask now and then, cancel whenever."""
+"""Segmentation in a background process that stays warm: submit a CT, poll, cancel at any time."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from types import TracebackType
 from typing import Self
+
+import numpy as np
 
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import Cancelled
 from COVIDQuantLib.pipeline import DEFAULT_PLAN, GivenMasks, Plan
 from COVIDQuantLib.progress import ProgressState, show_nothing
 from COVIDQuantLib.segmentation.result import Segmentation
+from COVIDQuantLib.worker.call import Call
 from COVIDQuantLib.worker.channel import Message
-from COVIDQuantLib.worker.failures import WorkerError, death_of, error_of_record
-from COVIDQuantLib.worker.packing import Task, pack_task, unpack_result
+from COVIDQuantLib.worker.failures import WorkerError, death_of
+from COVIDQuantLib.worker.frame import SharedArguments
 from COVIDQuantLib.worker.process import ChildProcess, child_command, clean_environment
+from COVIDQuantLib.worker.values import encode
 
-_SECONDS_BETWEEN_LOOKS = 0.02
+_SECONDS_BETWEEN_POLLS = 0.02
+_JOBS = "COVIDQuantLib.worker.jobs.segment"
+# Beyond the voxels, for provenance, warnings and checks; a result that needs more comes in a file.
+_ROOM_FOR_TEXT = 1 << 20
 
 
 class Job:
-    """One CT on its way through a worker. Made by :meth:`Worker.submit`."""
+    """The segmentation of one CT by a worker. Created by :meth:`Worker.submit`."""
 
-    def __init__(self, worker: Worker, number: int, task: Task) -> None:
+    def __init__(self, worker: Worker, number: int, ct: CTVolume, given: GivenMasks, plan: Plan) -> None:
         self._worker = worker
-        self._shape = task.ct.hu.shape
-        self._block, where = pack_task(task)
-        self.order: Message = {"job": number, **where}
-        self.taken = False
+        hu = ct.hu.astype(np.int16, copy=False)
+        # The CT's warnings stay here.
+        arguments = {"ct": CTVolume(hu, ct.geometry, ct.padding, ct.source), "given": given, "plan": plan}
+        # Lobes and lesions, one byte per voxel each, overwrite the CT's two bytes.
+        shared = SharedArguments({}, arguments, room=_ROOM_FOR_TEXT)
+        self.call = Call(f"{_JOBS}:segmented", shared, number=number, keep=True)
         self.retried = False
-        self._state = ProgressState("waiting", 0.0, None)
-        self._outcome: Segmentation | BaseException | None = None
 
     @property
     def is_over(self) -> bool:
-        """Whether it is done, failed or cancelled, as far as :meth:`poll` has seen."""
-        return self._outcome is not None
+        """Whether it is done, failed or cancelled; updated by :meth:`poll`."""
+        return self.call.is_over
 
     def poll(self) -> ProgressState | Segmentation:
-        """How far it is, or the result; never waits. Ask from a timer.
+        """The progress or the result; never blocks. Call it from a timer.
 
         Raises:
-            Cancelled: it was.
+            Cancelled: the job was cancelled.
             WorkerError: the process ended or failed.
             COVIDQuantError: what the job itself raised, of the same class.
         """
         self._worker.advance()
-        if isinstance(self._outcome, BaseException):
-            raise self._outcome
-        return self._outcome or self._state
+        if self.call.error is not None:
+            raise self.call.error
+        state: ProgressState | Segmentation = self.call.result if self.call.is_over else self.call.progress
+        return state or ProgressState("waiting", 0.0, None)
 
     def wait(self, show: Callable[[ProgressState], None] = show_nothing) -> Segmentation:
-        """Wait for the result; for scripts. An interrupt, or an error of ``show``, cancels the job.
+        """Wait for the result; for scripts. An interrupt, or an error in ``show``, cancels the job.
 
         Args:
             show: called with the progress; may raise ``Cancelled``.
@@ -66,47 +73,27 @@ class Job:
         try:
             while not isinstance(state := self.poll(), Segmentation):
                 show(state)
-                time.sleep(_SECONDS_BETWEEN_LOOKS)
+                time.sleep(_SECONDS_BETWEEN_POLLS)
         except BaseException:
             self.cancel()
             raise
         return state
 
     def cancel(self) -> None:
-        """End it, with its process if that is at work on it; a job that is over stays as it is."""
+        """Cancel the job, killing the process if it is working on it; a job that is over does not change."""
         if not self.is_over:
             self._worker.drop(self)
 
-    def hear(self, message: Message) -> None:
-        """Take in a message of the child about this job."""
-        if "progress" in message:
-            self._state = ProgressState(**message["progress"])
-        elif "taken" in message:
-            self.taken = True
-        elif "done" in message:
-            self.finish(unpack_result(self._block, self._shape, message))
-        elif "failed" in message:
-            error = error_of_record(message)
-            if isinstance(error, WorkerError):
-                error.log = message.get("log", "")
-            self.finish(error)
-
-    def finish(self, outcome: Segmentation | BaseException) -> None:
-        """Keep the outcome and give the shared memory back."""
-        self._outcome = outcome
-        self._block.free()
-
 
 class Worker:
-    """A second process of this interpreter that segments CTs, one after another, and stays warm in between.
+    """A background process of this interpreter that segments CTs one after another and stays warm in between.
 
-    Jobs that are submitted while one runs wait for their turn. Two workers are independent. Nothing here waits or
-    uses threads, which starve in Slicer's window; but nothing goes on unless some job of the worker is polled.
-    To be used from one thread.
+    Jobs submitted while another runs are queued. Two workers are independent. Nothing here blocks or uses threads,
+    which starve in Slicer's window; but nothing advances unless some job of the worker is polled. Not thread-safe.
 
     Args:
-        environment: of the process, in Slicer ``slicer.util.startupEnvironment()``; otherwise this process's own.
-        idle_seconds: the process ends after so long without a job, and the next job starts another; None: never.
+        environment: of the process, in Slicer ``slicer.util.startupEnvironment()``; by default that of this process.
+        idle_seconds: the process exits after this long without a job, and the next job starts another; None: never.
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None, idle_seconds: float | None = None) -> None:
@@ -122,7 +109,7 @@ class Worker:
         """Start the process ahead of the first job, so that it is warm by then.
 
         Args:
-            plan: of the jobs to come; what they need is loaded at once.
+            plan: of the jobs to come; the networks it needs are loaded immediately.
 
         Raises:
             WorkerError: it cannot be started.
@@ -130,14 +117,15 @@ class Worker:
         self.advance()
         process = self._running()
         if plan is not None and self._current is None:
-            process.send({"plan": asdict(plan)})
+            # The reply is ignored: no job has the number 0.
+            process.send({"job": 0, "function": f"{_JOBS}:prepare", "arguments": encode({"plan": plan})})
 
     def submit(self, ct: CTVolume, given: GivenMasks | None = None, plan: Plan = DEFAULT_PLAN) -> Job:
-        """Begin to segment a CT; returns at once.
+        """Start to segment a CT; returns immediately.
 
         Args:
-            ct: a checked CT in any orientation; copied, so that it may change from now on.
-            given: masks that take the place of a step.
+            ct: a checked CT in any orientation; copied, so it may change afterwards.
+            given: masks that replace a step.
             plan: how lungs, lobes and lesions are found.
 
         Raises:
@@ -145,16 +133,16 @@ class Worker:
         """
         self.start()
         self._count += 1
-        job = Job(self, self._count, Task(ct, given or GivenMasks(), plan))
+        job = Job(self, self._count, ct, given or GivenMasks(), plan)
         self._queue.append(job)
         self.advance()
         return job
 
     def close(self) -> None:
-        """End the process and cancel what it had to do; the worker cannot be used again."""
+        """End the process and cancel all jobs; the worker cannot be used again."""
         self._closed = True
         for job in [*self._queue, *([self._current] if self._current else [])]:
-            job.finish(Cancelled())
+            job.call.fail(Cancelled())
         self._queue.clear()
         self._end()
 
@@ -169,61 +157,61 @@ class Worker:
 
     @property
     def pid(self) -> int | None:
-        """The process's ID; None while there is none."""
+        """The process ID; None while there is no process."""
         return self._process.pid if self._process else None
 
     def advance(self) -> None:
-        """Take in what the process has said and give it the next job; never waits."""
+        """Handle what the process has sent and give it the next job; never blocks."""
         if self._process is not None:
             for message in self._process.receive():
-                self._hear(message)
+                self._handle(message)
             if self._process.ended:
-                self._bury()
+                self._replace_dead()
         while self._current is None and self._queue:
             job = self._queue.popleft()
             try:
-                self._running().send(job.order)
+                self._running().send(job.call.order)
             except WorkerError as error:
-                job.finish(error)
+                job.call.fail(error)
             else:
                 self._current = job
 
     def drop(self, job: Job) -> None:
         """Cancel a job that is not over."""
-        job.finish(Cancelled())
+        job.call.fail(Cancelled())
         if job in self._queue:
             self._queue.remove(job)
         else:
             self._end()
             self.advance()
 
-    def _hear(self, message: Message) -> None:
+    def _handle(self, message: Message) -> None:
         job = self._current
         if job is None:
             return
-        job.hear(message)
+        job.call.handle(message)
         if job.is_over:
             self._current = None
 
-    def _bury(self) -> None:
-        """The process has ended by itself: tell the job it was at, and be ready to start another."""
+    def _replace_dead(self) -> None:
+        """The process has ended by itself: fail its job, and be ready to start another."""
         job, was_ready = self._current, self._process is not None and self._process.ready
         code, log = self._end()
         if job is None:
             return
-        if was_ready and not job.taken and not job.retried:
-            # It died between two jobs; this one has seen nothing of it.
+        if was_ready and not job.call.taken and not job.retried:
+            # It died between two jobs; try this one again in a new process.
             job.retried = True
             self._queue.appendleft(job)
         else:
-            job.finish(death_of(code, log))
+            job.call.fail(death_of(code, log))
 
     def _end(self) -> tuple[int | None, str]:
         process, self._process, self._current = self._process, None, None
         return process.end() if process is not None else (None, "")
 
     def _running(self) -> ChildProcess:
-        """The process, started if there is none."""
+        """The running process, started if necessary."""
         if self._closed:
             raise RuntimeError("the worker was closed")
         if self._process is None:
@@ -231,4 +219,7 @@ class Worker:
         return self._process
 
     def _command(self) -> list[str]:
-        return child_command(f"from COVIDQuantLib.worker.child import main; main({self._idle_seconds!r})")
+        # Import everything before the first job, so that a process started early is warm.
+        return child_command(
+            f"import {_JOBS}; from COVIDQuantLib.worker.child import main; main({self._idle_seconds!r})"
+        )

@@ -78,7 +78,7 @@ def run(shape: tuple[int, int, int], parts: int, repeats: int) -> dict[str, floa
     work = {
         "components": lambda: find_components(lesions, lobes, spacing),
         "chest": lambda: CueScorer(hu, lobes, spacing),
-        "cues": lambda: [scorer.looks(component) for component in found],
+        "cues": lambda: [scorer.scored_parts(component) for component in found],
         "list": lambda: rank(hu, lesions, lobes, spacing, histogram=histogram),
         "list_uncounted": lambda: rank(hu, lesions, lobes, spacing),
     }

@@ -78,7 +78,7 @@ def rows_of(case: Case, mode: str, mask: np.ndarray) -> list[dict[str, Any]]:
     scorer = CueScorer(case.hu, case.lobes, case.spacing)
     found = find_components(mask, case.lobes, case.spacing)
     rows = []
-    for component, seen in (pair for whole in found for pair in scorer.looks(whole)):
+    for component, seen in (pair for whole in found for pair in scorer.scored_parts(whole)):
         voxel_ml = component.volume_ml / np.count_nonzero(component.mask)
         artefact, lesion = (
             float(np.count_nonzero(truth[component.box] & component.mask)) * voxel_ml

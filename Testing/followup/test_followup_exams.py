@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.errors import COVIDQuantError, UnfitInputError, UsageError
 from COVIDQuantLib.evaluation.evaluate import Labels, evaluate_scan, pool
-from COVIDQuantLib.evaluation.result_files import write_evaluation
+from COVIDQuantLib.evaluation.result_files import put_evaluation
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.exam_files import write_exam
 from COVIDQuantLib.followup.comparison import compare_exams
@@ -29,6 +29,7 @@ from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.table import compute_metrics
 from COVIDQuantLib.quantification.thresholds import Thresholds
 from COVIDQuantLib.segmentation.result import Segmentation
+from COVIDQuantLib.system.atomic_files import OutputFolder
 from COVIDQuantLib.voxels.geometry import Geometry
 
 ONE, TWO, THREE = lungs(ggo=1_000), lungs(ggo=2_000), lungs(ggo=1_500)
@@ -349,7 +350,8 @@ def evaluated(folder, scans=3):
         one, other = Labels(lobes, found), Labels(lobes, true)
         pairs.append(evaluate_scan(one, other, hu, geometry, name=str(number), distances=False))
     cohort = pool(pairs)
-    write_evaluation(cohort, folder, plots=False)
+    with OutputFolder(folder) as out:
+        put_evaluation(cohort, out, plots=False)
     return cohort
 
 

@@ -9,8 +9,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("monai")
 
+from network_parts import describe  # noqa: E402
+
 from COVIDQuantLib.errors import UsageError  # noqa: E402
-from COVIDQuantLib.networks.describe import describe  # noqa: E402
 from COVIDQuantLib.networks.registry import ARCHITECTURES, architecture, build_network, checked_settings  # noqa: E402
 
 # lungmask's network is its own package's.

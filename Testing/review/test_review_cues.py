@@ -11,7 +11,7 @@ from COVIDQuantLib.review.evidence import Evidence
 STEP = 2.0
 SIZE = 40
 BASE = -860.0
-BY_NAME = {cue.name: cue.look for cue in CUES}
+BY_NAME = {cue.name: cue.compute for cue in CUES}
 K, J, I = np.meshgrid(*[np.arange(SIZE)] * 3, indexing="ij")  # noqa: E741 - the names of the axes
 
 
@@ -138,7 +138,7 @@ def test_every_cue_bears_the_smallest_components():
 def test_reasons_can_be_filled(cue):
     """Every number that a sentence asks for is told by the cue, whenever the cue is seen."""
     wanted = {name for _, name, _, _ in string.Formatter().parse(cue.reason) if name}
-    seen = [cue.look(e) for e in (evidence(LAYER, -300.0 - 150.0 * K, diaphragm=ABOVE, height=0.1),
+    seen = [cue.compute(e) for e in (evidence(LAYER, -300.0 - 150.0 * K, diaphragm=ABOVE, height=0.1),
                                   evidence(np.swapaxes(LAYER, 0, 2), -780.0, heart=BESIDE, height=0.1))]  # fmt: skip
     for look in seen:
         if look.value > 0:

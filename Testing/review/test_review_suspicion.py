@@ -202,7 +202,7 @@ def test_a_score_does_not_depend_on_the_other_lesions(seed, order, kept):
     whole = rank(hu, np.logical_or.reduce(parts), CHEST.lobes, CHEST.spacing)
     scorer = CueScorer(hu, CHEST.lobes, CHEST.spacing)
     for n in sorted(range(len(whole)), key=lambda n: order[n % 4]):
-        assert {name: seen.value for name, seen in scorer.look(whole[n].component).items()} == whole[n].cues
+        assert {name: seen.value for name, seen in scorer.values(whole[n].component).items()} == whole[n].cues
     fewer = find_components(np.logical_or.reduce(parts), CHEST.lobes, CHEST.spacing)[:kept]
     mask = np.zeros_like(CHEST.lungs)
     for component in fewer:

@@ -26,7 +26,8 @@ from COVIDQuantLib.scene.export.node_exam import export_reading
 from COVIDQuantLib.scene.nodes.volumes import image_of_array
 from COVIDQuantLib.scene.reading_session import Reading
 from COVIDQuantLib.worker.failures import WorkerError
-from COVIDQuantLib.worker.function_job import BesideJob, SharedArrays
+from COVIDQuantLib.worker.frame import SharedArguments
+from COVIDQuantLib.worker.function_job import BackgroundJob
 
 ALL = [export.name for export in EXPORTS]
 QUICK = ["segmentation", "metrics", "nifti"]
@@ -246,7 +247,7 @@ def test_a_folder_that_goes_meanwhile_can_be_left(world, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "what"),
-    [("write_and_crash", "ended before it was done"), ("stumble", "fault of the program")],
+    [("write_and_crash", "ended before it was done"), ("stumble", "because of a bug")],
 )
 def test_a_process_that_fails_is_told_and_nothing_is_left(world, tmp_path, monkeypatch, name, what):
     lingering(monkeypatch, name)
@@ -274,16 +275,16 @@ def test_a_process_that_cannot_start_leaves_nothing(world, tmp_path, monkeypatch
 
 def test_a_function_gets_its_arrays_and_gives_its_result():
     numbers = np.arange(12.0).reshape(3, 4)
-    shared = SharedArrays({"numbers": numbers}, {"factor": 2})
+    shared = SharedArguments({"numbers": numbers}, {"factor": 2})
     shared.view("numbers")[:] = numbers
-    job = BesideJob("export_world:double", shared)
+    job = BackgroundJob("export_world:double", shared)
     until(lambda: job.poll() == 1.0 and job.is_done)
     assert np.array_equal(job.result, 2 * numbers)
     assert job.pid is None
 
 
 def test_an_error_of_the_users_keeps_its_kind():
-    job = BesideJob("export_world:refuse", SharedArrays({}, {}))
+    job = BackgroundJob("export_world:refuse", SharedArguments({}, {}))
     with pytest.raises(UsageError, match="there: not like this") as told:
         until(lambda: job.poll() and False)
     assert told.value.remedy == "Do it otherwise."
@@ -291,5 +292,5 @@ def test_an_error_of_the_users_keeps_its_kind():
 
 def test_shared_memory_can_be_had_where_slicer_named_its_python_late(monkeypatch):
     monkeypatch.setattr(spawn, "_python_exe", b"")
-    SharedArrays({}, {}).free()
+    SharedArguments({}, {}).free()
     assert os.fsdecode(spawn.get_executable()) == sys.executable

@@ -16,7 +16,7 @@ from COVIDQuantLib.errors import OutputError, UsageError
 from COVIDQuantLib.export.table_file import read_metrics
 from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.quantification.thresholds import Thresholds
-from COVIDQuantLib.review.status import Status
+from COVIDQuantLib.review.status import Figures, FindingStatus
 from COVIDQuantLib.review.suspicion import rank
 from COVIDQuantLib.scene.export.node_exam import export_reading, files_in_the_way
 from COVIDQuantLib.scene.headless_scene import HeadlessScene
@@ -26,7 +26,6 @@ from COVIDQuantLib.scene.nodes.volumes import node_of_ct
 from COVIDQuantLib.scene.quantification_job import _add_segmentation
 from COVIDQuantLib.scene.reading_session import Reading
 from COVIDQuantLib.scene.review.ai_result import has_original
-from COVIDQuantLib.scene.review.segment_status import Figures
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.voxels.geometry import Geometry, Reorientation
@@ -142,28 +141,28 @@ def test_removing_keeping_and_undo(phantom):
     before = reading.live.metrics.value("whole lung", "lesion_volume_ml")
     found = case.found()
     worst = findings.next_open(None) or found[0]
-    assert findings.status(worst) is Status.UNTOUCHED
+    assert findings.status(worst) is FindingStatus.UNTOUCHED
     history.SaveState()
     findings.remove(worst)
     reading.update()
-    assert findings.status(worst) is Status.REMOVED
+    assert findings.status(worst) is FindingStatus.REMOVED
     assert reading.figures is Figures.EDITED
     after = reading.live.metrics.value("whole lung", "lesion_volume_ml")
     outside = worst.finding.volume_ml + worst.finding.effect["lesion_volume_ml"]
     assert before - after == pytest.approx(worst.finding.volume_ml - outside)
     history.RestorePreviousState()
     reading.update()
-    assert findings.status(worst) is Status.UNTOUCHED
+    assert findings.status(worst) is FindingStatus.UNTOUCHED
     assert reading.figures is Figures.AI
     findings.remove(worst)
     reading.update()
     findings.keep(worst)
     reading.update()
-    assert findings.status(worst) is Status.KEPT
+    assert findings.status(worst) is FindingStatus.KEPT
     assert reading.live.metrics.value("whole lung", "lesion_volume_ml") == before
     assert findings.next_open(None) is not worst
     findings.reopen(worst)
-    assert findings.status(worst) is Status.UNTOUCHED
+    assert findings.status(worst) is FindingStatus.UNTOUCHED
     reading.close()
 
 
@@ -224,8 +223,8 @@ def test_the_list_and_its_marks_are_the_same_after_reloading_and_editing(phantom
     other = Case.__new__(Case)
     other.reading = again
     assert [p.finding.id for p in other.found()] == [p.finding.id for p in found]
-    assert again.findings.status(again.findings.found[0]) is Status.KEPT
-    assert again.findings.status(again.findings.found[-1]) is Status.REMOVED
+    assert again.findings.status(again.findings.found[0]) is FindingStatus.KEPT
+    assert again.findings.status(again.findings.found[-1]) is FindingStatus.REMOVED
 
 
 def test_a_search_can_be_ended_and_leaves_nothing(case):

@@ -198,7 +198,7 @@ def test_bent_segmentation_is_a_clear_error_and_mends_itself():
     grid.SetCoefficientData(coefficients)
     bend.SetAndObserveTransformToParent(grid)
     world.node.SetAndObserveTransformNodeID(bend.GetID())
-    with pytest.raises(UnfitInputError, match="bends space"):
+    with pytest.raises(UnfitInputError, match="non-linear"):
         live.update()
     assert live.is_out_of_date
     assert live.problem is not None

@@ -139,7 +139,7 @@ def test_sheared_and_bent_grids_are_refused_with_a_remedy(scene):
     spline.SetTargetLandmarks(moved)
     bend.SetAndObserveTransformToParent(spline)
     volume.SetAndObserveTransformNodeID(bend.GetID())
-    with pytest.raises(UnfitInputError, match=r"bends space.*Harden"):
+    with pytest.raises(UnfitInputError, match=r"non-linear.*Harden"):
         parent_to_world(volume)
 
 

@@ -30,7 +30,7 @@ from COVIDQuantLib.quantification.thresholds import Thresholds
 from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
 from COVIDQuantLib.scene.navigation import look_at, place_of_region, voxel_of_world, world_of_voxel
 from COVIDQuantLib.scene.nodes.charts import Charts
-from COVIDQuantLib.scene.nodes.density_overlay import DensityOverlay, colour_numbers, hu_of_colour
+from COVIDQuantLib.scene.nodes.density_overlay import DensityOverlay, colour_numbers
 from COVIDQuantLib.scene.nodes.result_links import latest_result, results_of, volume_of
 from COVIDQuantLib.scene.nodes.segmentations import create_segmentation_node
 from COVIDQuantLib.scene.nodes.volumes import node_of_ct
@@ -170,7 +170,8 @@ def test_the_density_follows_edits_and_thresholds(shown):
     live.thresholds = Thresholds(-600, -200)
     overlay.recolour()
     for number in (1, 100, 255):
-        wanted = lesion_rgb(np.array(hu_of_colour(number)), live.thresholds)
+        # Colour numbers are 5 HU wide, from 1 at −1024 HU.
+        wanted = lesion_rgb(np.array(-1024 + 5 * (number - 0.5)), live.thresholds)
         assert np.allclose(overlay.colours.GetLookupTable().GetTableValue(number)[:3], wanted, atol=0.01)
     assert overlay.colours.GetLookupTable().GetTableValue(0)[3] == 0
 

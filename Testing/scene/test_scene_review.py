@@ -11,6 +11,7 @@ from scene_world import ALL_IDS, LOBE_IDS, SHAPE, World
 from test_scene_life import nothing_is_logged, saved_and_reloaded  # noqa: F401 - a fixture of all tests here
 
 from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.review.status import Figures, SegmentStatus
 from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
 from COVIDQuantLib.scene.review.ai_result import (
     ORIGINAL_ROLE,
@@ -23,8 +24,6 @@ from COVIDQuantLib.scene.review.ai_result import (
 )
 from COVIDQuantLib.scene.review.segment_edits import add_to_lesion, remove_from_lesion, take_from_other_lobes
 from COVIDQuantLib.scene.review.segment_status import (
-    Figures,
-    Status,
     StatusFollower,
     accept,
     status_record,
@@ -150,7 +149,7 @@ def test_the_whole_ai_result_comes_back_even_for_deleted_segments():
     assert np.array_equal(live.histogram.counts, counts)
     for name, mask in before.items():
         assert np.array_equal(world.exported(name), mask), name
-    assert set(statuses_of(world.node).values()) == {Status.UNTOUCHED}
+    assert set(statuses_of(world.node).values()) == {SegmentStatus.UNTOUCHED}
     assert live.warnings() == []
 
 
@@ -225,19 +224,19 @@ def test_statuses_follow_every_edit_and_only_the_edited_segment():
     assert whose_figures(world.node, live.histogram) is Figures.AI
     edit(live, follower, lambda: paint(world))
     statuses = statuses_of(world.node)
-    assert statuses.pop("pneumonia") is Status.IN_PROGRESS
-    assert set(statuses.values()) == {Status.UNTOUCHED}
+    assert statuses.pop("pneumonia") is SegmentStatus.IN_PROGRESS
+    assert set(statuses.values()) == {SegmentStatus.UNTOUCHED}
     assert whose_figures(world.node, live.histogram) is Figures.EDITED
     accept(world.node, live.histogram)
     assert whose_figures(world.node, live.histogram) is Figures.ACCEPTED
     assert status_record(world.node, live.histogram)["segments"]["pneumonia"] == "accepted"
     take_back_acceptance(world.node, live.histogram)
-    assert statuses_of(world.node)["pneumonia"] is Status.IN_PROGRESS
-    assert statuses_of(world.node)["right_upper_lobe"] is Status.UNTOUCHED
+    assert statuses_of(world.node)["pneumonia"] is SegmentStatus.IN_PROGRESS
+    assert statuses_of(world.node)["right_upper_lobe"] is SegmentStatus.UNTOUCHED
     accept(world.node, live.histogram)
     edit(live, follower, lambda: paint(world, (3, 14, 4)))
-    assert statuses_of(world.node)["pneumonia"] is Status.IN_PROGRESS
-    assert statuses_of(world.node)["right_upper_lobe"] is Status.ACCEPTED
+    assert statuses_of(world.node)["pneumonia"] is SegmentStatus.IN_PROGRESS
+    assert statuses_of(world.node)["right_upper_lobe"] is SegmentStatus.ACCEPTED
     assert whose_figures(world.node, live.histogram) is Figures.EDITED
 
 
@@ -259,7 +258,7 @@ def test_undo_brings_acceptance_back_and_can_itself_be_undone():
     # What was accepted is not what the AI had found.
     edit(live, follower, lambda: restore_all(live))
     assert whose_figures(world.node, live.histogram) is Figures.AI
-    assert statuses_of(world.node)["pneumonia"] is Status.UNTOUCHED
+    assert statuses_of(world.node)["pneumonia"] is SegmentStatus.UNTOUCHED
 
 
 def test_undo_of_an_edit_by_slicers_history_makes_it_the_ais_again():
@@ -271,7 +270,7 @@ def test_undo_of_an_edit_by_slicers_history_makes_it_the_ais_again():
     assert live.metrics.value("whole lung", "extent_percent") == 0
     edit(live, follower, history.RestorePreviousState)
     assert whose_figures(world.node, live.histogram) is Figures.AI
-    assert statuses_of(world.node)["pneumonia"] is Status.UNTOUCHED
+    assert statuses_of(world.node)["pneumonia"] is SegmentStatus.UNTOUCHED
     edit(live, follower, history.RestoreNextState)
     assert whose_figures(world.node, live.histogram) is Figures.EDITED
     assert live.metrics.value("whole lung", "extent_percent") == 0

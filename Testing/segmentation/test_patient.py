@@ -92,7 +92,7 @@ def test_the_cavity_is_the_inside_of_the_ribs(add):
     add(hu)
     hu[before > -1000] = before[before > -1000]
     found = find_chest(ct_of(hu))
-    cavity = found.cavity_on_ct()
+    cavity = found.body.on_ct(found.cavity)
     assert found.costal
     assert not (lung & ~cavity).any()
     heights = slice(12, 68)
@@ -108,7 +108,8 @@ def test_consolidation_at_the_wall_is_within_and_the_muscle_behind_it_is_not():
     j, _ = np.mgrid[: SHAPE[1], : SHAPE[2]]
     dense = lung & (j > 68)[None]
     hu[dense] = 40
-    cavity = find_chest(ct_of(hu)).cavity_on_ct()
+    found = find_chest(ct_of(hu))
+    cavity = found.body.on_ct(found.cavity)
     assert (dense & ~cavity).sum() < 0.02 * dense.sum()
     muscle = np.broadcast_to(ellipse(100, 150) & ~ellipse(92, 142), SHAPE)
     assert not (cavity & muscle)[12:68].any()
@@ -180,8 +181,8 @@ def test_a_made_patient_lies_within_his_bounds(thickness):
     ct, turn = made.ct.canonical()
     lungs = turn.apply(made.lobes) > 0
     found = find_chest(ct)
-    assert (lungs & ~found.patient_on_ct()).sum() <= 0.001 * lungs.sum()
-    assert (lungs & ~found.cavity_on_ct()).sum() < 0.01 * lungs.sum()
+    assert (lungs & ~found.body.on_ct(found.patient)).sum() <= 0.001 * lungs.sum()
+    assert (lungs & ~found.body.on_ct(found.cavity)).sum() < 0.01 * lungs.sum()
 
 
 def test_labels_are_kept_to_the_chest():

@@ -13,7 +13,7 @@ from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.inference.device import cpu_device
 from COVIDQuantLib.inference.lesions import LesionsNetwork, find_lesions_by_network
-from COVIDQuantLib.inference.slice_input import neighbours, window
+from COVIDQuantLib.inference.slice_input import neighbour_indices, window
 from COVIDQuantLib.models.catalogue import find_bundle
 from COVIDQuantLib.training.augment import AUGMENTATIONS
 from COVIDQuantLib.training.label_free.recipe import ROLES, SCHEMAS
@@ -58,12 +58,9 @@ def test_the_window_and_what_lies_outside():
 
 
 def test_neighbours_are_channels_and_ends_repeat():
-    volume = torch.arange(5).reshape(5, 1, 1).float()
-    assert neighbours(volume, 1, 3)[:, :, 0, 0].tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 4]]
-    assert neighbours(volume, 1.5, 5)[2, :, 0, 0].tolist() == [0, 0, 2, 4, 4]
-    assert neighbours(volume, 3, 1).data_ptr() == volume.data_ptr()
-    with pytest.raises(ValueError, match="odd"):
-        neighbours(volume, 1, 2)
+    assert neighbour_indices(5, 1, 3).tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 4]]
+    assert neighbour_indices(5, 1.5, 5)[2].tolist() == [0, 0, 2, 4, 4]
+    assert neighbour_indices(5, 3, 1).tolist() == [[0], [1], [2], [3], [4]]
 
 
 # ------------------------------------------------------------------------------------------------------- cases

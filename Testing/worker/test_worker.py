@@ -3,7 +3,9 @@
 import dataclasses
 import os
 import sys
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,14 +13,14 @@ from worker_world import WorkerThat, blocks_left, is_running, small_ct, until, u
 
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import Cancelled, COVIDQuantError, UnfitInputError, UsageError
-from COVIDQuantLib.pipeline import METHODS, GivenMasks, Plan, segment_ct
+from COVIDQuantLib.pipeline import DEFAULT_PLAN, METHODS, GivenMasks, Plan, segment_ct
 from COVIDQuantLib.progress import StagedProgress
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.voxels.geometry import Geometry
 from COVIDQuantLib.worker.channel import Inbox, Outbox, encoded
 from COVIDQuantLib.worker.failures import error_of_record, error_record
-from COVIDQuantLib.worker.packing import Task, pack_result, pack_task, unpack_result, unpack_task
+from COVIDQuantLib.worker.frame import Frame, SharedArguments, read_arguments, read_frame
 from COVIDQuantLib.worker.process import clean_environment
 from COVIDQuantLib.worker.worker import Worker
 
@@ -207,6 +209,17 @@ def test_a_worker_that_is_forgotten_ends_its_process():
     assert not is_running(pid)
 
 
+def test_a_result_with_more_text_than_there_is_room_for_comes_through_a_file():
+    ct = small_ct()
+    with WorkerThat("wordy") as worker:
+        result = worker.submit(ct).wait()
+        again = worker.submit(ct).wait()
+        assert list(Path(tempfile.gettempdir()).glob("covidquant-worker-*/result-*")) == []
+    assert len(result.provenance["words"]) == 5 << 20
+    assert same(result, again)
+    assert np.array_equal(result.lobes, ct.hu % 6)
+
+
 # ---------------------------------------------------------------------------------------------------- surroundings
 
 
@@ -263,10 +276,11 @@ def test_a_task_crosses_unchanged(given, padded):
     ct = small_ct()
     ct.padding = ct.hu > 1000 if padded else None
     ct.hu = np.transpose(np.transpose(ct.hu, (2, 1, 0)).copy(), (2, 1, 0))
-    block, message = pack_task(Task(ct, given))
-    task = unpack_task(message)
-    block.free()
-    block.free()
+    shared = SharedArguments({}, {"ct": ct, "given": given, "plan": DEFAULT_PLAN})
+    task = SimpleNamespace(**read_arguments(shared.order()))
+    shared.free()
+    shared.free()
+    assert task.plan == DEFAULT_PLAN
     assert task.ct.geometry == ct.geometry
     assert task.ct.source == ct.source
     assert np.array_equal(task.ct.hu, ct.hu)
@@ -285,10 +299,10 @@ def test_a_result_crosses_unchanged():
     result = Segmentation(
         np.array([[[0, 3, 5]]], np.uint8), ct.hu > 0, {"lobes": {"bundle": "x"}}, [CTWarning("a", "Gerät")]
     )
-    block, _ = pack_task(Task(ct, GivenMasks()))
-    message = pack_result(block.name, result)
-    back = unpack_result(block, (1, 1, 3), message)
-    block.free()
+    frame = Frame(result)
+    buffer = memoryview(bytearray(frame.size))
+    frame.write(buffer)
+    back = read_frame(buffer, frame.text_bytes)
     assert same(back, result)
     assert back.lesions.any()
     assert (back.provenance, back.warnings) == (result.provenance, result.warnings)

@@ -84,7 +84,7 @@ def ct_that_is(fault):
 @pytest.mark.parametrize(
     ("fault", "what", "remedy", "log"),
     [
-        pytest.param(killed, "SIGKILL", "memory ran out", "last words", marks=POSIX),
+        pytest.param(killed, "SIGKILL", "out of memory", "last words", marks=POSIX),
         pytest.param(terminated, "SIGTERM", "last words", "last words", marks=POSIX),
         pytest.param(crashed, "SIGSEGV", "Try again", "worker_world.py", marks=POSIX),
         pytest.param(left, "status 7", "last words", "last words"),

@@ -1,4 +1,4 @@
-"""Advanced: given lobes, other model bundles, usual thresholds, a full count, a sample CT."""
+"""Advanced settings: given lobes, other model bundles, default thresholds, a full recount, a sample CT."""
 
 from slicer.i18n import tr as _
 
@@ -12,7 +12,7 @@ _TASKS = (("lobes", "lobesModelCombo", "lobesModel"), ("lesions", "lesionsModelC
 
 
 class AdvancedSection(Section):
-    """What most readers never need."""
+    """Settings that most readers do not need."""
 
     def setup(self):
         """Connect the widgets."""
@@ -27,7 +27,7 @@ class AdvancedSection(Section):
         self._sample = SampleButton(ui.sampleButton, self.panel)
 
     def on_enter(self):
-        """Bundles may have been installed since."""
+        """Refresh the bundles, as some may have been installed."""
         self._list_models()
         self.on_parameters()
         self.on_reading()
@@ -42,32 +42,32 @@ class AdvancedSection(Section):
             place = names.index(chosen) if chosen in names else 0
             silently(getattr(self.ui, combo), lambda c, p=place: c.setCurrentIndex(p))
             getattr(self.ui, combo).enabled = networks and len(names) > 1
-        # Given lobes take the place of the model that finds them.
+        # Given lobes replace the model that finds them.
         if parameters.lobesFrom:
             self.ui.lobesModelCombo.enabled = False
 
     def on_reading(self):
-        """There must be a result to count anew."""
+        """A recount needs a result."""
         reason = "" if self.panel.reading else _("Quantify a CT, or choose a result")
         self.allow(("resetThresholdsButton", "recountButton"), reason)
 
     def on_close(self):
-        """A sample that is being made was for the scene that goes."""
+        """Cancel a sample in progress, as it was for the scene being closed."""
         self._sample.stop()
 
     def on_model(self, task, parameter, place):
-        """Keep the chosen bundle."""
+        """Store the chosen bundle."""
         names = self._names.get(task, [""])
         if self.panel.parameters is not None and 0 <= place < len(names):
             setattr(self.panel.parameters, parameter, names[place])
 
     def on_reset_thresholds(self):
-        """Go back to the thresholds of the papers."""
+        """Reset to the thresholds of the papers."""
         self.panel.reading.set_thresholds(DEFAULT_THRESHOLDS)
         self.panel.tell("on_figures")
 
     def on_recount(self):
-        """Count every voxel again."""
+        """Recount every voxel."""
         try:
             self.panel.reading.recount()
         except COVIDQuantError as error:

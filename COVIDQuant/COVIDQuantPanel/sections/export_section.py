@@ -1,4 +1,4 @@
-"""Export: where to, what, and a link to what was written."""
+"""Export: destination, files, and a link to the result."""
 
 import importlib.util
 from pathlib import Path
@@ -15,17 +15,17 @@ from COVIDQuantLib.scene.export.node_exam import files_in_the_way
 from COVIDQuantPanel.sections.section import Section, enable, say, silently, timer
 
 _POLL_MS = 100
-# Packages that an export needs beside what Slicer brings.
+# Packages that an export needs in addition to those of Slicer.
 _NEEDS = {"picture": "matplotlib"}
-# No choice at all means the usual files; this is the choice of none.
+# An empty setting means the default files; this means none.
 _NOTHING = "nothing"
 
 
 class ExportSection(Section):
-    """Files of the result that is followed."""
+    """Export of the current result."""
 
     def setup(self):
-        """Offer what can be written."""
+        """Create a checkbox for each export."""
         self._job = None
         self._name = ""
         self._timer = timer(_POLL_MS, self._poll)
@@ -48,42 +48,42 @@ class ExportSection(Section):
         for export in EXPORTS:
             box, package = self._boxes[export.name], _NEEDS.get(export.name)
             there = package is None or importlib.util.find_spec(package) is not None
-            missing = _("{package} is not installed: install what the networks need").format(package=package)
+            missing = _("{package} is not installed: install the packages for networks").format(package=package)
             enable(box, "" if there else missing, ", ".join(export.files))
             silently(box, lambda b, on=there and export.name in chosen: b.setChecked(on))
         self._show_button()
 
     def on_reading(self):
-        """Another result has not been written."""
+        """Clear the message, as it was about another result."""
         if self._job is None:
             say(self.ui.doneLabel, "")
         self._show_button()
 
     def on_quit(self):
-        """Stop writing; what was begun is cleared away. A scene that closes does not matter to the copy."""
+        """Cancel the export and remove partial files. A closing scene does not affect the copy being exported."""
         self._stop("")
 
     def on_folder(self, path):
-        """Keep the folder."""
+        """Store the folder."""
         if self.panel.parameters is not None and path != self.panel.parameters.exportFolder:
             self.panel.parameters.exportFolder = path
         self._show_button()
 
     def on_choice(self, *_arguments):
-        """Keep what is to be written."""
+        """Store the chosen exports."""
         if self.panel.parameters is not None:
             self.panel.parameters.exports = self._wanted() or [_NOTHING]
         self._show_button()
 
     def on_export(self):
-        """Begin to write, after asking whether earlier files may go; or stop what was begun."""
+        """Start an export, asking before earlier files are replaced; or cancel the running one."""
         if self._job is not None:
             self._stop(_("Stopped. Nothing was written."))
             return
         folder, wanted = self._folder(), self._wanted()
         earlier = files_in_the_way(folder, wanted)
         if earlier:
-            question = _("These files are there already. Replace them?") + "\n\n" + "\n".join(p.name for p in earlier)
+            question = _("These files already exist. Replace them?") + "\n\n" + "\n".join(p.name for p in earlier)
             if not slicer.util.confirmOkCancelDisplay(question, windowTitle=_("COVIDQuant")):
                 return
         self._name = self.panel.reading.segmentation.GetName()
@@ -121,7 +121,7 @@ class ExportSection(Section):
         self.panel.show_error(error)
 
     def _stop(self, text):
-        """End the job if it is under way, and say what came of it."""
+        """End the job if it is running, and show the outcome."""
         self._timer.stop()
         job, self._job = self._job, None
         if job is not None:
@@ -135,7 +135,7 @@ class ExportSection(Section):
             edit.currentPath = self.panel.parameters.exportFolder
 
     def _folder(self):
-        """The chosen folder; None while none is."""
+        """The chosen folder; None if there is none."""
         text = self.ui.folderEdit.currentPath
         return Path(text).expanduser() if text else None
 
@@ -145,7 +145,7 @@ class ExportSection(Section):
     def _show_button(self):
         self.ui.exportButton.text = _("Export") if self._job is None else _("Cancel")
         if self._job is not None:
-            enable(self.ui.exportButton, "", _("Stop; what was begun is cleared away"))
+            enable(self.ui.exportButton, "", _("Cancel; partial files are removed"))
             return
         reason = ""
         if self.panel.reading is None:

@@ -1,11 +1,11 @@
-"""The list of suspected artefacts within the review section, worked through by mouse or by keys."""
+"""The list of suspected artefacts in the review section, operated by mouse or keyboard."""
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
-from COVIDQuantLib.review.status import Status
+from COVIDQuantLib.review.status import FindingStatus
 from COVIDQuantLib.scene.navigation import look_at
 from COVIDQuantPanel import views
 from COVIDQuantPanel.sections.section import say, silently, timer
@@ -17,7 +17,7 @@ _MEASURES = (("extent_percent", "%", 2), ("weight_g", "g", 1))
 
 
 class FindingsList:
-    """The findings of the result that is followed.
+    """The findings of the current result.
 
     Args:
         section: the review section, whose widgets it uses.
@@ -56,17 +56,17 @@ class FindingsList:
 
     @property
     def current(self):
-        """The selected finding; None if none is."""
+        """The selected finding; None if there is none."""
         rows = [index.row() for index in self._ui.findingsTable.selectionModel().selectedRows()]
         return self._shown[rows[0]] if rows and rows[0] < len(self._shown) else None
 
     def on_reading(self):
-        """Take up another result's findings, or none."""
+        """Show the findings of another result, or none."""
         self.stop()
         self._lay_out()
 
     def stop(self):
-        """End a search that is under way."""
+        """Cancel a running search."""
         self._timer.stop()
         job, self._job = self._job, None
         if job is not None:
@@ -74,11 +74,11 @@ class FindingsList:
         self._ui.searchButton.text = _("Look for motion artefacts")
 
     def unmark(self):
-        """Give the crosshair back."""
+        """Restore the crosshair."""
         self._mark.put_back()
 
     def refresh(self):
-        """Bring the statuses up to date."""
+        """Update the statuses."""
         if self._panel.reading is None:
             return
         for placed, items in zip(self._shown, self._items, strict=True):
@@ -87,7 +87,7 @@ class FindingsList:
         self._allow()
 
     def on_search(self):
-        """Begin to look for artefacts, or stop."""
+        """Start or stop searching for artefacts."""
         if self._job is not None:
             self.stop()
             return
@@ -100,7 +100,7 @@ class FindingsList:
         self._timer.start()
 
     def on_selection(self):
-        """Look at what was selected, and say what speaks for an artefact."""
+        """Show the selected finding, and the reasons why it may be an artefact."""
         placed = self.current
         self._allow()
         if placed is None:
@@ -112,15 +112,15 @@ class FindingsList:
         say(self._ui.reasonLabel, _explanation(placed.finding))
 
     def on_keep(self):
-        """It is pneumonia."""
+        """Keep the finding as pneumonia."""
         self._decide(self._panel.reading.findings.keep)
 
     def on_remove(self):
-        """It is an artefact."""
+        """Remove the finding as an artefact."""
         self._decide(self._panel.reading.findings.remove)
 
     def on_reopen(self):
-        """Nothing was decided about it."""
+        """Withdraw the decision."""
         self._decide(self._panel.reading.findings.reopen, go_on=False)
 
     def on_next(self):
@@ -129,7 +129,7 @@ class FindingsList:
             return
         placed = self._panel.reading.findings.next_open(self.current)
         if placed is None:
-            say(self._ui.reasonLabel, _("Every suspected part was decided on."))
+            say(self._ui.reasonLabel, _("All suspected parts have a decision."))
         elif placed in self._shown:
             self._ui.findingsTable.selectRow(self._shown.index(placed))
 
@@ -192,7 +192,7 @@ class FindingsList:
         self._section.allow(("nextButton",), "" if self._shown else _("Look for motion artefacts first"))
 
     def _status_text(self, placed):
-        texts = {Status.UNTOUCHED: _("open"), Status.KEPT: _("kept"), Status.REMOVED: _("removed")}
+        texts = {FindingStatus.UNTOUCHED: _("open"), FindingStatus.KEPT: _("kept"), FindingStatus.REMOVED: _("removed")}
         return texts[self._panel.reading.findings.status(placed)]
 
 
@@ -207,16 +207,16 @@ def _cells(finding):
 
 
 def _explanation(finding):
-    """Why it is suspected and what removing it would change, in words."""
+    """A text with the reasons for suspicion and the effect of removal."""
     reasons = [_(reason.template).format(**reason.values) for reason in finding.reasons]
     changes = [
         f"{_signed(finding.effect[name], digits)} {unit}" for name, unit, digits in _MEASURES if name in finding.effect
     ]
     effect = _("Removing it changes extent and weight by {changes}.").format(changes=", ".join(changes))
-    return " ".join([*(reasons or [_("Nothing speaks for an artefact.")]), effect])
+    return " ".join([*(reasons or [_("Nothing suggests an artefact.")]), effect])
 
 
 def _signed(value, digits):
-    """A change with its sign, which a change too small to show has not."""
+    """A change with its sign, without one if it rounds to zero."""
     text = f"{value:+.{digits}f}"
     return text if float(text) else f"±{text[1:]}"

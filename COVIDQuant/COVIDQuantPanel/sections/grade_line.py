@@ -1,4 +1,4 @@
-"""The line above the figures: whether the result can be right, with a link to each place at fault."""
+"""The line above the figures: the grade of the result, with links to the problems."""
 
 from html import escape
 
@@ -20,7 +20,7 @@ _COLOUR = {Grade.SOUND: "#2e7d32", Grade.LOOK: "#b36b00", Grade.UNUSABLE: "#c628
 
 
 class GradeLine:
-    """Grade and findings of the result that is followed.
+    """Grade and findings of the current result.
 
     Args:
         section: the section of the figures, whose label it uses.
@@ -36,24 +36,24 @@ class GradeLine:
         self._label.connect("linkActivated(QString)", self.on_link)
 
     def on_reading(self):
-        """Take up another result, or none."""
+        """Show another result, or none."""
         self.stop()
         self._mark.put_back()
         self.show()
 
     def stop(self):
-        """End a check that is under way."""
+        """Cancel a running check."""
         self._timer.stop()
         job, self._job = self._job, None
         if job is not None:
             job.cancel()
 
     def unmark(self):
-        """Give the crosshair back."""
+        """Restore the crosshair."""
         self._mark.put_back()
 
     def show(self):
-        """Say the grade, and where to look."""
+        """Show the grade and links to the problems."""
         reading = self._panel.reading
         if reading is None or reading.live.metrics is None:
             self._findings = []
@@ -68,7 +68,7 @@ class GradeLine:
         say(self._label, " · ".join([*parts, *self._about_now(reading, kept)]))
 
     def begin(self):
-        """Check the segments as they are, unless that was done."""
+        """Check the segments in their current state, unless that was done."""
         reading = self._panel.reading
         if reading is None or self._job is not None or reading.is_checked:
             return
@@ -81,7 +81,7 @@ class GradeLine:
         self.show()
 
     def on_link(self, link):
-        """Look at a place and select the segment at fault, or check again."""
+        """Go to a problem and select its segment, or check again."""
         reading = self._panel.reading
         if reading is None:
             return
@@ -98,7 +98,7 @@ class GradeLine:
             self._panel.select_segment(segment_id)
 
     def _about_now(self, reading, kept):
-        """Whether this is said of the segments as they are, and what can be done if not."""
+        """Whether the grade is up to date, with a link to check again if not."""
         if self._job is not None:
             return [_("checking …")]
         if kept.stands(reading.live.histogram):

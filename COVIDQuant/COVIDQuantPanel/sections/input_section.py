@@ -1,4 +1,4 @@
-"""Input: which CT, how, where; Quantify, how far it is, and Cancel."""
+"""Input: CT, method, device; Quantify, progress and Cancel."""
 
 import qt
 import slicer
@@ -24,7 +24,7 @@ _STAGE_TEXT = {
 
 
 class InputSection(Section):
-    """The CT and its quantification."""
+    """Selection of the CT, and its quantification."""
 
     def setup(self):
         """Connect the buttons."""
@@ -39,12 +39,12 @@ class InputSection(Section):
         self.ui.progressBar.hide()
 
     def on_enter(self):
-        """Packages may have been installed elsewhere."""
+        """Refresh, as packages may have been installed elsewhere."""
         self._missing = installing.missing_packages()
         self.on_parameters()
 
     def on_parameters(self):
-        """Say what the chosen CT is and whether it can be quantified."""
+        """Show the size of the chosen CT, or why it cannot be quantified."""
         self._name_choices()
         self._fit = look_at_volume(self.panel.volume)
         say(self.ui.fitnessLabel, self._fit.text)
@@ -55,17 +55,17 @@ class InputSection(Section):
         self._show_button()
 
     def on_close(self):
-        """A CT that goes takes its quantification along."""
+        """Cancel the quantification of a CT that is removed."""
         self._run.cancel()
         self._poll()
 
     def on_quit(self):
-        """End the worker with the module."""
+        """Shut down the worker."""
         self._timer.stop()
         self._run.close()
 
     def on_quantify(self):
-        """Begin, or stop what was begun."""
+        """Start a quantification, or cancel the running one."""
         if self._run.is_running:
             self._run.cancel()
             self._poll()
@@ -83,7 +83,7 @@ class InputSection(Section):
         self._show_button()
 
     def on_install(self):
-        """Install what the networks need, now that the reader asked for it."""
+        """Install the packages for networks, at the reader's request."""
         with slicer.util.tryWithErrorDisplay(_("The installation failed."), waitCursor=False):
             say(self.ui.progressLabel, installing.install())
         self._missing = installing.missing_packages()
@@ -117,14 +117,14 @@ class InputSection(Section):
         self._show_button()
 
     def _take(self, outcome):
-        """Show the result; a reader who went on to another CT is not called back."""
+        """Show the result, unless the reader has chosen another CT."""
         plan = outcome.plan
         self._times.learn(plan.method, plan.device, outcome.megavoxels, outcome.seconds)
         qt.QSettings().setValue(_TIMES_KEY, self._times.text)
         done = _("{ct}: done in {n} s.").format(ct=self._name, n=rounded_seconds(outcome.seconds))
         say(self.ui.progressLabel, done)
         if self.panel.parameters is None:
-            # The module was left; the result is there when it is opened again.
+            # The module was left; the result is shown when it is opened again.
             self.panel.logic.getParameterNode().segmentation = outcome.segmentation
         elif self.panel.volume is volume_of(outcome.segmentation):
             self.panel.parameters.segmentation = outcome.segmentation
@@ -135,7 +135,7 @@ class InputSection(Section):
         if running:
             enable(button, "", _("Stop; nothing is changed"))
             return
-        enable(button, self._reason_not(), _("Find lobes and pneumonia; an earlier result stays as it is"))
+        enable(button, self._reason_not(), _("Find lobes and pneumonia; earlier results are not changed"))
 
     def _reason_not(self):
         if self.panel.volume is None:
@@ -143,7 +143,7 @@ class InputSection(Section):
         if self._fit.refused:
             return self._fit.text
         if self._wants_networks() and self._missing:
-            return _("Install what the networks need, or choose the model-free way")
+            return _("Install the packages for networks, or choose the model-free method")
         return ""
 
     def _wants_networks(self):
@@ -161,7 +161,7 @@ class InputSection(Section):
         return _("About {n} s on the processor, less on a GPU").format(n=rounded_seconds(on_cpu))
 
     def _name_choices(self):
-        """Words for the choices; the parameter node goes by their place."""
+        """Labels of the choices; the parameter node stores their index."""
         names = (
             (self.ui.methodCombo, (_("networks"), _("density and shape, model-free"))),
             (self.ui.deviceCombo, (_("automatic"), _("processor (CPU)"), _("NVIDIA GPU (CUDA)"), _("Apple GPU"))),

@@ -1,4 +1,4 @@
-"""Results: headline figures, the table, charts, thresholds, and how the pneumonia is shown."""
+"""Results: headline figures, table, charts, thresholds, and display of the pneumonia."""
 
 from html import escape
 
@@ -19,8 +19,8 @@ from COVIDQuantLib.quantification.presentation import (
     sorted_rows,
 )
 from COVIDQuantLib.quantification.thresholds import Thresholds
+from COVIDQuantLib.review.status import Figures
 from COVIDQuantLib.scene.navigation import look_at, place_of_region
-from COVIDQuantLib.scene.review.segment_status import Figures
 from COVIDQuantPanel import views
 from COVIDQuantPanel.lobe_ticks import LobeTicks
 from COVIDQuantPanel.sections.grade_line import GradeLine
@@ -31,7 +31,7 @@ _IN_A_ROW = 3
 
 
 class ResultsSection(Section):
-    """The figures of the result that is followed."""
+    """The figures of the current result."""
 
     def setup(self):
         """Connect the widgets."""
@@ -58,7 +58,7 @@ class ResultsSection(Section):
         self.on_reading()
 
     def on_parameters(self):
-        """Show the chosen columns, and the pneumonia as chosen."""
+        """Apply the chosen columns and display of the pneumonia."""
         parameters = self.panel.parameters
         measures = chosen_measures(parameters.columns)
         if measures != self._measures:
@@ -69,7 +69,7 @@ class ResultsSection(Section):
         self._show()
 
     def on_reading(self):
-        """Take up another result, or none."""
+        """Show another result, or none."""
         reading, ui = self.panel.reading, self.ui
         self._grade.on_reading()
         for widget in (ui.figuresTable, ui.thresholdsWidget, ui.columnsButton):
@@ -88,7 +88,7 @@ class ResultsSection(Section):
             self._show()
 
     def on_figures(self):
-        """Bring headline, table and warnings up to date."""
+        """Update headline, table and warnings."""
         reading = self.panel.reading
         if reading is None or reading.live.metrics is None:
             say(self.ui.warningsLabel, self.panel.problem)
@@ -106,26 +106,26 @@ class ResultsSection(Section):
             self._show()
 
     def on_accepted(self):
-        """What a reader vouches for is checked as it is."""
+        """Check the result that the reader accepted."""
         self._grade.begin()
 
     def on_exit(self):
-        """Give the crosshair back."""
+        """Restore the crosshair."""
         self._grade.unmark()
 
     def on_close(self):
-        """Forget the nodes."""
+        """Release the nodes."""
         self._grade.stop()
         self._grade.unmark()
         self._rows = []
 
     def on_quit(self):
-        """Leave the plot views as they were."""
+        """Restore the plot views."""
         self.on_close()
         self._ticks.close()
 
     def on_row(self, row, _column):
-        """Look at the region of a row."""
+        """Show the region of a row."""
         if self.panel.reading is None or row >= len(self._rows):
             return
         point = place_of_region(self.panel.reading.live, self._rows[row]["region"])
@@ -133,7 +133,7 @@ class ResultsSection(Section):
             look_at(slicer.mrmlScene, point)
 
     def on_heading(self, column):
-        """Sort by a column, the highest first, then the lowest; the first column brings the usual order back."""
+        """Sort by a column, descending, then ascending; the first column restores the default order."""
         if column == 0:
             self._sorted_by = ("", True)
         else:
@@ -142,15 +142,15 @@ class ResultsSection(Section):
         self._fill_table()
 
     def on_copy(self):
-        """Put the table on the clipboard."""
+        """Copy the table to the clipboard."""
         slicer.app.clipboard().setText(as_text(self._rows, self._measures))
 
     def on_columns(self, *_arguments):
-        """Keep which columns are chosen."""
+        """Store the chosen columns."""
         self.panel.parameters.columns = [name for name, action in self._actions.items() if action.isChecked()]
 
     def on_threshold(self, _value):
-        """Part ground glass and consolidation where the sliders say; the one that is not held gives way."""
+        """Apply the thresholds of the sliders; the slider that is not being moved gives way."""
         if self.panel.reading is None:
             return
         low, high = int(self.ui.ggoSlider.value), int(self.ui.consolidationSlider.value)
@@ -183,7 +183,7 @@ class ResultsSection(Section):
         return actions
 
     def _lay_out_table(self):
-        """Make the cells, once for a choice of columns; figures are then written into them."""
+        """Create the cells for the chosen columns; figures are then written to them."""
         table = self.ui.figuresTable
         self._items = []
         metrics = self.panel.reading.live.metrics if self.panel.reading else None
@@ -224,7 +224,7 @@ class ResultsSection(Section):
         silently(self.ui.consolidationSlider, lambda slider: slider.setValue(thresholds.consolidation_hu))
 
     def _show(self):
-        """Show the pneumonia as the reader chose."""
+        """Apply the reader's display settings."""
         reading, parameters = self.panel.reading, self.panel.parameters
         if reading is None or parameters is None:
             return

@@ -1,14 +1,15 @@
-"""Review: Slicer's own segment editor, suspected artefacts, statuses, and the way back to the AI result."""
+"""Review: Slicer's segment editor, suspected artefacts, statuses, and restoring the AI result."""
 
 import slicer
 import vtk
 from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
+from COVIDQuantLib.review.status import Figures, SegmentStatus
 from COVIDQuantLib.scene.navigation import voxel_of_world
 from COVIDQuantLib.scene.nodes.segments import roles_of
 from COVIDQuantLib.scene.review.ai_result import has_original, restore_at
-from COVIDQuantLib.scene.review.segment_status import Figures, Status, accept, statuses_of, take_back_acceptance
+from COVIDQuantLib.scene.review.segment_status import accept, statuses_of, take_back_acceptance
 from COVIDQuantLib.segment_roles import LESION_ROLE
 from COVIDQuantPanel.sections.findings_list import FindingsList
 from COVIDQuantPanel.sections.section import Section, say, timer
@@ -17,7 +18,7 @@ _EDITOR_TAG = "COVIDQuant"
 
 
 class ReviewSection(Section):
-    """What the reader does about the result that is followed."""
+    """The reader's review of the current result."""
 
     def setup(self):
         """Connect the widgets."""
@@ -38,14 +39,14 @@ class ReviewSection(Section):
         self._show_what_can_be_done()
 
     def on_enter(self):
-        """Let the keyboard reach the editor while the module is open."""
+        """Enable the editor's keyboard shortcuts while the module is open."""
         if not self._entered:
             self.ui.editor.installKeyboardShortcuts()
         self._entered = True
         self.on_reading()
 
     def on_exit(self):
-        """Give keyboard and views back."""
+        """Release keyboard and views."""
         self._entered = False
         self.findings.unmark()
         self.ui.editor.setActiveEffect(None)
@@ -66,7 +67,7 @@ class ReviewSection(Section):
         self._show_what_can_be_done()
 
     def on_figures(self):
-        """Statuses may have changed; a lobe that was painted over its neighbour takes the voxels from it."""
+        """Update the statuses; a lobe painted over its neighbour takes the voxels from it."""
         reading = self.panel.reading
         if reading is not None and self._role not in {None, LESION_ROLE}:
             reading.settle_overlap(self.ui.editor.currentSegmentID())
@@ -74,7 +75,7 @@ class ReviewSection(Section):
         self._show_what_can_be_done()
 
     def on_close(self):
-        """Let go of the nodes and the views."""
+        """Release the nodes and the views."""
         self.findings.stop()
         self.findings.unmark()
         self._settle_timer.stop()
@@ -83,7 +84,7 @@ class ReviewSection(Section):
         self.ui.editor.removeViewObservations()
 
     def on_quit(self):
-        """Leave an editor behind that neither paints along with the one of a reloaded panel nor takes its keys."""
+        """Deactivate the editor, so that it neither paints along with that of a reloaded panel nor takes its keys."""
         self.on_close()
         self.ui.editor.uninstallKeyboardShortcuts()
         self.ui.editor.setMRMLSegmentEditorNode(None)
@@ -105,27 +106,27 @@ class ReviewSection(Section):
         node.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
 
     def select_segment(self, segment_id):
-        """Edit a segment next."""
+        """Select a segment for editing."""
         if self._entered:
             self.ui.editor.setCurrentSegmentID(segment_id)
             self.on_segment()
 
     def on_accept_segment(self):
-        """Accept what is selected in the editor."""
+        """Accept the segment selected in the editor."""
         self._accept([self.ui.editor.currentSegmentID()])
 
     def on_take_back(self):
-        """Accepted segments are what they were before."""
+        """Withdraw the acceptance of all segments."""
         take_back_acceptance(self.panel.reading.segmentation, self.panel.reading.live.histogram)
         self.panel.tell("on_figures")
 
     def on_restore_all(self):
-        """Bring every segment back to the AI result."""
+        """Restore every segment to the AI result."""
         with self.undoable():
             self.panel.reading.back_to_original()
 
     def on_restore_place(self):
-        """Bring the pneumonia back to the AI result at the crosshair, which a selected finding moves to its place."""
+        """Restore the pneumonia to the AI result at the crosshair, which selecting a finding moves."""
         reading = self.panel.reading
         point = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode").GetCrosshairRAS()
         changed = 0
@@ -135,13 +136,13 @@ class ReviewSection(Section):
         say(self.ui.reviewLabel, _("{n} voxels changed.").format(n=changed) if changed else nothing)
 
     def undoable(self):
-        """Save a state, change segments, bring everything up to date; an error of the reader's is shown."""
+        """Save an undo state, change segments and update everything; an error is shown."""
         return _Undoable(self.panel, self.ui.editor)
 
     def _edit(self, reading):
-        """Have the editor edit a result, its pneumonia selected."""
+        """Set a result in the editor, with its pneumonia selected."""
         editor, node, observer = self.ui.editor, _editor_node(), self.panel.observer
-        # The editor tells of a segment only if it was chosen by a click; its node always does.
+        # The editor signals a segment only if it was chosen by a click; its node always does.
         if not observer.hasObserver(node, vtk.vtkCommand.ModifiedEvent, self.on_segment):
             observer.addObserver(node, vtk.vtkCommand.ModifiedEvent, self.on_segment)
         editor.setMRMLSegmentEditorNode(node)
@@ -153,14 +154,14 @@ class ReviewSection(Section):
             self.on_segment()
 
     def _settle(self):
-        """The editor's own selectors lose what they are given while a scene is loaded."""
+        """The editor's own selectors lose their nodes while a scene is loaded."""
         reading = self.panel.reading
         if reading is not None and self._entered and self.ui.editor.segmentationNode() is not reading.segmentation:
             self._role = None
             self._edit(reading)
 
     def _let_go(self):
-        """The CT first: without a segmentation the editor takes no other."""
+        """Set the CT first: without a segmentation the editor accepts no other."""
         if self.ui.editor.segmentationNode() is not None:
             self.ui.editor.setSourceVolumeNode(None)
         self.ui.editor.setSegmentationNode(None)
@@ -179,7 +180,7 @@ class ReviewSection(Section):
         reading = self.panel.reading
         none = "" if reading else _("Quantify a CT, or choose a result")
         self.allow(("acceptSegmentButton", "acceptAllButton", "searchButton"), none)
-        accepted = reading and Status.ACCEPTED in statuses_of(reading.segmentation).values()
+        accepted = reading and SegmentStatus.ACCEPTED in statuses_of(reading.segmentation).values()
         self.allow(("takeBackButton",), none or ("" if accepted else _("No segment is accepted")))
         kept = reading and has_original(reading.segmentation)
         not_kept = "" if kept else _("This segmentation was not made by COVIDQuant")

@@ -1,4 +1,4 @@
-"""The panel's button that makes a sample CT beside the window."""
+"""The panel's button that creates a sample CT in the background."""
 
 import slicer
 from slicer.i18n import tr as _
@@ -11,7 +11,7 @@ _POLL_MS = 100
 
 
 class SampleButton:
-    """Begins, tells how far it is, and stops at the next click.
+    """Starts, shows the progress, and cancels at the next click.
 
     Args:
         button: the push button.
@@ -27,7 +27,7 @@ class SampleButton:
         button.connect("clicked(bool)", self.on_click)
 
     def on_click(self):
-        """Begin, or stop what was begun."""
+        """Start, or cancel."""
         if self._job is not None:
             self.stop()
             return
@@ -40,7 +40,7 @@ class SampleButton:
         self._poll()
 
     def stop(self):
-        """End it; nothing is left of it."""
+        """Cancel; nothing is left behind."""
         self._timer.stop()
         job, self._job = self._job, None
         if job is not None:
@@ -60,12 +60,12 @@ class SampleButton:
         if self._job.is_done:
             self._take(self._job.result)
             return
-        self._button.text = _("Stop making it ({n} %)").format(n=round(100 * fraction))
+        self._button.text = _("Stop ({n} %)").format(n=round(100 * fraction))
 
     def _take(self, phantom):
         self.stop()
         volume = node_of_sample(phantom)
         slicer.util.setSliceViewerLayers(background=volume, fit=True)
-        # Whoever has left the module finds it in the list of CTs.
+        # A reader who has left the module finds it in the list of CTs.
         if self._panel.parameters is not None:
             self._panel.parameters.inputVolume = volume

@@ -1,4 +1,4 @@
-"""What every section of the panel has."""
+"""The base of all sections of the panel."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ class Section:
 
     Args:
         panel: what the sections share: ``logic``, ``parameters`` (None while the scene closes), ``reading`` (None if
-            no result is followed), ``show_error``.
+            there is no result), ``show_error``.
 
     Attributes:
         widget: the section's widget.
@@ -32,11 +32,11 @@ class Section:
         """Connect the widgets, once."""
 
     def allow(self, names, reason_not):
-        """Let buttons be used, or say in their tooltips why they cannot be.
+        """Enable buttons, or disable them with a reason as tooltip.
 
         Args:
             names: of the buttons.
-            reason_not: why not; empty if they can.
+            reason_not: why they are disabled; empty to enable them.
         """
         for name in names:
             button = getattr(self.ui, name)
@@ -46,7 +46,7 @@ class Section:
         """The reader's choices changed."""
 
     def on_reading(self):
-        """Another result is followed, or none."""
+        """Another result was selected, or none."""
 
     def on_figures(self):
         """Figures, statuses or thresholds changed."""
@@ -55,7 +55,7 @@ class Section:
         """The reader accepted segments."""
 
     def select_segment(self, segment_id):
-        """Take up a segment, in the section that edits them."""
+        """Select a segment, in the section with the editor."""
 
     def on_enter(self):
         """The reader opened the module."""
@@ -64,19 +64,19 @@ class Section:
         """The reader left the module."""
 
     def on_close(self):
-        """The scene closes, the module is reloaded, or Slicer quits; let go of every node."""
+        """The scene closes, the module is reloaded, or Slicer quits; release every node."""
 
     def on_quit(self):
-        """The module is reloaded, or Slicer quits; end what runs."""
+        """The module is reloaded, or Slicer quits; cancel what is running."""
         self.on_close()
 
 
 def enable(button, reason_not, tip):
-    """Let a button be used, or say in its tooltip why it cannot be.
+    """Enable a button, or disable it with a reason as tooltip.
 
     Args:
         button: the button.
-        reason_not: why not; empty if it can.
+        reason_not: why it is disabled; empty to enable it.
         tip: what it does.
     """
     button.enabled = not reason_not
@@ -84,20 +84,20 @@ def enable(button, reason_not, tip):
 
 
 def say(label, text):
-    """Show a text; a label that has nothing to say takes no room."""
+    """Show a text; an empty label is hidden."""
     label.text = text
     label.visible = bool(text)
 
 
 def fit_height(table):
-    """Give a table the height of its rows, a scroll bar below them included: it needs no more and scrolls no less."""
+    """Fix the height of a table to that of its rows and a horizontal scroll bar."""
     rows = sum(table.rowHeight(row) for row in range(table.rowCount))
     bar = table.horizontalScrollBar().sizeHint.height()
     table.setFixedHeight(table.horizontalHeader().sizeHint.height() + rows + bar + 2 * table.frameWidth)
 
 
 def timer(milliseconds, method, *, once=False):
-    """A timer that is started later and calls a method."""
+    """A timer, not started yet, that calls a method."""
     made = qt.QTimer()
     made.setSingleShot(once)
     made.setInterval(milliseconds)
@@ -106,7 +106,7 @@ def timer(milliseconds, method, *, once=False):
 
 
 def silently(widget, change):
-    """Change a widget without its telling anyone."""
+    """Change a widget with its signals blocked."""
     was_blocked = widget.blockSignals(True)
     try:
         change(widget)

@@ -1,1 +1,1 @@
-"""What is shown in the scene, written to files beside the application."""
+"""Export of what the scene shows to files, in the background."""

@@ -1,4 +1,4 @@
-"""Export beside the application: what is shown at the click is written, whatever is edited meanwhile."""
+"""Export in the background: writes the state at the click, whatever is edited meanwhile."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from COVIDQuantLib.scene.nodes.volumes import source_of_node
 from COVIDQuantLib.scene.reading_session import Reading
 from COVIDQuantLib.scene.shared_copy import share_labels
 from COVIDQuantLib.system.atomic_files import OutputFolder, Writer
-from COVIDQuantLib.worker.function_job import BesideJob, SharedArrays
+from COVIDQuantLib.worker.frame import SharedArguments
+from COVIDQuantLib.worker.function_job import BackgroundJob
 from COVIDQuantLib.worker.jobs.export import Snapshot
 
 _FUNCTION = "COVIDQuantLib.worker.jobs.export:write_snapshot"
-# Within the staging folder, apart from what OutputFolder keeps there.
+# In the staging folder, separate from what OutputFolder keeps there.
 _MADE = "made"
 
 
 class ExportJob:
-    """The wanted files of a reading, written by a process of its own; all of them appear or none.
+    """The wanted files of a reading, written by a background process; either all of them appear or none.
 
-    The voxels, labels and figures are copied before this returns. No node is touched later, so the scene may be
-    edited or closed meanwhile. Cancelled, forgotten or failed, and even if this process is killed, it leaves the
-    folder as it was.
+    The voxels, labels and figures are copied before the constructor returns. No node is accessed later, so the scene
+    may be edited or closed meanwhile. If the job is cancelled, garbage-collected or fails, or this process is killed,
+    the folder is left unchanged.
 
     Args:
-        reading: what is shown.
-        folder: made if missing; earlier files of the same names are replaced.
+        reading: the result to export.
+        folder: created if missing; earlier files of the same names are replaced.
         wanted: names of ``export.exam_files.EXPORTS``.
         environment: of the process, in Slicer ``slicer.util.startupEnvironment()``.
 
@@ -62,7 +63,7 @@ class ExportJob:
         try:
             self._made = out.staging / _MADE
             shared = _snapshot(reading, {"folder": self._made, "wanted": known})
-            job = BesideJob(_FUNCTION, shared, environment, folders=(out.staging,))
+            job = BackgroundJob(_FUNCTION, shared, environment, folders=(out.staging,))
         except BaseException:
             _abandon(None, out)
             raise
@@ -71,16 +72,16 @@ class ExportJob:
 
     @property
     def pid(self) -> int | None:
-        """The ID of its process; None once that has ended."""
+        """The process ID; None once the process has ended."""
         return self._job.pid
 
     def poll(self) -> ProgressState | list[Path]:
-        """How far it is and with which file, or the files once they are in place; never waits for the process.
+        """The progress and the current file, or the files once they are in place; never blocks.
 
         Raises:
-            OutputError: they cannot be written; all is as it was.
-            WorkerError: the process failed; all is as it was.
-            Cancelled: it was.
+            OutputError: they cannot be written; the folder is unchanged.
+            WorkerError: the process failed; the folder is unchanged.
+            Cancelled: the job was cancelled.
         """
         if self._over:
             raise Cancelled
@@ -92,10 +93,10 @@ class ExportJob:
             return self._commit()
         except COVIDQuantError as error:
             self.cancel()
-            raise self._said_for_target(error) from error
+            raise self._about_target(error) from error
 
     def cancel(self) -> None:
-        """End it and clear away what was begun; nothing happens if it is over."""
+        """Cancel the job and remove partial files; does nothing if it is over."""
         self._over = True
         self._abandon()
 
@@ -107,8 +108,8 @@ class ExportJob:
         self._out.__exit__(None, None, None)
         return [self.folder / name for name in self.names]
 
-    def _said_for_target(self, error: COVIDQuantError) -> COVIDQuantError:
-        """An error of writing, told of the file that the reader knows."""
+    def _about_target(self, error: COVIDQuantError) -> COVIDQuantError:
+        """An error about a staged file as one about the file the reader expects."""
         if not isinstance(error, OutputError) or not error.where:
             return error
         name = Path(error.where).name
@@ -116,11 +117,11 @@ class ExportJob:
         return OutputError(error.what, str(where), error.remedy, error.code)
 
 
-def _snapshot(reading: Reading, arguments: Mapping[str, object]) -> SharedArrays:
-    """Voxels, labels and figures as they are now."""
+def _snapshot(reading: Reading, arguments: Mapping[str, object]) -> SharedArguments:
+    """The current voxels, labels and figures."""
     live = reading.live
     if live.metrics is None:
-        raise RuntimeError("the figures were never counted")
+        raise RuntimeError("the figures were never computed")
     snapshot = Snapshot(
         geometry_of(live.volume),
         source_of_node(live.volume),
@@ -134,7 +135,7 @@ def _snapshot(reading: Reading, arguments: Mapping[str, object]) -> SharedArrays
 
 
 def _mover(made: Path) -> Writer:
-    """Writes by taking what was made on the same disk."""
+    """A writer that moves a finished file from the same disk."""
 
     def move(path: Path) -> None:
         made.replace(path)
@@ -142,8 +143,8 @@ def _mover(made: Path) -> Writer:
     return move
 
 
-def _abandon(job: BesideJob | None, out: OutputFolder) -> None:
-    """End the process, then put the folder back as it was."""
+def _abandon(job: BackgroundJob | None, out: OutputFolder) -> None:
+    """End the process, then restore the folder."""
     if job is not None:
         job.cancel()
     out.__exit__(Cancelled, Cancelled(), None)

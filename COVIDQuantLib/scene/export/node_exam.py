@@ -1,4 +1,4 @@
-"""An exam of nodes, for the writers of files: the segments and figures as the reader left them."""
+"""An exam built from nodes, for the file writers: segments and figures as the reader left them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from COVIDQuantLib.voxels.box import Box
 
 
 def exam_of_reading(reading: Reading) -> Exam:
-    """The CT, segments and figures of a reading, up to date, with what the reader did to them in the provenance.
+    """The current CT, segments and figures of a reading; the provenance includes the reader's edits.
 
     Raises:
         UnfitInputError: the CT or the segments cannot be read.
@@ -28,7 +28,7 @@ def exam_of_reading(reading: Reading) -> Exam:
     reading.update()
     live = reading.live
     if live.metrics is None:
-        raise RuntimeError("the figures were never counted")
+        raise RuntimeError("the figures were never computed")
     ct = ct_of_node(live.volume)
     lobes, lesions = live.labels(Box.of_shape(ct.geometry.shape))
     checks = list(reading.checks.checks) if reading.is_checked else check_labels(ct, lobes, lesions)
@@ -37,7 +37,7 @@ def exam_of_reading(reading: Reading) -> Exam:
 
 
 def provenance_of_reading(reading: Reading) -> dict[str, Any]:
-    """How the segments were made, and what the reader did to them."""
+    """How the segments were created, and what the reader changed."""
     live = reading.live
     review = status_record(live.segmentation, live.histogram) | {"findings": reading.findings.record()}
     return {**provenance_of_node(live.segmentation), "review": review}
@@ -53,8 +53,8 @@ def export_reading(reading: Reading, folder: Path, wanted: Collection[str], repo
     """Write the wanted exports of a reading into a folder, all of them or none.
 
     Args:
-        reading: what is shown.
-        folder: made if missing; earlier files of the same names are replaced.
+        reading: the result to export.
+        folder: created if missing; earlier files of the same names are replaced.
         wanted: names of ``export.exam_files.EXPORTS``.
         report: progress; may raise ``Cancelled``.
 
@@ -62,7 +62,7 @@ def export_reading(reading: Reading, folder: Path, wanted: Collection[str], repo
         The files.
 
     Raises:
-        OutputError: the folder cannot be written; it is as it was.
+        OutputError: the folder cannot be written; it is unchanged.
         UsageError: nothing is wanted.
         UnfitInputError: the CT or the segments cannot be read.
     """

@@ -1,1 +1,1 @@
-"""Figures that follow every edit of the segments."""
+"""Figures that are updated after every edit of the segments."""

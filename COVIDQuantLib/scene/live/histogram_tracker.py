@@ -1,4 +1,4 @@
-"""The joint histogram of a CT node and a segmentation node, kept true through every change of either."""
+"""The joint histogram of a CT node and a segmentation node, kept up to date when either changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from COVIDQuantLib.voxels.placed_labels import PlacedLabels
 
 @dataclass
 class _Change:
-    """What happens to one layer: ``box`` holds the voxels that change; a layer that is gone has no labels now."""
+    """A change of one layer: ``box`` contains the changed voxels; a removed layer has no new labels."""
 
     known: CountedLayer
     box: Box | None
@@ -31,17 +31,17 @@ class _Change:
 class HistogramTracker:
     """Counts of a CT under the segments of a segmentation node.
 
-    :meth:`refresh` compares the layers that were touched with the copies last counted and recounts the boxes in
-    which they differ; the result is that of a full count.
+    :meth:`refresh` compares modified layers with the copies last counted and recounts the boxes in which they differ;
+    the result equals a full count.
 
     Args:
         volume: the CT, a vtkMRMLScalarVolumeNode in HU.
         segmentation: the vtkMRMLSegmentationNode.
 
     Attributes:
-        overlap_voxels: voxels that more than one lobe claims.
-        recounted_voxels: size of the boxes counted in the last refresh, for the record.
-        changed_boxes: the boxes outside which the last refresh found no change; the whole CT where all was counted.
+        overlap_voxels: voxels that belong to more than one lobe.
+        recounted_voxels: total size of the boxes counted in the last refresh.
+        changed_boxes: the boxes outside which the last refresh found no change; the whole CT after a full count.
     """
 
     def __init__(self, volume: Any, segmentation: Any) -> None:
@@ -71,7 +71,7 @@ class HistogramTracker:
         return tuple(self._layers)
 
     def warnings(self) -> list[CTWarning]:
-        """What the reader should know about how the segments lie."""
+        """Warnings about overlap and position of the segments."""
         found = []
         if self.overlap_voxels:
             text = f"{self.overlap_voxels} voxels belong to more than one lobe; each is counted in the first of them"
@@ -94,7 +94,7 @@ class HistogramTracker:
         return found
 
     def forget(self) -> None:
-        """Count everything anew at the next refresh."""
+        """Do a full count at the next refresh."""
         self._histogram = None
         self._layers = []
         self._volume_stamp = None
@@ -106,7 +106,7 @@ class HistogramTracker:
             Whether any count changed.
 
         Raises:
-            UnfitInputError: the CT or a segment cannot be counted; the counts are then made anew next time.
+            UnfitInputError: the CT or a segment cannot be counted; the next refresh does a full count.
         """
         try:
             return self._refresh()

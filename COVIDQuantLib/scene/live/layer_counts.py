@@ -1,6 +1,6 @@
-"""Counting voxels of layered labels: what was counted last, and how much a change changes it.
+"""Voxel counts of layered labels, and their change when labels change.
 
-Where lobes on different layers overlap, the lobe with the lowest label value has the voxel (right upper, right
+Where lobes on different layers overlap, the voxel counts for the lobe with the lowest label value (right upper, right
 middle, right lower, left upper, left lower), whatever the order in which the segments are listed; several segments
 of one role count as their union.
 """
@@ -23,11 +23,11 @@ from COVIDQuantLib.voxels.placed_labels import LabelCopy, PlacedLabels
 
 @dataclass
 class Tally:
-    """Counts of some voxels.
+    """Counts of a set of voxels.
 
     Attributes:
         counts: int64 ``[6, 2, 4096]`` as in the joint histogram.
-        overlap: voxels that more than one lobe claimed.
+        overlap: voxels that belong to more than one lobe.
     """
 
     counts: np.ndarray
@@ -39,20 +39,20 @@ class Tally:
         return cls(np.zeros((LABEL_COUNT, 2, HU_BINS), np.int64))
 
     def add(self, other: Tally) -> None:
-        """Take in the counts of other voxels."""
+        """Add the counts of other voxels."""
         self.counts += other.counts
         self.overlap += other.overlap
 
 
 class CountedLayer:
-    """The copy of a layer that was counted last, on the CT's grid.
+    """A copy of a layer as last counted, on the CT's grid.
 
     Attributes:
         members: see :class:`~COVIDQuantLib.scene.nodes.layers.Layer`.
         copy: the layer's own label values.
         stamp: the layer's stamp when it was copied.
-        resampled: whether the layer does not lie on the CT's voxels.
-        reaches_outside: whether it has labels where the CT has no voxel.
+        resampled: whether the layer is not aligned with the CT's voxels.
+        reaches_outside: whether it has labels outside the CT.
     """
 
     def __init__(self, members: tuple[Member, ...], dtype: np.dtype) -> None:
@@ -66,11 +66,11 @@ class CountedLayer:
 
     @property
     def labels(self) -> PlacedLabels:
-        """The labels last counted."""
+        """The labels as last counted."""
         return self.copy.labels
 
     def lesions(self, box: Box) -> np.ndarray | None:
-        """Where a box has lesion, bool; None if the layer holds no lesion there or nowhere."""
+        """Bool lesion mask of a box; None if the layer has no lesion there or at all."""
         if not self._lesion_values or self.labels.box.intersect(box) is None:
             return None
         labels = self.labels.crop(box)
@@ -80,12 +80,12 @@ class CountedLayer:
         return found
 
     def lobes(self, box: Box) -> np.ndarray | None:
-        """uint8 lobe label values of a box; None if the layer holds no lobe there or nowhere."""
+        """uint8 lobe label values of a box; None if the layer has no lobe there or at all."""
         if not self._lobe_values or self.labels.box.intersect(box) is None:
             return None
         labels = self.labels.crop(box)
         lobes = np.zeros(labels.shape, np.uint8)
-        # Arithmetic on whole bytes: far quicker than writing through a mask or looking up a table.
+        # Byte arithmetic is much faster than masked assignment or a lookup table.
         for value, role in self._lobe_values:
             claimed = (labels == value).view(np.uint8)
             claimed *= np.uint8(role)
@@ -119,7 +119,7 @@ def merge(layers: Sequence[CountedLayer], box: Box) -> tuple[np.ndarray, np.ndar
     """Lobe labels and lesions of a box from all layers.
 
     Returns:
-        uint8 label values, bool lesions, and the number of voxels that more than one lobe claims.
+        uint8 label values, bool lesions, and the number of voxels that belong to more than one lobe.
     """
     lobes: np.ndarray | None = None
     lesions: np.ndarray | None = None

@@ -1,4 +1,4 @@
-"""Live figures: any edit to any segment, by any tool, brings the table node up to date."""
+"""Live figures: any edit of any segment, by any tool, updates the table node."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ __all__ = ["SEGMENTATION_ROLE", "TABLE_ROLE", "VOLUME_ROLE", "LiveQuantification
 
 
 class LiveQuantification:
-    """The figures of a CT under a segmentation, in a table node that follows every change.
+    """The figures of a CT and a segmentation, in a table node that follows every change.
 
-    Events only mark the figures as out of date; :meth:`update` does the work, so that a stroke that fires ten
-    events costs one count. Give ``wake`` to be told (start a timer), or ``immediately`` to update at each event.
-    It ends by itself when one of its nodes leaves the scene or the scene closes.
+    Events only mark the figures as out of date; :meth:`update` does the work, so that a stroke that fires ten events
+    costs one count. Pass ``wake`` to be notified (start a timer), or ``immediately`` to update at each event. Following
+    stops when one of the nodes is removed from the scene or the scene closes.
 
     Args:
         volume: the CT, a vtkMRMLScalarVolumeNode in HU.
-        segmentation: vtkMRMLSegmentationNode; lobes and pneumonia are found by ID or terminology.
-        table: vtkMRMLTableNode to keep up to date; a new one is made if None.
+        segmentation: vtkMRMLSegmentationNode; lobes and pneumonia are identified by ID or terminology.
+        table: vtkMRMLTableNode to keep up to date; a new one is created if None.
         thresholds: bounds of ground glass and consolidation.
-        wake: called at the first event after an update; the place to start a timer that calls :meth:`update`.
+        wake: called at the first event after an update; should start a timer that calls :meth:`update`.
         immediately: update at each event.
 
     Raises:
@@ -83,14 +83,14 @@ class LiveQuantification:
 
     @classmethod
     def reattach(cls, segmentation: Any, **options: Any) -> LiveQuantification:
-        """Live figures of a segmentation node that had them when its scene was saved.
+        """Resume live figures of a segmentation node that had them when its scene was saved.
 
         Args:
             segmentation: the reloaded vtkMRMLSegmentationNode.
             options: ``wake`` and ``immediately``.
 
         Raises:
-            UnfitInputError: the node never had live figures, or its CT is gone.
+            UnfitInputError: the node never had live figures, or its CT was removed.
         """
         volume = segmentation.GetNodeReference(VOLUME_ROLE)
         if volume is None:
@@ -119,7 +119,7 @@ class LiveQuantification:
 
     @property
     def changed_boxes(self) -> tuple[Box, ...]:
-        """The boxes of the CT outside which no label changed in the last update; the whole CT where all was counted."""
+        """The boxes of the CT outside which no label changed in the last update; the whole CT after a full count."""
         return self._counted.changed_boxes
 
     def labels(self, box: Box) -> tuple[np.ndarray, np.ndarray]:
@@ -132,7 +132,7 @@ class LiveQuantification:
         return lobes, lesions
 
     def segment_mask(self, segment_id: str, box: Box) -> np.ndarray | None:
-        """Where a box of the CT belongs to one segment, bool ``[k, j, i]``; None if it is not counted."""
+        """Bool mask ``[k, j, i]`` of one segment in a box of the CT; None if the segment is not counted."""
         for layer in self._counted.layers:
             for name, value, _ in layer.members:
                 if name == segment_id:
@@ -141,12 +141,12 @@ class LiveQuantification:
 
     @property
     def overlap_voxels(self) -> int:
-        """Voxels that more than one lobe claimed when last counted."""
+        """Voxels that belonged to more than one lobe when last counted."""
         return self._counted.overlap_voxels
 
     @property
     def recounted_voxels(self) -> int:
-        """Voxels counted in the last update that counted any: the size of the changed boxes."""
+        """Voxels counted in the last update that counted any: the total size of the changed boxes."""
         return self._counted.recounted_voxels
 
     @property
@@ -188,7 +188,7 @@ class LiveQuantification:
         return False
 
     def recount(self) -> None:
-        """Count everything anew, for voxels that were changed without telling VTK.
+        """Do a full count, for voxels that were changed without a VTK event.
 
         Raises:
             UnfitInputError: see :meth:`update`.
@@ -197,7 +197,7 @@ class LiveQuantification:
         self.update()
 
     def warnings(self) -> list[CTWarning]:
-        """What the reader should know about the figures as last counted."""
+        """Warnings about the figures as last counted."""
         return [*self._missing(), *self._counted.warnings()]
 
     def close(self) -> None:
@@ -229,7 +229,7 @@ class LiveQuantification:
 
     def _observe(self) -> None:
         content, node, volume = slicer.vtkSegmentation, slicer.vtkMRMLSegmentationNode, slicer.vtkMRMLVolumeNode
-        # The node forwards its segmentation's events, also when the segmentation object is exchanged.
+        # The node forwards its segmentation's events, even after the segmentation object was replaced.
         events = (
             content.SourceRepresentationModified,
             content.RepresentationModified,
@@ -250,7 +250,7 @@ class LiveQuantification:
     def _on_change(self) -> None:
         self._dirty = True
         if self._immediately:
-            # An exception in an observer reaches nobody.
+            # An exception in an observer would be lost.
             with suppress(COVIDQuantError):
                 self.update()
         elif self._wake is not None and not self._woken:

@@ -11,14 +11,14 @@ from COVIDQuantLib.scene.live.histogram_tracker import HistogramTracker
 from COVIDQuantLib.scene.nodes.segments import roles_of
 from COVIDQuantLib.segment_roles import LESION_ROLE
 
-# Of the pneumonia the measures of the whole lung and what lies outside it; of a lobe its own row.
+# For the pneumonia the measures of the whole lung and of what lies outside it; for a lobe its own row.
 _LABELS = {lobe.label: (lobe.label,) for lobe in LOBES} | {LESION_ROLE: (*WHOLE_LUNG.labels, OUTSIDE_LABEL)}
-# Shares of the lung would count pneumonia outside it too.
+# Fractions of the lung would include pneumonia outside it.
 _OF_THE_LUNG = {"extent_percent", "ggo_percent", "consolidation_percent", "volume_ml", "mean_lung_hu", "lung_weight_g"}
 
 
 class SegmentMeasures:
-    """The measures of the segments of one segmentation on one CT; asked again, only what changed is counted.
+    """The measures of the segments of one segmentation on one CT; later calls count only what changed.
 
     Args:
         volume: the CT's vtkMRMLScalarVolumeNode.
@@ -30,7 +30,7 @@ class SegmentMeasures:
         self._counted = HistogramTracker(volume, segmentation)
 
     def of_segment(self, segment_id: str, thresholds: Thresholds = DEFAULT_THRESHOLDS) -> dict[str, float]:
-        """Measure's name → value; nothing for a segment that is neither lobe nor pneumonia.
+        """Values by name of the measure; empty for a segment that is neither lobe nor pneumonia.
 
         Args:
             segment_id: the segment.

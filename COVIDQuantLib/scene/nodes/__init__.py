@@ -1,1 +1,1 @@
-"""MRML nodes and arrays, both ways."""
+"""Conversion between MRML nodes and arrays, both ways."""

@@ -1,4 +1,4 @@
-"""Charts of the figures as Slicer's plot nodes, kept up to date in place: bars per lobe, histogram against normal."""
+"""Charts of the figures as Slicer plot nodes, updated in place: bars per lobe, histogram compared with normal."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _DATA_ROLE = "COVIDQuant.chart.data"
 _SERIES_ROLE = "COVIDQuant.chart.series"
 _LABELS = "lobe"
 _HU = "HU"
-# Lungs have next to nothing above; the chart would be empty there.
+# Lungs have hardly any voxels above; the chart would be empty there.
 _LAST_HU = 200
 
 
 @dataclass(frozen=True)
 class _Series:
-    """A column of a chart's table as it is drawn; colours are the Okabe-Ito ones, told apart by the colour-blind."""
+    """How a column of a chart's table is drawn; colours are from the colour-blind safe Okabe-Ito palette."""
 
     column: str
     colour: Colour
@@ -78,7 +78,7 @@ class Charts:
 
     Args:
         table: the vtkMRMLTableNode of the figures.
-        name: begins the names of new nodes.
+        name: prefix of the names of new nodes.
     """
 
     def __init__(self, table: Any, name: str) -> None:
@@ -91,11 +91,11 @@ class Charts:
 
     @property
     def histogram(self) -> Any:
-        """The vtkMRMLPlotChartNode of the lungs' HU histogram beside that of normal lungs."""
+        """The vtkMRMLPlotChartNode of the lungs' HU histogram and that of normal lungs."""
         return self._nodes[HISTOGRAM_CHART_ROLE]
 
     def update(self, metrics: MetricsTable, histogram: JointHistogram) -> None:
-        """Show other figures; costs a pass over a few hundred bins."""
+        """Show new figures; takes a pass over a few hundred bins."""
         columns = {
             name: np.array([metrics.value(lobe.name, measure) or 0.0 for lobe in LOBES])
             for name, measure in _MEASURE_OF.items()
@@ -105,7 +105,7 @@ class Charts:
 
 
 def is_chart(node: Any, role: str) -> bool:
-    """Whether a vtkMRMLPlotChartNode is one of ours, of one role."""
+    """Whether a vtkMRMLPlotChartNode is our chart with a given role."""
     return str(node.GetAttribute(_KIND_ATTRIBUTE)) == role
 
 
@@ -151,7 +151,7 @@ def _chart_node(table: Any, chart: _Chart, name: str) -> Any:
 
 
 def _write(chart: Any, columns: dict[str, np.ndarray], labels: Sequence[str] = ()) -> None:
-    """Put numbers into a chart's table, in place where the columns are there; listeners are told once."""
+    """Write numbers to a chart's table, in place if the columns exist; observers are notified once."""
     data = chart.GetNodeReference(_DATA_ROLE)
     table = data.GetTable()
     if labels and table.GetColumnByName(_LABELS) is None:

@@ -1,7 +1,7 @@
 """The pneumonia coloured by density, cold to warm: a volume of colour numbers that follows every edit.
 
-One byte a voxel: 0 is no pneumonia and transparent, 1..255 are CT numbers in steps of five HU. Thresholds change only
-the colours of the numbers. The same volume is what is volume-rendered.
+One byte per voxel: 0 is outside the pneumonia and transparent, 1..255 are HU in steps of five. Thresholds change only
+the colours of the numbers. The same volume is used for volume rendering.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from COVIDQuantLib.voxels.box import Box, in_threads
 DENSITY_ROLE = "COVIDQuant.density"
 _COLOURS_ROLE = "COVIDQuant.density.colours"
 _FIRST_HU, _STEP_HU, _COLOURS = -1024, 5, 255
-# Opacity of a millimetre when rendered: consolidation is to be seen through the ground glass around it.
+# Opacity per millimetre when rendered: consolidation is visible through the ground glass around it.
 _THIN, _DENSE = 0.04, 0.3
 
 
@@ -39,15 +39,10 @@ def colour_numbers(hu: np.ndarray, lesions: np.ndarray) -> np.ndarray:
     return np.where(lesions, numbers, 0).astype(np.uint8)
 
 
-def hu_of_colour(number: int) -> float:
-    """The middle of the CT numbers that share a colour number."""
-    return _FIRST_HU + _STEP_HU * (number - 0.5)
-
-
 class DensityOverlay:
-    """The density volume of one segmentation, made when it is first shown.
+    """The density volume of one segmentation, created when it is first shown.
 
-    It is not saved with the scene: it follows from CT and segments.
+    It is not saved with the scene, as it can be recomputed from CT and segments.
 
     Args:
         live: the figures whose counted labels it shows.
@@ -63,7 +58,7 @@ class DensityOverlay:
         self.recolour()
 
     def update(self) -> None:
-        """Take in what the last update of the figures changed; nothing outside the changed boxes is looked at."""
+        """Update after the last update of the figures, within the changed boxes."""
         numbers = array_of_image(self.volume.GetImageData())
         if numbers.shape != voxels_of(self._live.volume).shape:
             self._prepare()
@@ -75,7 +70,7 @@ class DensityOverlay:
             self._tell()
 
     def recolour(self) -> None:
-        """Colour by the thresholds in force; no voxel is looked at."""
+        """Apply the current thresholds to the colours; needs no pass over voxels."""
         if self._thresholds == self._live.thresholds:
             return
         self._thresholds = self._live.thresholds
@@ -88,7 +83,7 @@ class DensityOverlay:
         self.colours.Modified()
 
     def rendering_functions(self) -> tuple[Any, Any]:
-        """How the volume is rendered in three dimensions: what is no pneumonia is clear, the rest has its colour.
+        """The transfer functions for volume rendering: transparent outside the pneumonia, coloured inside.
 
         Returns:
             A vtkColorTransferFunction and a vtkPiecewiseFunction of opacity, over colour numbers.
@@ -115,7 +110,7 @@ class DensityOverlay:
         numbers, whole = np.zeros((k, j, i), np.uint8), Box.of_shape((k, j, i))
         in_threads(lambda part: self._fill(numbers, part), whole)
         volume.SetSaveWithScene(False)
-        # It is no CT that could be chosen.
+        # It should not be offered as a CT.
         volume.SetHideFromEditors(True)
         self.colours.SetSaveWithScene(False)
         matrix = vtk.vtkMatrix4x4()

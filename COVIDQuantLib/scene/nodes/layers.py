@@ -1,9 +1,9 @@
 """The layers of a segmentation node as label arrays on the CT's grid.
 
-Slicer keeps segments in layers: one label map may hold several segments that do not overlap, told apart by label
-value, cropped to what they fill. A layer is read here as a view of Slicer's memory where it lies on the CT's
-voxels, and resampled where it does not: a CT voxel then takes the label of the segmentation voxel that holds its
-centre (nearest neighbour). What lies outside the CT has no density and is not counted.
+Slicer stores segments in layers: one label map may hold several segments that do not overlap, distinguished by label
+value and cropped to their extent. A layer that is aligned with the CT's voxels is read here as a view of Slicer's
+memory; any other is resampled: a CT voxel takes the label of the segmentation voxel that contains its centre (nearest
+neighbour). Voxels outside the CT have no density and are not counted.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from COVIDQuantLib.scene.nodes.volumes import array_of_image
 from COVIDQuantLib.voxels.box import Box, in_threads
 from COVIDQuantLib.voxels.placed_labels import PlacedLabels
 
-# Voxels whose centres fall this near each other (in voxels) are the same; nearest neighbour would say so too.
+# Grids whose voxel centres differ by less than this (in voxels) are aligned; nearest neighbour gives the same.
 _SAME_VOXEL = 0.05
-# Keeps centres that fall on the border of two voxels on one side in spite of rounding.
+# Keeps centres on the border between two voxels on one side despite rounding.
 _TIE = 1e-6
 
 Member = tuple[str, int, int]
@@ -35,8 +35,8 @@ class Layer:
     """A label map of a segmentation node that holds at least one lobe or lesion segment.
 
     Attributes:
-        members: (segment ID, label value, role) of the segments that count, sorted; they and the number type
-            are the layer's identity, as Slicer replaces the objects themselves on undo.
+        members: (segment ID, label value, role) of the segments with a role, sorted; with the number type they are
+            the layer's identity, as Slicer replaces the objects themselves on undo.
         labelmap: the vtkOrientedImageData.
         from_ct: 4×4 matrix from the CT's array index ``(i, j, k, 1)`` to the label map's array index.
         ct_shape: voxels of the CT.
@@ -51,12 +51,12 @@ class Layer:
 
     @property
     def stamp(self) -> tuple[Any, ...]:
-        """Changes whenever the layer's voxels or place may have changed."""
+        """A value that changes whenever the layer's voxels or position may have changed."""
         return self.labelmap.GetMTime(), self.from_ct.tobytes(), self.ct_shape
 
     @property
     def dtype(self) -> np.dtype:
-        """Number type of the labels; of an emptied label map VTK says double."""
+        """Number type of the labels; VTK reports double for an empty label map."""
         if self.is_empty:
             return np.dtype(np.uint8)
         return np.dtype(vtk_to_numpy_type(self.labelmap.GetScalarType()))
@@ -69,7 +69,7 @@ class Layer:
 
     @property
     def offset(self) -> tuple[int, int, int] | None:
-        """CT voxel (k, j, i) at which the label map begins; None if it does not lie on the CT's voxels."""
+        """CT voxel (k, j, i) at which the label map begins; None if it is not aligned with the CT's voxels."""
         begin = -np.rint(self.from_ct[:3, 3]).astype(int)
         deviation = self.from_ct - np.eye(4)
         deviation[:3, 3] += begin
@@ -81,7 +81,7 @@ class Layer:
     def read(self) -> PlacedLabels:
         """The labels on the CT's grid, cropped to the CT.
 
-        The array is a view of Slicer's memory if the layer lies on the CT's voxels.
+        The array is a view of Slicer's memory if the layer is aligned with the CT's voxels.
 
         Raises:
             UnfitInputError: not a label map of whole numbers.
@@ -101,7 +101,7 @@ class Layer:
         return nothing if box is None else PlacedLabels(labels[box.shift(offset, -1).slices], box)
 
     def reaches_outside(self) -> bool:
-        """Whether the label map has labels of its segments where the CT has no voxel; only told on its voxels."""
+        """Whether the label map has labels of its segments outside the CT; only for an aligned layer."""
         offset = self.offset
         if self.is_empty or offset is None:
             return False
@@ -129,7 +129,7 @@ def layers_of(segmentation: Any, ct_to_world: np.ndarray, ct_shape: tuple[int, i
         ct_shape: voxels of the CT, ``k, j, i``.
 
     Raises:
-        UnfitInputError: the segments have no binary label map, or lie under a transform that bends space.
+        UnfitInputError: the segments have no binary label map, or are under a non-linear transform.
     """
     members: dict[int, list[Member]] = {}
     labelmaps: dict[int, Any] = {}
@@ -146,7 +146,7 @@ def layers_of(segmentation: Any, ct_to_world: np.ndarray, ct_shape: tuple[int, i
                 "Create the binary labelmap representation in Slicer's Segmentations module.",
             )
         labelmaps[id(labelmap)] = labelmap
-        # Slicer's filters take a value that the number type cannot hold for the type's highest.
+        # Slicer's filters clamp a value that does not fit the number type to the type's maximum.
         value = min(segment.GetLabelValue(), int(labelmap.GetScalarTypeMax()))
         members.setdefault(id(labelmap), []).append((segment_id, value, role))
     layers = []

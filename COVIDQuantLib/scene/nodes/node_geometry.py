@@ -1,4 +1,4 @@
-"""Where nodes and segments lie: matrices from voxel indices to the world, and to each other's voxels."""
+"""Geometry of nodes and segments: matrices from voxel indices to world coordinates and to each other."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def as_vtk(array: np.ndarray) -> Any:
 
 
 def parent_to_world(node: Any) -> np.ndarray:
-    """The 4×4 RAS matrix that a node's parent transforms apply to it together; identity if it has none.
+    """The combined 4×4 RAS matrix of a node's parent transforms; identity if it has none.
 
     Raises:
         UnfitInputError: a transform is not linear, or has no inverse.
@@ -41,7 +41,7 @@ def parent_to_world(node: Any) -> np.ndarray:
         return np.eye(4)
     if not parent.IsTransformToWorldLinear():
         raise UnfitInputError(
-            "it lies under a transform that bends space",
+            "it is under a non-linear transform",
             node.GetName(),
             "Harden the transform on the node, or take the node out from under it.",
         )
@@ -51,13 +51,13 @@ def parent_to_world(node: Any) -> np.ndarray:
 
 
 def _invertible(matrix: np.ndarray, name: str) -> np.ndarray:
-    """A matrix between spaces, refused if it flattens space or holds what is no number."""
+    """A matrix between spaces, refused if it is singular or contains values that are not finite."""
     axes = matrix[:3, :3]
     lengths = np.linalg.norm(axes, axis=0)
-    # Relative to the axes' lengths, so that a small scale is no fault.
+    # Relative to the axes' lengths, so that a small scale is accepted.
     if not np.isfinite(matrix).all() or not lengths.all() or abs(np.linalg.det(axes / lengths)) < _FLAT:
         raise UnfitInputError(
-            "it lies under a transform that flattens space: the transform's matrix has no inverse",
+            "it is under a singular transform: its matrix has no inverse",
             name,
             "Correct the transform, or take the node out from under it.",
             code="singular-transform",
@@ -82,7 +82,7 @@ def labelmap_to_world(segmentation: Any, labelmap: Any) -> np.ndarray:
         labelmap: a vtkOrientedImageData of it; its array begins at its extent, not at index 0.
 
     Raises:
-        UnfitInputError: its grid is flat, or lies under a transform that is not linear or flattens space.
+        UnfitInputError: its grid is flat, or is under a non-linear or singular transform.
     """
     matrix = vtk.vtkMatrix4x4()
     labelmap.GetImageToWorldMatrix(matrix)
@@ -96,7 +96,7 @@ def geometry_of(volume: Any) -> Geometry:
     """The grid of a volume node in world LPS, its linear parent transforms applied.
 
     Raises:
-        UnfitInputError: no image, or a transform that bends or shears the grid.
+        UnfitInputError: no image, or a non-linear or shearing transform.
     """
     image = volume.GetImageData()
     if image is None or image.GetNumberOfPoints() == 0:

@@ -1,4 +1,4 @@
-"""Observers of VTK events that never keep their owner alive and all end together."""
+"""Observers of VTK events that do not keep their owner alive and can be removed together."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import vtk
 
 
 class Observers:
-    """The events that one object listens to.
+    """The events that one object observes.
 
-    VTK holds on to a bound method, and so to its object, for ever; here it is handed a weak reference only.
+    VTK would hold a bound method, and so its object, indefinitely; it gets only a weak reference here.
     """
 
     def __init__(self) -> None:
@@ -20,11 +20,11 @@ class Observers:
 
     @property
     def active(self) -> bool:
-        """Whether anything is listened to."""
+        """Whether any event is observed."""
         return bool(self._tags)
 
     def on(self, subject: Any, events: Iterable[int], method: Callable[[], None]) -> None:
-        """Call a bound method, without arguments, at some events of a vtkObject."""
+        """Call a bound method, without arguments, at given events of a vtkObject."""
         weak = weakref.WeakMethod(method)
 
         def tell(_caller: Any, _event: str) -> None:
@@ -34,7 +34,7 @@ class Observers:
         self._add(subject, events, tell)
 
     def on_node(self, scene: Any, event: int, method: Callable[[Any], None]) -> None:
-        """Call a bound method with the node that an event of a scene is about."""
+        """Call a bound method with the node that a scene event is about."""
         weak = weakref.WeakMethod(method)
 
         @vtk.calldata_type(vtk.VTK_OBJECT)
@@ -48,12 +48,12 @@ class Observers:
         self._tags += [(subject, subject.AddObserver(event, handler)) for event in events]
 
     def __del__(self) -> None:
-        # The garbage collector empties functions, these handlers too, before it drops the scene, whose last events
-        # would then crash in them. What has a __del__ comes before that.
+        # The garbage collector clears functions, including these handlers, before it deletes the scene, whose last
+        # events would then crash in them. Objects with a __del__ are finalised earlier.
         self.close()
 
     def close(self) -> None:
-        """Stop listening; may be called twice."""
+        """Remove all observers; may be called repeatedly."""
         tags, self._tags = self._tags, []
         for subject, tag in tags:
             subject.RemoveObserver(tag)

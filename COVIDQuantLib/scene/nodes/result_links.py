@@ -1,4 +1,4 @@
-"""Which segmentation belongs to which CT: several CTs in one scene keep their results apart."""
+"""Links between segmentations and their CTs, so that a scene can hold several CTs with results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ VOLUME_ROLE = "COVIDQuant.volume"
 
 
 def volume_of(segmentation: Any) -> Any:
-    """The CT that a segmentation's figures are of; None if it has none (any more)."""
+    """The CT of a segmentation's figures; None if there is none or it was removed."""
     return segmentation.GetNodeReference(VOLUME_ROLE)
 
 
@@ -22,7 +22,7 @@ def was_followed(segmentation: Any) -> bool:
 
 
 def results_of(volume: Any) -> list[Any]:
-    """The segmentations that were made or followed on a CT, oldest first."""
+    """The segmentations created or followed on a CT, oldest first."""
     scene = volume.GetScene()
     if scene is None:
         return []
@@ -36,25 +36,25 @@ def latest_result(volume: Any) -> Any:
 
 
 def nodes_of_class(scene: Any, kind: str) -> Iterator[Any]:
-    """The nodes of a class in a scene, in their order."""
+    """The nodes of a class in a scene, in scene order."""
     for index in range(scene.GetNumberOfNodesByClass(kind)):
         yield scene.GetNthNodeByClass(index, kind)
 
 
 def link(node: Any, role: str, target: Any) -> None:
-    """Refer from a node to another, unless it does already: each change is an event."""
+    """Set a node reference, unless it is set already: each change fires an event."""
     if node.GetNodeReferenceID(role) != target.GetID():
         node.SetNodeReferenceID(role, target.GetID())
 
 
 def companion(owner: Any, role: str, kind: str, name: str) -> Any:
-    """The node that an owner keeps for a purpose; made if it is not there.
+    """The node that an owner references with a role; created if it does not exist.
 
     Args:
         owner: a node in a scene.
         role: of the reference from the owner.
         kind: class of the companion.
-        name: of a new one; numbered if the scene has it already.
+        name: for a new node; made unique by a number if necessary.
     """
     there = owner.GetNodeReference(role)
     if there is not None:

@@ -1,4 +1,4 @@
-"""Segmentation nodes: five lobes on one layer, the pneumonia on its own, and the way back to arrays."""
+"""Segmentation nodes with five lobes on one layer and the pneumonia on another, and conversion back to arrays."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from COVIDQuantLib.voxels.box import Box, occupied_box
 
 PROVENANCE_ATTRIBUTE = "COVIDQuant.provenance"
 LESION_LABEL = 1
-# Opacity of the fill in slices: the pneumonia shows through, the lobes hardly show.
+# Opacity of the fill in slices: translucent for the pneumonia, faint for the lobes.
 LESION_FILL, LOBE_FILL = 0.45, 0.15
 
 
@@ -29,8 +29,8 @@ def create_segmentation_node(scene: Any, volume: Any, result: Segmentation, name
     """A new segmentation node with the five lobe segments and the pneumonia segment, shown over the CT.
 
     The segments have the IDs, names, colours and terminology of ``anatomy.py``. The lobes share a layer, so
-    that painting one can take from its neighbour; the pneumonia lies on a layer of its own. The node follows the
-    CT's parent transform.
+    that painting one can overwrite its neighbour; the pneumonia has its own layer. The node gets the CT's parent
+    transform.
 
     Args:
         scene: the vtkMRMLScene of the CT.
@@ -60,7 +60,7 @@ def create_segmentation_node(scene: Any, volume: Any, result: Segmentation, name
 
 
 def _labelmap(volume: Any, labels: np.ndarray) -> Any:
-    """A vtkOrientedImageData of the labels, cropped to them as Slicer itself does."""
+    """A vtkOrientedImageData of the labels, cropped to their extent as Slicer does."""
     labelmap = slicer.vtkOrientedImageData()
     matrix = vtk.vtkMatrix4x4()
     volume.GetIJKToRASMatrix(matrix)
@@ -110,7 +110,7 @@ def show_segments(node: Any) -> None:
 
 
 def show_3d(node: Any, *, visible: bool) -> None:
-    """Show or hide the segments as surfaces; made on the first request, for an edit then also updates them."""
+    """Show or hide the segments as surfaces; created on first use, as every later edit has to update them."""
     if visible:
         node.CreateClosedSurfaceRepresentation()
     else:
@@ -119,7 +119,7 @@ def show_3d(node: Any, *, visible: bool) -> None:
 
 
 def write_provenance(node: Any, result: Segmentation) -> None:
-    """Keep how the segments were made, and the warnings, with the node."""
+    """Store provenance and warnings with the node."""
     record = {
         "provenance": result.provenance,
         "warnings": [{"code": warning.code, "message": warning.message} for warning in result.warnings],
@@ -128,7 +128,7 @@ def write_provenance(node: Any, result: Segmentation) -> None:
 
 
 def provenance_of_node(node: Any) -> dict[str, Any]:
-    """How the segments of a node were made; empty if it was not kept."""
+    """The provenance of a node's segments; empty if it was not stored."""
     record: dict[str, Any] = json.loads(node.GetAttribute(PROVENANCE_ATTRIBUTE) or "{}")
     provenance: dict[str, Any] = record.get("provenance", {})
     return provenance
@@ -138,7 +138,7 @@ def segmentation_of_node(node: Any, volume: Any) -> Segmentation:
     """The lobes and lesions of a segmentation node as arrays on the CT's grid, by the rules of counting.
 
     Args:
-        node: any vtkMRMLSegmentationNode; segments are found by ID or terminology.
+        node: any vtkMRMLSegmentationNode; segments are identified by ID or terminology.
         volume: the CT's vtkMRMLScalarVolumeNode.
 
     Raises:

@@ -14,12 +14,12 @@ from COVIDQuantLib.terminology_text import parse
 
 @lru_cache(maxsize=4096)
 def _role_of_entry(segment_id: str, entry: str) -> int:
-    # Asked of every segment at every update, and some segmentations have a hundred.
+    # Needed for every segment at every update, and some segmentations have a hundred segments.
     return role_of(segment_id, parse(entry))
 
 
 def entry_of(segment: Any) -> str:
-    """The terminology entry of a vtkSegment as Slicer keeps it, empty if it has none."""
+    """The terminology entry of a vtkSegment as Slicer stores it, empty if it has none."""
     entry = vtk.reference("")
     segment.GetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), entry)
     return str(entry)

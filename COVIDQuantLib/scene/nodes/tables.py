@@ -1,7 +1,7 @@
 """The metrics table as a vtkMRMLTableNode, updated in place.
 
-Every column holds text: numeric columns of VTK have no missing value, so an undefined figure would show, and be
-saved, as ``nan``, where the contract wants it empty. Numbers are written with eight significant digits.
+All columns are text: numeric VTK columns have no missing value, so an undefined figure would be shown and saved as
+``nan``, where the contract requires it to be empty. Numbers are written with eight significant digits.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DIGITS = 8
 
 
 def cell_text(value: str | float | None) -> str:
-    """A figure as the table node holds it; empty where it is undefined."""
+    """A figure as text for the table node; empty if undefined."""
     if value is None or isinstance(value, str):
         return value or ""
     return f"{value:.{_DIGITS}g}"
@@ -62,12 +62,12 @@ def _has_columns(table: Any, names: Sequence[str]) -> bool:
 
 
 def write_table(node: Any, metrics: MetricsTable, warnings: Sequence[CTWarning] = ()) -> None:
-    """Bring a table node up to date: rows and columns of the contract, summary and warnings as attribute.
+    """Update a table node: rows and columns of the contract; summary and warnings as an attribute.
 
     Args:
-        node: vtkMRMLTableNode; its columns are made anew if they are not the contract's.
+        node: vtkMRMLTableNode; its columns are replaced if they are not those of the contract.
         metrics: the figures.
-        warnings: what the reader should know about them.
+        warnings: about the figures.
     """
     table = node.GetTable()
     if not _has_columns(table, metrics.columns):
@@ -83,18 +83,18 @@ def write_table(node: Any, metrics: MetricsTable, warnings: Sequence[CTWarning] 
                 column.SetValue(row, cell_text(figures[name]))
             column.Modified()
         node.SetAttribute(METRICS_ATTRIBUTE, json.dumps(record))
-        # Listeners (table view, charts) are told once.
+        # Observers (table view, charts) are notified once.
         table.Modified()
     finally:
         node.EndModify(was_modifying)
 
 
 def write_checks(node: Any, checks: Sequence[CheckResult]) -> None:
-    """Keep with a table node whether its figures can be right: the grade, and every check.
+    """Store the grade and every check with a table node.
 
     Args:
         node: vtkMRMLTableNode.
-        checks: of the segments as they are; empty if they were changed since they were checked, or never were.
+        checks: of the segments in their current state; empty if these were never checked or changed since.
     """
     grade = grade_of(checks)
     record = json.dumps([check.as_record() for check in checks])

@@ -1,4 +1,4 @@
-"""CT volume nodes and CTVolume, both ways."""
+"""Conversion between CT volume nodes and CTVolume, both ways."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN, CTVolume, not_measured
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.scene.nodes.node_geometry import as_vtk, geometry_of, ras_matrix
 
-# What scanners write outside their field of view; far enough below air to be told from it on the way back.
+# A usual filler value outside the field of view; far enough below air to be recognised on reading back.
 PADDING_HU = -3024
 LUNG_WINDOW_HU, LUNG_LEVEL_HU = 1500.0, -600.0
 
@@ -46,14 +46,14 @@ def voxels_of(volume: Any) -> np.ndarray:
 
 
 def whole_hu(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Whole HU and what is padding, of any box of raw voxels, by the rule of ``CTVolume.from_values``.
+    """Whole HU and the padding mask of any box of raw voxels, by the rule of ``CTVolume.from_values``.
 
     Args:
         values: raw voxels in HU, any number type.
 
     Returns:
-        The values, rounded if they were not whole (not clipped; counting clips), and a bool array of what
-        was not measured (``ct.volume.not_measured``), or None if there is nothing of the kind.
+        The values, rounded if they were not whole (not clipped; counting clips), and a bool array of voxels
+        that were not measured (``ct.volume.not_measured``), or None if there are none.
     """
     padding = not_measured(values)
     if np.issubdtype(values.dtype, np.integer):
@@ -63,7 +63,7 @@ def whole_hu(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def source_of_node(volume: Any) -> dict[str, Any]:
-    """Where a volume node's CT came from, for the record."""
+    """The origin of a volume node's CT, for the provenance."""
     return {"node": volume.GetName(), "uids": volume.GetAttribute("DICOM.instanceUIDs") or ""}
 
 
@@ -76,7 +76,7 @@ def ct_of_node(volume: Any) -> CTVolume:
         volume: vtkMRMLScalarVolumeNode in HU, any scalar type, any orientation.
 
     Raises:
-        UnfitInputError: no voxels, several numbers per voxel, or a grid that is bent or sheared.
+        UnfitInputError: no voxels, several numbers per voxel, or a grid that is not linear or is sheared.
     """
     values = voxels_of(volume)
     geometry = geometry_of(volume)

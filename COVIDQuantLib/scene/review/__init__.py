@@ -1,1 +1,1 @@
-"""What a reader does to the result: findings, edits, statuses, checks, and the way back."""
+"""The reader's review of a result: findings, edits, statuses, checks, restoring the AI result."""

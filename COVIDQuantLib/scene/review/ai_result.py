@@ -1,7 +1,7 @@
-"""The result as the AI left it, kept beside the edited segments: to go back to, whole or in one place.
+"""The original AI result, kept with the edited segments so that it can be restored, as a whole or in one place.
 
-It lies in a hidden text node that the segmentation refers to, as run lengths, and is saved with the scene. Digests of
-its counts are an attribute of the segmentation, as they are read at every edit.
+It is stored run-length encoded in a hidden text node that the segmentation references, and saved with the scene.
+Digests of its counts are an attribute of the segmentation, as they are needed at every edit.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ DIGESTS_ATTRIBUTE = "COVIDQuant.original.digests"
 _KINDS: dict[int, Lobe | LesionKind] = {lobe.label: lobe for lobe in LOBES} | {LESION_ROLE: LESION}
 # One array holds both: three bits for the lobe, one for the pneumonia.
 _LESION_BIT = 8
-# A component is looked for in a box that grows by this many voxels to each side until it holds the whole of it.
+# The box in which a component is searched grows by this many voxels on each side until it contains all of it.
 _FIRST_REACH = 24
 
 
 def keep_original(segmentation: Any, lobes: np.ndarray, lesions: np.ndarray, histogram: JointHistogram) -> None:
-    """Keep a result with its node, in the place of one kept before.
+    """Keep a result with its node, replacing an earlier one.
 
     Args:
         segmentation: the vtkMRMLSegmentationNode.
         lobes: label values 0..5 ``[k, j, i]`` on the CT.
         lesions: bool, same shape.
-        histogram: the counts of that result, by which an undone edit is known.
+        histogram: the counts of that result, by which an undone edit is recognised.
     """
     node = companion(segmentation, ORIGINAL_ROLE, "vtkMRMLTextNode", f"{segmentation.GetName()} AI result")
     node.SetHideFromEditors(True)
@@ -58,7 +58,7 @@ def keep_original(segmentation: Any, lobes: np.ndarray, lesions: np.ndarray, his
 
 
 def has_original(segmentation: Any) -> bool:
-    """Whether there is a result to go back to."""
+    """Whether there is a result to restore."""
     return segmentation.GetNodeReference(ORIGINAL_ROLE) is not None
 
 
@@ -76,7 +76,7 @@ def original_labels(segmentation: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def original_digests(segmentation: Any) -> dict[int, str]:
-    """Role → digest of its counts in the kept result; nothing if none was kept or it cannot be read."""
+    """Role → digest of its counts in the kept result; empty if none was kept or it cannot be read."""
     try:
         record = json.loads(segmentation.GetAttribute(DIGESTS_ATTRIBUTE) or "{}")
         return {int(role): str(digest) for role, digest in record.items()}
@@ -85,17 +85,17 @@ def original_digests(segmentation: Any) -> dict[int, str]:
 
 
 def digests_of(histogram: JointHistogram) -> dict[int, str]:
-    """Role → digest of its voxels' CT numbers: another one means that the segment has other voxels."""
+    """Role → digest of the HU of its voxels; a different digest means that the segment has changed."""
     counts = {lobe.label: histogram.counts[lobe.label].sum(axis=0) for lobe in LOBES}
     counts[LESION_ROLE] = histogram.counts[:, 1].sum(axis=0)
     return {role: hashlib.sha256(part.astype("<i8").tobytes()).hexdigest()[:16] for role, part in counts.items()}
 
 
 def restore_all(live: LiveQuantification) -> None:
-    """Bring every segment back to the kept result; segments that were deleted are made again.
+    """Restore every segment to the kept result; deleted segments are created again.
 
     Raises:
-        UnfitInputError: nothing was kept, it is damaged, or the CT is another one now.
+        UnfitInputError: nothing was kept, it is damaged, or the CT is a different one.
     """
     lobes, lesions = _fitting_labels(live)
     segmentation, volume = live.segmentation, live.volume
@@ -105,23 +105,23 @@ def restore_all(live: LiveQuantification) -> None:
         wanted = lesions if role == LESION_ROLE else lobes == role
         for number, segment_id in enumerate(segments_of_role(segmentation, role)):
             others = [] if role == LESION_ROLE else [other for other in lobe_ids if other != segment_id]
-            # Of several segments of one role the first has all of it.
+            # Of several segments with one role, the first gets all voxels.
             mask = wanted if number == 0 else np.zeros_like(lesions)
             replace_segment(segmentation, volume, segment_id, mask, others)
 
 
 def restore_at(live: LiveQuantification, kji: tuple[int, int, int]) -> int:
-    """Bring the pneumonia back to the kept result in one place: all that hangs together there, then or now.
+    """Restore the pneumonia to the kept result in one place: the components there, in the kept result or now.
 
     Args:
         live: the figures of the edited segments.
-        kji: a voxel of the CT in the place.
+        kji: a voxel of the CT at that place.
 
     Returns:
-        Voxels that changed; 0 if nothing hangs together there or nothing was edited in it.
+        Number of voxels that changed; 0 if there is no component or it was not edited.
 
     Raises:
-        UnfitInputError: nothing was kept, it is damaged, or the CT is another one now.
+        UnfitInputError: nothing was kept, it is damaged, or the CT is a different one.
     """
     _, before = _fitting_labels(live)
     whole = Box.of_shape((before.shape[0], before.shape[1], before.shape[2]))
@@ -141,14 +141,14 @@ def restore_at(live: LiveQuantification, kji: tuple[int, int, int]) -> int:
 
 
 def component_at(mask: np.ndarray, kji: tuple[int, int, int]) -> tuple[np.ndarray, Box] | None:
-    """The part of a mask that hangs together with a voxel, by faces, edges or corners.
+    """The 26-connected component of a mask at a voxel.
 
     Args:
         mask: bool ``[k, j, i]``.
         kji: the voxel.
 
     Returns:
-        The part within a box, and the box; None if the voxel lies outside the mask.
+        The component within a box, and the box; None if the voxel is outside the mask.
     """
     if any(not 0 <= n < size for n, size in zip(kji, mask.shape, strict=True)) or not mask[kji]:
         return None
@@ -169,7 +169,7 @@ def component_at(mask: np.ndarray, kji: tuple[int, int, int]) -> tuple[np.ndarra
 
 
 def _touches_edge(part: np.ndarray, box: Box, whole: Box) -> bool:
-    """Whether a part reaches a face of its box that is not the end of the whole."""
+    """Whether a component touches a face of its box that is not a face of the whole array."""
     for axis in range(3):
         for index, open_ in (
             (0, box.start[axis] > whole.start[axis]),

@@ -1,8 +1,8 @@
-"""Suspected motion artefacts of one segmentation: found beside the application, kept or removed by the reader.
+"""Suspected motion artefacts of one segmentation: found in the background, kept or removed by the reader.
 
-What is looked at is the AI result as it was kept (else the segments as they are), so the list stays the same while the
-reader edits, and after the scene was loaded again. Whether a finding is still there is read off the voxels, so that
-undo and the brush count as well as the button.
+The kept AI result is searched (or the current segments if there is none), so the list stays the same while the reader
+edits, and after the scene is reloaded. Whether a finding is still present is determined from the voxels, so undo and
+the brush have the same effect as the button.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import vtk
 
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.quantification.histogram import JointHistogram
-from COVIDQuantLib.review.status import ReviewStatus, Status
+from COVIDQuantLib.review.status import Decisions, FindingStatus
 from COVIDQuantLib.review.suspicion import Finding
 from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
 from COVIDQuantLib.scene.navigation import Point
@@ -30,7 +30,7 @@ from COVIDQuantLib.voxels.box import Box
 from COVIDQuantLib.voxels.geometry import Reorientation
 
 REVIEW_ATTRIBUTE = "COVIDQuant.review"
-# On the pneumonia's segment, so that Slicer's undo takes a mark back in its turn among the edits.
+# A tag of the pneumonia segment, so that Slicer's undo reverts it in order with the edits.
 KEPT_TAG = "COVIDQuant.kept"
 
 
@@ -39,10 +39,10 @@ class PlacedFinding:
     """A finding on the CT node's own voxels.
 
     Attributes:
-        finding: what was found, on the canonical grid.
+        finding: the finding, on the canonical grid.
         mask: bool ``[k, j, i]``, its voxels within the box.
-        box: where they lie on the CT node's array.
-        point: where to look, RAS millimetres.
+        box: its box in the CT node's array.
+        point: where to look, RAS, mm.
     """
 
     finding: Finding
@@ -52,7 +52,7 @@ class PlacedFinding:
 
 
 class Findings:
-    """The list of one segmentation.
+    """The findings of one segmentation.
 
     Args:
         live: the figures of the segmentation.
@@ -62,10 +62,10 @@ class Findings:
         self._live = live
         self.found: tuple[PlacedFinding, ...] = ()
         self._gone: set[str] = set()
-        self._state = _read(live.segmentation)
+        self._decisions = _read(live.segmentation)
 
     def search(self, environment: Mapping[str, str] | None = None) -> RankJob:
-        """Begin to look for artefacts; poll the job and hand what it finds to :meth:`take`.
+        """Start searching for artefacts; poll the job and pass its result to :meth:`take`.
 
         Args:
             environment: of the process, in Slicer ``slicer.util.startupEnvironment()``.
@@ -81,45 +81,46 @@ class Findings:
         return RankJob(ct.hu, lesions, lobes, ct.geometry, counts, live.thresholds, environment)
 
     def take(self, findings: Iterable[Finding]) -> None:
-        """Take in what a search has found."""
+        """Set the findings of a search."""
         turn = Reorientation.of(geometry_of(self._live.volume))
         self.found = tuple(_placed(finding, turn) for finding in findings)
         self._gone = set()
         self._look_again(self.found)
 
     def update(self) -> None:
-        """Take in what the last update of the figures changed; findings elsewhere are not looked at."""
+        """Update the findings within the boxes that the last update of the figures changed."""
         boxes = self._live.changed_boxes
         self._look_again(p for p in self.found if any(p.box.intersect(box) for box in boxes))
 
-    def status(self, placed: PlacedFinding) -> Status:
+    def status(self, placed: PlacedFinding) -> FindingStatus:
         """Removed if none of its voxels was pneumonia at the last update; else kept, or untouched."""
         if placed.finding.id in self._gone:
-            return Status.REMOVED
-        return Status.KEPT if placed.finding.id in _kept(self._live.segmentation) else Status.UNTOUCHED
+            return FindingStatus.REMOVED
+        return FindingStatus.KEPT if placed.finding.id in _kept(self._live.segmentation) else FindingStatus.UNTOUCHED
 
     def keep(self, placed: PlacedFinding) -> None:
-        """Mark it as pneumonia; one that was removed comes back. Save a state for undo before."""
+        """Mark it as pneumonia; restores one that was removed. Save an undo state first."""
         self._bring_back(placed)
-        self._decide(placed, Status.KEPT)
+        self._decide(placed, FindingStatus.KEPT)
 
     def remove(self, placed: PlacedFinding) -> None:
-        """Take its voxels out of the pneumonia. Save a state for undo before."""
+        """Remove its voxels from the pneumonia. Save an undo state first."""
         remove_from_lesion(self._live.segmentation, self._live.volume, placed.mask, placed.box)
-        self._decide(placed, Status.REMOVED)
+        self._decide(placed, FindingStatus.REMOVED)
 
     def reopen(self, placed: PlacedFinding) -> None:
-        """Take a decision back: its voxels are pneumonia again, and nothing is said about it."""
+        """Revert the decision: its voxels are pneumonia again, and it is untouched."""
         self._bring_back(placed)
-        self._decide(placed, Status.UNTOUCHED)
+        self._decide(placed, FindingStatus.UNTOUCHED)
 
     def next_open(self, after: PlacedFinding | None) -> PlacedFinding | None:
         """The next suspected finding without a decision, after one in the list and then from the start."""
         place = self.found.index(after) + 1 if after in self.found else 0
         waiting = (*self.found[place:], *self.found[:place])
-        return next(
-            (p for p in waiting if p.finding.suspected and p is not after and self.status(p) is Status.UNTOUCHED), None
+        still_open = (
+            p for p in waiting if p.finding.suspected and p is not after and self.status(p) is FindingStatus.UNTOUCHED
         )
+        return next(still_open, None)
 
     def record(self) -> list[dict[str, Any]]:
         """What the exported file says about each finding."""
@@ -153,22 +154,22 @@ class Findings:
                 self._gone.add(placed.finding.id)
 
     def _bring_back(self, placed: PlacedFinding) -> None:
-        if self.status(placed) is Status.REMOVED:
+        if self.status(placed) is FindingStatus.REMOVED:
             add_to_lesion(self._live.segmentation, self._live.volume, placed.mask, placed.box)
 
-    def _decide(self, placed: PlacedFinding, status: Status) -> None:
-        self._state.decide(placed.finding, status)
-        self._live.segmentation.SetAttribute(REVIEW_ATTRIBUTE, self._state.to_json())
+    def _decide(self, placed: PlacedFinding, status: FindingStatus) -> None:
+        self._decisions.decide(placed.finding, status)
+        self._live.segmentation.SetAttribute(REVIEW_ATTRIBUTE, self._decisions.to_json())
         others = _kept(self._live.segmentation) - {placed.finding.id}
-        _mark(self._live.segmentation, others | ({placed.finding.id} if status is Status.KEPT else set()))
+        _mark(self._live.segmentation, others | ({placed.finding.id} if status is FindingStatus.KEPT else set()))
 
 
-def _read(segmentation: Any) -> ReviewStatus:
+def _read(segmentation: Any) -> Decisions:
     try:
-        return ReviewStatus.from_json(segmentation.GetAttribute(REVIEW_ATTRIBUTE) or "")
+        return Decisions.from_json(segmentation.GetAttribute(REVIEW_ATTRIBUTE) or "")
     except UnfitInputError:
-        # Marks of a review are not worth refusing the segments they were made on.
-        return ReviewStatus()
+        # Damaged review marks are no reason to refuse the segments.
+        return Decisions()
 
 
 def _kept(segmentation: Any) -> set[str]:
@@ -198,7 +199,7 @@ def _placed(finding: Finding, turn: Reorientation) -> PlacedFinding:
         corners.append((size - span.stop, size - span.start) if turn.flips[place] else (span.start, span.stop))
     (k0, k1), (j0, j1), (i0, i1) = corners
     box = Box((k0, j0, i0), (k1, j1, i1))
-    # The middle of a crescent lies outside it: look at its own voxel nearest to that.
+    # The centroid of a crescent lies outside it: take its voxel nearest to the centroid.
     voxels = np.argwhere(finding.mask())
     nearest = voxels[((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1).argmin()]
     k, j, i = (int(n) + span.start for n, span in zip(nearest, finding.box, strict=True))

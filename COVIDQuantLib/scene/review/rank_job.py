@@ -1,4 +1,4 @@
-"""The search for suspected artefacts in a process of its own, asked for its progress by a timer."""
+"""The search for suspected artefacts in a background process, polled by a timer."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.thresholds import Thresholds
 from COVIDQuantLib.review.suspicion import Finding
 from COVIDQuantLib.voxels.geometry import Geometry, Reorientation
-from COVIDQuantLib.worker.function_job import BesideJob, SharedArrays
+from COVIDQuantLib.worker.frame import SharedArguments
+from COVIDQuantLib.worker.function_job import BackgroundJob
 
 
 class RankJob:
-    """``review.suspicion.rank`` of arrays in any orientation, beside the application.
+    """``review.suspicion.rank`` of arrays in any orientation, in the background.
 
     Args:
-        hu: whole Hounsfield units ``[k, j, i]``; copied, as the others.
+        hu: whole Hounsfield units ``[k, j, i]``; copied, like the other arrays.
         lesions: bool, same shape.
         lobes: label values 0..5, same shape.
         geometry: their grid.
         counts: their joint histogram.
-        thresholds: for what a removal would change.
+        thresholds: for the effect of a removal.
         environment: of the process, in Slicer ``slicer.util.startupEnvironment()``.
 
     Raises:
@@ -41,27 +42,25 @@ class RankJob:
     ) -> None:
         turn = Reorientation.of(geometry)
         upright = {"hu": hu, "lesions": lesions, "lobes": lobes}
-        arrays = {name: turn.apply(array) for name, array in upright.items()} | {"counts": counts.counts}
-        about = {
+        arguments = {name: turn.apply(array) for name, array in upright.items()} | {
+            "counts": counts.counts,
             "spacing_kji": turn.canonical.spacing_kji,
             "voxel_volume_ml": counts.voxel_volume_ml,
             "thresholds": thresholds,
         }
-        shared = SharedArrays(arrays, about)
-        for name, array in arrays.items():
-            np.copyto(shared.view(name), array)
-        self._job = BesideJob("COVIDQuantLib.worker.jobs.rank_findings:ranked", shared, environment)
+        shared = SharedArguments({}, arguments)
+        self._job = BackgroundJob("COVIDQuantLib.worker.jobs.rank_findings:ranked", shared, environment)
 
     @property
     def pid(self) -> int | None:
-        """The process's ID; None once it is over."""
+        """The process ID; None once the process has ended."""
         return self._job.pid
 
     def poll(self) -> float | list[Finding]:
-        """The fraction done, or the findings on the canonical grid; never waits.
+        """The fraction done, or the findings on the canonical grid; never blocks.
 
         Raises:
-            COVIDQuantError: the search failed, with its own reason.
+            COVIDQuantError: the search failed.
             WorkerError: the process failed.
         """
         fraction = self._job.poll()
@@ -69,5 +68,5 @@ class RankJob:
         return findings if self._job.is_done else fraction
 
     def cancel(self) -> None:
-        """End it; nothing happens if it is over."""
+        """Cancel the job; does nothing if it is over."""
         self._job.cancel()

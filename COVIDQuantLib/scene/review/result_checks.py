@@ -1,7 +1,7 @@
-"""The checks of a segmentation node: kept with it, together with what they were made of, so that an edit is seen.
+"""The checks of a segmentation node, stored with a digest of what was checked, so that edits are noticed.
 
-The checks take seconds, so they never run while a reader paints: an edit only makes them those of an earlier state, and
-:class:`ChecksJob` makes new ones in a process of its own when the reader accepts or asks.
+Checks take seconds, so they never run while a reader paints: an edit only makes them outdated, and :class:`ChecksJob`
+runs them again in a background process when the reader accepts the result or requests it.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from COVIDQuantLib.scene.nodes.segments import roles_of
 from COVIDQuantLib.scene.nodes.tables import CHECKS_ATTRIBUTE, write_checks
 from COVIDQuantLib.scene.shared_copy import share_labels
 from COVIDQuantLib.segment_roles import LESION_ROLE
-from COVIDQuantLib.worker.function_job import BesideJob
+from COVIDQuantLib.worker.function_job import BackgroundJob
 
 _FUNCTION = "COVIDQuantLib.worker.jobs.check_result:checked"
 
 
 @dataclass(frozen=True)
 class KeptChecks:
-    """The checks that a segmentation node carries.
+    """The checks stored with a segmentation node.
 
     Attributes:
-        checks: what they said; empty if it was never checked.
-        digest: of the counts they were made of.
+        checks: their results; empty if the node was never checked.
+        digest: of the counts that were checked.
     """
 
     checks: tuple[CheckResult, ...] = ()
@@ -41,38 +41,38 @@ class KeptChecks:
 
     @property
     def grade(self) -> Grade | None:
-        """The worst that a check says; None if nothing was checked."""
+        """The worst grade of the checks; None if nothing was checked."""
         return grade_of(self.checks)
 
     def stands(self, histogram: JointHistogram) -> bool:
-        """Whether they are of segments with these counts."""
+        """Whether they are up to date for segments with these counts."""
         return bool(self.checks) and self.digest == digest_of(histogram)
 
 
 def digest_of(histogram: JointHistogram) -> str:
-    """A short text that is another for other counts."""
+    """A short digest of the counts."""
     return hashlib.sha256(histogram.counts.astype("<i8").tobytes()).hexdigest()[:16]
 
 
 def keep_checks(segmentation: Any, checks: Sequence[CheckResult], histogram: JointHistogram) -> None:
-    """Keep checks with a segmentation node, and the counts they were made of by their digest."""
+    """Store checks with a segmentation node, with a digest of the counts that were checked."""
     record = {"digest": digest_of(histogram), "checks": [check.as_record() for check in checks]}
     segmentation.SetAttribute(CHECKS_ATTRIBUTE, json.dumps(record))
 
 
 def kept_checks(segmentation: Any) -> KeptChecks:
-    """The checks that a node carries; none if it carries none that can be read."""
+    """The checks stored with a node; empty if there are none that can be read."""
     try:
         record = json.loads(segmentation.GetAttribute(CHECKS_ATTRIBUTE) or "{}")
         checks = tuple(CheckResult.from_record(entry) for entry in record.get("checks", ()))
         return KeptChecks(checks, str(record.get("digest", "")))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        # What was said about segments is not worth refusing them.
+        # Damaged check results are no reason to refuse the segments.
         return KeptChecks()
 
 
 def point_of(check: CheckResult) -> Point | None:
-    """Where a finding is, RAS millimetres; None if it is nowhere in particular."""
+    """The position of a finding, RAS, mm; None if it has no particular position."""
     if check.place is None:
         return None
     left, back, up = check.place
@@ -80,7 +80,7 @@ def point_of(check: CheckResult) -> Point | None:
 
 
 def segment_of(check: CheckResult, segmentation: Any) -> str:
-    """ID of the segment at fault; empty if it is none in particular or not there."""
+    """ID of the segment at fault; empty if there is no particular one or it does not exist."""
     wanted = {lobe.name: lobe.label for lobe in LOBES} | {LESION.name: LESION_ROLE}
     role = wanted.get(check.region)
     roles = roles_of(segmentation.GetSegmentation())
@@ -88,10 +88,10 @@ def segment_of(check: CheckResult, segmentation: Any) -> str:
 
 
 class ChecksJob:
-    """The checks of segments as they are now, made beside the application.
+    """Checks of the current state of the segments, in the background.
 
     Args:
-        live: the figures of the segments; what was last counted is checked.
+        live: the figures of the segments; the labels as last counted are checked.
         environment: of the process, in Slicer ``slicer.util.startupEnvironment()``.
 
     Raises:
@@ -101,15 +101,15 @@ class ChecksJob:
 
     def __init__(self, live: LiveQuantification, environment: Mapping[str, str] | None = None) -> None:
         self._live = live
-        # A copy: edits go on meanwhile.
+        # A copy, as edits continue meanwhile.
         self._histogram = JointHistogram(live.histogram.voxel_volume_ml, live.histogram.counts.copy())
-        self._job = BesideJob(_FUNCTION, share_labels(live, {"geometry": geometry_of(live.volume)}), environment)
+        self._job = BackgroundJob(_FUNCTION, share_labels(live, {"geometry": geometry_of(live.volume)}), environment)
 
     def poll(self) -> KeptChecks | None:
-        """None while it is under way, then the checks, which the nodes keep from then on; never waits.
+        """None while the job is running, then the checks, now stored with the nodes; never blocks.
 
         Raises:
-            COVIDQuantError: they failed, with their own reason.
+            COVIDQuantError: the checks failed.
             WorkerError: the process failed.
         """
         self._job.poll()
@@ -121,5 +121,5 @@ class ChecksJob:
         return kept
 
     def cancel(self) -> None:
-        """End it; nothing happens if it is over."""
+        """Cancel the job; does nothing if it is over."""
         self._job.cancel()

@@ -1,6 +1,6 @@
-"""Edits of segments by code: voxels taken out of the pneumonia or put into it, whole segments replaced.
+"""Programmatic edits of segments: remove voxels from the pneumonia or add them, replace whole segments.
 
-Each is one change of the segmentation, so that one saved state undoes it. Nothing but the segments named is touched.
+Each is one change of the segmentation, so that one saved state undoes it. Only the named segments are changed.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from COVIDQuantLib.voxels.box import Box, occupied_box
 
 
 def segments_of_role(segmentation: Any, role: int) -> list[str]:
-    """IDs of the segments of a segmentation node that stand for a lobe (label value) or for the pneumonia."""
+    """IDs of the segments of a segmentation node with the role of a lobe (label value) or of the pneumonia."""
     return [segment_id for segment_id, found in roles_of(segmentation.GetSegmentation()).items() if found == role]
 
 
 def lesion_segment(segmentation: Any) -> str:
-    """ID of the pneumonia's segment; of several, ours or the first.
+    """ID of the pneumonia segment; if there are several, ours or the first.
 
     Raises:
         UnfitInputError: there is none.
@@ -40,13 +40,13 @@ def lesion_segment(segmentation: Any) -> str:
 
 
 def remove_from_lesion(segmentation: Any, volume: Any, mask: np.ndarray, box: Box) -> None:
-    """Take voxels out of the pneumonia, of every segment that counts as such.
+    """Remove voxels from every segment that counts as pneumonia.
 
     Args:
         segmentation: the vtkMRMLSegmentationNode.
         volume: the CT's vtkMRMLScalarVolumeNode.
-        mask: bool ``[k, j, i]``, the voxels of the box to take out.
-        box: where the mask lies on the CT.
+        mask: bool ``[k, j, i]``, the voxels of the box to remove.
+        box: the position of the mask on the CT.
 
     Raises:
         UnfitInputError: there is no pneumonia segment.
@@ -58,7 +58,7 @@ def remove_from_lesion(segmentation: Any, volume: Any, mask: np.ndarray, box: Bo
 
 
 def add_to_lesion(segmentation: Any, volume: Any, mask: np.ndarray, box: Box) -> None:
-    """Put voxels into the pneumonia; arguments and errors as in :func:`remove_from_lesion`."""
+    """Add voxels to the pneumonia; arguments and errors as in :func:`remove_from_lesion`."""
     segment_id = lesion_segment(segmentation)
     added = labelmap_in_box(segmentation, volume, mask, box)
     _set(segmentation, segment_id, added, slicer.vtkSlicerSegmentationsModuleLogic.MODE_MERGE_MAX)
@@ -67,14 +67,14 @@ def add_to_lesion(segmentation: Any, volume: Any, mask: np.ndarray, box: Box) ->
 def replace_segment(
     segmentation: Any, volume: Any, segment_id: str, mask: np.ndarray, overwrite: Sequence[str] = ()
 ) -> None:
-    """Give a segment other voxels.
+    """Replace the voxels of a segment.
 
     Args:
         segmentation: the vtkMRMLSegmentationNode.
         volume: the CT's vtkMRMLScalarVolumeNode.
         segment_id: the segment.
         mask: bool ``[k, j, i]`` on the whole CT.
-        overwrite: IDs of segments of the same layer that give way where they overlap.
+        overwrite: IDs of segments of the same layer that are overwritten where they overlap.
     """
     values = mask.view(np.uint8)
     box = occupied_box(values, (0, 0, 0), Box.of_shape((mask.shape[0], mask.shape[1], mask.shape[2])))
@@ -86,14 +86,14 @@ def replace_segment(
 
 
 def take_from_other_lobes(segmentation: Any, volume: Any, segment_id: str, mask: np.ndarray, box: Box) -> None:
-    """Take voxels from every lobe but one, so that the lobe just painted has them alone.
+    """Remove voxels from every lobe except the one just painted.
 
     Args:
         segmentation: the vtkMRMLSegmentationNode.
         volume: the CT's vtkMRMLScalarVolumeNode.
         segment_id: the lobe that keeps them.
         mask: bool ``[k, j, i]``, the voxels of the box.
-        box: where the mask lies on the CT.
+        box: the position of the mask on the CT.
     """
     rest = labelmap_in_box(segmentation, volume, ~mask, box)
     for lobe in LOBES:

@@ -1,57 +1,41 @@
-"""What the reader did to each segment: untouched, in progress, accepted; and what that makes of the figures.
+"""The status of each segment as Slicer stores it, so that Slicer's segment table shows and sets it too.
 
-The status is Slicer's own segment status, so its segment table shows and sets it too. An edit by whatever means is
-known by the segment's counts: other CT numbers than before. Back to those of the AI result, by undo or by hand, it
-counts as untouched again.
+An edit by any means is recognised by the segment's counts, which change with its voxels. A segment that is back to the
+counts of the AI result, by undo or by hand, is untouched again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
 from typing import Any
 
 import slicer
 import vtk
 
 from COVIDQuantLib.quantification.histogram import JointHistogram
+from COVIDQuantLib.review.status import Figures, SegmentStatus
 from COVIDQuantLib.scene.nodes.segments import roles_of
 from COVIDQuantLib.scene.review.ai_result import digests_of, original_digests
 
-# What a segment was when it was accepted; an undo brings it back together with the status.
+# Digest of a segment when it was accepted; an undo restores it together with the status.
 _ACCEPTED_TAG = "COVIDQuant.accepted"
 _LOGIC = slicer.vtkSlicerSegmentationsModuleLogic
+# Slicer numbers its statuses in this order.
+_STATUSES = tuple(SegmentStatus)
 
 
-class Status(Enum):
-    """How far the reader is with a segment; the numbers are Slicer's."""
-
-    UNTOUCHED = 0
-    IN_PROGRESS = 1
-    ACCEPTED = 2
-    FLAGGED = 3
-
-
-class Figures(Enum):
-    """Whose figures they are."""
-
-    AI = "AI"
-    EDITED = "edited"
-    ACCEPTED = "accepted"
-
-
-def status_of(segment: Any) -> Status:
+def status_of(segment: Any) -> SegmentStatus:
     """The status of a vtkSegment."""
-    return Status(_LOGIC.GetSegmentStatus(segment))
+    return _STATUSES[_LOGIC.GetSegmentStatus(segment)]
 
 
-def set_status(segment: Any, status: Status) -> None:
-    """Give a vtkSegment a status, unless it has it: each change is an event."""
+def set_status(segment: Any, status: SegmentStatus) -> None:
+    """Set the status of a vtkSegment, unless it is set already: each change fires an event."""
     if status_of(segment) is not status:
-        _LOGIC.SetSegmentStatus(segment, status.value)
+        _LOGIC.SetSegmentStatus(segment, _STATUSES.index(status))
 
 
-def statuses_of(segmentation: Any) -> dict[str, Status]:
+def statuses_of(segmentation: Any) -> dict[str, SegmentStatus]:
     """Segment ID → status of every segment that is a lobe or pneumonia."""
     content = segmentation.GetSegmentation()
     return {segment_id: status_of(content.GetSegment(segment_id)) for segment_id in roles_of(content)}
@@ -60,58 +44,56 @@ def statuses_of(segmentation: Any) -> dict[str, Status]:
 def accept(
     segmentation: Any, histogram: JointHistogram, segment_ids: Mapping[str, Any] | list[str] | None = None
 ) -> None:
-    """Mark segments as accepted as they are; all of them if none is named."""
+    """Mark segments as accepted in their current state; all of them by default."""
     content = segmentation.GetSegmentation()
     roles, digests = roles_of(content), digests_of(histogram)
     for segment_id in roles if segment_ids is None else segment_ids:
         segment = content.GetSegment(segment_id)
         if segment_id in roles:
             segment.SetTag(_ACCEPTED_TAG, digests[roles[segment_id]])
-        set_status(segment, Status.ACCEPTED)
+        set_status(segment, SegmentStatus.ACCEPTED)
 
 
 def take_back_acceptance(segmentation: Any, histogram: JointHistogram) -> None:
-    """Mark accepted segments as what they were before: untouched, or in progress."""
+    """Revert accepted segments to untouched or in progress."""
     content = segmentation.GetSegmentation()
     edited = edited_roles(segmentation, histogram)
     for segment_id, role in roles_of(content).items():
         segment = content.GetSegment(segment_id)
-        if status_of(segment) is Status.ACCEPTED:
-            set_status(segment, Status.IN_PROGRESS if role in edited else Status.UNTOUCHED)
+        if status_of(segment) is SegmentStatus.ACCEPTED:
+            set_status(segment, SegmentStatus.IN_PROGRESS if role in edited else SegmentStatus.UNTOUCHED)
 
 
 def edited_roles(segmentation: Any, histogram: JointHistogram) -> set[int]:
-    """Roles whose voxels are not those of the kept AI result; none if none was kept."""
+    """Roles whose voxels differ from the kept AI result; empty if none was kept."""
     kept = original_digests(segmentation)
     return {role for role, digest in digests_of(histogram).items() if role in kept and kept[role] != digest}
 
 
 def whose_figures(segmentation: Any, histogram: JointHistogram) -> Figures:
-    """Whose the figures of a segmentation are: accepted once every segment is, else edited or the AI's."""
-    statuses = statuses_of(segmentation)
-    if statuses and all(status is Status.ACCEPTED for status in statuses.values()):
-        return Figures.ACCEPTED
-    return Figures.EDITED if edited_roles(segmentation, histogram) else Figures.AI
+    """Whether the figures of a segmentation are accepted, edited or those of the AI."""
+    edited = bool(edited_roles(segmentation, histogram))
+    return Figures.of(statuses_of(segmentation).values(), edited=edited)
 
 
 def status_record(segmentation: Any, histogram: JointHistogram) -> dict[str, Any]:
     """What the exported file says about the review."""
-    segments = {name: status.name.lower().replace("_", " ") for name, status in statuses_of(segmentation).items()}
-    return {"figures": whose_figures(segmentation, histogram).value, "segments": segments}
+    segments = {name: str(status) for name, status in statuses_of(segmentation).items()}
+    return {"figures": str(whose_figures(segmentation, histogram)), "segments": segments}
 
 
 def _is_accepted_as(segment: Any, digest: str) -> bool:
     accepted = vtk.reference("")
     segment.GetTag(_ACCEPTED_TAG, accepted)
-    return status_of(segment) is Status.ACCEPTED and str(accepted) == digest
+    return status_of(segment) is SegmentStatus.ACCEPTED and str(accepted) == digest
 
 
 class StatusFollower:
-    """Keeps the statuses true while segments are edited.
+    """Keeps the statuses up to date while segments are edited.
 
     Args:
         segmentation: the vtkMRMLSegmentationNode.
-        histogram: its counts now.
+        histogram: its current counts.
     """
 
     def __init__(self, segmentation: Any, histogram: JointHistogram) -> None:
@@ -120,7 +102,7 @@ class StatusFollower:
         self._known = digests_of(histogram)
 
     def update(self, histogram: JointHistogram) -> bool:
-        """Take in new counts.
+        """Update the statuses from new counts.
 
         Returns:
             Whether any segment had been edited.
@@ -133,5 +115,5 @@ class StatusFollower:
             segment = content.GetSegment(segment_id)
             if role in changed and not _is_accepted_as(segment, now[role]):
                 is_original = self._kept.get(role) == now[role]
-                set_status(segment, Status.UNTOUCHED if is_original else Status.IN_PROGRESS)
+                set_status(segment, SegmentStatus.UNTOUCHED if is_original else SegmentStatus.IN_PROGRESS)
         return bool(changed)

@@ -92,10 +92,6 @@ class Patient:
         ]
         return values[np.ix_(*indices)]
 
-    def on_grid(self, mask: np.ndarray, share: float = 0.5) -> np.ndarray:
-        """A mask of the CT on the working grid: where it fills more than a share of the block."""
-        return shrink_mean(mask.astype(np.int16) * 100, self.factors) > 100 * share
-
 
 @dataclass(frozen=True)
 class ChestBounds:
@@ -128,10 +124,6 @@ class ChestBounds:
         """Of the working grid along ``k, j, i``, mm."""
         return self.body.spacing
 
-    def patient_on_ct(self) -> np.ndarray:
-        """The patient, bool on the CT's voxels."""
-        return self.body.on_ct(self.patient)
-
     def beyond_mm(self) -> np.ndarray:
         """How far beyond the cavity each voxel of the working grid lies, mm, float32; 0 within."""
         return distance_to(self.cavity, self.spacing)
@@ -139,10 +131,6 @@ class ChestBounds:
     def keep(self, labels: np.ndarray) -> None:
         """Take from labels on the CT's voxels, in place, what lies outside the patient or clearly beyond the chest."""
         labels[~self.body.on_ct(self.patient & (self.beyond_mm() <= WALL_MM))] = 0
-
-    def cavity_on_ct(self) -> np.ndarray:
-        """The cavity, bool on the CT's voxels."""
-        return self.body.on_ct(self.cavity)
 
 
 def find_patient(ct: CTVolume) -> Patient:

@@ -1,1 +1,1 @@
-"""Functions that run in the process beside the window; nothing of Slicer is imported here."""
+"""Functions that run in a background process; nothing of Slicer is imported here."""

@@ -1,4 +1,4 @@
-"""What the process of a check does. Nothing of Slicer is imported here."""
+"""Check a result, in a background process. Nothing of Slicer is imported here."""
 
 from __future__ import annotations
 

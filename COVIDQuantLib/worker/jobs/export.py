@@ -1,4 +1,4 @@
-"""In a process of its own: write the files of a snapshot. Nothing of Slicer is imported here."""
+"""Write the files of a snapshot, in a background process. Nothing of Slicer is imported here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from COVIDQuantLib.voxels.geometry import Geometry
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What is known of a reading beside its voxels.
+    """Everything about a reading except its voxels.
 
     Attributes:
         geometry: of the CT's grid.
@@ -32,7 +32,7 @@ class Snapshot:
         warnings: about CT and segments.
         histogram: the counts.
         metrics: the figures.
-        checks: of the segments as they are; empty to check them now.
+        checks: of the segments in their current state; empty to run them now.
     """
 
     geometry: Geometry
@@ -59,13 +59,13 @@ def write_snapshot(
         values: HU as the CT node holds them, any number type, ``[k, j, i]``.
         lobes: uint8 label values on the same grid.
         lesions: bool, the same.
-        snapshot: all else.
-        folder: made if missing.
+        snapshot: everything else.
+        folder: created if missing.
         wanted: names of ``export.exam_files.EXPORTS``.
         report: progress.
 
     Returns:
-        The files' names.
+        The names of the files.
 
     Raises:
         OutputError: they cannot be written.

@@ -1,4 +1,4 @@
-"""What the process of a search does: sort a lesion's components by suspicion. Nothing of Slicer is imported here."""
+"""Rank lesion components by suspicion, in a background process. Nothing of Slicer is imported here."""
 
 from __future__ import annotations
 

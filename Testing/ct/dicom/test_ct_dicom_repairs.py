@@ -16,7 +16,9 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
-from COVIDQuantLib.ct.read import list_series, read_ct
+from COVIDQuantLib.ct.dicom.file_search import find_images
+from COVIDQuantLib.ct.dicom.series.listing import group_series
+from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 
 HU = chest()
@@ -91,7 +93,7 @@ class TestIdentifiers:
     def test_two_people_under_one_series_uid_stay_two(self, tmp_path):
         one, other = slice_datasets(HU), slice_datasets(OTHER, PatientID="B")
         write(same_series(one, other), tmp_path)
-        assert len(list_series(tmp_path)) == 2
+        assert len(group_series(find_images(tmp_path).images)) == 2
 
     def test_single_pictures_of_different_grids_are_no_series(self, tmp_path):
         for n in range(6):

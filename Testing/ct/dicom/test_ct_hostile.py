@@ -14,7 +14,9 @@ from dicom_maker import chest, compress, enhanced, slice_datasets, write
 from peak_memory import peak_memory
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from COVIDQuantLib.ct.read import list_series, read_ct
+from COVIDQuantLib.ct.dicom.file_search import find_images
+from COVIDQuantLib.ct.dicom.series.listing import group_series
+from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.errors import UnfitInputError
 
 HU = chest()
@@ -223,7 +225,7 @@ def test_a_deflated_file_that_inflates_without_end(tmp_path):
 def test_fields_of_any_length_are_told_shortly(tmp_path):
     write(slice_datasets(HU, SeriesDescription="[/red]\n" + "x" * 60000, SeriesNumber=3)[:4], tmp_path)
     refused(tmp_path, "no-fit-series")
-    assert len(list_series(tmp_path)) == 1
+    assert len(group_series(find_images(tmp_path).images)) == 1
 
 
 @pytest.mark.parametrize("syntax", ["explicit", "meta"])

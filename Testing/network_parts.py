@@ -1,4 +1,4 @@
-"""What an architecture is made of, counted as it runs; for the docs and ``covidquant models show``."""
+"""What an architecture is made of, counted as it runs."""
 
 from __future__ import annotations
 
