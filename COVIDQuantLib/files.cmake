@@ -277,8 +277,8 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/simulation/fields/__init__.py
   COVIDQuantLib/simulation/fields/deformation.py
   COVIDQuantLib/simulation/fields/section_grid.py
-  COVIDQuantLib/simulation/fields/smooth_fields.py
-  COVIDQuantLib/simulation/fields/tiled_fields.py
+  COVIDQuantLib/simulation/fields/shapes.py
+  COVIDQuantLib/simulation/fields/tiled_noise.py
   COVIDQuantLib/simulation/lesions/__init__.py
   COVIDQuantLib/simulation/lesions/phantom_lesions.py
   COVIDQuantLib/simulation/lesions/training_consolidation.py
@@ -288,15 +288,15 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/simulation/lesions/training_shapes.py
   COVIDQuantLib/simulation/lesions/training_spread.py
   COVIDQuantLib/simulation/painted/__init__.py
-  COVIDQuantLib/simulation/painted/chest.py
-  COVIDQuantLib/simulation/painted/lobes.py
-  COVIDQuantLib/simulation/painted/lungs.py
+  COVIDQuantLib/simulation/painted/chest_wall.py
+  COVIDQuantLib/simulation/painted/drawn_lobes.py
+  COVIDQuantLib/simulation/painted/lung_shapes.py
   COVIDQuantLib/simulation/painted/mediastinum.py
   COVIDQuantLib/simulation/painted/painting.py
-  COVIDQuantLib/simulation/painted/people.py
-  COVIDQuantLib/simulation/painted/person.py
+  COVIDQuantLib/simulation/painted/real_lobes.py
   COVIDQuantLib/simulation/painted/surroundings.py
   COVIDQuantLib/simulation/painted/trees.py
+  COVIDQuantLib/simulation/painted/whole_body.py
   COVIDQuantLib/simulation/phantom/__init__.py
   COVIDQuantLib/simulation/phantom/files.py
   COVIDQuantLib/simulation/phantom/make.py
@@ -304,8 +304,8 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/simulation/phantom/truth.py
   COVIDQuantLib/simulation/phantom_settings.py
   COVIDQuantLib/simulation/scanner/__init__.py
-  COVIDQuantLib/simulation/scanner/phantom_scanner.py
-  COVIDQuantLib/simulation/scanner/scanner_randomisation.py
+  COVIDQuantLib/simulation/scanner/domain_randomisation.py
+  COVIDQuantLib/simulation/scanner/reconstruction.py
   COVIDQuantLib/structures.py
   COVIDQuantLib/system/__init__.py
   COVIDQuantLib/system/atomic_files.py

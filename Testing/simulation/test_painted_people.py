@@ -7,7 +7,7 @@ from scipy import ndimage
 from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.simulation.lesions.training_consolidation import add_dense
 from COVIDQuantLib.simulation.painted.painting import Look, paint_person
-from COVIDQuantLib.simulation.painted.people import GRID_MM, Room, place_lobes, soft_lobes
+from COVIDQuantLib.simulation.painted.real_lobes import GRID_MM, Room, place_lobes, soft_lobes
 from COVIDQuantLib.training.label_free.make import dense_variants, person_chest
 from COVIDQuantLib.training.label_free.people import FOLDER, HELD_OUT, TUNING_PEOPLE, training_people
 from COVIDQuantLib.training.label_free.subjects import Chest

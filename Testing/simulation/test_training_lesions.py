@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.fields.tiled_fields import Fields, cell_tile, lerp, noise_tile
+from COVIDQuantLib.simulation.fields.tiled_noise import Fields, cell_tile, lerp, noise_tile
 from COVIDQuantLib.simulation.lesions.training_density import AERATED_HU, FLUID_HU, KINDS, draw_density, fill_share
 from COVIDQuantLib.simulation.lesions.training_lesions import insert_lesions
 from COVIDQuantLib.simulation.lesions.training_shapes import SHAPES, Place, draw_shape, signed_depth

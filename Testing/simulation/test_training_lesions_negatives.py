@@ -5,7 +5,7 @@ import pytest
 from test_training_lesions import THICK, THIN, lungs
 
 from COVIDQuantLib.simulation.lesions.training_mimics import NEGATIVES, add_negatives
-from COVIDQuantLib.simulation.scanner.scanner_randomisation import CHANGES, randomise, thicken
+from COVIDQuantLib.simulation.scanner.domain_randomisation import CHANGES, randomise, thicken
 
 NAMES = [negative.name for negative in NEGATIVES]
 AERATED = -700

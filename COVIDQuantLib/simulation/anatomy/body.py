@@ -8,7 +8,7 @@ import numpy as np
 
 from COVIDQuantLib.simulation.anatomy.skeleton import Skeleton
 from COVIDQuantLib.simulation.anatomy.thorax import Thorax
-from COVIDQuantLib.simulation.fields.smooth_fields import (
+from COVIDQuantLib.simulation.fields.shapes import (
     FloatArray,
     Lattice,
     Table,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from COVIDQuantLib.simulation.anatomy.thorax import Thorax
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, Lattice
+from COVIDQuantLib.simulation.fields.shapes import FloatArray, Lattice
 
 
 @dataclass(frozen=True)

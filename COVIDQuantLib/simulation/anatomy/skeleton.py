@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from COVIDQuantLib.simulation.anatomy.thorax import Thorax
-from COVIDQuantLib.simulation.fields.smooth_fields import (
+from COVIDQuantLib.simulation.fields.shapes import (
     FloatArray,
     Lattice,
     capsule_distance,

@@ -8,7 +8,7 @@ import numpy as np
 
 from COVIDQuantLib.simulation.anatomy.arms import Arm
 from COVIDQuantLib.simulation.anatomy.body import Body
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, Lattice, capsule_distance, cover, paint
+from COVIDQuantLib.simulation.fields.shapes import FloatArray, Lattice, capsule_distance, cover, paint
 from COVIDQuantLib.simulation.phantom_settings import ARMS_DOWN, ARMS_UP, STREAKS
 
 _FOAM_HU, _SHELL_HU, _BOARD_HU, _CUSHION_HU, _CLOTH_HU = -900.0, 40.0, -60.0, -930.0, -520.0

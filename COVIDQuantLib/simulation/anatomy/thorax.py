@@ -6,7 +6,7 @@ import numpy as np
 
 from COVIDQuantLib.simulation.anatomy.heart import Heart
 from COVIDQuantLib.simulation.anatomy.patient import Patient
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, Lattice, Table, smooth_step
+from COVIDQuantLib.simulation.fields.shapes import FloatArray, Lattice, Table, smooth_step
 
 # Cross-section of half the rib cage against the way from apex (0) to posterior recess (1): centre and half axes, mm.
 _CENTRE_X = ((0, 48), (0.08, 47), (0.18, 44), (0.3, 40), (0.5, 37), (0.7, 35), (0.85, 35), (1, 35))

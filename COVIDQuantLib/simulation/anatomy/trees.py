@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray
+from COVIDQuantLib.simulation.fields.shapes import FloatArray
 
 # Radius of a parent from the radii of its children: r^e = sum r^e (between Murray's law).
 _RADIUS_EXPONENT = 3.0

@@ -7,7 +7,7 @@ import numpy as np
 from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.simulation.anatomy.trees import Tubes
 from COVIDQuantLib.simulation.fields.section_grid import Grid
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray
+from COVIDQuantLib.simulation.fields.shapes import FloatArray
 
 # Pieces whose boxes have about the same size are drawn together, so many voxels at a time.
 _BOX_STEP = 3

@@ -11,7 +11,7 @@ from COVIDQuantLib.simulation.anatomy.lobes import Lobes
 from COVIDQuantLib.simulation.anatomy.patient import Patient
 from COVIDQuantLib.simulation.anatomy.thorax import Thorax
 from COVIDQuantLib.simulation.anatomy.trees import Tubes, grow_tree
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray
+from COVIDQuantLib.simulation.fields.shapes import FloatArray
 
 # Points (x, y, z) of an average adult and radii in mm. x grows to the patient's left.
 _GREAT: dict[str, tuple[tuple[tuple[float, float, float], float], ...]] = {

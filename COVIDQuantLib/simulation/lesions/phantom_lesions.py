@@ -13,7 +13,7 @@ from COVIDQuantLib.simulation.anatomy.trees import Tubes
 from COVIDQuantLib.simulation.anatomy.tubes import draw_tubes
 from COVIDQuantLib.simulation.anatomy.vessels import Vasculature
 from COVIDQuantLib.simulation.fields.section_grid import Grid
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, Lattice, smooth_step
+from COVIDQuantLib.simulation.fields.shapes import FloatArray, Lattice, smooth_step
 
 _KINDS = ("ground glass", "mixed", "crazy paving", "consolidation")
 _KIND_SHARES = (0.46, 0.28, 0.14, 0.12)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.fields.tiled_fields import Axes, Fields, FloatArray, smooth_step
+from COVIDQuantLib.simulation.fields.tiled_noise import Axes, Fields, FloatArray, smooth_step
 
 _COARSE_MM = 4.0
 _BESIDE_MM = 4.0

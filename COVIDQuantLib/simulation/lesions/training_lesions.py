@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.fields.tiled_fields import Axes, Fields, FloatArray, lerp, smooth_step
+from COVIDQuantLib.simulation.fields.tiled_noise import Axes, Fields, FloatArray, lerp, smooth_step
 from COVIDQuantLib.simulation.lesions.training_density import AERATED_HU, FLUID_HU, fill_share
 from COVIDQuantLib.simulation.lesions.training_shapes import Place, signed_depth
 from COVIDQuantLib.simulation.lesions.training_spread import (

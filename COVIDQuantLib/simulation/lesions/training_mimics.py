@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.fields.tiled_fields import Axes, Fields, FloatArray, smooth_step
+from COVIDQuantLib.simulation.fields.tiled_noise import Axes, Fields, FloatArray, smooth_step
 
 _MARGIN = 4
 _RIGHT, _LEFT = (1, 2, 3), (4, 5)

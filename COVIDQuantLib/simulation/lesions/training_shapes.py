@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from COVIDQuantLib.simulation.fields.tiled_fields import Axes, Fields, FloatArray
+from COVIDQuantLib.simulation.fields.tiled_noise import Axes, Fields, FloatArray
 
 # How far some shapes reach, in radii of their ball; how far all may grow and be soft.
 _WIDTH = {"cloud": 1.8, "cuff": 2.3}

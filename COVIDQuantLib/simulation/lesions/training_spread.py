@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.fields.tiled_fields import Axes, Fields, FloatArray
+from COVIDQuantLib.simulation.fields.tiled_noise import Axes, Fields, FloatArray
 from COVIDQuantLib.simulation.lesions.training_density import KINDS, Density, draw_density
 from COVIDQuantLib.simulation.lesions.training_shapes import Place, Shape, draw_shape, signed_depth
 

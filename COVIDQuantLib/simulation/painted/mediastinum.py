@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, cover, paint, smooth_step
-from COVIDQuantLib.simulation.painted.chest import ChestFields, Habitus
+from COVIDQuantLib.simulation.fields.shapes import FloatArray, cover, paint, smooth_step
+from COVIDQuantLib.simulation.painted.chest_wall import ChestFields, Habitus
 
 Fields = dict[str, FloatArray]
 _ANGLES = 720

@@ -17,14 +17,14 @@ from scipy.special import ndtri
 from COVIDQuantLib.simulation.anatomy.trees import Tubes
 from COVIDQuantLib.simulation.anatomy.tubes import draw_tubes
 from COVIDQuantLib.simulation.fields.section_grid import Grid
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, cover, paint, smooth_step
-from COVIDQuantLib.simulation.painted.chest import ChestFields, Frame, Habitus, chest_fields, paint_section
-from COVIDQuantLib.simulation.painted.lobes import draw_lobes
-from COVIDQuantLib.simulation.painted.lungs import Margins, draw_lungs, smooth_field
-from COVIDQuantLib.simulation.painted.person import Person, draw_build
+from COVIDQuantLib.simulation.fields.shapes import FloatArray, cover, paint, smooth_step
+from COVIDQuantLib.simulation.painted.chest_wall import ChestFields, Frame, Habitus, chest_fields, paint_section
+from COVIDQuantLib.simulation.painted.drawn_lobes import draw_lobes
+from COVIDQuantLib.simulation.painted.lung_shapes import Margins, draw_lungs, smooth_field
 from COVIDQuantLib.simulation.painted.trees import grow_trees, walled
+from COVIDQuantLib.simulation.painted.whole_body import Person, draw_build
 from COVIDQuantLib.simulation.phantom_settings import KERNELS
-from COVIDQuantLib.simulation.scanner.phantom_scanner import Scanner, section_noise
+from COVIDQuantLib.simulation.scanner.reconstruction import Scanner, section_noise
 from COVIDQuantLib.voxels.geometry import Triple
 
 _ATTEMPTS = 20

@@ -1,6 +1,6 @@
 """What a CT shows around the chest wall: shoulders, arms, breasts, tables, cushions, blankets, cables, metal.
 
-Everything is painted section by section into what :func:`synth_anatomy_chest.paint_section` made of the body; the
+Everything is painted section by section into what :func:`paint_section` made of the body; the
 same fields (millimetres from the hull of the lungs, to the left, to the back, above the lowest lung) say where.
 """
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, cover, ellipse_distance, paint, smooth_step
-from COVIDQuantLib.simulation.painted.chest import Habitus
+from COVIDQuantLib.simulation.fields.shapes import FloatArray, cover, ellipse_distance, paint, smooth_step
+from COVIDQuantLib.simulation.painted.chest_wall import Habitus
 
 Fields = dict[str, FloatArray]
 _AIR_HU = -1000.0

@@ -9,8 +9,8 @@ from scipy import ndimage
 
 from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.simulation.anatomy.trees import Tubes, grow_tree
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray
-from COVIDQuantLib.simulation.painted.chest import Frame
+from COVIDQuantLib.simulation.fields.shapes import FloatArray
+from COVIDQuantLib.simulation.painted.chest_wall import Frame
 
 _TIP_MM = 0.54
 _SMALLEST_AIRWAY_MM = 0.8

@@ -20,7 +20,7 @@ from COVIDQuantLib.simulation.anatomy.thorax import Thorax
 from COVIDQuantLib.simulation.anatomy.vessels import grow_vasculature
 from COVIDQuantLib.simulation.artefacts.motion import Motion, artefacts, draw_motion, move
 from COVIDQuantLib.simulation.fields.section_grid import Grid
-from COVIDQuantLib.simulation.fields.smooth_fields import Lattice
+from COVIDQuantLib.simulation.fields.shapes import Lattice
 from COVIDQuantLib.simulation.lesions.phantom_lesions import Pneumonia
 from COVIDQuantLib.simulation.phantom.render import Anatomy, render
 from COVIDQuantLib.simulation.phantom.truth import region_truth, total_truth
@@ -33,7 +33,7 @@ from COVIDQuantLib.simulation.phantom_settings import (
     TABLES,
     PhantomSettings,
 )
-from COVIDQuantLib.simulation.scanner.phantom_scanner import Scanner, section_noise
+from COVIDQuantLib.simulation.scanner.reconstruction import Scanner, section_noise
 from COVIDQuantLib.system.memory import refuse_too_large
 from COVIDQuantLib.voxels.geometry import Geometry
 

@@ -19,9 +19,9 @@ from COVIDQuantLib.simulation.lesions.training_consolidation import add_dense
 from COVIDQuantLib.simulation.lesions.training_lesions import insert_lesions
 from COVIDQuantLib.simulation.lesions.training_mimics import add_negatives
 from COVIDQuantLib.simulation.painted.painting import paint_person
-from COVIDQuantLib.simulation.painted.people import GRID_MM, Room, place_lobes, read_lobes
+from COVIDQuantLib.simulation.painted.real_lobes import GRID_MM, Room, place_lobes, read_lobes
 from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
-from COVIDQuantLib.simulation.scanner.scanner_randomisation import randomise
+from COVIDQuantLib.simulation.scanner.domain_randomisation import randomise
 from COVIDQuantLib.training.label_free.people import HELD_OUT, lobes_file
 from COVIDQuantLib.training.label_free.subjects import LEFT_LUNG, RIGHT_LUNG, Chest, plain_labels
 

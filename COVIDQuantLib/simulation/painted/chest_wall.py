@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, cover, paint, smooth_step
-from COVIDQuantLib.simulation.painted.lungs import smooth_field
+from COVIDQuantLib.simulation.fields.shapes import FloatArray, cover, paint, smooth_step
+from COVIDQuantLib.simulation.painted.lung_shapes import smooth_field
 
 _COARSE_MM = 4.0
 _ANGLES = 64

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN
 from COVIDQuantLib.simulation.fields.section_grid import Grid
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray
+from COVIDQuantLib.simulation.fields.shapes import FloatArray
 
 _LEVELS = 256
 

@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from COVIDQuantLib.segmentation.atlas.fit import REFERENCE, REFERENCE_LABELS
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray
+from COVIDQuantLib.simulation.fields.shapes import FloatArray
 from COVIDQuantLib.voxels.geometry import Geometry, Triple
 
 ATLAS_FOLDER = Path("cip_lobe_atlas", "LungLobeAtlasData")
