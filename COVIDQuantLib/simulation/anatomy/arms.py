@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from COVIDQuantLib.simulation.anatomy.body import FAT_HU, MUSCLE_HU, SKIN_HU, Body
-from COVIDQuantLib.simulation.fields.shapes import FloatArray, cover, ellipse_distance, paint
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.fields.shapes import cover, ellipse_distance, paint
 
 _BONE_HU, _MARROW_HU = 1150.0, 10.0
 _BONE_MM, _MARROW_MM, _SKIN_MM = 11.0, 6.0, 2.0

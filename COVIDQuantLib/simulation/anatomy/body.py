@@ -8,15 +8,9 @@ import numpy as np
 
 from COVIDQuantLib.simulation.anatomy.skeleton import Skeleton
 from COVIDQuantLib.simulation.anatomy.thorax import Thorax
-from COVIDQuantLib.simulation.fields.shapes import (
-    FloatArray,
-    Lattice,
-    Table,
-    cover,
-    ellipse_distance,
-    paint,
-    smooth_step,
-)
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.fields.shapes import Table, cover, ellipse_distance, paint, smooth_step
+from COVIDQuantLib.simulation.fields.spline_noise import SplineNoise
 
 AIR_HU, FAT_HU, MUSCLE_HU, SKIN_HU = -1000.0, -98.0, 52.0, 25.0
 _LIVER_HU, _SPLEEN_HU, _STOMACH_HU, _DIAPHRAGM_HU = 57.0, 48.0, 32.0, 45.0
@@ -50,11 +44,11 @@ class Body:
         self.thorax = thorax
         self._table = table
         self._outline = [Table(points) for points in (_WIDTH, _FRONT, _BACK)]
-        self._contour = Lattice(rng, 42.0)
-        self._planes = Lattice(rng, 24.0)
-        self._bundles = Lattice(rng, 9.0)
-        self._gland = Lattice(rng, 7.0)
-        self._grain = Lattice(rng, 3.0)
+        self._contour = SplineNoise(rng, 42.0)
+        self._planes = SplineNoise(rng, 24.0)
+        self._bundles = SplineNoise(rng, 9.0)
+        self._gland = SplineNoise(rng, 7.0)
+        self._grain = SplineNoise(rng, 3.0)
         self._skeleton = Skeleton(thorax, rng)
         self._table_gap = rng.uniform(1, 4)
         self._stomach_size = rng.uniform(0.8, 1.25)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from COVIDQuantLib.simulation.anatomy.patient import Patient
-from COVIDQuantLib.simulation.fields.shapes import FloatArray
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
 
 # Centre, half axes (mm, average adult) and turn in the axial plane (degrees): ventricles, right atrium, left atrium,
 # outflow tract.

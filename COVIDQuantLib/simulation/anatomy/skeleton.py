@@ -5,15 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from COVIDQuantLib.simulation.anatomy.thorax import Thorax
-from COVIDQuantLib.simulation.fields.shapes import (
-    FloatArray,
-    Lattice,
-    capsule_distance,
-    cover,
-    ellipse_distance,
-    paint,
-    smooth_step,
-)
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.fields.shapes import capsule_distance, cover, ellipse_distance, paint, smooth_step
+from COVIDQuantLib.simulation.fields.spline_noise import SplineNoise
 
 _CORTEX_HU, _MARROW_HU, _CARTILAGE_HU, _DISC_HU, _CORD_HU, _SPONGY_HU = 620.0, 160.0, 100.0, 75.0, 35.0, 190.0
 _MUSCLE_HU = 52.0
@@ -30,7 +24,7 @@ class Skeleton:
 
     def __init__(self, thorax: Thorax, rng: np.random.Generator) -> None:
         self.thorax = thorax
-        self._spongy = Lattice(rng, 2.6)
+        self._spongy = SplineNoise(rng, 2.6)
         self._phase = rng.uniform(0, 1)
         self._drop = _RIB_DROP * rng.uniform(0.85, 1.15)
         self._cartilage = rng.uniform(0.78, 0.86)

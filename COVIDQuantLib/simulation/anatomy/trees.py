@@ -2,67 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from COVIDQuantLib.simulation.fields.shapes import FloatArray
+from COVIDQuantLib.simulation.anatomy.tubes import Tubes
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
 
+# Radius of a twig that serves one leaf, mm; veins are a little thinner than arteries.
+TIP_MM, VEIN_SHARE = 0.54, 0.96
 # Radius of a parent from the radii of its children: r^e = sum r^e (between Murray's law).
 _RADIUS_EXPONENT = 3.0
 _STEPS_PER_BRANCH = 3
-
-
-@dataclass
-class Tubes:
-    """Straight pieces of tubes with a radius at each end, all in LPS millimetres.
-
-    Attributes:
-        start: ``[n, 3]`` x, y, z.
-        stop: ``[n, 3]``.
-        radius: ``[n, 2]`` at start and stop.
-    """
-
-    start: FloatArray = field(default_factory=lambda: np.zeros((0, 3)))
-    stop: FloatArray = field(default_factory=lambda: np.zeros((0, 3)))
-    radius: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))
-
-    def __len__(self) -> int:
-        return len(self.start)
-
-    @classmethod
-    def path(cls, points: FloatArray, radii: FloatArray) -> Tubes:
-        """A tube through points ``[n, 3]`` with a radius at each."""
-        points, radii = np.asarray(points, float), np.asarray(radii, float)
-        return cls(points[:-1], points[1:], np.stack([radii[:-1], radii[1:]], axis=1))
-
-    @classmethod
-    def smooth_path(cls, points: FloatArray, radii: FloatArray, steps: int = 8) -> Tubes:
-        """A tube along a Catmull-Rom curve through points."""
-        points, radii = np.asarray(points, float), np.asarray(radii, float)
-        padded = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
-        u = np.linspace(0, 1, steps, endpoint=False)[:, None]
-        curve = []
-        for p0, p1, p2, p3 in zip(padded[:-3], padded[1:-2], padded[2:-1], padded[3:], strict=True):
-            curve.append(
-                0.5
-                * (2 * p1 + (p2 - p0) * u + (2 * p0 - 5 * p1 + 4 * p2 - p3) * u**2 + (3 * p1 - p0 - 3 * p2 + p3) * u**3)
-            )
-        way = np.concatenate([*curve, points[-1:]])
-        at = np.linspace(0, len(points) - 1, len(way))
-        return cls.path(way, np.interp(at, np.arange(len(points)), radii))
-
-    @classmethod
-    def joined(cls, parts: list[Tubes]) -> Tubes:
-        """All pieces of several sets."""
-        parts = [p for p in parts if len(p)]
-        if not parts:
-            return cls()
-        return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("start", "stop", "radius")))
-
-    def select(self, chosen: FloatArray | slice) -> Tubes:
-        """The pieces chosen by a mask, indices or a slice."""
-        return Tubes(self.start[chosen], self.stop[chosen], self.radius[chosen])
 
 
 @dataclass
@@ -147,3 +99,14 @@ def _curved(rng: np.random.Generator, branches: list[_Branch], tip_radius: float
         curve[1:].reshape(-1, 3),
         np.stack([taper[:-1].ravel(), taper[1:].ravel()], axis=1),
     )
+
+
+def jittered_points(rng: np.random.Generator, lines: Sequence[FloatArray], step: float) -> FloatArray:
+    """Points ``[n, 3]`` of the grid that three lines (x, y, z, ``step`` apart) span, each moved a little at random."""
+    points = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, 3)
+    return points + rng.uniform(-0.48 * step, 0.48 * step, points.shape)
+
+
+def beside_artery(radius: FloatArray) -> FloatArray:
+    """How far a bronchus runs from the middle of an artery of some radius that it accompanies, mm."""
+    return 2.1 * radius + 0.8

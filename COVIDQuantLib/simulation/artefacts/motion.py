@@ -10,8 +10,9 @@ from scipy.ndimage import map_coordinates
 
 from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.simulation.anatomy.thorax import Thorax
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.simulation.fields.section_grid import Grid
-from COVIDQuantLib.simulation.fields.shapes import FloatArray, smooth_step
+from COVIDQuantLib.simulation.fields.shapes import smooth_step
 
 # Healthy lung raised by more than this reads as ground glass.
 _ARTEFACT_HU = 100

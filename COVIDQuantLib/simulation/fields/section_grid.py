@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from COVIDQuantLib.simulation.fields.shapes import FloatArray
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.voxels.geometry import Geometry
 
 # Distance of the rendered sections (coarser where pixels are); thicker sections are averages of several.

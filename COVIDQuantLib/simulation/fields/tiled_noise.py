@@ -1,55 +1,17 @@
-"""Random fields in millimetres: periodic tiles of noise and of cells, read on any regular grid."""
+"""Noise for the training's lesions: periodic tiles of noise and of cells, sampled on any regular grid."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-FloatArray = npt.NDArray[np.floating[Any]]
-Axes = tuple[FloatArray, FloatArray, FloatArray]
+from COVIDQuantLib.simulation.fields.arrays import Axes, FloatArray
+from COVIDQuantLib.simulation.fields.interpolation import lerp
 
 _TILE = 40
 _CELLS_ACROSS = 7
-
-
-def lerp(field: FloatArray, coordinates: Sequence[FloatArray], *, wrap: bool = False) -> FloatArray:
-    """Linear interpolation of a field ``[k, j, i]`` at the grid spanned by three axes of voxel coordinates.
-
-    Args:
-        field: values.
-        coordinates: positions along k, j and i in voxels of the field.
-        wrap: whether the field repeats; otherwise its border goes on.
-
-    Returns:
-        Values of shape ``(len(k), len(j), len(i))``.
-    """
-    result = field
-    # Backwards: while the field is small the last axis, whose values lie scattered; the first moves whole sections.
-    for axis, positions in reversed(list(enumerate(coordinates))):
-        size = field.shape[axis]
-        place = np.mod(positions, size) if wrap else np.clip(positions, 0, size - 1)
-        low = np.minimum(place.astype(np.intp), size - 1)
-        high = (low + 1) % size if wrap else np.minimum(low + 1, size - 1)
-        shape = [1, 1, 1]
-        shape[axis] = len(place)
-        share = (place - low).astype(np.float32).reshape(shape)
-        first = np.take(result, low, axis=axis)
-        step = np.take(result, high, axis=axis)
-        step -= first
-        step *= share
-        result = np.add(first, step, out=step)
-    return result
-
-
-def smooth_step(values: FloatArray) -> FloatArray:
-    """0 below 0, 1 above 1, without kinks between."""
-    t = np.clip(values, 0, 1)
-    return t * t * (3 - 2 * t)
 
 
 class Tile:
@@ -113,7 +75,7 @@ def cell_tile(rng: np.random.Generator) -> Tile:
     return Tile(walls.reshape((_TILE,) * 3).astype(np.float32), cell)
 
 
-class Fields:
+class NoiseTiles:
     """The tiles of one case, each made when it is first wanted.
 
     Args:

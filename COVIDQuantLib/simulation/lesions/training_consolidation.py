@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.fields.tiled_noise import Axes, Fields, FloatArray, smooth_step
+from COVIDQuantLib.simulation.fields.arrays import Axes, FloatArray
+from COVIDQuantLib.simulation.fields.shapes import smooth_step
+from COVIDQuantLib.simulation.fields.tiled_noise import NoiseTiles
 
 _COARSE_MM = 4.0
 _BESIDE_MM = 4.0
@@ -47,7 +49,7 @@ class _Lungs:
             (np.arange(n) * mm).astype(np.float32) for n, mm in zip(self.labels.shape, self.step, strict=True)
         )
         self.edge = np.argwhere(inside & (self.depth < 1.5 * self.step.max()))
-        self.fields = Fields(rng)
+        self.fields = NoiseTiles(rng)
 
     def fine(self, weight: FloatArray, shape: tuple[int, ...]) -> FloatArray:
         """A coarse field drawn out to the grid."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from COVIDQuantLib.simulation.fields.tiled_noise import Axes, FloatArray, smooth_step
+from COVIDQuantLib.simulation.fields.arrays import Axes, FloatArray
+from COVIDQuantLib.simulation.fields.shapes import smooth_step
 from COVIDQuantLib.simulation.lesions.training_shapes import Place
 
 AERATED_HU, FLUID_HU = -860.0, 35.0

@@ -13,7 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.fields.tiled_noise import Axes, Fields, FloatArray, lerp, smooth_step
+from COVIDQuantLib.simulation.fields.arrays import Axes, FloatArray
+from COVIDQuantLib.simulation.fields.interpolation import lerp
+from COVIDQuantLib.simulation.fields.shapes import smooth_step
+from COVIDQuantLib.simulation.fields.tiled_noise import NoiseTiles
 from COVIDQuantLib.simulation.lesions.training_density import AERATED_HU, FLUID_HU, fill_share
 from COVIDQuantLib.simulation.lesions.training_shapes import Place, signed_depth
 from COVIDQuantLib.simulation.lesions.training_spread import (
@@ -70,7 +73,7 @@ class _Canvas:
         truth: the lesion mask.
     """
 
-    def __init__(self, labels: Labels, lungs: Lungs, fields: Fields) -> None:
+    def __init__(self, labels: Labels, lungs: Lungs, fields: NoiseTiles) -> None:
         self.labels, self._lungs, self._fields = labels, lungs, fields
         # The voxels that lung shares with the chest wall become denser too, though they are not lung.
         self.around = np.where(labels > 0, labels, ndimage.maximum_filter(labels, 3))
@@ -180,7 +183,7 @@ def insert_lesions(
     lungs = Lungs(lobes, spacing)
     if not len(lungs.points):
         return np.clip(image, *HU_LIMITS), np.zeros(lobes.shape, bool)
-    fields = Fields(rng)
+    fields = NoiseTiles(rng)
     lesions, growth = draw_lesions(lungs, side_table(lobes), fields, rng, min(extent_percent, 95.0) / 100)
     thicker = float(rng.choice([0.0, rng.uniform(0.2, 0.9)]))
     blur = float(rng.uniform(0.2, 0.8))

@@ -15,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.fields.tiled_noise import Axes, Fields, FloatArray, smooth_step
+from COVIDQuantLib.simulation.fields.arrays import Axes, FloatArray
+from COVIDQuantLib.simulation.fields.shapes import smooth_step
+from COVIDQuantLib.simulation.fields.tiled_noise import NoiseTiles
 
 _MARGIN = 4
 _RIGHT, _LEFT = (1, 2, 3), (4, 5)
@@ -37,7 +39,7 @@ class Scene:
     hu: FloatArray
     labels: npt.NDArray[np.uint8]
     spacing: FloatArray
-    fields: Fields
+    fields: NoiseTiles
     axes: Axes = field(init=False, repr=False)
     inside: npt.NDArray[np.bool_] = field(init=False, repr=False)
 
@@ -272,7 +274,7 @@ def add_negatives(
     if not found:
         return image, []
     box = tuple(slice(max(part.start - _MARGIN, 0), part.stop + _MARGIN) for part in found[0])
-    scene = Scene(image[box], lobes[box], np.asarray(spacing_kji, np.float32), Fields(rng))
+    scene = Scene(image[box], lobes[box], np.asarray(spacing_kji, np.float32), NoiseTiles(rng))
     done = []
     for negative in NEGATIVES:
         drawn = rng.random() < negative.probability

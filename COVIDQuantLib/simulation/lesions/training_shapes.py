@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from COVIDQuantLib.simulation.fields.tiled_noise import Axes, Fields, FloatArray
+from COVIDQuantLib.simulation.fields.arrays import Axes, FloatArray
+from COVIDQuantLib.simulation.fields.tiled_noise import NoiseTiles
 
 # How far some shapes reach, in radii of their ball; how far all may grow and be soft.
 _WIDTH = {"cloud": 1.8, "cuff": 2.3}
@@ -67,7 +68,7 @@ class Place:
 
     axes: Axes
     depth: FloatArray
-    fields: Fields
+    fields: NoiseTiles
 
 
 def draw_shape(rng: np.random.Generator, name: str, centre: FloatArray, radius: float) -> Shape:

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.fields.tiled_noise import Axes, Fields, FloatArray
+from COVIDQuantLib.simulation.fields.arrays import Axes, FloatArray
+from COVIDQuantLib.simulation.fields.tiled_noise import NoiseTiles
 from COVIDQuantLib.simulation.lesions.training_density import KINDS, Density, draw_density
 from COVIDQuantLib.simulation.lesions.training_shapes import Place, Shape, draw_shape, signed_depth
 
@@ -111,7 +112,7 @@ class Lungs:
         values = self.points[:, axis].astype(np.float32)
         return (values - values.min()) / max(float(np.ptp(values)), 1.0)
 
-    def levels(self, lesion: Lesion, fields: Fields) -> tuple[Box, FloatArray]:
+    def levels(self, lesion: Lesion, fields: NoiseTiles) -> tuple[Box, FloatArray]:
         """The part of the coarse grid that a lesion can reach, and how deep in the lesion its points lie, mm."""
         box = reach_box(lesion.shape, self.origin, self.step, self.labels.shape)
         axes: Axes = tuple(axis[part] for axis, part in zip(self.axes, box, strict=True))  # type: ignore[assignment]
@@ -186,7 +187,7 @@ class _Ward:
 
 
 def draw_lesions(
-    lungs: Lungs, sides: Labels, fields: Fields, rng: np.random.Generator, share: float
+    lungs: Lungs, sides: Labels, fields: NoiseTiles, rng: np.random.Generator, share: float
 ) -> tuple[list[Lesion], float]:
     """Lesions that cover a share of the lungs, and by how many mm all must grow to do so exactly.
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.fields.shapes import FloatArray, cover, paint, smooth_step
-from COVIDQuantLib.simulation.painted.lung_shapes import smooth_field
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.fields.gaussian_noise import gaussian_noise
+from COVIDQuantLib.simulation.fields.shapes import cover, paint, smooth_step
 
 _COARSE_MM = 4.0
 _ANGLES = 64
@@ -93,8 +94,8 @@ def chest_fields(rng: np.random.Generator, lobes: np.ndarray, spacing: FloatArra
         np.broadcast_to((x - frame.middle[0])[None, None, :], shape).astype(np.float32),
         np.broadcast_to((y - frame.middle[1])[None, :, None], shape).astype(np.float32),
         np.broadcast_to((z - frame.low[2])[:, None, None], shape).astype(np.float32),
-        smooth_field(rng, shape, step, 22.0),
-        smooth_field(rng, shape, step, 30.0),
+        gaussian_noise(rng, shape, step, 22.0),
+        gaussian_noise(rng, shape, step, 30.0),
     )
 
 

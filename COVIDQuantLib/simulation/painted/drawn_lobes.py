@@ -23,7 +23,7 @@ from COVIDQuantLib.segmentation.atlas.model import (
     sheet_mm,
 )
 from COVIDQuantLib.segmentation.lobes.model_free import SIDES, lobes_of_sheets, place_atlas
-from COVIDQuantLib.simulation.fields.shapes import FloatArray
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.simulation.painted.lung_shapes import ATLAS_FOLDER
 from COVIDQuantLib.voxels.geometry import Geometry
 

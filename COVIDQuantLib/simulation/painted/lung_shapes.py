@@ -15,7 +15,8 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from COVIDQuantLib.segmentation.atlas.fit import REFERENCE, REFERENCE_LABELS
-from COVIDQuantLib.simulation.fields.shapes import FloatArray
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.fields.gaussian_noise import gaussian_noise
 from COVIDQuantLib.voxels.geometry import Geometry, Triple
 
 ATLAS_FOLDER = Path("cip_lobe_atlas", "LungLobeAtlasData")
@@ -157,16 +158,6 @@ def _rotation(rng: np.random.Generator) -> FloatArray:
     return turn
 
 
-def smooth_field(rng: np.random.Generator, shape: tuple[int, ...], spacing: FloatArray, grain_mm: float) -> FloatArray:
-    """A random field of unit standard deviation over a grid whose details are about ``grain_mm`` apart (float32)."""
-    sigma = 0.42 * grain_mm / np.asarray(spacing)
-    pad = [int(np.ceil(2 * s)) for s in sigma]
-    white = rng.standard_normal([n + 2 * p for n, p in zip(shape, pad, strict=True)], dtype=np.float32)
-    field = ndimage.gaussian_filter(white, sigma, truncate=2.5)
-    field = field[tuple(slice(p, p + n) for n, p in zip(shape, pad, strict=True))]
-    return field / max(float(np.sqrt(np.mean(field**2))), 1e-6)
-
-
 def _deformed(
     rng: np.random.Generator, shape: LungShape, matrix: FloatArray, grid: tuple[np.ndarray, FloatArray, FloatArray]
 ) -> np.ndarray:
@@ -176,7 +167,9 @@ def _deformed(
     moves = np.zeros((3, *coarse), np.float32)
     for grain, most in _ELASTIC:
         for axis in range(3):
-            moves[axis] += rng.uniform(0.3, 1.0) * most * smooth_field(rng, tuple(coarse), np.full(3, _FIELD_MM), grain)
+            moves[axis] += (
+                rng.uniform(0.3, 1.0) * most * gaussian_noise(rng, tuple(coarse), np.full(3, _FIELD_MM), grain)
+            )
     back = np.linalg.inv(matrix)[::-1, ::-1] / shape.spacing_kji[:, None]
     lines = [
         np.arange(n) * mm / (size * mm / (c - 1))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.fields.shapes import FloatArray, cover, paint, smooth_step
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.fields.shapes import cover, paint, smooth_step
 from COVIDQuantLib.simulation.painted.chest_wall import ChestFields, Habitus
 
 Fields = dict[str, FloatArray]

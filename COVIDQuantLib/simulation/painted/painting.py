@@ -14,14 +14,16 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import ndtri
 
-from COVIDQuantLib.simulation.anatomy.trees import Tubes
-from COVIDQuantLib.simulation.anatomy.tubes import draw_tubes
+from COVIDQuantLib.simulation.anatomy.tubes import Tubes, layer_share, tube_layer
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.fields.gaussian_noise import gaussian_noise
+from COVIDQuantLib.simulation.fields.interpolation import enlarge, linear_weights
 from COVIDQuantLib.simulation.fields.section_grid import Grid
-from COVIDQuantLib.simulation.fields.shapes import FloatArray, cover, paint, smooth_step
+from COVIDQuantLib.simulation.fields.shapes import cover, paint, smooth_step
 from COVIDQuantLib.simulation.painted.chest_wall import ChestFields, Frame, Habitus, chest_fields, paint_section
 from COVIDQuantLib.simulation.painted.drawn_lobes import draw_lobes
-from COVIDQuantLib.simulation.painted.lung_shapes import Margins, draw_lungs, smooth_field
-from COVIDQuantLib.simulation.painted.trees import grow_trees, walled
+from COVIDQuantLib.simulation.painted.lung_shapes import Margins, draw_lungs
+from COVIDQuantLib.simulation.painted.trees import grow_trees
 from COVIDQuantLib.simulation.painted.whole_body import Person, draw_build
 from COVIDQuantLib.simulation.phantom_settings import KERNELS
 from COVIDQuantLib.simulation.scanner.reconstruction import Scanner, section_noise
@@ -220,7 +222,7 @@ class _Sections:
         self._fields = {field.name: getattr(coarse, field.name) for field in fields(coarse)}
         counts = coarse.gap.shape
         self._up = np.linspace(0, counts[0] - 1, shape[0])
-        self._rows, self._columns = (_stretch(c, n) for c, n in zip(counts[1:], shape[1:], strict=True))
+        self._rows, self._columns = (linear_weights(c, n) for c, n in zip(counts[1:], shape[1:], strict=True))
 
     def at(self, k: int) -> dict[str, FloatArray]:
         """Every field of one section, float32 ``[j, i]``."""
@@ -230,15 +232,6 @@ class _Sections:
             name: self._rows @ ((1 - part) * field[low] + part * field[low + 1]) @ self._columns.T
             for name, field in self._fields.items()
         }
-
-
-def _stretch(count: int, wanted: int) -> FloatArray:
-    at = np.linspace(0, count - 1, wanted)
-    low = np.minimum(at.astype(int), count - 2)
-    matrix = np.zeros((wanted, count), np.float32)
-    matrix[np.arange(wanted), low] = 1 - (at - low)
-    matrix[np.arange(wanted), low + 1] += at - low
-    return matrix
 
 
 @dataclass(frozen=True)
@@ -253,7 +246,7 @@ class _Layers:
 
     def part(self, name: str, k: int) -> FloatArray:
         """One section of a layer as shares 0..1."""
-        return getattr(self, name)[k].astype(np.float32) * np.float32(1 / 255)
+        return layer_share(getattr(self, name)[k])
 
     @classmethod
     def of(
@@ -267,8 +260,8 @@ class _Layers:
     ) -> _Layers:
         """Grown trees, or the given structures in their stead."""
         trees = grow_trees(rng, lobes, np.array([grid.z[1] - grid.z[0], grid.pixel_mm, grid.pixel_mm]), frame, aorta)
-        great = _drawn(grid, trees.great)
-        vessels = _drawn(grid, trees.vessels) if given.vessels is None else _soft(given.vessels)
+        great = tube_layer(grid, trees.great)
+        vessels = tube_layer(grid, trees.vessels) if given.vessels is None else _soft(given.vessels)
         if given.nodules is not None:
             vessels = np.maximum(vessels, _soft(given.nodules))
         if given.airways is not None:
@@ -277,17 +270,11 @@ class _Layers:
             return cls(great, wall, wall, vessels, _soft(given.airways))
         return cls(
             great,
-            _drawn(grid, walled(trees.trachea)),
-            _drawn(grid, walled(trees.airways)),
+            tube_layer(grid, trees.trachea.walled()),
+            tube_layer(grid, trees.airways.walled()),
             vessels,
-            _drawn(grid, Tubes.joined([trees.trachea, trees.airways])),
+            tube_layer(grid, Tubes.joined([trees.trachea, trees.airways])),
         )
-
-
-def _drawn(grid: Grid, tubes: Tubes) -> np.ndarray:
-    layer = np.zeros(grid.shape, np.uint8)
-    draw_tubes(layer, grid, tubes)
-    return layer
 
 
 def _soft(mask: np.ndarray) -> np.ndarray:
@@ -312,18 +299,12 @@ def _parenchyma(rng: np.random.Generator, lobes: np.ndarray, step: FloatArray) -
     lung = np.broadcast_to((base + gravity * depth)[None, :, None], lobes.shape).astype(np.float32)
     for grain, most in ((2.5, 22.0), (7.0, 16.0), (28.0, 18.0)):
         size = tuple(np.maximum(np.ceil(np.array(lobes.shape) * step / max(grain / 2, step.min())), 4).astype(int))
-        field = smooth_field(rng, size, np.array(lobes.shape) * step / size, grain)
+        field = gaussian_noise(rng, size, np.array(lobes.shape) * step / size, grain)
         if size != lobes.shape:
-            field = _zoomed(field, lobes.shape)
+            field = enlarge(field, lobes.shape)
         lung += rng.uniform(0.3, 1.0) * most * field
     shifts = np.concatenate([[0.0], rng.normal(0, 8, 5)]).astype(np.float32)
     return lung + shifts[lobes]
-
-
-def _zoomed(field: FloatArray, shape: tuple[int, ...]) -> FloatArray:
-    up = _stretch(field.shape[0], shape[0])
-    rows, columns = _stretch(field.shape[1], shape[1]), _stretch(field.shape[2], shape[2])
-    return np.einsum("ka,ajc,ic->kji", up, np.matmul(rows, field), columns, optimize=True)
 
 
 def _fissure_share(
@@ -354,7 +335,7 @@ def _fissure_share(
 
 def _zoomed_field(rng: np.random.Generator, shape: tuple[int, ...], step: FloatArray, grain: float) -> FloatArray:
     size = tuple(np.maximum(np.ceil(np.array(shape) * step / 6.0), 4).astype(int))
-    return _zoomed(smooth_field(rng, size, np.array(shape) * step / size, grain), shape)
+    return enlarge(gaussian_noise(rng, size, np.array(shape) * step / size, grain), shape)
 
 
 def _border_distance(above: np.ndarray, below: np.ndarray, step: FloatArray) -> FloatArray:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from COVIDQuantLib.simulation.fields.shapes import FloatArray, cover, ellipse_distance, paint, smooth_step
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.fields.shapes import cover, ellipse_distance, paint, smooth_step
 from COVIDQuantLib.simulation.painted.chest_wall import Habitus
 
 Fields = dict[str, FloatArray]

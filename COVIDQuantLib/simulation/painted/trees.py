@@ -8,11 +8,11 @@ import numpy as np
 from scipy import ndimage
 
 from COVIDQuantLib.anatomy import LOBES
-from COVIDQuantLib.simulation.anatomy.trees import Tubes, grow_tree
-from COVIDQuantLib.simulation.fields.shapes import FloatArray
+from COVIDQuantLib.simulation.anatomy.trees import TIP_MM, VEIN_SHARE, beside_artery, grow_tree, jittered_points
+from COVIDQuantLib.simulation.anatomy.tubes import Tubes
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.simulation.painted.chest_wall import Frame
 
-_TIP_MM = 0.54
 _SMALLEST_AIRWAY_MM = 0.8
 _CARINA_SHARE = 0.62
 _HILUM_BELOW_MM = 28.0
@@ -33,11 +33,6 @@ class Trees:
     great: Tubes
     airways: Tubes
     trachea: Tubes
-
-
-def walled(lumen: Tubes) -> Tubes:
-    """The tubes including their walls."""
-    return Tubes(lumen.start, lumen.stop, lumen.radius * 1.12 + 0.45)
 
 
 class _Lobes:
@@ -61,8 +56,7 @@ class _Lobes:
         """Jittered points throughout each lobe, away from its border, by label."""
         size = (np.array(self.labels.shape) * self._spacing)[::-1]
         lines = [np.arange(0, length, step) for length in size]
-        points = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, 3)
-        points = points + rng.uniform(-0.48 * step, 0.48 * step, points.shape)
+        points = jittered_points(rng, lines, step)
         labels = self.at(points)
         keep = labels > 0
         points, labels = points[keep], labels[keep]
@@ -96,7 +90,7 @@ def grow_trees(
     look = _Lobes(lobes, spacing)
     trachea, hila = _trachea(rng, look, spacing, frame)
     step = (1e6 / rng.uniform(600, 1500)) ** (1 / 3)
-    tip = _TIP_MM * rng.uniform(0.85, 1.15)
+    tip = TIP_MM * rng.uniform(0.85, 1.15)
     crossing = rng.uniform(0, 0.25)
     vessels, airways = [], []
     for is_artery in (True, False):
@@ -109,18 +103,17 @@ def grow_trees(
                 hilum = hilum + np.array([0.0, -8.0, -10.0]) + rng.normal(0, 2, 3)
             way = cloud.mean(axis=0) - hilum
             root = hilum + 0.12 * way
-            tree = grow_tree(rng, root, way / np.linalg.norm(way), cloud, tip * (1 if is_artery else 0.96))
+            tree = grow_tree(rng, root, way / np.linalg.norm(way), cloud, tip * (1 if is_artery else VEIN_SHARE))
             stays = look.stays(tree, label) | (rng.random(len(tree)) < crossing)
             trunk = Tubes.smooth_path(np.stack([hilum, root]), np.array([1.15, 1.0]) * tree.radius.max())
             vessels.append(Tubes.joined([trunk, tree.select(stays)]))
             if is_artery:
                 branch = _beside(rng, tree.select(stays))
                 airways += [branch, Tubes.smooth_path(np.stack([hilum, root]), np.array([5.0, 4.2]))]
-    joined = Tubes.joined(airways)
     return Trees(
         Tubes.joined(vessels),
         _great(rng, hila, aorta),
-        joined.select(joined.radius.max(axis=1) > _SMALLEST_AIRWAY_MM),
+        Tubes.joined(airways).wider_than(_SMALLEST_AIRWAY_MM),
         trachea,
     )
 
@@ -130,8 +123,8 @@ def _beside(rng: np.random.Generator, tree: Tubes) -> Tubes:
     away = rng.normal(size=3)
     away /= np.linalg.norm(away)
     return Tubes(
-        tree.start + away * (2.1 * tree.radius[:, :1] + 0.8),
-        tree.stop + away * (2.1 * tree.radius[:, 1:] + 0.8),
+        tree.start + away * beside_artery(tree.radius[:, :1]),
+        tree.stop + away * beside_artery(tree.radius[:, 1:]),
         tree.radius * rng.uniform(0.7, 0.95),
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from COVIDQuantLib.simulation.fields.shapes import FloatArray
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.simulation.painted.chest_wall import ChestFields, Frame, Habitus
 from COVIDQuantLib.simulation.painted.mediastinum import Inside, aorta_path
 from COVIDQuantLib.simulation.painted.surroundings import Surroundings

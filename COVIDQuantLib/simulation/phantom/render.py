@@ -12,11 +12,12 @@ from COVIDQuantLib.simulation.anatomy.body import AIR_HU, Body
 from COVIDQuantLib.simulation.anatomy.lobes import Lobes
 from COVIDQuantLib.simulation.anatomy.surroundings import Surroundings
 from COVIDQuantLib.simulation.anatomy.thorax import Thorax
-from COVIDQuantLib.simulation.anatomy.trees import Tubes
-from COVIDQuantLib.simulation.anatomy.tubes import draw_tubes
+from COVIDQuantLib.simulation.anatomy.tubes import Tubes, layer_share, tube_layer
 from COVIDQuantLib.simulation.anatomy.vessels import Vasculature
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.simulation.fields.section_grid import Grid
-from COVIDQuantLib.simulation.fields.shapes import FloatArray, Lattice, cover, paint, smooth_step
+from COVIDQuantLib.simulation.fields.shapes import cover, paint, smooth_step
+from COVIDQuantLib.simulation.fields.spline_noise import SplineNoise
 from COVIDQuantLib.simulation.lesions.phantom_lesions import Pneumonia
 
 _CUFF_MM, _CUFF_LEVEL = 1.8, 0.2
@@ -42,7 +43,7 @@ class Anatomy:
     body: Body
     vasculature: Vasculature
     pneumonia: Pneumonia
-    textures: tuple[Lattice, Lattice, Lattice]
+    textures: tuple[SplineNoise, SplineNoise, SplineNoise]
     surroundings: Surroundings | None = None
 
 
@@ -79,16 +80,12 @@ def render(anatomy: Anatomy, grid: Grid, report: Report = silent) -> tuple[np.nd
 
 
 def _draw_layers(tubes: Vasculature, grid: Grid, report: Report) -> _Layers:
-    layers = _Layers(*(np.zeros(grid.shape, np.uint8) for _ in range(4)))
-    draw_tubes(layers.soft, grid, tubes.outside, part(report, 0.0, 0.2))
-    draw_tubes(layers.vessels, grid, tubes.vessels, part(report, 0.2, 0.8))
-    draw_tubes(layers.walls, grid, tubes.walled(tubes.airways), part(report, 0.8, 0.9))
-    draw_tubes(layers.air, grid, Tubes.joined([tubes.trachea, tubes.gas, tubes.airways]), part(report, 0.9, 1.0))
-    return layers
-
-
-def _share(layer: np.ndarray) -> FloatArray:
-    return layer.astype(np.float32) * np.float32(1 / 255)
+    return _Layers(
+        tube_layer(grid, tubes.outside, part(report, 0.0, 0.2)),
+        tube_layer(grid, tubes.vessels, part(report, 0.2, 0.8)),
+        tube_layer(grid, tubes.airways.walled(), part(report, 0.8, 0.9)),
+        tube_layer(grid, Tubes.joined([tubes.trachea, tubes.gas, tubes.airways]), part(report, 0.9, 1.0)),
+    )
 
 
 def _section(anatomy: Anatomy, grid: Grid, layers: _Layers, k: int) -> tuple[FloatArray, np.ndarray, np.ndarray]:
@@ -98,7 +95,7 @@ def _section(anatomy: Anatomy, grid: Grid, layers: _Layers, k: int) -> tuple[Flo
     if anatomy.surroundings is not None:
         anatomy.surroundings.paint_behind(hu, x, y, z, pixel)
     anatomy.body.paint(hu, x, y, z, pixel)
-    soft = _share(layers.soft[k])
+    soft = layer_share(layers.soft[k])
     # Hilar and mediastinal vessels lie in a cuff of connective tissue.
     cuff = gaussian_filter(soft, _CUFF_MM / pixel, truncate=2.5)
     depth = anatomy.thorax.lungs(x, y, z)
@@ -112,7 +109,7 @@ def _section(anatomy: Anatomy, grid: Grid, layers: _Layers, k: int) -> tuple[Flo
         lesion = lesion & inside
         labels = np.where(inside, anatomy.lobes.labels(x, y, z), 0).astype(np.uint8)
     paint(hu, _BLOOD_HU, soft)
-    paint(hu, _AIRWAY_HU, _share(layers.air[k]))
+    paint(hu, _AIRWAY_HU, layer_share(layers.air[k]))
     if anatomy.surroundings is not None:
         anatomy.surroundings.paint_streaks(hu, inside, x, y, z, pixel)
     return hu, labels, lesion
@@ -132,6 +129,6 @@ def _lung_section(
     lesion = np.zeros(lung.shape, bool)
     if sick is not None:
         lung, lesion = sick
-    paint(lung, _WALL_HU, _share(layers.walls[k]))
-    paint(lung, _BLOOD_HU, _share(layers.vessels[k]))
+    paint(lung, _WALL_HU, layer_share(layers.walls[k]))
+    paint(lung, _BLOOD_HU, layer_share(layers.vessels[k]))
     return lung, lesion

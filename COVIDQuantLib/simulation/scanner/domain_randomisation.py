@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.fields.tiled_noise import FloatArray
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
 
 BoolArray = npt.NDArray[np.bool_]
 LOWEST_HU, HIGHEST_HU = -1024.0, 3071.0

@@ -9,8 +9,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.simulation.fields.section_grid import Grid
-from COVIDQuantLib.simulation.fields.shapes import FloatArray
 
 _LEVELS = 256
 
