@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from COVIDQuantLib.simulation.painted import drawn_lobes, painting
-from COVIDQuantLib.simulation.painted.painting import Look, Structures, draw_subject, paint_chest, thick_sections
+from COVIDQuantLib.simulation.painted.painting import Look, Structures, draw_subject, paint_chest
 
 SPACING = (4.0, 4.0, 4.0)
 STILL = Look(scan=False, contrast=False)
@@ -80,14 +80,6 @@ def test_shares_are_taken_as_they_are(block_lobes):
         block_lobes, SPACING, np.random.default_rng(6), Structures(half, empty, empty), Look(scan=False, contrast=False)
     )
     assert -550 < hu[30, 26, 21] < -250
-
-
-def test_thick_sections_are_means_with_the_middle_label():
-    hu = np.arange(10, dtype=np.float32)[:, None, None] * np.ones((1, 2, 2), np.float32)
-    lobes = np.arange(10, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
-    thick, labels = thick_sections(hu, lobes, 3)
-    assert thick[:, 0, 0].tolist() == [1.0, 4.0, 7.0]
-    assert labels[:, 0, 0].tolist() == [1, 4, 7]
 
 
 def test_border_distance_is_in_millimetres():

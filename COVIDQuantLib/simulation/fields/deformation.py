@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from COVIDQuantLib.simulation.fields.rotation import rotation
+
 Shape = tuple[int, int, int]
 
 
@@ -82,12 +84,4 @@ def pull(volume: torch.Tensor, places: torch.Tensor, *, outside: float = 0.0, ne
 
 
 def _rotation(rng: np.random.Generator, degrees: float) -> np.ndarray:
-    result = np.eye(3)
-    for axis in range(3):
-        angle = np.deg2rad(rng.uniform(-degrees, degrees))
-        turn = np.eye(3)
-        a, b = [n for n in range(3) if n != axis]
-        turn[a, a] = turn[b, b] = np.cos(angle)
-        turn[a, b], turn[b, a] = -np.sin(angle), np.sin(angle)
-        result = result @ turn
-    return result
+    return rotation((*plane, np.deg2rad(rng.uniform(-degrees, degrees))) for plane in ((1, 2), (0, 2), (0, 1)))

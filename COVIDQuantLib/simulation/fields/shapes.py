@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
@@ -29,6 +31,26 @@ def cover(inside_mm: FloatArray, width_mm: float) -> FloatArray:
 def paint(hu: FloatArray, value: FloatArray | float, share: FloatArray) -> None:
     """Mix a tissue into a section by the share of each pixel that it fills, in place."""
     hu += share * (value - hu)
+
+
+def paint_layers(
+    hu: FloatArray,
+    depth: FloatArray,
+    layers: Iterable[tuple[float, FloatArray | float]],
+    width_mm: float,
+    within: FloatArray | float = 1.0,
+) -> None:
+    """Paint tissues that lie one inside the other into a section, in place.
+
+    Args:
+        hu: float32 ``[j, i]``.
+        depth: signed distance to the outermost surface, mm, positive inside.
+        layers: at what depth each begins (mm) and its CT numbers, outermost first.
+        width_mm: of a pixel.
+        within: share of each pixel in which anything is painted.
+    """
+    for begin_mm, value in layers:
+        paint(hu, value, cover(depth - begin_mm, width_mm) * within)
 
 
 def smooth_step(at: FloatArray | float, low: float = 0.0, high: float = 1.0) -> FloatArray:

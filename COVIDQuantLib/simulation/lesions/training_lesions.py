@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN
 from COVIDQuantLib.simulation.fields.arrays import Axes, FloatArray
-from COVIDQuantLib.simulation.fields.interpolation import lerp
 from COVIDQuantLib.simulation.fields.shapes import smooth_step
 from COVIDQuantLib.simulation.fields.tiled_noise import NoiseTiles
 from COVIDQuantLib.simulation.lesions.training_density import AERATED_HU, FLUID_HU, fill_share
@@ -30,7 +30,6 @@ from COVIDQuantLib.simulation.lesions.training_spread import (
     side_table,
 )
 
-HU_LIMITS = (-1024.0, 3071.0)
 _FINE_MM = 2.5
 _LEAST_SHARE = 1e-3
 
@@ -97,8 +96,7 @@ class _Canvas:
             (((np.arange(part.start * f, part.stop * f) + 0.5) / f - 0.5) * s).astype(np.float32)
             for part, f, s in zip(box, self._factors, spacing, strict=True)
         )
-        coarse = [(a - o) / s for a, o, s in zip(axes, self._lungs.origin, self._lungs.step, strict=True)]
-        return Place(axes, lerp(self._lungs.depth, coarse), self._fields)
+        return Place(axes, self._lungs.fine(self._lungs.depth, axes), self._fields)
 
     def add(self, lesion: Lesion, growth: float) -> None:
         """Draws a lesion, grown by mm."""
@@ -179,10 +177,10 @@ def insert_lesions(
     image = np.asarray(hu, np.float32)
     spacing = np.asarray(spacing_kji, np.float32)
     if extent_percent <= 0 or not (lobes > 0).any():
-        return np.clip(image, *HU_LIMITS), np.zeros(lobes.shape, bool)
+        return np.clip(image, HU_MIN, HU_MAX), np.zeros(lobes.shape, bool)
     lungs = Lungs(lobes, spacing)
     if not len(lungs.points):
-        return np.clip(image, *HU_LIMITS), np.zeros(lobes.shape, bool)
+        return np.clip(image, HU_MIN, HU_MAX), np.zeros(lobes.shape, bool)
     fields = NoiseTiles(rng)
     lesions, growth = draw_lesions(lungs, side_table(lobes), fields, rng, min(extent_percent, 95.0) / 100)
     thicker = float(rng.choice([0.0, rng.uniform(0.2, 0.9)]))
@@ -190,4 +188,4 @@ def insert_lesions(
     canvas = _Canvas(lobes, lungs, fields)
     for lesion in lesions:
         canvas.add(lesion, growth)
-    return np.clip(_densify(image, canvas.blurred(blur), canvas, thicker), *HU_LIMITS), canvas.truth
+    return np.clip(_densify(image, canvas.blurred(blur), canvas, thicker), HU_MIN, HU_MAX), canvas.truth

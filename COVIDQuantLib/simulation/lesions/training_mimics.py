@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN
 from COVIDQuantLib.simulation.fields.arrays import Axes, FloatArray
 from COVIDQuantLib.simulation.fields.shapes import smooth_step
 from COVIDQuantLib.simulation.fields.tiled_noise import NoiseTiles
@@ -269,7 +270,7 @@ def add_negatives(
     Returns:
         The changed CT (float32, within −1024..3071) and the names of what was done.
     """
-    image = np.clip(np.asarray(hu, np.float32), -1024, 3071)
+    image = np.clip(np.asarray(hu, np.float32), HU_MIN, HU_MAX)
     found = ndimage.find_objects((lobes > 0).astype(np.uint8))
     if not found:
         return image, []
@@ -281,5 +282,5 @@ def add_negatives(
         if drawn if names is None else negative.name in names:
             scene = replace(scene, hu=np.asarray(negative.function(scene, rng), np.float32))
             done.append(negative.name)
-    image[box] = np.clip(scene.hu, -1024, 3071)
+    image[box] = np.clip(scene.hu, HU_MIN, HU_MAX)
     return image, done

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from COVIDQuantLib.simulation.fields.arrays import Axes, FloatArray
 from COVIDQuantLib.simulation.fields.tiled_noise import NoiseTiles
+from COVIDQuantLib.simulation.lesions.training_coarse_lungs import CoarseLungs
 from COVIDQuantLib.simulation.lesions.training_density import KINDS, Density, draw_density
 from COVIDQuantLib.simulation.lesions.training_shapes import Place, Shape, draw_shape, signed_depth
 
@@ -17,7 +18,6 @@ BoolArray = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.uint8]
 Box = tuple[slice, slice, slice]
 
-_COARSE_MM = 4.0
 _MOST_LESIONS = 160
 _SIDES = {1: 1, 2: 1, 3: 1, 4: 2, 5: 2}
 _NOWHERE_MM = -99.0
@@ -80,7 +80,7 @@ def reach_box(shape: Shape, origin: FloatArray, step: FloatArray, size: tuple[in
     return k, j, i
 
 
-class Lungs:
+class Lungs(CoarseLungs):
     """Where lesions may lie: the labels at coarse steps, in millimetres.
 
     Args:
@@ -89,20 +89,11 @@ class Lungs:
     """
 
     def __init__(self, labels: Labels, spacing: FloatArray) -> None:
-        self.spacing = spacing
-        self.steps = np.maximum(1, np.round(_COARSE_MM / spacing)).astype(int)
-        first = (self.steps - 1) // 2
-        self.labels = labels[tuple(slice(f, None, s) for f, s in zip(first, self.steps, strict=True))]
-        self.origin = first * spacing
-        self.step = self.steps * spacing
+        super().__init__(labels, spacing, centred=True)
         # One voxel of background around it would make a pleura of the image's border: there is none.
-        inside = self.labels > 0
+        inside = self.inside
         depth = ndimage.distance_transform_edt(inside, sampling=self.step) if not inside.all() else inside * 99.0
         self.depth = np.maximum(depth - 0.5 * self.step.min(), 0).astype(np.float32)
-        self.axes: Axes = tuple(
-            (o + np.arange(n) * s).astype(np.float32)
-            for o, n, s in zip(self.origin, self.labels.shape, self.step, strict=True)
-        )
         self.points = np.argwhere(inside)
         self.height = self._share(0)
         self.back = self._share(1)

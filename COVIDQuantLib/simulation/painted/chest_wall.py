@@ -9,11 +9,10 @@ from scipy import ndimage
 
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.simulation.fields.gaussian_noise import gaussian_noise
-from COVIDQuantLib.simulation.fields.shapes import cover, paint, smooth_step
+from COVIDQuantLib.simulation.fields.shapes import cover, paint, paint_layers, smooth_step
 
 _COARSE_MM = 4.0
 _ANGLES = 64
-_AIR_HU = -1000.0
 
 
 @dataclass(frozen=True)
@@ -223,13 +222,11 @@ def _ribs(hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, mm: floa
     front = smooth_step(-y, 55, 75) * smooth_step(70 - np.abs(x), 0, 30)
     cortex = 480 * (1 - front) + 60 * front
     marrow = body.bone_hu * (1 - front) + 95 * front
-    paint(hu, cortex, cover(inside, mm) * beside_spine)
-    paint(hu, marrow, cover(inside - 1.2, mm) * beside_spine)
+    paint_layers(hu, inside, ((0.0, cortex), (1.2, marrow)), mm, beside_spine)
     bone = np.hypot(x / 17.0, (fields["outside"] - 8) / 6.0)
     breast = (1 - bone) * 6.0
     at_front = (y < -20) & (z > 60)
-    paint(hu, 380.0, cover(breast, mm) * at_front)
-    paint(hu, body.bone_hu * 0.7, cover(breast - 1.5, mm) * at_front)
+    paint_layers(hu, breast, ((0.0, 380.0), (1.5, body.bone_hu * 0.7)), mm, at_front)
 
 
 def _spine(hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, mm: float) -> None:
@@ -240,8 +237,8 @@ def _spine(hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, mm: flo
     disc = level < 0.2
     back = np.where(behind, outside + 24.0, 99.0)
     vertebra = (1 - np.hypot(x / 16.5, back / 14.0)) * 14.0
-    paint(hu, np.where(disc, 90.0, 420.0), cover(vertebra, mm))
-    paint(hu, np.where(disc, 80.0, body.bone_hu), cover(vertebra - 1.5, mm))
+    bone = (0.0, np.where(disc, 90.0, 420.0)), (1.5, np.where(disc, 80.0, body.bone_hu))
+    paint_layers(hu, vertebra, bone, mm)
     canal = np.where(behind, outside + 2.0, 99.0)
     arch = (1 - np.hypot(x / 14.0, canal / 12.0)) * 12.0
     hole = (1 - np.hypot(x / 9.0, canal / 7.5)) * 7.5

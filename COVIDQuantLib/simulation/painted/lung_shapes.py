@@ -17,6 +17,7 @@ from scipy import ndimage
 from COVIDQuantLib.segmentation.atlas.fit import REFERENCE, REFERENCE_LABELS
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.simulation.fields.gaussian_noise import gaussian_noise
+from COVIDQuantLib.simulation.fields.rotation import rotation
 from COVIDQuantLib.voxels.geometry import Geometry, Triple
 
 ATLAS_FOLDER = Path("cip_lobe_atlas", "LungLobeAtlasData")
@@ -148,14 +149,8 @@ def draw_lungs(rng: np.random.Generator, data: Path, spacing: Triple, margins: M
 
 def _rotation(rng: np.random.Generator) -> FloatArray:
     """A turn of a few degrees about each axis."""
-    turn = np.eye(3)
-    for first, second in ((0, 1), (0, 2), (1, 2)):
-        angle = np.deg2rad(np.clip(rng.normal(0, 3), -7, 7))
-        step = np.eye(3)
-        step[[first, second], [first, second]] = np.cos(angle)
-        step[first, second], step[second, first] = -np.sin(angle), np.sin(angle)
-        turn = turn @ step
-    return turn
+    planes = ((0, 1), (0, 2), (1, 2))
+    return rotation((*plane, np.deg2rad(np.clip(rng.normal(0, 3), -7, 7))) for plane in planes)
 
 
 def _deformed(

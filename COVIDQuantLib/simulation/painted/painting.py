@@ -14,6 +14,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import ndtri
 
+from COVIDQuantLib.simulation.anatomy.tissue_hu import AIR_HU, AIRWAY_HU, AIRWAY_WALL_HU
 from COVIDQuantLib.simulation.anatomy.tubes import Tubes, layer_share, tube_layer
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.simulation.fields.gaussian_noise import gaussian_noise
@@ -30,7 +31,7 @@ from COVIDQuantLib.simulation.scanner.reconstruction import Scanner, section_noi
 from COVIDQuantLib.voxels.geometry import Triple
 
 _ATTEMPTS = 20
-_WALL_HU, _AIRWAY_HU, _FISSURE_HU = -60.0, -985.0, 10.0
+_FISSURE_HU = 10.0
 _FISSURE_SIGMA = 1.3
 # A reader drew only what was visible, so less of it goes missing.
 _SEEN_MISSING = 0.4
@@ -173,20 +174,20 @@ def _painted(
     lung = _parenchyma(rng, lobes, step)
     share = _lung_share(lobes)
     sheets = _fissure_share(rng, lobes, step, given, look)
-    hu = np.full(lobes.shape, -1000.0, np.float32)
+    hu = np.full(lobes.shape, AIR_HU, np.float32)
     for k in range(len(lobes)):
         section, fields_here = hu[k], chest.at(k)
         wall = paint_section(section, fields_here, body, mm, 0.0 if person is None else person.wider(fields_here))
         if person is not None:
             person.paint(section, fields_here, wall, k, mm)
         paint(section, blood, layers.part("great", k))
-        paint(section, _WALL_HU + 60, layers.part("trachea_wall", k))
+        paint(section, AIRWAY_WALL_HU + 60, layers.part("trachea_wall", k))
         inside = lung[k]
         paint(inside, _FISSURE_HU, sheets[k])
-        paint(inside, _WALL_HU, layers.part("walls", k))
+        paint(inside, AIRWAY_WALL_HU, layers.part("walls", k))
         paint(inside, blood, layers.part("vessels", k))
         paint(section, inside, share[k])
-        paint(section, _AIRWAY_HU, layers.part("air", k))
+        paint(section, AIRWAY_HU, layers.part("air", k))
         if person is not None:
             person.finish(section, fields_here, mm)
     hu = scan(hu, grid, rng, look) if look.scan else hu
@@ -201,13 +202,6 @@ def scan(hu: FloatArray, grid: Grid, rng: np.random.Generator, look: Look) -> Fl
         noise = section_noise(rng, kernel, float(grid.z[1] - grid.z[0])) * rng.uniform(0.4, 1.6)
     scanner = Scanner(grid, kernel, noise, int(rng.integers(1 << 31)))
     return np.stack([scanner.section(section, k) for k, section in enumerate(hu)]).astype(np.float32)
-
-
-def thick_sections(hu: FloatArray, lobes: np.ndarray, count: int) -> tuple[FloatArray, np.ndarray]:
-    """Every ``count`` sections averaged into one, with the labels of the middle one."""
-    whole = len(hu) - len(hu) % count
-    shape = (whole // count, count, *hu.shape[1:])
-    return hu[:whole].reshape(shape).mean(axis=1), lobes[count // 2 : whole : count]
 
 
 def _grid(shape: tuple[int, ...], step: FloatArray) -> Grid:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from COVIDQuantLib.simulation.anatomy.tissue_hu import AIR_HU
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
-from COVIDQuantLib.simulation.fields.shapes import cover, ellipse_distance, paint, smooth_step
+from COVIDQuantLib.simulation.fields.shapes import cover, ellipse_distance, paint, paint_layers, smooth_step
 from COVIDQuantLib.simulation.painted.chest_wall import Habitus
 
 Fields = dict[str, FloatArray]
-_AIR_HU = -1000.0
 UP, DOWN, NONE = "up", "down", "none"
 
 
@@ -134,7 +134,7 @@ class Table:
             float(rng.uniform(12, 75)),
             float(rng.uniform(1.2, 4.5)),
             float(rng.uniform(-650, 350)),
-            float(rng.choice([_AIR_HU, rng.uniform(-990, -900), rng.uniform(-985, -820)])),
+            float(rng.choice([AIR_HU, rng.uniform(-990, -900), rng.uniform(-985, -820)])),
             cushion,
             float(rng.uniform(-985, -850)),
             float(rng.uniform(0, 120)) if rng.random() < 0.35 else 0.0,
@@ -189,7 +189,7 @@ class Sheet:
             float(rng.uniform(8, 40) if quilt else rng.uniform(1.0, 5.0)),
             float(rng.uniform(-990, -900) if quilt else rng.uniform(-930, -350)),
             int(rng.integers(-1, 2)),
-            float(rng.uniform(-990, -930)) if rng.random() < 0.2 else _AIR_HU,
+            float(rng.uniform(-990, -930)) if rng.random() < 0.2 else AIR_HU,
         )
 
     def paint(self, hu: FloatArray, fields: Fields, beyond: FloatArray, number: int, mm: float) -> None:
@@ -199,7 +199,7 @@ class Sheet:
         depth = beyond - self.away - self.folds * wave
         side = 1.0 if not self.where else smooth_step(self.where * fields["y"], -15, 15)
         air = (hu < -900) * side
-        if self.inside_hu > _AIR_HU:
+        if self.inside_hu > AIR_HU:
             paint(hu, self.inside_hu, cover(np.minimum(beyond, -depth), mm) * air)
         paint(hu, self.hu, cover(self.thick / 2 - np.abs(depth), mm) * air)
 
@@ -339,8 +339,7 @@ class Surroundings:
         for sign in (-1, 1):
             x, y, z = fields["x"] - sign * (self.shoulders.width - 48), fields["y"] - 14, fields["z"] - top
             head = 24 - np.sqrt(x**2 + y**2 + z**2)
-            paint(hu, 550.0, cover(head, mm) * (inside > 3))
-            paint(hu, body.bone_hu, cover(head - 2.5, mm) * (inside > 3))
+            paint_layers(hu, head, ((0.0, 550.0), (2.5, body.bone_hu)), mm, inside > 3)
             # The collar bone: from the breastbone to the shoulder, rising.
             along = np.clip(sign * fields["x"] / self.shoulders.width, 0, 1)
             bar = 6.5 - np.hypot(z - 12 + 30 * (1 - along), fields["y"] + 42 - 40 * along)
@@ -365,6 +364,5 @@ class Surroundings:
         for number in range(arm.bones):
             shift = (number - (arm.bones - 1) / 2) * 30
             bone = (8 if arm.bones > 1 else 12) - np.hypot(arm.sign * fields["x"] - x0 - shift, fields["y"] - arm.y)
-            paint(hu, 1000.0, share * cover(bone, mm))
-            paint(hu, 60.0, share * cover(bone - 4.5, mm))
+            paint_layers(hu, bone, ((0.0, 1000.0), (4.5, 60.0)), mm, share)
         return np.asarray(far, np.float32)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.ct.volume import HU_MIN, CTVolume
 from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.simulation.anatomy.body import Body
@@ -34,6 +33,7 @@ from COVIDQuantLib.simulation.phantom_settings import (
     PhantomSettings,
 )
 from COVIDQuantLib.simulation.scanner.reconstruction import Scanner, section_noise
+from COVIDQuantLib.simulation.scanner.sections import in_blocks, majority, majority_labels
 from COVIDQuantLib.system.memory import refuse_too_large
 from COVIDQuantLib.voxels.geometry import Geometry
 
@@ -108,15 +108,15 @@ def make_phantom(settings: PhantomSettings, report: Report = silent) -> Phantom:
         moved = move(hu, grid, anatomy.thorax, drawn.motion, part(report, 0.7, 0.85))
         spoiled = artefacts(hu, moved, lobes > 0, lesions)
         hu = moved
-    labels = _without_specks(_majority_labels(lobes, grid.fine))
+    labels = _without_specks(majority_labels(lobes, grid.fine))
     ct = CTVolume(_scan(hu, grid, drawn, settings.seed, part(report, 0.85, 0.97)), grid.geometry)
     radius = min(labels.shape[1:]) / 2 if drawn.circle else math.inf
     if CUT in settings.surroundings:
         radius = min(radius, cut_circle_mm(labels, grid.pixel_mm, anatomy.body.half_width()) / grid.pixel_mm)
     if radius < math.inf:
         _blank_beyond(radius, ct, labels)
-    lesions = _majority(lesions, grid.fine) & (labels > 0)
-    mask = _majority(spoiled, grid.fine) & (labels > 0) & ~lesions if spoiled.size else np.zeros(labels.shape, bool)
+    lesions = majority(lesions, grid.fine) & (labels > 0)
+    mask = majority(spoiled, grid.fine) & (labels > 0) & ~lesions if spoiled.size else np.zeros(labels.shape, bool)
     ct.source = {"phantom_seed": settings.seed, "thickness_mm": settings.thickness_mm, "kernel": drawn.kernel}
     truth = _truth(settings, drawn, anatomy, ct, (labels, lesions, mask))
     report(1.0)
@@ -167,29 +167,6 @@ def _grid(settings: PhantomSettings, anatomy: Anatomy) -> Grid:
     return Grid.make(settings.matrix, pixel, settings.thickness_mm, slices, centre)
 
 
-def _majority(mask: np.ndarray, fine: int) -> np.ndarray:
-    """Whether more than half of each thick voxel is in a mask (exact halves count when the lower half is in)."""
-    if fine == 1:
-        return mask
-    sections = mask.reshape(-1, fine, *mask.shape[1:])
-    twice = 2 * sections.sum(axis=1, dtype=np.uint8)
-    return (twice > fine) | ((twice == fine) & sections[:, fine // 2 - 1])
-
-
-def _majority_labels(lobes: np.ndarray, fine: int) -> np.ndarray:
-    """The lobe that fills most of each thick voxel, where at least half of it is lung."""
-    if fine == 1:
-        return lobes
-    lungs = _majority(lobes > 0, fine)
-    labels = np.zeros(lungs.shape, np.uint8)
-    most = np.zeros(lungs.shape, np.uint8)
-    for lobe in LOBES:
-        count = (lobes == lobe.label).reshape(-1, fine, *lobes.shape[1:]).sum(axis=1, dtype=np.uint8)
-        labels[count > most] = lobe.label
-        np.maximum(most, count, out=most)
-    return np.where(lungs, labels, 0).astype(np.uint8)
-
-
 def _without_specks(lobes: np.ndarray) -> np.ndarray:
     """The labels without crumbs of lung that hang together with neither lung."""
     pieces, count = ndimage.label(lobes)
@@ -212,7 +189,7 @@ def _blank_beyond(radius: float, ct: CTVolume, lobes: np.ndarray) -> None:
 
 def _scan(hu: np.ndarray, grid: Grid, drawn: _Drawn, seed: int, report: Report) -> np.ndarray:
     scanner = Scanner(grid, drawn.kernel, drawn.noise_hu, seed)
-    sections = hu.reshape(-1, grid.fine, *hu.shape[1:])
+    sections = in_blocks(hu, grid.fine)
     result = np.empty((len(sections), *hu.shape[1:]), np.int16)
     for number, section in enumerate(sections):
         report(number / len(sections))

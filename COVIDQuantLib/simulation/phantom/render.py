@@ -8,10 +8,11 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from COVIDQuantLib.progress import Report, part, silent
-from COVIDQuantLib.simulation.anatomy.body import AIR_HU, Body
+from COVIDQuantLib.simulation.anatomy.body import Body
 from COVIDQuantLib.simulation.anatomy.lobes import Lobes
 from COVIDQuantLib.simulation.anatomy.surroundings import Surroundings
 from COVIDQuantLib.simulation.anatomy.thorax import Thorax
+from COVIDQuantLib.simulation.anatomy.tissue_hu import AIR_HU, AIRWAY_HU, AIRWAY_WALL_HU, BLOOD_HU
 from COVIDQuantLib.simulation.anatomy.tubes import Tubes, layer_share, tube_layer
 from COVIDQuantLib.simulation.anatomy.vessels import Vasculature
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
@@ -19,9 +20,10 @@ from COVIDQuantLib.simulation.fields.section_grid import Grid
 from COVIDQuantLib.simulation.fields.shapes import cover, paint, smooth_step
 from COVIDQuantLib.simulation.fields.spline_noise import SplineNoise
 from COVIDQuantLib.simulation.lesions.phantom_lesions import Pneumonia
+from COVIDQuantLib.simulation.scanner.reconstruction import whole_hu
 
 _CUFF_MM, _CUFF_LEVEL = 1.8, 0.2
-_BLOOD_HU, _AIRWAY_HU, _WALL_HU, _FISSURE_HU = 42.0, -985.0, -60.0, 20.0
+_FISSURE_HU = 20.0
 
 
 @dataclass
@@ -75,7 +77,7 @@ def render(anatomy: Anatomy, grid: Grid, report: Report = silent) -> tuple[np.nd
     for k in range(len(grid.z)):
         report(0.3 + 0.7 * k / len(grid.z))
         section, lobes[k], lesions[k] = _section(anatomy, grid, layers, k)
-        hu[k] = np.rint(np.clip(section, -1024, 3071))
+        hu[k] = whole_hu(section)
     return hu, lobes, lesions
 
 
@@ -108,8 +110,8 @@ def _section(anatomy: Anatomy, grid: Grid, layers: _Layers, k: int) -> tuple[Flo
         paint(hu, lung, cover(surface, pixel))
         lesion = lesion & inside
         labels = np.where(inside, anatomy.lobes.labels(x, y, z), 0).astype(np.uint8)
-    paint(hu, _BLOOD_HU, soft)
-    paint(hu, _AIRWAY_HU, layer_share(layers.air[k]))
+    paint(hu, BLOOD_HU, soft)
+    paint(hu, AIRWAY_HU, layer_share(layers.air[k]))
     if anatomy.surroundings is not None:
         anatomy.surroundings.paint_streaks(hu, inside, x, y, z, pixel)
     return hu, labels, lesion
@@ -129,6 +131,6 @@ def _lung_section(
     lesion = np.zeros(lung.shape, bool)
     if sick is not None:
         lung, lesion = sick
-    paint(lung, _WALL_HU, layer_share(layers.walls[k]))
-    paint(lung, _BLOOD_HU, layer_share(layers.vessels[k]))
+    paint(lung, AIRWAY_WALL_HU, layer_share(layers.walls[k]))
+    paint(lung, BLOOD_HU, layer_share(layers.vessels[k]))
     return lung, lesion

@@ -1,11 +1,12 @@
 """Another scanner, dose, kernel and protocol for the same chest: domain randomisation on whole CTs.
 
-Every change keeps the grid, so that labels and lesion mask stay valid; :func:`thicken` alone makes a new one.
+It takes CTs of any origin, real ones too, so it changes CT numbers that already carry a scanner's blur and noise;
+:mod:`COVIDQuantLib.simulation.scanner.reconstruction` makes those out of a body that has neither. Every change keeps
+the grid, so that labels and lesion mask stay valid.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
@@ -13,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
 
 BoolArray = npt.NDArray[np.bool_]
-LOWEST_HU, HIGHEST_HU = -1024.0, 3071.0
 _WATER_TO_AIR_HU = 1000.0
 
 
@@ -112,12 +113,12 @@ def _field_of_view(scan: Scan, rng: np.random.Generator) -> FloatArray:
     cy, cx = (y[j].min() + y[j].max()) / 2, (x[i].min() + x[i].max()) / 2
     radius = float(np.hypot(y[j] - cy, x[i] - cx).max()) + float(rng.uniform(2, 40))
     outside = np.hypot(y[:, None] - cy, x[None, :] - cx) > radius
-    return np.where(outside, np.float32(LOWEST_HU), scan.hu)
+    return np.where(outside, np.float32(HU_MIN), scan.hu)
 
 
 def _floor(scan: Scan, rng: np.random.Generator) -> FloatArray:
     """CT numbers cut off as some archives do."""
-    return np.clip(scan.hu, float(rng.choice([-1000.0, -1024.0])), float(rng.choice([1000.0, 2000.0, HIGHEST_HU])))
+    return np.clip(scan.hu, float(rng.choice([-1000.0, -1024.0])), float(rng.choice([1000.0, 2000.0, HU_MAX])))
 
 
 @dataclass(frozen=True)
@@ -176,44 +177,4 @@ def randomise(
         if drawn if names is None else change.name in names:
             image = np.asarray(change.function(Scan(image, spacing, lungs), rng), np.float32)
             done.append(change.name)
-    return np.clip(image, LOWEST_HU, HIGHEST_HU), done
-
-
-def _majority(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """The label that fills most of each block of sections, ``[blocks, thickness, j, i]``."""
-    best, most = labels[:, 0].copy(), np.zeros(labels[:, 0].shape, np.int32)
-    for label in np.unique(labels):
-        votes = (labels == label).sum(axis=1, dtype=np.int32)
-        # Half a section of lesion or lung counts: foreground wins a tie.
-        better = (votes > most) | ((votes == most) & (label != 0))
-        best[better], most[better] = label, votes[better]
-    return best
-
-
-def thicken(
-    hu: npt.NDArray[np.generic],
-    labels: tuple[npt.NDArray[np.generic], ...],
-    spacing_kji: npt.ArrayLike,
-    thickness_mm: float,
-) -> tuple[FloatArray, tuple[npt.NDArray[np.generic], ...], FloatArray]:
-    """The CT in thicker sections that do not overlap: mean CT numbers, most frequent labels.
-
-    Args:
-        hu: CT numbers, ``[k, j, i]``.
-        labels: label maps and masks of the same grid.
-        spacing_kji: mm.
-        thickness_mm: wanted; the nearest multiple of the present thickness is taken.
-
-    Returns:
-        CT, label maps and spacing (mm) of the new grid; sections that fill no whole block are left out.
-    """
-    spacing = np.array(spacing_kji, np.float32)
-    count = min(max(1, math.floor(thickness_mm / float(spacing[0]) + 0.5)), hu.shape[0])
-    blocks = hu.shape[0] // count
-
-    def blocked(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        return array[: blocks * count].reshape(blocks, count, *array.shape[1:])
-
-    spacing[0] *= count
-    mean = blocked(np.asarray(hu, np.float32)).mean(axis=1, dtype=np.float32)
-    return mean, tuple(_majority(blocked(label)) for label in labels), spacing
+    return np.clip(image, HU_MIN, HU_MAX), done

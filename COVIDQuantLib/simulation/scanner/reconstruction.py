@@ -68,7 +68,7 @@ class Scanner:
             blurred += kernel.edge * (blurred - gaussian_filter(blurred, 1.2 / self._grid.pixel_mm, truncate=3))
         if self._noise_hu:
             blurred += self._noise(hu, number)
-        return np.clip(np.rint(blurred), HU_MIN, HU_MAX).astype(np.int16)
+        return whole_hu(blurred)
 
     def _noise(self, hu: FloatArray, number: int) -> FloatArray:
         rng = np.random.default_rng([self._seed, 7, number])
@@ -93,3 +93,8 @@ class Scanner:
 def section_noise(rng: np.random.Generator, kernel: str, thickness_mm: float) -> float:
     """A likely noise (HU) for a chest CT of this thickness and kernel: thinner is noisier."""
     return float(rng.uniform(11, 19) * KERNEL_OF[kernel].gain * math.sqrt(1.25 / max(thickness_mm, 0.5)))
+
+
+def whole_hu(hu: FloatArray) -> np.ndarray:
+    """CT numbers as a scanner stores them: whole, within its range, int16."""
+    return np.clip(np.rint(hu), HU_MIN, HU_MAX).astype(np.int16)

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from COVIDQuantLib.progress import Report, silent
-from COVIDQuantLib.simulation.painted.painting import draw_subject, paint_chest, thick_sections
+from COVIDQuantLib.simulation.painted.painting import draw_subject, paint_chest
+from COVIDQuantLib.simulation.scanner.reconstruction import whole_hu
+from COVIDQuantLib.simulation.scanner.sections import thick_sections
 from COVIDQuantLib.training.checkpoint import write_whole
 from COVIDQuantLib.training.label_free.make import (
     FIRST_SEED,
@@ -72,8 +74,7 @@ def painted_chest(seed: int, data: Path) -> Chest:
         count = int(rng.integers(2, 5))
         hu, lobes = thick_sections(hu, lobes, count)
         spacing = (spacing[0] * count, mm, mm)
-    whole = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
-    return Chest(whole, spacing, np.ascontiguousarray(lobes), np.zeros(lobes.shape, bool))
+    return Chest(whole_hu(hu), spacing, np.ascontiguousarray(lobes), np.zeros(lobes.shape, bool))
 
 
 _sick: Vary = variants

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from COVIDQuantLib.ct.volume import HU_MIN
 from COVIDQuantLib.inference.lesions import PLANES
 from COVIDQuantLib.inference.slice_input import window
 
 View = dict[str, np.ndarray]
 Batch = tuple[torch.Tensor, torch.Tensor]
-AIR_HU = -1024.0
 WINDOW_HU = (-1350.0, 150.0)
 NEIGHBOUR_MM = 5.0
 # Pixels of a patch, rows and columns, in each plane.
@@ -109,11 +109,11 @@ class SliceBatches:
         theta = np.diag([2 / width, 2 / height]) @ turn @ to_pixels
         shift = rng.uniform(-0.12, 0.12, 2)
         matrix = torch.from_numpy(np.concatenate([theta, shift[:, None]], axis=1).astype(np.float32))[None]
-        together = torch.cat([hu - AIR_HU, lungs, lesion])[None]
+        together = torch.cat([hu - HU_MIN, lungs, lesion])[None]
         grid = functional.affine_grid(matrix, [1, len(together[0]), rows, columns], align_corners=False)
         seen = functional.grid_sample(together, grid, align_corners=False)[0]
         count = len(hu)
-        return seen[:count] + AIR_HU, seen[count : 2 * count], seen[2 * count :]
+        return seen[:count] + HU_MIN, seen[count : 2 * count], seen[2 * count :]
 
 
 def misjudged(lungs: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:

@@ -13,6 +13,7 @@ import torch
 from scipy import ndimage
 from torch.nn import functional
 
+from COVIDQuantLib.ct.volume import HU_MIN
 from COVIDQuantLib.inference.lobes import CLASSES, lobes_window
 from COVIDQuantLib.simulation.fields.deformation import WarpRange, draw_warp, pull, smooth_noise
 from COVIDQuantLib.simulation.lesions.training_consolidation import add_dense
@@ -22,7 +23,6 @@ from COVIDQuantLib.training.label_free.subjects import FINE_MM, LEFT_LUNG, RIGHT
 View = dict[str, np.ndarray]
 Batch = tuple[torch.Tensor, torch.Tensor]
 HardPoints = tuple[tuple[float, np.ndarray], ...]
-AIR_HU = -1024.0
 # Disease denser than this is easily taken for chest wall.
 DENSE_HU = -350
 _DENSE_WEIGHT = 8
@@ -183,7 +183,7 @@ def _pulled(
     if mirrored:
         places[..., 2] = hu.shape[3] - 1 - places[..., 2]
     labels = pull(lobes, places, nearest=True)
-    return pull(hu, places, outside=AIR_HU), _OTHER_SIDE[labels.long()].float() if mirrored else labels
+    return pull(hu, places, outside=HU_MIN), _OTHER_SIDE[labels.long()].float() if mirrored else labels
 
 
 def _sicker(

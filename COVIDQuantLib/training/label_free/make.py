@@ -22,6 +22,7 @@ from COVIDQuantLib.simulation.painted.painting import paint_person
 from COVIDQuantLib.simulation.painted.real_lobes import GRID_MM, Room, place_lobes, read_lobes
 from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.simulation.scanner.domain_randomisation import randomise
+from COVIDQuantLib.simulation.scanner.reconstruction import whole_hu
 from COVIDQuantLib.training.label_free.people import HELD_OUT, lobes_file
 from COVIDQuantLib.training.label_free.subjects import LEFT_LUNG, RIGHT_LUNG, Chest, plain_labels
 
@@ -111,8 +112,7 @@ def variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterator[Che
         hu, lesions = insert_lesions(hu, labels, chest.spacing, rng, extent)
         if rng.random() < 0.6:
             hu, _ = randomise(hu, chest.spacing, rng, lungs=labels > 0)
-        whole = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
-        yield Chest(whole, chest.spacing, chest.lobes, lesions | chest.lesions, chest.body)
+        yield Chest(whole_hu(hu), chest.spacing, chest.lobes, lesions | chest.lesions, chest.body)
 
 
 def dense_variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterator[Chest]:
@@ -137,8 +137,7 @@ def dense_variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterat
             lobes = np.where((labels > 0) & (made.lobes == 0), 0, lobes).astype(np.uint8)
         if rng.random() < 0.6:
             hu, _ = randomise(hu, chest.spacing, rng, lungs=labels > 0)
-        whole = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
-        yield Chest(whole, chest.spacing, lobes, lesions, chest.body)
+        yield Chest(whole_hu(hu), chest.spacing, lobes, lesions, chest.body)
 
 
 def person_chest(name: str, seed: int, data: Path) -> Chest:
@@ -154,5 +153,4 @@ def person_chest(name: str, seed: int, data: Path) -> Chest:
     shares, spacing = read_lobes(lobes_file(data, name))
     lobes = place_lobes(shares, spacing, Room.draw(rng), rng, scale=float(rng.uniform(0.9, 1.1)))
     hu, body = paint_person(lobes, (GRID_MM,) * 3, rng)
-    whole = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
-    return Chest(whole, (GRID_MM,) * 3, lobes, np.zeros(lobes.shape, bool), body)
+    return Chest(whole_hu(hu), (GRID_MM,) * 3, lobes, np.zeros(lobes.shape, bool), body)

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from COVIDQuantLib.ct.read import read_ct
+from COVIDQuantLib.ct.volume import HU_MIN
 from COVIDQuantLib.inference.lattice import Lattice, Triple, sample
 from COVIDQuantLib.segmentation.airways import find_airways
 from COVIDQuantLib.segmentation.lungs.sides import LEFT, RIGHT, part_sides
@@ -70,7 +71,7 @@ def whole_chest(whole: WholeCT, data: Path) -> Chest:
     ct, _ = read_ct(data / whole.file).canonical()
     spacing = ct.geometry.spacing_kji
     lattice = Lattice.over(ct.hu.shape, spacing, (_GRID_MM,) * 3)
-    hu = sample(np.maximum(ct.hu, -1024), spacing, lattice).round().short().numpy()
+    hu = sample(np.maximum(ct.hu, HU_MIN), spacing, lattice).round().short().numpy()
     body = patient(hu, lattice.step)
     lobes = lungs_by_threshold(hu, body, lattice.step)
     for x, y, z, radius in whole.doubts:
