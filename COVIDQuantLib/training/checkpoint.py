@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,38 +11,21 @@ import numpy as np
 import torch
 
 from COVIDQuantLib.errors import OutputError, UnfitInputError
-
-Writer = Callable[[Path], object]
-
-
-def write_whole(path: Path, writer: Writer) -> None:
-    """Write a file under another name on the same disk, then move it into place.
-
-    Raises:
-        OutputError: it cannot be written; an earlier file of the name is as it was.
-    """
-    temporary = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
-    try:
-        writer(temporary)
-        with temporary.open("r+b") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:
-        # torch reports a full disk as a RuntimeError of its zip writer.
-        raise OutputError(
-            f"cannot be written ({error})", str(path), "Free some space or choose another folder."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+from COVIDQuantLib.system.atomic_files import write_atomically
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write tensors and plain values with ``torch.save``, atomically.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: it cannot be written; an earlier file of the name is as it was.
     """
-    write_whole(path, lambda target: torch.save(state, target))
+    try:
+        write_atomically(path, lambda target: torch.save(state, target))
+    except RuntimeError as error:
+        # torch reports a full disk as a RuntimeError of its zip writer.
+        what = f"the checkpoint cannot be written ({error})"
+        raise OutputError(what, str(path), "Free some space or choose another folder.", "cannot-write") from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -20,17 +20,17 @@ from monai.engines.trainer import SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from monai.handlers.lr_schedule_handler import LrScheduleHandler
 from monai.utils.misc import set_determinism
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from COVIDQuantLib.errors import COVIDQuantError, UnfitInputError, UsageError
 from COVIDQuantLib.progress import Report, silent
+from COVIDQuantLib.system.atomic_files import make_folder, write_atomically
 from COVIDQuantLib.training.checkpoint import (
     load_checkpoint,
     random_state,
     save_checkpoint,
     set_random_state,
-    write_whole,
 )
 from COVIDQuantLib.training.feed import Batches, EpochBatches, Precision, placed, prepared
 from COVIDQuantLib.training.history import History, Row
@@ -102,7 +102,7 @@ class _Run:
     ) -> None:
         set_determinism(settings.seed)
         self.folder, self._report, self._settings, self._validation = folder, report, settings, validation
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self._batches = EpochBatches(batches)
         self._network = placed(network, settings)
         self._optimizer = settings.make_optimizer(self._network)
@@ -266,7 +266,8 @@ class _Run:
             history.best_epoch = self._trainer.state.epoch
             history.best_value = history.rows[-1][self._settings.best_by or "loss"]
             weights = {k: v.detach().cpu().contiguous() for k, v in self._network.state_dict().items()}
-            write_whole(self.folder / BEST, lambda path: save_file(weights, path))
+            data = save(weights)
+            write_atomically(self.folder / BEST, lambda path: path.write_bytes(data))
 
     # ------------------------------------------------------------------------------------------- checkpoint
 

@@ -13,7 +13,7 @@ from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.models.metadata import valid_name
 from COVIDQuantLib.networks.registry import ARCHITECTURES, checked_settings
 from COVIDQuantLib.resources import resource_path
-from COVIDQuantLib.training import schema as s
+from COVIDQuantLib.system import settings_schema as s
 from COVIDQuantLib.training.augment import AUGMENTATIONS
 from COVIDQuantLib.training.losses import LOSSES
 from COVIDQuantLib.training.settings import OPTIMIZERS, PRECISIONS, SCHEDULES, FitSettings
@@ -51,9 +51,9 @@ def _are_lists(value: Any) -> bool:
 
 # What every recipe says.
 HEAD: s.Schema = {
-    "format": s.Key(s.REQUIRED, f"the number {FORMAT}", lambda value: value == FORMAT, "format of the recipe"),
+    "format": s.Setting(s.REQUIRED, f"the number {FORMAT}", lambda value: value == FORMAT, "format of the recipe"),
     "kind": s.choice(SITE, "whose data it trains on", SITE, LABEL_FREE),
-    "name": s.Key(
+    "name": s.Setting(
         s.REQUIRED,
         "lower-case letters, digits, '.', '_', '-'",
         lambda value: isinstance(value, str) and valid_name(value),
@@ -69,7 +69,7 @@ SCHEMA: s.Schema = {
     "task": s.choice(s.REQUIRED, "what is segmented", *TASKS),
     "network": {
         "architecture": s.choice(s.REQUIRED, "the network", *_SLICE_NETWORKS),
-        "settings": s.Key({}, "an object", lambda value: isinstance(value, dict), "settings of the network"),
+        "settings": s.Setting({}, "an object", lambda value: isinstance(value, dict), "settings of the network"),
     },
     "input": {
         "pixel_mm": s.or_null(s.above_zero(None, "pixels are resampled to this size; null keeps the CT's own")),
@@ -79,9 +79,11 @@ SCHEMA: s.Schema = {
         "crop": s.choice("lungs", "what of each slice is shown", "none", "lungs"),
         "margin_mm": s.number(6.0, "margin around the lungs' box", 0, 200),
         "size": s.or_null(
-            s.Key(None, "two whole numbers from 1", _is_size, "rows and columns of a slice, at least; null for the box")
+            s.Setting(
+                None, "two whole numbers from 1", _is_size, "rows and columns of a slice, at least; null for the box"
+            )
         ),
-        "window_hu": s.Key([-1350, 150], "two numbers, rising, from -3024", _is_window, "HU that become 0 and 1"),
+        "window_hu": s.Setting([-1350, 150], "two numbers, rising, from -3024", _is_window, "HU that become 0 and 1"),
         "neighbour_mm": s.or_null(
             s.above_zero(None, "distance of the slices in neighbouring channels; null for adjacent slices")
         ),
@@ -94,10 +96,10 @@ SCHEMA: s.Schema = {
             "validate": s.number(0.1, "share that is only measured, at the end", 0, 1),
         },
         "lists": s.or_null(
-            s.Key(None, "lists of cases under train, tune, validate", _are_lists, "the split, instead of shares")
+            s.Setting(None, "lists of cases under train, tune, validate", _are_lists, "the split, instead of shares")
         ),
         "group": s.or_null(
-            s.Key(
+            s.Setting(
                 None,
                 "a regular expression with one group",
                 _is_pattern,
@@ -109,7 +111,7 @@ SCHEMA: s.Schema = {
             s.number(None, "slices without target drawn anew each epoch per slice with target; null for all", 0)
         ),
     },
-    "augment": s.Key(
+    "augment": s.Setting(
         [],
         "a list of objects with a name",
         lambda value: isinstance(value, list),
@@ -133,11 +135,11 @@ SCHEMA: s.Schema = {
         "keep": s.choice("best", "the weights that make the bundle", "best", "last"),
         "patience": s.or_null(s.count(None, "stop after so many tunings without a better Dice")),
         "validate_every": s.count(1, "epochs from one tuning to the next"),
-        "workers": s.Key(
+        "workers": s.Setting(
             0, "a whole number from 0", lambda value: value == 0 or s.is_count(value), "processes that prepare slices"
         ),
         "threshold": s.number(0.5, "probability above which a pixel counts", 0.001, 0.999),
-        "seed": s.Key(0, "a whole number from 0", lambda value: value == 0 or s.is_count(value), "of every draw"),
+        "seed": s.Setting(0, "a whole number from 0", lambda value: value == 0 or s.is_count(value), "of every draw"),
     },
 }
 

@@ -21,7 +21,7 @@ from COVIDQuantLib.simulation.anatomy.tissue_hu import (
     STOMACH_HU,
 )
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
-from COVIDQuantLib.simulation.fields.shapes import Table, cover, ellipse_distance, paint, smooth_step
+from COVIDQuantLib.simulation.fields.shapes import Table, cover, ellipse_distance, paint, slab_distance, smooth_step
 from COVIDQuantLib.simulation.fields.spline_noise import SplineNoise
 
 # Outline of a body without fat against height from the carina, mm: half width, front, back.
@@ -227,7 +227,7 @@ class Body:
         top = back + 6 - 30 * (x / 220.0) ** 2
         bottom = back + 48 - 40 * (x / 220.0) ** 2
         across = cover(212 - np.abs(x), pixel)
-        paint(hu, -870.0, cover(np.minimum(y - top, bottom - y), pixel) * across)
+        paint(hu, -870.0, cover(slab_distance(y, top, bottom), pixel) * across)
         for surface, value in ((top, -120.0), (bottom, -250.0)):
             paint(hu, value, cover(1.4 - np.abs(y - surface), pixel) * across)
         paint(hu, -850.0, cover(np.minimum(y - top + 5, top - y), pixel) * across * 0.6)

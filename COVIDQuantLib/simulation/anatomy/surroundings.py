@@ -19,7 +19,7 @@ from COVIDQuantLib.simulation.anatomy.tissue_hu import (
     SHELL_HU,
 )
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
-from COVIDQuantLib.simulation.fields.shapes import capsule_distance, cover, paint
+from COVIDQuantLib.simulation.fields.shapes import capsule_distance, cover, paint, slab_distance
 from COVIDQuantLib.simulation.fields.spline_noise import SplineNoise
 from COVIDQuantLib.simulation.phantom_settings import ARMS_DOWN, ARMS_UP, STREAKS
 
@@ -101,13 +101,13 @@ class Surroundings:
         across = cover(_TABLE_HALF - np.abs(x), pixel)
         top = self._shell - 34 * (x / _TABLE_HALF) ** 2
         bottom = self._shell + self._foam_mm * (1 - (x / _TABLE_HALF) ** 2) - 34 * (x / _TABLE_HALF) ** 2 + 4
-        paint(hu, FOAM_HU + 12 * self._lumps.at(x, y, z), cover(np.minimum(y - top, bottom - y), pixel) * across)
+        paint(hu, FOAM_HU + 12 * self._lumps.at(x, y, z), cover(slab_distance(y, top, bottom), pixel) * across)
         for surface in (top, bottom):
             paint(hu, SHELL_HU, cover(_SHELL_MM - np.abs(y - surface), pixel) * across)
 
     def _paint_couch(self, hu: FloatArray, x: FloatArray, y: FloatArray, z: float, pixel: float) -> None:
         """A flat board of foam in thin plates, air between it and the round back."""
-        inside = np.minimum(np.minimum(y - self._board, self._board + _COUCH_DEEP - y), _COUCH_HALF - np.abs(x))
+        inside = np.minimum(slab_distance(y, self._board, self._board + _COUCH_DEEP), _COUCH_HALF - np.abs(x))
         paint(hu, FOAM_HU - 40 + 8 * self._lumps.at(x, y, z), cover(inside, pixel))
         paint(hu, BOARD_HU, cover(_SHELL_MM - np.abs(inside - _SHELL_MM), pixel))
 

@@ -66,6 +66,11 @@ def ellipse_distance(dx: FloatArray, dy: FloatArray, a: FloatArray | float, b: F
     return (1 - q) * q / slope
 
 
+def slab_distance(at: FloatArray, low: FloatArray | float, high: FloatArray | float) -> FloatArray:
+    """Signed distance (mm, positive inside) to a slab between two surfaces."""
+    return np.minimum(at - low, high - at)
+
+
 def capsule_distance(
     x: FloatArray, y: FloatArray, start: tuple[float, float], stop: tuple[float, float], radius: float
 ) -> FloatArray:

@@ -13,6 +13,8 @@ from COVIDQuantLib.simulation.fields.shapes import cover, paint, paint_layers, s
 
 _COARSE_MM = 4.0
 _ANGLES = 64
+# One section of every field of ChestFields by its name, float32 ``[j, i]``.
+SectionFields = dict[str, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ class Habitus:
 
 
 def paint_section(
-    hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, mm: float, wider: FloatArray | float = 0.0
+    hu: FloatArray, fields: SectionFields, body: Habitus, mm: float, wider: FloatArray | float = 0.0
 ) -> FloatArray:
     """Paint everything but lungs, vessels and airways into one section of air, in place.
 
@@ -194,7 +196,7 @@ def paint_section(
     return np.asarray(skin, np.float32)
 
 
-def _inside(hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, mm: float) -> None:
+def _inside(hu: FloatArray, fields: SectionFields, body: Habitus, mm: float) -> None:
     """Mediastinum above the diaphragm, abdomen below it."""
     x, z, gap, fat = (fields[name] for name in ("x", "z", "gap", "fat"))
     within = cover(1.0 - fields["outside"], mm)
@@ -211,7 +213,7 @@ def _inside(hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, mm: fl
     paint(hu, tissue + below * (belly - tissue), within)
 
 
-def _ribs(hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, mm: float) -> None:
+def _ribs(hu: FloatArray, fields: SectionFields, body: Habitus, mm: float) -> None:
     x, y, z = (fields[name] for name in ("x", "y", "z"))
     fall = z + body.rib_slope * np.clip(-y, -90, 90) + 0.06 * np.abs(x) + body.rib_phase
     across = np.abs((fall / body.rib_distance) % 1 - 0.5) * body.rib_distance
@@ -229,7 +231,7 @@ def _ribs(hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, mm: floa
     paint_layers(hu, breast, ((0.0, 380.0), (1.5, body.bone_hu * 0.7)), mm, at_front)
 
 
-def _spine(hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, mm: float) -> None:
+def _spine(hu: FloatArray, fields: SectionFields, body: Habitus, mm: float) -> None:
     """Vertebral bodies, discs and arches between the backs of the lungs: the hull's back in the midline is 0 away."""
     x, z, outside = (fields[name] for name in ("x", "z", "outside"))
     behind = fields["y"] > 0
@@ -248,7 +250,7 @@ def _spine(hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, mm: flo
     paint(hu, 350.0, cover(spinous, mm) * (level > 0.5))
 
 
-def _table(hu: FloatArray, fields: dict[str, FloatArray], skin: FloatArray, gap_mm: float, mm: float) -> None:
+def _table(hu: FloatArray, fields: SectionFields, skin: FloatArray, gap_mm: float, mm: float) -> None:
     """A curved mattress and board under the back, drawn only where there is air."""
     y, x = fields["y"], fields["x"]
     body = np.where(skin - fields["outside"] > 0, y, -np.inf)

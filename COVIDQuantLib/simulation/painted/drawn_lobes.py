@@ -26,6 +26,7 @@ from COVIDQuantLib.segmentation.lobes.model_free import SIDES, lobes_of_sheets, 
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.simulation.painted.lung_shapes import ATLAS_FOLDER
 from COVIDQuantLib.voxels.geometry import Geometry
+from COVIDQuantLib.voxels.morphology import components
 
 # Least and greatest share of each lobe in both lungs.
 SHARES = {1: (0.13, 0.28), 2: (0.045, 0.14), 3: (0.17, 0.35), 4: (0.16, 0.32), 5: (0.15, 0.33)}
@@ -203,9 +204,8 @@ def give_away_pieces(lobes: np.ndarray, lungs: np.ndarray, spacing: Sequence[flo
     """
     loose = np.zeros(lobes.shape, bool)
     for label in SHARES:
-        pieces, count = ndimage.label(lobes == label)
-        if count > 1:
-            sizes = np.bincount(pieces.ravel())
+        pieces, sizes = components(lobes == label)
+        if len(sizes) > 2:
             sizes[0] = 0
             loose |= (pieces > 0) & (pieces != sizes.argmax())
     for value in SIDES.values():
@@ -222,8 +222,5 @@ def give_away_pieces(lobes: np.ndarray, lungs: np.ndarray, spacing: Sequence[flo
 
 
 def _is_whole(lobe: np.ndarray) -> bool:
-    pieces, count = ndimage.label(lobe)
-    if count == 0:
-        return False
-    sizes = np.bincount(pieces.ravel())[1:]
-    return bool(sizes.max() >= _WHOLE * sizes.sum())
+    sizes = components(lobe)[1][1:]
+    return bool(len(sizes) and sizes.max() >= _WHOLE * sizes.sum())

@@ -19,6 +19,7 @@ from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.simulation.fields.gaussian_noise import gaussian_noise
 from COVIDQuantLib.simulation.fields.rotation import rotation
 from COVIDQuantLib.voxels.geometry import Geometry, Triple
+from COVIDQuantLib.voxels.sampling_grids import block_share
 
 ATLAS_FOLDER = Path("cip_lobe_atlas", "LungLobeAtlasData")
 _SAMPLE_LUNGS = "cip_ct64_lungs_L1_R2.nrrd"
@@ -96,8 +97,7 @@ def _load_shape(path: Path, labels: dict[str, int]) -> LungShape:
         if factor.min() > 2:
             steps = np.round(factor).astype(int)
             cut = tuple(slice(0, n - n % step) for n, step in zip(own.shape, steps, strict=True))
-            parts = [n for size, step in zip(own[cut].shape, steps, strict=True) for n in (size // step, step)]
-            share = own[cut].reshape(parts).mean(axis=(1, 3, 5), dtype=np.float32)
+            share = block_share(own[cut], tuple(steps))
             voxel = spacing * steps
         else:
             share = ndimage.zoom(

@@ -9,9 +9,8 @@ from scipy import ndimage
 
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.simulation.fields.shapes import cover, paint, smooth_step
-from COVIDQuantLib.simulation.painted.chest_wall import ChestFields, Habitus
+from COVIDQuantLib.simulation.painted.chest_wall import ChestFields, Habitus, SectionFields
 
-Fields = dict[str, FloatArray]
 _ANGLES = 720
 # Window in which the descending aorta is sought: to the left of the midline and before the back of the lungs' hull.
 _AORTA_X, _AORTA_Y, _AORTA_MM = (4.0, 44.0), (-66.0, -16.0), 15.0
@@ -111,7 +110,7 @@ class Inside:
             int(rng.integers(1 << 31)),
         )
 
-    def paint(self, hu: FloatArray, fields: Fields, body: Habitus, mm: float) -> None:
+    def paint(self, hu: FloatArray, fields: SectionFields, body: Habitus, mm: float) -> None:
         """Paint heart, gullet and gas into one section, in place; lungs are painted over it."""
         x, y, z, gap = (fields[name] for name in ("x", "y", "z", "gap"))
         (cx, cy, cz), (rx, ry, rz) = self.heart
@@ -129,7 +128,7 @@ class Inside:
                 paint(hu, -950.0, cover(tube - radius + air, mm))
         self._gas(hu, fields, mm)
 
-    def _gas(self, hu: FloatArray, fields: Fields, mm: float) -> None:
+    def _gas(self, hu: FloatArray, fields: SectionFields, mm: float) -> None:
         x, y, z = fields["x"], fields["y"], float(fields["z"][0, 0])
         room = smooth_step(fields["gap"], 2.5, 5.5) * smooth_step(fields["below"], 0.1, 0.25)
         for bubble in self.bubbles:
@@ -143,7 +142,7 @@ class Inside:
             paint(hu, 40.0, cover(inside + 3.0, mm) * room * (z < 60))
             paint(hu, gas, cover(inside, mm) * room)
 
-    def paint_streaks(self, hu: FloatArray, fields: Fields, mm: float) -> None:
+    def paint_streaks(self, hu: FloatArray, fields: SectionFields, mm: float) -> None:
         """Add dense contrast medium and metal with the streaks that they cast, in place; last of all."""
         z = float(fields["z"][0, 0])
         for number, (x0, y0, low, high, strength, value) in enumerate(self.sources):

@@ -21,7 +21,14 @@ from COVIDQuantLib.simulation.fields.gaussian_noise import gaussian_noise
 from COVIDQuantLib.simulation.fields.interpolation import enlarge, linear_weights
 from COVIDQuantLib.simulation.fields.section_grid import Grid
 from COVIDQuantLib.simulation.fields.shapes import cover, paint, smooth_step
-from COVIDQuantLib.simulation.painted.chest_wall import ChestFields, Frame, Habitus, chest_fields, paint_section
+from COVIDQuantLib.simulation.painted.chest_wall import (
+    ChestFields,
+    Frame,
+    Habitus,
+    SectionFields,
+    chest_fields,
+    paint_section,
+)
 from COVIDQuantLib.simulation.painted.drawn_lobes import draw_lobes
 from COVIDQuantLib.simulation.painted.lung_shapes import Margins, draw_lungs
 from COVIDQuantLib.simulation.painted.trees import grow_trees
@@ -218,7 +225,7 @@ class _Sections:
         self._up = np.linspace(0, counts[0] - 1, shape[0])
         self._rows, self._columns = (linear_weights(c, n) for c, n in zip(counts[1:], shape[1:], strict=True))
 
-    def at(self, k: int) -> dict[str, FloatArray]:
+    def at(self, k: int) -> SectionFields:
         """Every field of one section, float32 ``[j, i]``."""
         low = min(int(self._up[k]), len(self._fields["gap"]) - 2)
         part = np.float32(self._up[k] - low)

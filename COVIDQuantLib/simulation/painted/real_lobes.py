@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.simulation.fields.deformation import WarpRange, draw_warp, pull
-from COVIDQuantLib.voxels.morphology import close
+from COVIDQuantLib.voxels.morphology import close, components
 
 GRID_MM = 2.0
 _PAD, _HOLES_MM, _SMOOTH = 6, 5.0, 1.1
@@ -122,11 +122,10 @@ def place_lobes(
 
 
 def _whole(lobes: np.ndarray) -> np.ndarray:
-    """The lobes without loose crumbs."""
+    """The lobes without small detached pieces."""
     for value in range(1, _LOBES + 1):
-        pieces, count = ndimage.label(lobes == value)
-        if count > 1:
-            sizes = np.bincount(pieces.ravel())
+        pieces, sizes = components(lobes == value)
+        if len(sizes) > 2:
             sizes[0] = 0
             lobes[(pieces > 0) & (sizes < 0.05 * sizes.max())[pieces]] = 0
     return lobes

@@ -12,10 +12,16 @@ import numpy as np
 
 from COVIDQuantLib.simulation.anatomy.tissue_hu import AIR_HU
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
-from COVIDQuantLib.simulation.fields.shapes import cover, ellipse_distance, paint, paint_layers, smooth_step
-from COVIDQuantLib.simulation.painted.chest_wall import Habitus
+from COVIDQuantLib.simulation.fields.shapes import (
+    cover,
+    ellipse_distance,
+    paint,
+    paint_layers,
+    slab_distance,
+    smooth_step,
+)
+from COVIDQuantLib.simulation.painted.chest_wall import Habitus, SectionFields
 
-Fields = dict[str, FloatArray]
 UP, DOWN, NONE = "up", "down", "none"
 
 
@@ -84,7 +90,7 @@ class Shoulders:
             float(rng.uniform(10, 60)),
         )
 
-    def outline(self, fields: Fields) -> FloatArray:
+    def outline(self, fields: SectionFields) -> FloatArray:
         """Millimetres inside shoulders and neck, negative outside."""
         x, y, z = fields["x"], fields["y"] - 18.0, fields["z"]
         above = smooth_step(z, self.top - 110, self.top - 30)
@@ -140,7 +146,7 @@ class Table:
             float(rng.uniform(0, 120)) if rng.random() < 0.35 else 0.0,
         )
 
-    def paint(self, hu: FloatArray, fields: Fields, mm: float) -> None:
+    def paint(self, hu: FloatArray, fields: SectionFields, mm: float) -> None:
         """Paint it where there is air."""
         x, y = fields["x"], fields["y"]
         below = y - self.y + self.sag * x**2
@@ -150,10 +156,10 @@ class Table:
             rises = self.wrap * smooth_step(np.abs(x), 90, 200)
             layer = np.minimum(below + self.cushion + rises, -below) + 2.0 * fields["fat"]
             paint(hu, self.cushion_hu + 12 * fields["bowel"], cover(layer, mm) * air)
-        paint(hu, self.core_hu, cover(np.minimum(below, self.height - below), mm) * air)
+        paint(hu, self.core_hu, cover(slab_distance(below, 0.0, self.height), mm) * air)
         for at in (0.0, self.height - self.shell):
-            paint(hu, self.shell_hu, cover(np.minimum(below - at, at + self.shell - below), mm) * air)
-        rim = cover(np.minimum(below, self.height - below), mm) * cover(
+            paint(hu, self.shell_hu, cover(slab_distance(below, at, at + self.shell), mm) * air)
+        rim = cover(slab_distance(below, 0.0, self.height), mm) * cover(
             self.shell - np.abs(np.abs(x) - self.half_width), mm
         )
         paint(hu, self.shell_hu, rim * (hu < -900))
@@ -192,7 +198,7 @@ class Sheet:
             float(rng.uniform(-990, -930)) if rng.random() < 0.2 else AIR_HU,
         )
 
-    def paint(self, hu: FloatArray, fields: Fields, beyond: FloatArray, number: int, mm: float) -> None:
+    def paint(self, hu: FloatArray, fields: SectionFields, beyond: FloatArray, number: int, mm: float) -> None:
         """Paint it where there is air; ``beyond`` is the distance from the skin in millimetres."""
         wave = fields["fat"] if number % 2 else fields["bowel"]
         wave = wave + 0.5 * fields["fat" if number % 3 else "bowel"] * np.sin(fields["x"] / (9.0 + 4 * number))
@@ -257,7 +263,7 @@ class Surroundings:
             float(rng.uniform(17, 30)),
         )
 
-    def wider(self, fields: Fields) -> FloatArray:
+    def wider(self, fields: SectionFields) -> FloatArray:
         """By how many millimetres the skin lies farther out than the chest wall alone: breasts, shoulder blades."""
         x, y, z = fields["x"], fields["y"], fields["z"]
         rise, height, _ = self.breast
@@ -266,7 +272,9 @@ class Surroundings:
         blades = blades * smooth_step(y, 0, 40) * smooth_step(np.abs(x), 20, 60)
         return np.asarray(mound + blades, np.float32)
 
-    def paint_body(self, hu: FloatArray, fields: Fields, skin: FloatArray, body: Habitus, mm: float) -> FloatArray:
+    def paint_body(
+        self, hu: FloatArray, fields: SectionFields, skin: FloatArray, body: Habitus, mm: float
+    ) -> FloatArray:
         """Paint breasts, shoulders and arms in place.
 
         Args:
@@ -292,7 +300,7 @@ class Surroundings:
             inside = np.maximum(inside, self._arm(hu, fields, inside, arm, body, mm))
         return inside
 
-    def paint_objects(self, hu: FloatArray, fields: Fields, inside: FloatArray, mm: float) -> None:
+    def paint_objects(self, hu: FloatArray, fields: SectionFields, inside: FloatArray, mm: float) -> None:
         """Paint cloth, cables and table where there is air, in place."""
         for number, sheet in enumerate(self.sheets):
             sheet.paint(hu, fields, -inside, number, mm)
@@ -304,7 +312,7 @@ class Surroundings:
             paint(hu, value, cover(radius - far, mm) * (inside < 0))
 
     @staticmethod
-    def _fat_planes(hu: FloatArray, fields: Fields, body: Habitus, mm: float) -> None:
+    def _fat_planes(hu: FloatArray, fields: SectionFields, body: Habitus, mm: float) -> None:
         """Fat between the muscles of the wall and, here and there, under the pleura."""
         outside, fat, bowel = fields["outside"], fields["fat"], fields["bowel"]
         for at, wave in ((0.62, fat), (0.85, bowel)):
@@ -313,7 +321,7 @@ class Surroundings:
         beneath = np.minimum(fields["gap"], 1.6 + 1.4 * bowel - fields["gap"])
         paint(hu, body.fat_hu + 20, cover(beneath, mm) * (outside > -5) * (outside < 3))
 
-    def _breasts(self, hu: FloatArray, fields: Fields, skin: FloatArray, mm: float) -> None:
+    def _breasts(self, hu: FloatArray, fields: SectionFields, skin: FloatArray, mm: float) -> None:
         rise, height, gland = self.breast
         if not rise:
             return
@@ -323,7 +331,9 @@ class Surroundings:
         beneath = cover(skin - 4 - fields["outside"], mm) * smooth_step(fields["outside"], 22, 30)
         paint(hu, 20.0, web * beneath)
 
-    def _shoulders(self, hu: FloatArray, fields: Fields, trunk: FloatArray, body: Habitus, mm: float) -> FloatArray:
+    def _shoulders(
+        self, hu: FloatArray, fields: SectionFields, trunk: FloatArray, body: Habitus, mm: float
+    ) -> FloatArray:
         """Paint what lies beyond the trunk; returns millimetres inside both."""
         inside = self.shoulders.outline(fields)
         if inside.max() < 0:
@@ -346,7 +356,9 @@ class Surroundings:
             paint(hu, 500.0, cover(bar, mm) * (inside > 3) * (sign * fields["x"] > 12))
         return np.maximum(inside, trunk)
 
-    def _arm(self, hu: FloatArray, fields: Fields, trunk: FloatArray, arm: Arm, body: Habitus, mm: float) -> FloatArray:
+    def _arm(
+        self, hu: FloatArray, fields: SectionFields, trunk: FloatArray, arm: Arm, body: Habitus, mm: float
+    ) -> FloatArray:
         """Paint an arm; returns millimetres inside it."""
         z = float(fields["z"][0, 0])
         top = self.shoulders.top

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
-from COVIDQuantLib.simulation.painted.chest_wall import ChestFields, Frame, Habitus
+from COVIDQuantLib.simulation.painted.chest_wall import ChestFields, Frame, Habitus, SectionFields
 from COVIDQuantLib.simulation.painted.mediastinum import Inside, aorta_path
 from COVIDQuantLib.simulation.painted.surroundings import Surroundings
 
@@ -61,11 +61,11 @@ class Person:
         inside = Inside.draw(rng, fields, size, blood)
         return cls(np.zeros(shape, bool), path, Surroundings.draw(rng, size, habitus), inside, habitus)
 
-    def wider(self, fields: dict[str, FloatArray]) -> FloatArray:
+    def wider(self, fields: SectionFields) -> FloatArray:
         """By how many millimetres the skin of a section lies farther out than usual."""
         return self._around.wider(fields)
 
-    def paint(self, hu: FloatArray, fields: dict[str, FloatArray], wall: FloatArray, k: int, mm: float) -> None:
+    def paint(self, hu: FloatArray, fields: SectionFields, wall: FloatArray, k: int, mm: float) -> None:
         """Paint what lies in and around one section ``[j, i]`` of the chest, in place.
 
         Args:
@@ -80,6 +80,6 @@ class Person:
         self.body[k] = within > 0
         self._around.paint_objects(hu, fields, within, mm)
 
-    def finish(self, hu: FloatArray, fields: dict[str, FloatArray], mm: float) -> None:
+    def finish(self, hu: FloatArray, fields: SectionFields, mm: float) -> None:
         """Add what lies over everything, streaks, in place."""
         self._inside.paint_streaks(hu, fields, mm)

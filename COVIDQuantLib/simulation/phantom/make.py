@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from COVIDQuantLib.ct.volume import HU_MIN, CTVolume
 from COVIDQuantLib.progress import Report, part, silent
@@ -36,9 +35,10 @@ from COVIDQuantLib.simulation.scanner.reconstruction import Scanner, section_noi
 from COVIDQuantLib.simulation.scanner.sections import in_blocks, majority, majority_labels
 from COVIDQuantLib.system.memory import refuse_too_large
 from COVIDQuantLib.voxels.geometry import Geometry
+from COVIDQuantLib.voxels.morphology import components
 
 _MARGIN_MM = 16.0
-_CRUMB_SHARE = 0.002
+_SPECK_SHARE = 0.002
 # Fields of view are wide enough for a part of the arms, and for no more.
 _ARMS_MM = 84.0
 
@@ -168,12 +168,11 @@ def _grid(settings: PhantomSettings, anatomy: Anatomy) -> Grid:
 
 
 def _without_specks(lobes: np.ndarray) -> np.ndarray:
-    """The labels without crumbs of lung that hang together with neither lung."""
-    pieces, count = ndimage.label(lobes)
-    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
-    crumbs = sizes < _CRUMB_SHARE * sizes[1:].sum()
-    crumbs[0] = False
-    lobes[crumbs[pieces]] = 0
+    """The labels without small pieces of lung that are connected to neither lung."""
+    pieces, sizes = components(lobes > 0)
+    specks = sizes < _SPECK_SHARE * sizes[1:].sum()
+    specks[0] = False
+    lobes[specks[pieces]] = 0
     return lobes
 
 

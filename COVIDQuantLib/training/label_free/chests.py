@@ -15,7 +15,7 @@ from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.simulation.painted.painting import draw_subject, paint_chest
 from COVIDQuantLib.simulation.scanner.reconstruction import whole_hu
 from COVIDQuantLib.simulation.scanner.sections import thick_sections
-from COVIDQuantLib.training.checkpoint import write_whole
+from COVIDQuantLib.system.atomic_files import make_folder, write_atomically
 from COVIDQuantLib.training.label_free.make import (
     FIRST_SEED,
     REAL_CTS,
@@ -205,7 +205,7 @@ class ChestStore:
         Raises:
             OutputError: the views cannot be written.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         for number, subject in enumerate(self.subjects):
             report(number / len(self.subjects))
             if not self._list_of(subject).is_file():
@@ -218,11 +218,11 @@ class ChestStore:
             kinds = dict.fromkeys(_VIEW_OF.get(role, role) for role in self._recipe.roles)
             arrays = {f"{kind}_{name}": array for kind in kinds for name, array in _VIEWS[kind](chest).items()}
             name = f"{subject.name}-{number}.npz"
-            write_whole(self._folder / name, _saved(arrays))
+            write_atomically(self._folder / name, _saved(arrays))
             made.append([group, name])
         # Written last: a subject that is listed is whole.
         text = json.dumps(made)
-        write_whole(self._list_of(subject), lambda path: path.write_text(text, encoding="utf-8"))
+        write_atomically(self._list_of(subject), lambda path: path.write_text(text, encoding="utf-8"))
 
     def _list_of(self, subject: Subject) -> Path:
         return self._folder / f"{subject.name}.json"

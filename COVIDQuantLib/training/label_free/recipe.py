@@ -10,7 +10,7 @@ from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.inference.device import Device
 from COVIDQuantLib.inference.lesions import PLANES
 from COVIDQuantLib.networks.registry import ARCHITECTURES, checked_settings
-from COVIDQuantLib.training import schema as s
+from COVIDQuantLib.system import settings_schema as s
 from COVIDQuantLib.training.label_free.make import FIRST_SEED
 from COVIDQuantLib.training.recipe import AUTO, HEAD
 from COVIDQuantLib.training.settings import OPTIMIZERS, PRECISIONS, SCHEDULES, FitSettings, Loss
@@ -25,8 +25,8 @@ _DIMENSIONS = {"coarse": 3, "fine": 3, "fissures": 3, **dict.fromkeys(PLANES, 2)
 _CHANNELS = {"coarse": (1,), "fine": (7,), "fissures": (1,), **dict.fromkeys(PLANES, (1, 3))}
 
 
-def _whole(default: Any, meaning: str, least: int = 0) -> s.Key:
-    return s.Key(
+def _whole(default: Any, meaning: str, least: int = 0) -> s.Setting:
+    return s.Setting(
         default,
         f"a whole number from {least}",
         lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least,
@@ -35,7 +35,7 @@ def _whole(default: Any, meaning: str, least: int = 0) -> s.Key:
 
 
 _NETWORK: s.Schema = {
-    "settings": s.Key({}, "an object", lambda value: isinstance(value, dict), "settings of the network"),
+    "settings": s.Setting({}, "an object", lambda value: isinstance(value, dict), "settings of the network"),
     "draws": {
         group: s.number(1.0, f"how often one of the {group.replace('_', ' ')} is drawn, 0 for never", 0)
         for group in GROUPS

@@ -19,7 +19,7 @@ from COVIDQuantLib.models import find_bundle
 from COVIDQuantLib.models.write import TrainedNetwork, write_bundle
 from COVIDQuantLib.networks.registry import build_network, checked_settings
 from COVIDQuantLib.progress import Report, Stage, StagedProgress, part
-from COVIDQuantLib.training.checkpoint import write_whole
+from COVIDQuantLib.system.atomic_files import make_folder, write_atomically
 from COVIDQuantLib.training.engine import BEST, LAST, fit
 from COVIDQuantLib.training.history import History
 from COVIDQuantLib.training.label_free.chests import TUNING, ChestStore
@@ -140,9 +140,9 @@ def _begin(recipe: LabelFreeRecipe, out: Path, *, resume: bool) -> None:
             )
     elif any((out / role / LAST).exists() for role in recipe.roles):
         raise UsageError("the folder holds a training already", str(out), "Say --resume, or choose another folder.")
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     text = json.dumps(dict(recipe.values), indent=1, ensure_ascii=False) + "\n"
-    write_whole(plan, lambda path: path.write_text(text, encoding="utf-8"))
+    write_atomically(plan, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def _without_time(values: dict[str, Any]) -> dict[str, Any]:

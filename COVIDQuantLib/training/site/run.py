@@ -20,7 +20,7 @@ from COVIDQuantLib.models.bundle import Bundle
 from COVIDQuantLib.models.write import TrainedNetwork, write_bundle
 from COVIDQuantLib.networks.registry import build_network
 from COVIDQuantLib.progress import Stage, StagedProgress, part
-from COVIDQuantLib.training.checkpoint import write_whole
+from COVIDQuantLib.system.atomic_files import make_folder, write_atomically
 from COVIDQuantLib.training.engine import BEST, LAST, fit
 from COVIDQuantLib.training.history import History
 from COVIDQuantLib.training.recipe import Recipe
@@ -116,13 +116,13 @@ def _begin(recipe: Recipe, folder: Path, out: Path, *, resume: bool) -> Split:
         if (out / LAST).exists():
             raise UsageError("the folder holds a training already", str(out), "Say --resume, or choose another folder.")
         split = split_cases(cases, recipe)
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         document = {
             "recipe": dict(recipe.values),
             "split": {name: [case.name for case in chosen] for name, chosen in split.items()},
             "data": describe_split(split),
         }
-        write_whole(plan, lambda path: _write_json(path, document))
+        write_atomically(plan, lambda path: _write_json(path, document))
         return split
     try:
         before = json.loads(plan.read_text(encoding="utf-8"))
