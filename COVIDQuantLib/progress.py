@@ -19,7 +19,7 @@ _LEAST_SECONDS = 1.0
 
 
 def silent(fraction: float) -> None:
-    """The report of someone who does not want to know."""
+    """No-op progress callback."""
 
 
 def show_nothing(state: ProgressState) -> None:

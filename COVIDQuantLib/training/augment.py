@@ -95,7 +95,7 @@ def build_augmentations(entries: Sequence[Mapping[str, Any]], *, masked: bool) -
 
     Args:
         entries: as in the recipe, checked.
-        masked: whether what lies outside the lungs is the window's bottom, and stays so.
+        masked: whether everything outside the lungs is kept at the bottom of the window.
     """
     made = []
     for entry in entries:

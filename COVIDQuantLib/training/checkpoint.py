@@ -1,4 +1,4 @@
-"""Checkpoints that appear whole or not at all, and the state of every random generator in them."""
+"""Checkpoints, written atomically, with the state of every random generator."""
 
 from __future__ import annotations
 
@@ -32,15 +32,17 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU without executing anything in it.
 
     Raises:
-        UnfitInputError: there is none, it is damaged, or it holds more than tensors and plain values.
+        UnfitInputError: it is missing, damaged, or contains more than tensors and plain values.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise UnfitInputError("no checkpoint to resume from", str(path), "Train without --resume first.") from error
+        raise UnfitInputError(
+            "there is no checkpoint to resume from", str(path), "Train without --resume first."
+        ) from error
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
         raise UnfitInputError(
-            "the checkpoint is damaged or not one of ours", str(path), "Train again without --resume."
+            "the checkpoint is damaged or from another program", str(path), "Train again without --resume."
         ) from error
 
 
@@ -57,7 +59,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Bring every random generator to a state that :func:`random_state` gave."""
+    """Restore the state of every random generator from :func:`random_state`."""
     version, numbers, next_gauss = state["python"]
     random.setstate((version, tuple(numbers), next_gauss))
     name, keys, *rest = state["numpy"]

@@ -1,4 +1,4 @@
-"""What a training run showed from epoch to epoch: table, document and curves."""
+"""The history of a training run by epoch: CSV table, JSON document and plotted curves."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class History:
     Attributes:
         rows: ``epoch``, ``iteration``, ``seconds`` since the start, ``learning_rate`` at the end of the epoch, mean
             training ``loss`` and the validation's figures where the epoch was validated.
-        best_epoch: the epoch whose weights are kept; 0 before the first.
-        best_value: its figure.
+        best_epoch: the epoch with the best weights; 0 before the first.
+        best_value: its validation figure.
         stopped_by: ``epochs``, ``time`` or ``patience``; empty while it runs.
     """
 

@@ -9,17 +9,17 @@ from COVIDQuantLib.simulation.fields.shapes import cover, ellipse_distance, pain
 
 _BONE_MM, _MARROW_MM, _SKIN_MM = 11.0, 6.0, 2.0
 _ARM_MM, _GAP_MM = 38.0, 5.0
-# A raised arm is seen from here up, an arm that hangs from here down, mm over the carina for an average adult.
+# Height above which a raised arm appears, and below which a hanging one does: mm above the carina, average adult.
 _RAISED_FROM, _HANGS_FROM = 52.0, 62.0
 
 
 class Arm:
-    """An arm beside the body, cut across; the elbow's side hangs a little out and back.
+    """An arm beside the body in cross-section; away from the shoulder it slants outwards and, hanging, backwards.
 
     Args:
         body: whose arm.
         side: −1 right, 1 left.
-        up: raised, or else down.
+        up: raised; otherwise down at the side.
     """
 
     def __init__(self, body: Body, side: float, *, up: bool) -> None:

@@ -46,7 +46,7 @@ class Body:
     Args:
         thorax: the chest.
         rng: for texture and variation.
-        table: whether the CT table is in the picture.
+        table: whether the CT table is visible.
     """
 
     def __init__(self, thorax: Thorax, rng: np.random.Generator, *, table: bool) -> None:
@@ -73,7 +73,7 @@ class Body:
         return float(self._outline[0](z / p.height)) * p.width + p.fat_mm
 
     def back(self) -> float:
-        """How far the back reaches at the middle of the chest, LPS y in mm."""
+        """Position of the back at mid-chest, LPS y in mm."""
         p = self.thorax.patient
         return float(self._outline[2](-60.0)) * p.depth + 0.6 * p.fat_mm
 
@@ -129,7 +129,7 @@ class Body:
             pixel: width of a pixel, mm.
 
         Returns:
-            Signed distance to the inner face of the rib cage, for those who need it again.
+            Signed distance to the inner face of the rib cage, which callers need too.
         """
         p = self.thorax.patient
         wall = self.thorax.wall(x, y, z)
@@ -162,7 +162,7 @@ class Body:
         pixel: float,
     ) -> None:
         p = self.thorax.patient
-        # Fat lies thick in front and at the flanks, thin over the back's muscles.
+        # Fat is thick in front and at the flanks, thin over the muscles of the back.
         deep = 2.5 + p.fat_mm * (0.85 - 0.35 * smooth_step(y, 20, 100))
         depth = -wall + 6.0 * self._planes.at(x, y, z)
         sheets = np.abs(depth - 14.0), np.abs(depth - 25.0), np.abs(depth - 39.0)

@@ -75,7 +75,7 @@ class Skeleton:
         turn = self.thorax.angle(x, y, z)
         step = _RIB_STEP * p.height
         drop = self._drop * p.height * smooth_step(turn, 0.02, 0.9) * 1.05
-        # Cartilages climb back to the sternum.
+        # The costal cartilages rise towards the sternum.
         drop = drop - 32 * p.height * smooth_step(turn, 0.8, 1.0)
         level = (p.z_apex + 6 - z - drop) / step + 0.5
         number = np.floor(level)
@@ -115,7 +115,7 @@ class Skeleton:
         level = z / p.height
         _, _, cy, b = (float(v) for v in self.thorax.section(min(z, 20.0)))
         if -85 < level < 95:
-            # The blade: broad at the shoulder, running to a tip below; it lies bent on the ribs' back.
+            # The shoulder blade: broad at the shoulder, tapering to a tip below, curved along the back of the ribs.
             reach = float(smooth_step(level, -85, 30))
             back = cy + b
             inner, bend, outer = (

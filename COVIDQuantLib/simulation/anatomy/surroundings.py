@@ -1,4 +1,8 @@
-"""What a scanner sees around the body: table, couch, cushion, blanket, cables, arms, and streaks of contrast."""
+"""What is around the phantom's body: table, couch, cushion, blanket, cables, arms, and streaks of contrast.
+
+These are named, and asked for by the settings. The surroundings of painted chests (``painted/surroundings.py``) are
+other shapes, drawn at random, on purpose: networks are trained on those and evaluated on these.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +36,7 @@ _RAYS, _RAY_HU, _RAY_REACH, _STREAKS_TALL = 11, 320.0, 60.0, 14.0
 
 
 class Surroundings:
-    """Paints one section of what is around a body; nothing of it changes the lungs.
+    """Paints one section of what is around a body; the lungs are never changed.
 
     Args:
         names: which, of :data:`COVIDQuantLib.simulation.phantom_settings.SURROUNDINGS`.

@@ -12,7 +12,7 @@ from COVIDQuantLib.simulation.fields.arrays import FloatArray
 
 # Radius of a twig that serves one leaf, mm; veins are a little thinner than arteries.
 TIP_MM, VEIN_SHARE = 0.54, 0.96
-# Radius of a parent from the radii of its children: r^e = sum r^e (between Murray's law).
+# Radius of a parent from the radii of its children: r^e = sum r^e (Murray's law).
 _RADIUS_EXPONENT = 3.0
 _STEPS_PER_BRANCH = 3
 
@@ -32,12 +32,12 @@ def grow_tree(
     """A tree from a root to every point of a cloud.
 
     The cloud is split again and again across its longest extent; each branch runs part of the way to the middle of
-    its share of the cloud, then parts in two.
+    its share of the cloud, then splits in two.
 
     Args:
         rng: for the irregularity.
         root: where the trunk begins, ``[3]``.
-        heading: unit vector in which it sets out.
+        heading: unit vector of its first direction.
         leaves: the points to reach, ``[n, 3]``.
         tip_radius: radius of a twig that serves one point, mm.
 
@@ -64,7 +64,7 @@ def grow_tree(
 
 
 def _split(rng: np.random.Generator, cloud: FloatArray, onward: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Part a cloud in two across its longest extent at right angles to the way on."""
+    """Split a cloud in two across its longest extent perpendicular to the branch."""
     spread = cloud - cloud.mean(axis=0)
     spread = spread - 0.7 * np.outer(spread @ onward, onward)
     _, axes = np.linalg.eigh(spread.T @ spread)
@@ -108,5 +108,5 @@ def jittered_points(rng: np.random.Generator, lines: Sequence[FloatArray], step:
 
 
 def beside_artery(radius: FloatArray) -> FloatArray:
-    """How far a bronchus runs from the middle of an artery of some radius that it accompanies, mm."""
+    """Distance between the axes of a bronchus and of the artery of some radius that it accompanies, mm."""
     return 2.1 * radius + 0.8

@@ -12,7 +12,7 @@ from COVIDQuantLib.simulation.fields.section_grid import Grid
 
 # Thickness of an airway's wall: a share of the lumen's radius, and a part that does not depend on it.
 _WALL_SHARE, _WALL_MM = 0.12, 0.45
-# Pieces whose boxes have about the same size are drawn together, so many voxels at a time.
+# Pieces whose boxes have about the same size are drawn together, at most so many voxels at a time.
 _BOX_STEP = 3
 _BATCH_VOXELS = 1 << 19
 
@@ -86,7 +86,7 @@ def draw_tubes(target: np.ndarray, grid: Grid, tubes: Tubes, report: Report = si
         target: uint8 ``[k, j, i]`` on the fine grid, contiguous, changed in place.
         grid: the fine grid.
         tubes: what to draw.
-        report: told the fraction of the tubes drawn.
+        report: called with the fraction of the tubes drawn.
     """
     margin = (np.maximum(tubes.radius.max(axis=1), 0.5 * grid.pixel_mm) + 0.6 * grid.pixel_mm)[:, None]
     low = np.minimum(tubes.start, tubes.stop) - margin
@@ -125,7 +125,7 @@ def _draw_batch(target: np.ndarray, grid: Grid, tubes: Tubes, first: np.ndarray,
     lines = []
     for axis, line in enumerate((grid.x, grid.y, grid.z)):
         at = first[:, axis, None] + np.arange(size[axis])
-        # A box may hang over the grid's end; there it repeats the last voxel, which does no harm to a maximum.
+        # A box may extend beyond the grid; there it repeats the last voxel, which does not change a maximum.
         lines.append(np.minimum(at, len(line) - 1))
     i, j, k = lines[0][:, None, None, :], lines[1][:, None, :, None], lines[2][:, :, None, None]
     share = _share((grid.x[i], grid.y[j], grid.z[k]), tubes, grid.pixel_mm)

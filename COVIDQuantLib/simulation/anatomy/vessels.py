@@ -104,7 +104,7 @@ class Vasculature:
 
     @property
     def outside(self) -> Tubes:
-        """What belongs to no lung: great and hilar vessels, trachea and main bronchi with their walls."""
+        """Tubes that belong to no lung: great and hilar vessels, trachea and main bronchi with their walls."""
         return Tubes.joined([*self.great.values(), self.central, self.trachea.walled()])
 
 
@@ -116,7 +116,7 @@ def _placed(patient: Patient, points: tuple[tuple[tuple[float, float, float], fl
 
 
 def _cloud(rng: np.random.Generator, thorax: Thorax, lobes: Lobes, step: float) -> dict[int, FloatArray]:
-    """Jittered points throughout each lobe, not nearer than 2 mm to the pleura."""
+    """Jittered points throughout each lobe, at least 2 mm from the pleura."""
     p = thorax.patient
     x = np.arange(-165, 165, step)
     y = np.arange(-125, 125, step)
@@ -165,7 +165,7 @@ def grow_vasculature(rng: np.random.Generator, thorax: Thorax, lobes: Lobes) -> 
 
 
 def _beside(tree: Tubes, bronchus: FloatArray, artery: FloatArray) -> Tubes:
-    """Airways that run along an artery's tree: from the bronchus' end, settling close beside their artery."""
+    """Airways that run along an artery's tree: they start at the bronchus' end and approach their artery."""
     shift = bronchus - artery
     direction = shift / (np.linalg.norm(shift) + 1e-6)
 

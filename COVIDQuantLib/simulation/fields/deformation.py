@@ -15,7 +15,7 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class WarpRange:
-    """How far a draw may go.
+    """Ranges of a random deformation.
 
     Attributes:
         degrees: rotation about each axis.
@@ -35,7 +35,7 @@ def draw_warp(shape: Shape, centre: np.ndarray, allowed: WarpRange, rng: np.rand
 
     Args:
         shape: of the patch ``[k, j, i]``.
-        centre: source voxel that the patch's middle falls on.
+        centre: source voxel at the patch's centre.
         allowed: ranges of the draw.
         rng: the draw.
 
@@ -53,7 +53,7 @@ def draw_warp(shape: Shape, centre: np.ndarray, allowed: WarpRange, rng: np.rand
 
 def smooth_noise(shape: Shape, control: float, rng: np.random.Generator, channels: int = 1) -> torch.Tensor:
     """Noise of unit deviation at control points ``control`` voxels apart, smooth between: ``[channels, k, j, i]``."""
-    # One size of control grid stretched at random, so that the fields have no common lattice.
+    # Control points at a random distance, so that the fields have no common lattice.
     size = [max(2, round(n / (control * rng.uniform(0.8, 1.25))) + 1) for n in shape]
     points = torch.from_numpy(rng.standard_normal((1, channels, *size)).astype(np.float32))
     padded = functional.pad(points, (1,) * 6, mode="replicate")
@@ -65,7 +65,7 @@ def smooth_noise(shape: Shape, control: float, rng: np.random.Generator, channel
 
 
 def pull(volume: torch.Tensor, places: torch.Tensor, *, outside: float = 0.0, nearest: bool = False) -> torch.Tensor:
-    """A volume seen at the places of a warp.
+    """A volume sampled at the places of a deformation.
 
     Args:
         volume: ``[c, k, j, i]`` float.

@@ -15,13 +15,13 @@ def lerp(field: FloatArray, coordinates: Sequence[FloatArray], *, wrap: bool = F
     Args:
         field: values.
         coordinates: positions along k, j and i in voxels of the field.
-        wrap: whether the field repeats; otherwise its border goes on.
+        wrap: whether the field is periodic; otherwise it is extended by its border values.
 
     Returns:
         Values of shape ``(len(k), len(j), len(i))``.
     """
     result = field
-    # Backwards: while the field is small the last axis, whose values lie scattered; the first moves whole sections.
+    # Last axis first: its values are not contiguous, which is cheapest while the field is small.
     for axis, positions in reversed(list(enumerate(coordinates))):
         size = field.shape[axis]
         place = np.mod(positions, size) if wrap else np.clip(positions, 0, size - 1)

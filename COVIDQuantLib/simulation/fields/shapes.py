@@ -24,7 +24,7 @@ class Table:
 
 
 def cover(inside_mm: FloatArray, width_mm: float) -> FloatArray:
-    """Share of a voxel of some width that lies inside a surface at a signed distance (positive inside)."""
+    """Share of a voxel of some width inside a surface at a signed distance (positive inside)."""
     return np.clip(inside_mm / width_mm + 0.5, 0.0, 1.0)
 
 
@@ -40,7 +40,7 @@ def paint_layers(
     width_mm: float,
     within: FloatArray | float = 1.0,
 ) -> None:
-    """Paint tissues that lie one inside the other into a section, in place.
+    """Paint nested tissues into a section, in place.
 
     Args:
         hu: float32 ``[j, i]``.

@@ -19,7 +19,7 @@ class SplineNoise:
     White values on a periodic lattice, interpolated by cubic B-splines.
 
     Args:
-        rng: where the values come from.
+        rng: source of the values.
         grain_mm: distance between lattice points; details are about twice this size.
     """
 
@@ -47,7 +47,7 @@ class SplineNoise:
         return values.reshape(points[0].shape)
 
     def _matrix(self, line: FloatArray) -> csr_array:
-        """Weights of the lattice for the positions of a grid's line; sparse, and free of BLAS and its rounding."""
+        """Sparse weights of the lattice for a grid's line; without BLAS, whose rounding differs between machines."""
         key = (float(line[0]), float(line[-1]), len(line))
         if key not in self._matrices:
             columns, weights = _basis(line / self.grain_mm)

@@ -19,7 +19,7 @@ class Tile:
 
     Args:
         values: ``[n, n, n]``.
-        wave: what one wave or cell measures, in voxels of the tile.
+        wave: length of one wave or cell, in voxels of the tile.
     """
 
     def __init__(self, values: FloatArray, wave: float) -> None:
@@ -32,7 +32,7 @@ class Tile:
         Args:
             axes: positions along z, y, x in mm.
             wave_mm: length of a wave or cell.
-            shift: moves the grid through the tile, so that each use has a noise of its own, in waves.
+            shift: moves the grid through the tile, so that each use has different noise, in waves.
 
         Returns:
             Array ``[z, y, x]``.
@@ -48,8 +48,8 @@ def noise_tile(rng: np.random.Generator, slope: float) -> Tile:
     """Noise of mean 0 and standard deviation 1.
 
     Args:
-        rng: source of chance.
-        slope: how fast the finer waves fade (amplitude goes with frequency to the −slope); 0 takes one octave alone.
+        rng: random generator.
+        slope: exponent of the fall of amplitude with frequency; 0 gives a single octave.
     """
     frequency = np.fft.fftfreq(_TILE)[:, None, None] ** 2 + np.fft.fftfreq(_TILE)[None, :, None] ** 2
     frequency = np.sqrt(frequency + np.fft.rfftfreq(_TILE)[None, None, :] ** 2)
@@ -76,14 +76,14 @@ def cell_tile(rng: np.random.Generator) -> Tile:
 
 
 class NoiseTiles:
-    """The tiles of one case, each made when it is first wanted.
+    """The tiles of one case, each made on first use.
 
     Args:
-        rng: source of chance.
+        rng: random generator.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
-        # A source of its own for each, so that which are made does not change the others.
+        # One generator each, so that making one does not change the others.
         self._rough_rng, self._smooth_rng, self._cells_rng = rng.spawn(3)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Lungs at coarse steps, on which the training's lesions are laid out before they are drawn on the CT's grid."""
+"""Lungs at coarse steps, on which the training's lesions are placed before they are drawn on the CT's grid."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Dense disease that is as dense as the chest wall: consolidation at the pleura, of a whole lobe; and effusion.
+"""Disease as dense as the chest wall: consolidation at the pleura or of a whole lobe, and effusion.
 
-A network that saw little of it leaves it out of the lungs, or finds it and goes on through the wall. Consolidation
-stays lung; effusion, the fluid behind the lung, does not.
+A network trained on little of it leaves it out of the lungs, or leaks into the wall. Consolidation is labelled lung;
+effusion, the fluid behind the lung, is not.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from COVIDQuantLib.simulation.lesions.training_coarse_lungs import CoarseLungs
 
 @dataclass(frozen=True)
 class Dense:
-    """What was put into a CT.
+    """A CT with dense disease.
 
     Attributes:
         hu: float32 ``[k, j, i]``.
@@ -65,15 +65,15 @@ def add_dense(
         hu: CT numbers ``[k, j, i]``, canonical.
         lobes: 1..5, or 1 and 2 for the lungs alone; 0 outside.
         spacing_kji: millimetres.
-        rng: the draws.
-        effusion: how often there is fluid behind a lung; a patch does not show where that is.
+        rng: random generator.
+        effusion: probability of fluid behind a lung; 0 for patches, which do not show where the back is.
     """
     image, labels = np.asarray(hu, np.float32).copy(), lobes.copy()
     disease = np.zeros(lobes.shape, bool)
     boxes = ndimage.find_objects((lobes > 0).astype(np.uint8))
     if not boxes:
         return Dense(image, labels, disease)
-    # With a margin, for the soft edge reaches into the wall's partial volume.
+    # With a margin, since the soft edge reaches into the partial volume of the wall.
     box = tuple(slice(max(part.start - 3, 0), part.stop + 3) for part in boxes[0])
     lungs = _Lungs(lobes[box], np.asarray(spacing_kji), rng)
     if not len(lungs.edge):
@@ -97,7 +97,7 @@ def add_dense(
 
 
 def _at_pleura(lungs: _Lungs, rng: np.random.Generator) -> FloatArray:
-    """Weight of consolidation that sits on the pleura, anywhere: wall, diaphragm, mediastinum, fissure or not."""
+    """Weight of consolidation on the pleura, at the wall, the diaphragm, the mediastinum or a fissure."""
     low = lungs.edge[:, 0] < np.quantile(lungs.edge[:, 0], 0.5)
     back = lungs.edge[:, 1] > np.quantile(lungs.edge[:, 1], 0.5)
     chance = 1.0 + 2.0 * low * back
@@ -155,7 +155,7 @@ def _effusion(lungs: _Lungs, rng: np.random.Generator) -> FloatArray:
 
 
 def _fill(image: FloatArray, share: FloatArray, inside: np.ndarray, lungs: _Lungs, rng: np.random.Generator) -> None:
-    """Replace air by tissue in place; some bronchi stay open, the noise stays."""
+    """Replace air by tissue in place; some bronchi stay open, the noise is kept."""
     base = ndimage.gaussian_filter(image, 0.7)
     target = float(rng.uniform(-60, 75))
     axes = lungs.fine_axes

@@ -1,4 +1,4 @@
-"""Synthetic COVID-19 lesions in healthy lungs: training data that need no expert's drawing.
+"""Synthetic COVID-19 lesions in healthy lungs: training data without manual annotation.
 
 The idea, healthy lungs into which lesions of known outline are put, is that of Yao et al., *Label-free segmentation of
 COVID-19 lesions in lung CT*, IEEE TMI 2021. Beyond it, the shapes, places, kinds and densities here follow the disease
@@ -74,15 +74,15 @@ class _Canvas:
 
     def __init__(self, labels: Labels, lungs: Lungs, fields: NoiseTiles) -> None:
         self.labels, self._lungs, self._fields = labels, lungs, fields
-        # The voxels that lung shares with the chest wall become denser too, though they are not lung.
+        # Voxels with partial volume of lung and chest wall become denser too, although not labelled lung.
         self.around = np.where(labels > 0, labels, ndimage.maximum_filter(labels, 3))
-        # Odd, so that most of a voxel's points are never just half of them.
+        # Odd, so that a majority of a voxel's points is never a tie.
         self._factors = (2 * np.ceil((lungs.spacing / _FINE_MM - 1.2) / 2) + 1).clip(min=1).astype(np.int64)
         self.fill = np.zeros(labels.shape, np.float32)
         self.truth = np.zeros(labels.shape, bool)
 
     def blurred(self, voxels: float) -> FloatArray:
-        """The fill as a scanner shows it whose image is blurred by this standard deviation."""
+        """The fill, blurred by a Gaussian of this standard deviation as by a scanner."""
         found = ndimage.find_objects((self.fill > 0).astype(np.uint8))
         if found:
             box = tuple(slice(max(part.start - 3, 0), part.stop + 3) for part in found[0])
@@ -106,7 +106,7 @@ class _Canvas:
         inside = _average((depth > 0).astype(np.float32), self._factors) >= 0.5
         allowed = lesion.allowed[self.around[box]]
         self.truth[box] |= inside & allowed & (self.labels[box] > 0)
-        # Its density is worked out where something of it lies, not in the whole box.
+        # Density is computed only where the lesion is, not in the whole box.
         touched = _average((depth > -1.5 * lesion.density.soft).astype(np.float32), self._factors) > 0
         found = ndimage.find_objects((touched & allowed).astype(np.uint8))
         if not found:
@@ -121,7 +121,7 @@ class _Canvas:
 
 
 def _densify(hu: FloatArray, fill: FloatArray, canvas: _Canvas, thicker: float) -> FloatArray:
-    """Replaces air by fluid; what is denser stays, bronchi stay open, the noise stays as it was.
+    """Replaces air by fluid; denser structures and noise are kept, bronchi stay open.
 
     Args:
         hu: the CT.
@@ -144,7 +144,7 @@ def _densify(hu: FloatArray, fill: FloatArray, canvas: _Canvas, thicker: float) 
         vessels = ndimage.gaussian_filter(smooth_step((base - usual - 150) / 250), (0, 0.9, 0.9))
         share = np.maximum(share, thicker * vessels * smooth_step(share * 6))
     detail = part - base
-    # What stands out of the noise is anatomy: fluid hides it.
+    # Detail above the noise is anatomy, which fluid hides.
     kept = detail * smooth_step(2 - np.abs(detail) / (2.5 * spread + 1e-3))
     result = hu.copy()
     filled = base + share * np.maximum(FLUID_HU - base, 0) + detail * (1 - share) + kept * share
@@ -162,13 +162,13 @@ def insert_lesions(
     """Puts COVID-19 pneumonia into a CT.
 
     The truth is the half-way contour of each lesion's soft edge, within the labels; vessels and bronchi within the
-    contour belong to it, as experts draw it. In thick sections a voxel is lesion when half of it is.
+    contour belong to it, as experts annotate it. In thick sections a voxel is lesion when half of it is.
 
     Args:
         hu: CT numbers, ``[k, j, i]``, canonical (k to the head, j to the back).
         lobes: label values 1..5 of the lobes, or 1 and 2 of the lungs; 0 outside.
         spacing_kji: mm.
-        rng: source of chance.
+        rng: random generator.
         extent_percent: wanted share of the labelled voxels, 0..100.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What lies around the lungs: chest wall with ribs, spine and breastbone, mediastinum, abdomen, air, table."""
+"""The surroundings of the lungs: chest wall with ribs, spine and sternum, mediastinum, abdomen, air, table."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SectionFields = dict[str, FloatArray]
 
 @dataclass(frozen=True)
 class ChestFields:
-    """Smooth fields over the grid that say where each tissue lies; float32 ``[k, j, i]`` on a coarse lattice.
+    """Smooth fields over the grid that determine where each tissue is; float32 ``[k, j, i]`` on a coarse lattice.
 
     Attributes:
         outside: millimetres outside the hull of both lungs, negative within.
         gap: millimetres from the nearest lung.
-        below: 0..1, how surely this is under the diaphragm.
+        below: 0..1, certainty that this is below the diaphragm.
         x: millimetres to the left of the midline.
         y: millimetres behind the middle of the lungs.
         z: millimetres above the lowest lung.
@@ -44,7 +44,7 @@ class ChestFields:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where the lungs lie on the grid, millimetres from voxel (0, 0, 0) along x, y, z.
+    """Position of the lungs on the grid, millimetres from voxel (0, 0, 0) along x, y, z.
 
     Attributes:
         low: least place of any lung voxel.
@@ -101,7 +101,7 @@ def chest_fields(rng: np.random.Generator, lobes: np.ndarray, spacing: FloatArra
 
 
 def _outside_hull(lung: np.ndarray, y: FloatArray, x: FloatArray, step: float) -> FloatArray:
-    """Millimetres outside the convex hull of each section, which runs on above the lungs and below them."""
+    """Millimetres outside the convex hull of each section, continued above and below the lungs."""
     angles = np.linspace(0, 2 * np.pi, _ANGLES, endpoint=False)
     toward = np.stack([np.sin(angles), np.cos(angles)])
     reach = np.full((len(lung), _ANGLES), -np.inf)
@@ -122,7 +122,7 @@ def _outside_hull(lung: np.ndarray, y: FloatArray, x: FloatArray, step: float) -
 
 @dataclass(frozen=True)
 class Habitus:
-    """What the chest wall of one patient is like, millimetres.
+    """The chest wall of one patient; lengths in millimetres.
 
     Attributes:
         muscle: thickness of the wall's inner layer with the ribs.
@@ -175,7 +175,7 @@ def paint_section(
         fields: the section of every field of :class:`ChestFields`, by name.
         body: the patient.
         mm: width of a voxel.
-        wider: millimetres by which the skin lies farther out.
+        wider: millimetres by which the skin is further out.
 
     Returns:
         Thickness of the chest wall, millimetres, ``[j, i]``.
@@ -200,7 +200,7 @@ def _inside(hu: FloatArray, fields: SectionFields, body: Habitus, mm: float) -> 
     """Mediastinum above the diaphragm, abdomen below it."""
     x, z, gap, fat = (fields[name] for name in ("x", "z", "gap", "fat"))
     within = cover(1.0 - fields["outside"], mm)
-    # Low in the chest it is the heart, high up vessels in fat.
+    # The heart low in the chest, vessels in fat above.
     high = smooth_step(z, 90, 170)
     fatty = smooth_step(fat + 1.6 * high - 1.0 + 0.12 * np.clip(6 - gap, 0, 6), 0.0, 0.5)
     tissue = body.soft_hu + fatty * (body.fat_hu + 10 - body.soft_hu)
@@ -232,7 +232,7 @@ def _ribs(hu: FloatArray, fields: SectionFields, body: Habitus, mm: float) -> No
 
 
 def _spine(hu: FloatArray, fields: SectionFields, body: Habitus, mm: float) -> None:
-    """Vertebral bodies, discs and arches between the backs of the lungs: the hull's back in the midline is 0 away."""
+    """Vertebral bodies, discs and arches, placed from the back of the lungs' hull in the midline."""
     x, z, outside = (fields[name] for name in ("x", "z", "outside"))
     behind = fields["y"] > 0
     level = (z / 24.0) % 1

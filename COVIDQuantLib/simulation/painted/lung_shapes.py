@@ -1,7 +1,7 @@
-"""Lungs of real shape, each changed by a random smooth deformation, on a grid that holds the whole chest.
+"""Lungs of real shape, each changed by a random smooth deformation, on a grid with room for the chest.
 
 The shapes come from the Chest Imaging Platform: the reference lungs of its lobe atlas, its small sample CT, and the
-affines that carry the reference lungs to a hundred subjects.
+affine transforms of the reference lungs to a hundred subjects.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def load_shapes(data: Path) -> tuple[LungShape, ...]:
     """The real lungs under a data folder, read once.
 
     Args:
-        data: folder that holds ``cip_lobe_atlas`` and ``cip_ct64_lungs_L1_R2.nrrd``.
+        data: folder with ``cip_lobe_atlas`` and ``cip_ct64_lungs_L1_R2.nrrd``.
 
     Raises:
         RuntimeError: a file is missing or cannot be read.
@@ -76,7 +76,7 @@ def load_shapes(data: Path) -> tuple[LungShape, ...]:
 
 @cache
 def load_affines(data: Path) -> FloatArray:
-    """Matrices ``(n, 3, 3)`` over x, y, z that carry the atlas's reference lungs to its subjects."""
+    """Matrices ``(n, 3, 3)`` over x, y, z from the atlas's reference lungs to its subjects."""
     transforms = [sitk.ReadTransform(str(path)) for path in sorted((data / ATLAS_FOLDER).glob("*_transform.tfm"))]
     return np.array([_matrix(transform) for transform in transforms])
 
@@ -121,13 +121,13 @@ def draw_lungs(rng: np.random.Generator, data: Path, spacing: Triple, margins: M
     """Real lungs under a random smooth deformation.
 
     Args:
-        rng: what the draw depends on.
+        rng: random generator.
         data: folder of the shapes, see :func:`load_shapes`.
-        spacing: of the grid wanted, millimetres along k, j, i.
+        spacing: of the grid, millimetres along k, j, i.
         margins: room about the lungs.
 
     Returns:
-        uint8 ``[k, j, i]``, 1 right, 2 left, and the grid it lies on.
+        uint8 ``[k, j, i]``, 1 right, 2 left, and their grid.
     """
     shapes = load_shapes(data)
     shape = shapes[int(rng.random() < 0.35)]

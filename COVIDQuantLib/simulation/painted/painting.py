@@ -1,7 +1,7 @@
-"""Chests of real shape painted into CTs: training pictures whose lobes are true because they were drawn first.
+"""Chests of real shape painted into CTs: training CTs whose lobes are exact because the CT is made from them.
 
-:func:`draw_subject` deforms real lungs at random and lays fissures through them; :func:`paint_chest` paints a CT
-around any lobes: parenchyma, vessels that keep to their lobe, bronchi, fissures that are faint and full of gaps, chest
+:func:`draw_subject` deforms real lungs at random and draws fissures through them; :func:`paint_chest` paints a CT
+around any lobes: parenchyma, vessels that keep to their lobe, bronchi, faint fissures with gaps, chest
 wall, mediastinum, abdomen, and what the scanner adds.
 """
 
@@ -40,15 +40,15 @@ from COVIDQuantLib.voxels.geometry import Triple
 _ATTEMPTS = 20
 _FISSURE_HU = 10.0
 _FISSURE_SIGMA = 1.3
-# A reader drew only what was visible, so less of it goes missing.
+# Readers annotate only visible fissures, so a smaller share is made invisible.
 _SEEN_MISSING = 0.4
-# Groups of lobes that each fissure parts.
+# Groups of lobes on either side of each fissure.
 _FISSURES = {"right oblique": ((1, 2), (3,)), "right horizontal": ((1,), (2,)), "left oblique": ((4,), (5,))}
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a chest is to look; what is None is drawn.
+    """Appearance of a chest; None is drawn at random.
 
     Attributes:
         kernel: of :data:`COVIDQuantLib.simulation.phantom_settings.KERNELS`.
@@ -73,7 +73,7 @@ class Structures:
 
     Attributes:
         vessels: within the lungs.
-        airways: lumen, with the windpipe.
+        airways: lumen, with the trachea.
         fissures: thin sheets.
         nodules: solid nodules.
     """
@@ -88,9 +88,9 @@ def draw_subject(rng: np.random.Generator, data: Path, spacing: Triple) -> np.nd
     """Lobes of a new patient with real-shaped lungs on a grid with room for the chest wall.
 
     Args:
-        rng: what the draw depends on.
-        data: folder that holds ``cip_lobe_atlas`` and ``cip_ct64_lungs_L1_R2.nrrd``.
-        spacing: of the grid wanted, millimetres along k, j, i.
+        rng: random generator.
+        data: folder with ``cip_lobe_atlas`` and ``cip_ct64_lungs_L1_R2.nrrd``.
+        spacing: of the grid, millimetres along k, j, i.
 
     Returns:
         uint8 ``[k, j, i]``, label values of :mod:`COVIDQuantLib.anatomy`.
@@ -119,9 +119,9 @@ def paint_chest(
     Args:
         lobes: uint8 ``[k, j, i]``, label values 1 to 5, all present.
         spacing: millimetres along k, j, i; j and i alike.
-        rng: what everything that is drawn depends on.
+        rng: random generator.
         given: real structures.
-        look: how it is to look.
+        look: its appearance.
 
     Returns:
         float32 CT numbers ``[k, j, i]``.
@@ -136,13 +136,13 @@ def paint_chest(
 def paint_person(
     lobes: np.ndarray, spacing: Triple, rng: np.random.Generator, look: Look | None = None
 ) -> tuple[FloatArray, np.ndarray]:
-    """A CT of a whole person of any build that has these lobes, with arms, table, cloth and what else there is.
+    """A CT of a whole person of any build that has these lobes, with arms, table, cloth and other surroundings.
 
     Args:
         lobes: uint8 ``[k, j, i]``, label values 1 to 5, all present.
         spacing: millimetres along k, j, i; j and i alike.
-        rng: what everything that is drawn depends on.
-        look: how it is to look.
+        rng: random generator.
+        look: its appearance.
 
     Returns:
         float32 CT numbers, and whether a voxel is the patient, both ``[k, j, i]``.
@@ -202,7 +202,7 @@ def _painted(
 
 
 def scan(hu: FloatArray, grid: Grid, rng: np.random.Generator, look: Look) -> FloatArray:
-    """What the scanner makes of it: blur of a kernel and noise."""
+    """The scanner's effect: blur of a kernel and noise."""
     kernel = look.kernel or str(rng.choice(KERNELS))
     noise = look.noise_hu
     if noise is None:
@@ -217,7 +217,7 @@ def _grid(shape: tuple[int, ...], step: FloatArray) -> Grid:
 
 
 class _Sections:
-    """Fields on the coarse lattice, drawn out to the grid one section at a time."""
+    """Fields on the coarse lattice, interpolated to the grid one section at a time."""
 
     def __init__(self, coarse: ChestFields, shape: tuple[int, ...]) -> None:
         self._fields = {field.name: getattr(coarse, field.name) for field in fields(coarse)}
@@ -286,7 +286,7 @@ def _soft(mask: np.ndarray) -> np.ndarray:
 
 
 def _lung_share(lobes: np.ndarray) -> FloatArray:
-    """Share of each voxel that is lung, the staircase of the label map smoothed away."""
+    """Share of each voxel that is lung, with the label map's voxel steps smoothed."""
     soft = ndimage.gaussian_filter((lobes > 0).astype(np.float32), 0.9, truncate=3)
     return smooth_step(soft, 0.2, 0.8)
 
@@ -323,7 +323,7 @@ def _fissure_share(
         part = lobes[box]
         distance = _border_distance(np.isin(part, above), np.isin(part, below), step)
         if given.fissures is not None:
-            # Real sheets are painted where they were seen; the rest of the border stays invisible.
+            # Real fissures are painted where they were annotated; the rest of the border stays invisible.
             sheet = _soft(given.fissures[box]) / np.float32(255) * (np.abs(distance) < 8)
         else:
             sheet = cover(0.5 * thickness - np.abs(distance), float(step[2]))
@@ -340,7 +340,7 @@ def _zoomed_field(rng: np.random.Generator, shape: tuple[int, ...], step: FloatA
 
 
 def _border_distance(above: np.ndarray, below: np.ndarray, step: FloatArray) -> FloatArray:
-    """Millimetres from the border between two groups of lobes, positive above; smooth though labels are stairs.
+    """Millimetres from the border between two groups of lobes, positive above; smooth although labels are voxels.
 
     Blurring a half space by a Gaussian gives the normal distribution of the distance, whose inverse is applied.
     """

@@ -1,7 +1,7 @@
-"""Lobes of real people on a grid with room for a whole body: read, tidied, bent at random.
+"""Lobe maps of real people: read, cleaned, deformed at random, on a grid with room for a whole body.
 
-The maps are those of TotalSegmentator's training set (five lobes at 1.5 mm, cropped to the lungs): their stairs are
-smoothed and small holes that vessels and bronchi left are filled. Right and left are never exchanged.
+The maps are those of TotalSegmentator's training set (five lobes at 1.5 mm, cropped to the lungs): voxel steps are
+smoothed and holes left by vessels and bronchi filled. Right and left are never exchanged.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import SimpleITK as sitk
 import torch
 from scipy import ndimage
 
+from COVIDQuantLib.anatomy import labels_of_side
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.simulation.fields.deformation import WarpRange, draw_warp, pull
 from COVIDQuantLib.voxels.morphology import close, components
@@ -26,7 +27,7 @@ _LOBES = 5
 
 @dataclass(frozen=True)
 class Room:
-    """Space about the lungs in millimetres: to either side, before, behind, above, below."""
+    """Space around the lungs in millimetres: right, left, front, back, above, below."""
 
     right: float
     left: float
@@ -37,8 +38,8 @@ class Room:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Room:
-        """From a field of view that hardly holds the chest to one with arms and table; a few are whole bodies."""
-        # What is seen is the lungs' width and depth plus this; arms at the sides need about 130 mm.
+        """From a field of view that just covers the chest to one with arms and table; a few cover whole bodies."""
+        # The field of view is the lungs' width and depth plus this; arms at the sides need about 130 mm.
         wide = rng.random() < 0.55
         side = rng.uniform((60, 60), (120, 120)) if wide else rng.uniform((25, 25), (65, 65))
         front, back = rng.uniform((35, 45), (80, 100)) if wide else rng.uniform((20, 24), (40, 55))
@@ -62,14 +63,16 @@ def read_lobes(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         image = sitk.DICOMOrient(sitk.ReadImage(str(path)), "LPS")
     except RuntimeError as error:
-        raise UnfitInputError("the lobe map cannot be read", str(path), "Mend it or leave it out.") from error
+        raise UnfitInputError(
+            "the lobe map cannot be read", str(path), "Replace the file, or remove it.", "unreadable"
+        ) from error
     spacing = np.array(image.GetSpacing()[::-1])
     labels = np.pad(sitk.GetArrayFromImage(image), _PAD)
     return soft_lobes(labels, spacing), spacing
 
 
 def soft_lobes(labels: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """Shares of the lobes of a label map: holes filled, stairs smoothed.
+    """Shares of the lobes of a label map: holes filled, voxel steps smoothed.
 
     Args:
         labels: uint8 ``[k, j, i]``, 1..5.
@@ -80,8 +83,8 @@ def soft_lobes(labels: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """
     k, j, i = (float(mm) for mm in spacing)
     filled = np.zeros(labels.shape, bool)
-    for side in ((1, 2, 3), (4, 5)):
-        lung = close(np.isin(labels, side), _HOLES_MM, (k, j, i))
+    for side in ("right", "left"):
+        lung = close(np.isin(labels, labels_of_side(side)), _HOLES_MM, (k, j, i))
         filled |= ndimage.binary_fill_holes(lung)
     shares = np.stack(
         [ndimage.gaussian_filter((labels == n + 1).astype(np.float32), _SMOOTH, truncate=3) for n in range(_LOBES)]
@@ -94,14 +97,14 @@ def soft_lobes(labels: np.ndarray, spacing: np.ndarray) -> np.ndarray:
 def place_lobes(
     shares: np.ndarray, spacing: np.ndarray, room: Room, rng: np.random.Generator, scale: float = 1.0
 ) -> np.ndarray:
-    """Lobes bent at random on a grid of ``GRID_MM`` with room about them.
+    """Lobes deformed at random on a grid of ``GRID_MM`` with room about them.
 
     Args:
         shares: of :func:`soft_lobes`.
         spacing: of the shares, millimetres along k, j, i.
         room: about the lungs.
         rng: the draw.
-        scale: size of the person, 1 as they are.
+        scale: factor on the person's size.
 
     Returns:
         uint8 ``[k, j, i]``, 1..5.

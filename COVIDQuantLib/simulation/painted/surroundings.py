@@ -1,7 +1,8 @@
-"""What a CT shows around the chest wall: shoulders, arms, breasts, tables, cushions, blankets, cables, metal.
+"""Random surroundings of a painted chest: shoulders, arms, breasts, tables, cushions, blankets, cables, metal.
 
-Everything is painted section by section into what :func:`paint_section` made of the body; the
-same fields (millimetres from the hull of the lungs, to the left, to the back, above the lowest lung) say where.
+Everything is painted section by section over the body of :func:`~COVIDQuantLib.simulation.painted.chest_wall.
+paint_section`, and placed by the same fields. The phantom has surroundings of its own, of other shapes, on purpose: see
+``anatomy/surroundings.py``.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class Shoulders:
 
 @dataclass(frozen=True)
 class Table:
-    """What the patient lies on.
+    """The table and its mattress.
 
     Attributes:
         y: place of its surface behind the middle of the lungs, millimetres.
@@ -171,10 +172,10 @@ class Sheet:
 
     Attributes:
         away: usual distance from the skin, millimetres.
-        folds: how far it waves.
+        folds: amplitude of its folds.
         thick: thickness.
         hu: CT number.
-        where: -1 in front only, 1 behind only, 0 all about.
+        where: -1 in front only, 1 behind only, 0 on all sides.
         inside_hu: of what it covers, air or padding.
     """
 
@@ -221,7 +222,7 @@ class Surroundings:
         sheets: cloth.
         cables: x and y of each, millimetres, its drift along z, radius and CT number, ``[n, 6]``.
         breast: how far breasts rise, millimetres, their height above the lowest lung and share of gland.
-        scapula: how far shoulder blades lie from the hull of the lungs.
+        scapula: distance of the shoulder blades from the hull of the lungs.
     """
 
     shoulders: Shoulders
@@ -264,7 +265,7 @@ class Surroundings:
         )
 
     def wider(self, fields: SectionFields) -> FloatArray:
-        """By how many millimetres the skin lies farther out than the chest wall alone: breasts, shoulder blades."""
+        """Millimetres by which breasts and shoulder blades move the skin outwards."""
         x, y, z = fields["x"], fields["y"], fields["z"]
         rise, height, _ = self.breast
         mound = rise * np.exp(-(((np.abs(x) - 75) / 48) ** 2) - ((z - height) / 62) ** 2) * smooth_step(-y, 0, 50)
@@ -334,7 +335,7 @@ class Surroundings:
     def _shoulders(
         self, hu: FloatArray, fields: SectionFields, trunk: FloatArray, body: Habitus, mm: float
     ) -> FloatArray:
-        """Paint what lies beyond the trunk; returns millimetres inside both."""
+        """Paint shoulders and neck beyond the trunk; returns millimetres inside all of them."""
         inside = self.shoulders.outline(fields)
         if inside.max() < 0:
             return trunk
@@ -350,7 +351,7 @@ class Surroundings:
             x, y, z = fields["x"] - sign * (self.shoulders.width - 48), fields["y"] - 14, fields["z"] - top
             head = 24 - np.sqrt(x**2 + y**2 + z**2)
             paint_layers(hu, head, ((0.0, 550.0), (2.5, body.bone_hu)), mm, inside > 3)
-            # The collar bone: from the breastbone to the shoulder, rising.
+            # The collar bone: rising from the sternum to the shoulder.
             along = np.clip(sign * fields["x"] / self.shoulders.width, 0, 1)
             bar = 6.5 - np.hypot(z - 12 + 30 * (1 - along), fields["y"] + 42 - 40 * along)
             paint(hu, 500.0, cover(bar, mm) * (inside > 3) * (sign * fields["x"] > 12))

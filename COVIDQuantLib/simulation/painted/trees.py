@@ -36,7 +36,7 @@ class Trees:
 
 
 class _Lobes:
-    """Look-ups in a label map by place.
+    """Lookups in a label map by position.
 
     Args:
         lobes: uint8 ``[k, j, i]``.
@@ -66,8 +66,8 @@ class _Lobes:
                 clear &= self.at(points + np.eye(3)[axis] * way) == labels
         return {lobe.label: points[clear & (labels == lobe.label)] for lobe in LOBES}
 
-    def stays(self, tubes: Tubes, label: int) -> np.ndarray:
-        """Which pieces do not pass through another lobe."""
+    def within_lobe(self, tubes: Tubes, label: int) -> np.ndarray:
+        """Mask of the pieces that do not pass through another lobe."""
         keep = np.ones(len(tubes), bool)
         for points in (tubes.start, 0.5 * (tubes.start + tubes.stop), tubes.stop):
             found = self.at(points)
@@ -78,14 +78,14 @@ class _Lobes:
 def grow_trees(
     rng: np.random.Generator, lobes: np.ndarray, spacing: FloatArray, frame: Frame, aorta: FloatArray | None = None
 ) -> Trees:
-    """Grow everything.
+    """Grow the vessels and airways of one patient.
 
     Args:
-        rng: what it depends on.
+        rng: random generator.
         lobes: uint8 ``[k, j, i]``, five lobes.
         spacing: millimetres along k, j, i.
         frame: of the lobes.
-        aorta: x, y, z and radius of the descending aorta, millimetres, from the top down; drawn roughly if not given.
+        aorta: x, y, z and radius of the descending aorta, millimetres, from the top down; None for an approximate one.
     """
     look = _Lobes(lobes, spacing)
     trachea, hila = _trachea(rng, look, spacing, frame)
@@ -104,7 +104,7 @@ def grow_trees(
             way = cloud.mean(axis=0) - hilum
             root = hilum + 0.12 * way
             tree = grow_tree(rng, root, way / np.linalg.norm(way), cloud, tip * (1 if is_artery else VEIN_SHARE))
-            stays = look.stays(tree, label) | (rng.random(len(tree)) < crossing)
+            stays = look.within_lobe(tree, label) | (rng.random(len(tree)) < crossing)
             trunk = Tubes.smooth_path(np.stack([hilum, root]), np.array([1.15, 1.0]) * tree.radius.max())
             vessels.append(Tubes.joined([trunk, tree.select(stays)]))
             if is_artery:
@@ -132,7 +132,7 @@ def _beside(rng: np.random.Generator, tree: Tubes) -> Tubes:
 def _trachea(
     rng: np.random.Generator, look: _Lobes, spacing: FloatArray, frame: Frame
 ) -> tuple[Tubes, dict[str, FloatArray]]:
-    """The windpipe and main bronchi between the lungs, and the place of each hilum."""
+    """Trachea and main bronchi between the lungs, and the position of each hilum."""
     height = frame.high[2] - frame.low[2]
     carina_z = frame.low[2] + (_CARINA_SHARE + rng.uniform(-0.04, 0.04)) * height
     gap = _gap(look.labels, spacing)
@@ -159,7 +159,7 @@ def _gap(labels: np.ndarray, spacing: FloatArray) -> tuple[FloatArray, FloatArra
 
 
 def _widest(gap: tuple[FloatArray, FloatArray], z: float, frame: Frame) -> FloatArray:
-    """The place between the lungs at some height that is far from both, near the midline."""
+    """Position between the lungs at some height, far from both and near the midline."""
     far, step = gap
     section = far[min(round(z / step[0]), len(far) - 1)]
     y = np.arange(section.shape[0])[:, None] * step[1] - frame.middle[1]
@@ -179,7 +179,7 @@ def _hilum(labels: np.ndarray, spacing: FloatArray, carina: FloatArray, side: st
 
 
 def _great(rng: np.random.Generator, hila: dict[str, FloatArray], aorta: FloatArray | None) -> Tubes:
-    """Aorta, caval vein and pulmonary arteries, roughly."""
+    """Approximate aorta, superior vena cava and pulmonary arteries."""
     right, left = hila["right"], hila["left"]
     centre = 0.5 * (right + left)
     x, y, z = centre

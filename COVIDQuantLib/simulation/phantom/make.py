@@ -86,7 +86,7 @@ def make_phantom(settings: PhantomSettings, report: Report = silent) -> Phantom:
 
     Args:
         settings: what is wanted.
-        report: told the fraction done.
+        report: called with the fraction done.
 
     Raises:
         UsageError: a setting is out of range.

@@ -65,7 +65,7 @@ def render(anatomy: Anatomy, grid: Grid, report: Report = silent) -> tuple[np.nd
     Args:
         anatomy: the patient.
         grid: the grid.
-        report: told the fraction done.
+        report: called with the fraction done.
 
     Returns:
         int16 CT numbers, uint8 lobe labels, bool lesions, each ``[k, j, i]`` on the fine grid.
@@ -98,7 +98,7 @@ def _section(anatomy: Anatomy, grid: Grid, layers: _Layers, k: int) -> tuple[Flo
         anatomy.surroundings.paint_behind(hu, x, y, z, pixel)
     anatomy.body.paint(hu, x, y, z, pixel)
     soft = layer_share(layers.soft[k])
-    # Hilar and mediastinal vessels lie in a cuff of connective tissue.
+    # Hilar and mediastinal vessels have a cuff of connective tissue.
     cuff = gaussian_filter(soft, _CUFF_MM / pixel, truncate=2.5)
     depth = anatomy.thorax.lungs(x, y, z)
     surface = np.minimum(depth, (_CUFF_LEVEL - cuff) * 6.0 * max(1.0, pixel))
@@ -120,7 +120,7 @@ def _section(anatomy: Anatomy, grid: Grid, layers: _Layers, k: int) -> tuple[Flo
 def _lung_section(
     anatomy: Anatomy, grid: Grid, layers: _Layers, k: int, depth: FloatArray
 ) -> tuple[FloatArray, np.ndarray]:
-    """CT numbers of lung and the lesion truth over a whole section; only where there is lung are they meant."""
+    """CT numbers of lung and the lesion truth over a whole section; valid only where there is lung."""
     x, y = grid.section_axes
     z = float(grid.z[k])
     p = anatomy.thorax.patient

@@ -23,12 +23,12 @@ _WATER_TO_AIR_HU = 1000.0
 
 @dataclass(frozen=True)
 class Scan:
-    """A CT and what a change of it must know.
+    """A CT, as the changes take it.
 
     Attributes:
         hu: CT numbers, ``[k, j, i]``.
         spacing: mm along k, j, i.
-        lungs: what must stay in view; nothing if not known.
+        lungs: what must stay in the field of view; None if not known.
     """
 
     hu: FloatArray
@@ -37,7 +37,7 @@ class Scan:
 
 
 def _sections(scan: Scan, rng: np.random.Generator) -> FloatArray:
-    """Thicker sections that overlap: each is the mean of what lies within its thickness."""
+    """Thicker sections that overlap: each is the mean over its thickness."""
     size = max(2, round(float(rng.uniform(2, 6)) / float(scan.spacing[0])))
     averaged: FloatArray = ndimage.uniform_filter1d(scan.hu, size, axis=0, mode="nearest")
     return averaged
@@ -64,7 +64,7 @@ def _noise(scan: Scan, rng: np.random.Generator) -> FloatArray:
     if grain:
         coarse = (min(0.4, grain / scan.spacing[0]), grain / scan.spacing[1], grain / scan.spacing[2])
         noise = ndimage.gaussian_filter(noise, coarse)
-        # Filtered back projection leaves no slow waves in noise.
+        # Noise of filtered back projection has no low frequencies.
         noise = noise - ndimage.gaussian_filter(noise, [0, *(3 * c for c in coarse[1:])])
         noise /= max(float(noise.std()), 1e-3)
     level = float(np.exp(rng.uniform(np.log(5), np.log(70))))
@@ -74,7 +74,7 @@ def _noise(scan: Scan, rng: np.random.Generator) -> FloatArray:
 
 
 def _streaks(scan: Scan, rng: np.random.Generator) -> FloatArray:
-    """Too few photons across the shoulders or the arms: streaks from side to side, in part of the sections."""
+    """Photon starvation at shoulders or arms: horizontal streaks in part of the sections."""
     count, rows, _ = scan.hu.shape
     lines = rng.standard_normal((count, rows, 1), dtype=np.float32)
     lines = ndimage.gaussian_filter1d(lines, float(rng.uniform(0.4, 1.2)) / float(scan.spacing[1]), axis=1)
@@ -87,7 +87,7 @@ def _streaks(scan: Scan, rng: np.random.Generator) -> FloatArray:
 
 
 def _rings(scan: Scan, rng: np.random.Generator) -> FloatArray:
-    """Detector elements out of step: faint rings around the axis of rotation."""
+    """Miscalibrated detector elements: faint rings around the axis of rotation."""
     y, x = ((np.arange(n) - n / 2) * s for n, s in zip(scan.hu.shape[1:], scan.spacing[1:], strict=True))
     centre = rng.normal(0, 15, 2)
     radius = np.hypot(y[:, None] - centre[0], x[None, :] - centre[1])
@@ -98,7 +98,7 @@ def _rings(scan: Scan, rng: np.random.Generator) -> FloatArray:
 
 
 def _drift(scan: Scan, rng: np.random.Generator) -> FloatArray:
-    """Air and water not quite where they belong."""
+    """Imperfect calibration of air and water."""
     scale = 1 + float(rng.uniform(-0.02, 0.02))
     return (scan.hu + _WATER_TO_AIR_HU) * scale - _WATER_TO_AIR_HU + float(rng.uniform(-20, 20))
 
@@ -116,19 +116,19 @@ def _field_of_view(scan: Scan, rng: np.random.Generator) -> FloatArray:
     return np.where(outside, np.float32(HU_MIN), scan.hu)
 
 
-def _floor(scan: Scan, rng: np.random.Generator) -> FloatArray:
-    """CT numbers cut off as some archives do."""
+def _clipped(scan: Scan, rng: np.random.Generator) -> FloatArray:
+    """CT numbers clipped as by some archives."""
     return np.clip(scan.hu, float(rng.choice([-1000.0, -1024.0])), float(rng.choice([1000.0, 2000.0, HU_MAX])))
 
 
 @dataclass(frozen=True)
 class Change:
-    """What another scanner does differently.
+    """A difference between scanners.
 
     Attributes:
         name: its name.
         probability: how often it is applied.
-        function: takes the scan and the source of chance and gives the changed CT numbers.
+        function: takes the scan and the random generator and returns the changed CT numbers.
     """
 
     name: str
@@ -146,7 +146,7 @@ CHANGES = (
     Change("sharp kernel", 0.25, _sharp_kernel),
     Change("drift", 0.5, _drift),
     Change("field of view", 0.2, _field_of_view),
-    Change("cut-off", 0.2, _floor),
+    Change("cut-off", 0.2, _clipped),
 )
 
 
@@ -162,8 +162,8 @@ def randomise(
     Args:
         hu: CT numbers, ``[k, j, i]``.
         spacing_kji: mm.
-        rng: source of chance.
-        lungs: what the field of view must hold; the whole image by default.
+        rng: random generator.
+        lungs: what the field of view must cover; the whole image by default.
         names: exactly these changes; by default each with its probability.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What the scanner makes of a body: section thickness, blur of the kernel, noise with its texture."""
+"""From a body without noise to a scanner's sections: kernel blur, edge enhancement, textured noise."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Kernel:
 
     Attributes:
         blur_mm: standard deviation of its point spread.
-        edge: how much it exaggerates edges.
-        cutoff: where its noise spectrum falls off, cycles per mm.
-        gain: noise against the standard kernel.
+        edge: strength of edge enhancement.
+        cutoff: of its noise spectrum, cycles per mm.
+        gain: noise relative to the standard kernel.
     """
 
     blur_mm: float
@@ -40,7 +40,7 @@ KERNEL_OF = {
 
 
 class Scanner:
-    """Turns rendered sections into what a scanner would show.
+    """Adds a scanner's blur and noise to rendered sections.
 
     Args:
         grid: the grid.
@@ -74,7 +74,7 @@ class Scanner:
         rng = np.random.default_rng([self._seed, 7, number])
         white = rng.standard_normal(hu.shape, dtype=np.float32)
         noise = np.fft.irfft2(np.fft.rfft2(white) * self._spectrum, s=hu.shape).astype(np.float32)
-        # Photons lost along the rows and columns: water-equivalent centimetres.
+        # Attenuation along rows and columns: water-equivalent centimetres.
         water = np.clip(hu + 1000, 0, 2500) * (self._grid.pixel_mm / 1e4)
         across, along = water.sum(axis=1, keepdims=True), water.sum(axis=0, keepdims=True)
         row = np.exp(0.075 * (across - 24))

@@ -1,4 +1,4 @@
-"""Thick sections out of thin ones: mean CT numbers, and the labels that fill most of each thick voxel."""
+"""Thick sections from thin ones: mean CT numbers, and the labels that fill most of each thick voxel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def thick_sections(hu: FloatArray, lobes: np.ndarray, count: int) -> tuple[Float
     """Every ``count`` sections averaged into one, with the labels of the middle one.
 
     The lobes of training chests are those of the middle section, the truth of phantoms the majority
-    (:func:`majority_labels`): at the same seed each must stay what it was.
+    (:func:`majority_labels`): each must stay the same for the same seed.
     """
     return in_blocks(hu, count).mean(axis=1), in_blocks(lobes, count)[:, count // 2]
 

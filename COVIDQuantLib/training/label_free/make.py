@@ -1,6 +1,6 @@
-"""Making the chests that the shipped networks learned from: phantoms, painted chests of real shape, real healthy CTs.
+"""The chests that the shipped networks were trained on: phantoms, painted chests of real shape, real healthy CTs.
 
-Every chest follows from its kind and number alone. Phantom seeds below 1000 are kept for evaluation and refused here.
+Every chest is determined by its kind and number. Phantom seeds below 1000 are kept for evaluation and refused here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from COVIDQuantLib.training.label_free.subjects import LEFT_LUNG, RIGHT_LUNG, Ch
 
 FIRST_SEED = 1000
 _THICKNESSES_MM = (1.25, 1.5, 1.5, 2.0, 3.0, 5.0, 5.0)
-# Phantoms sicker than this get no further lesions.
+# Phantoms with a greater share of diseased lung get no further lesions.
 _WELL_ENOUGH = 0.05
 
 
@@ -75,7 +75,7 @@ def phantom_chest(seed: int, matrix: int = 256) -> Chest:
 
 
 def real_chest(real: RealCT, data: Path) -> Chest:
-    """A real CT with its lungs; which lobe is where is not known.
+    """A real CT with its lungs; its lobes are not known.
 
     Raises:
         UnfitInputError: a file is missing or unreadable.
@@ -93,10 +93,10 @@ def real_chest(real: RealCT, data: Path) -> Chest:
 
 
 def variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterator[Chest]:
-    """The chest with what must stay negative, with lesions, and as other scanners would show it.
+    """Variants of a chest: with mimics of pneumonia, with lesions, and as from other scanners.
 
     Args:
-        chest: nearly healthy; a sick one gives nothing.
+        chest: nearly healthy; a diseased one has no variants.
         count: how many.
         rng: the draws.
     """
@@ -116,7 +116,7 @@ def variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterator[Che
 
 
 def dense_variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterator[Chest]:
-    """A healthy chest sick as :func:`variants` makes it, two times in three with dense disease at its edges as well.
+    """As :func:`variants`, of a healthy chest, two in three also with dense disease at the lungs' edges.
 
     Args:
         chest: of a real person, painted or real.
@@ -141,7 +141,7 @@ def dense_variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterat
 
 
 def person_chest(name: str, seed: int, data: Path) -> Chest:
-    """A healthy chest painted around a real person's lobes, bent at random; everything follows from name and seed.
+    """A healthy chest painted around a real person's lobes, deformed at random; determined by name and seed.
 
     Raises:
         UsageError: the person is kept for evaluation.

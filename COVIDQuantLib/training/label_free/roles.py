@@ -1,4 +1,4 @@
-"""How each network of a label-free bundle learns: its batches, its loss, its figure, what it is given in use."""
+"""How each network of a label-free bundle is trained: batches, loss, validation figure, input at inference."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LOBES_INPUT = {"window_hu": list(WINDOW_HU)}
 
 @dataclass(frozen=True)
 class Role:
-    """How one network of a bundle learns.
+    """How one network of a bundle is trained.
 
     Attributes:
         batches: from views, draws (how often each) and the recipe's entry.
@@ -48,7 +48,7 @@ class Role:
 
 
 def repeated(views: Sequence[View], draws: Sequence[float]) -> list[View]:
-    """Views as often as they are to be drawn, for batches that draw all alike."""
+    """Views repeated by how often each is drawn, for batches that draw all equally."""
     least = min(draws)
     return [view for view, often in zip(views, draws, strict=True) for _ in range(max(1, round(often / least)))]
 
@@ -60,7 +60,7 @@ def _coarse(network: nn.Module, view: View, _channels: int) -> tuple[torch.Tenso
 
 def _fine(network: nn.Module, view: View, _channels: int) -> tuple[torch.Tensor, torch.Tensor]:
     hu, lobes, sick = (torch.from_numpy(view[name])[None].float() for name in ("hu", "lobes", "lesions"))
-    # The same doubts in every epoch.
+    # The same simulated coarse results in every epoch.
     seen = torch.cat([lobes_window(hu), doubtful(lobes, sick, np.random.default_rng(5))])[None]
     return _answer(network, seen).argmax(1)[0], torch.from_numpy(view["lobes"])
 
@@ -68,7 +68,7 @@ def _fine(network: nn.Module, view: View, _channels: int) -> tuple[torch.Tensor,
 def _fissures(network: nn.Module, view: View, _channels: int) -> tuple[torch.Tensor, torch.Tensor]:
     seen = lobes_window(torch.from_numpy(view["hu"]).float())[None, None]
     lobes = torch.from_numpy(view["lobes"])
-    # What it says outside the lungs is not asked for.
+    # Its output outside the lungs is not used.
     return _answer(network, seen).argmax(1)[0] * (lobes > 0), fissures.fissure_labels(lobes)
 
 
@@ -147,7 +147,7 @@ ROLES: dict[str, Role] = {
 def tuned(
     views: Sequence[View], role: str, channels: int, context: Callable[[], AbstractContextManager[Any]]
 ) -> Callable[[nn.Module], dict[str, float]]:
-    """The validation of a role: mean Dice over its classes and the tuning views that hold them."""
+    """The validation of a role: mean Dice over its classes and the tuning views that contain them."""
     how = ROLES[role]
 
     def validation(network: nn.Module) -> dict[str, float]:
@@ -157,7 +157,7 @@ def tuned(
                 found, truth = how.outputs(network, view, channels)
             hot = [nn.functional.one_hot(x.long(), how.classes).movedim(-1, 0)[None].float() for x in (found, truth)]
             values.append(compute_dice(*hot, include_background=False)[0].numpy())
-        # A view without lesions says nothing about their Dice.
+        # Dice is undefined for a view without lesions.
         return {DICE: float(np.nanmean(np.stack(values)))}
 
     return validation
