@@ -23,7 +23,6 @@ class _Branch:
     stop: FloatArray
     heading: FloatArray
     leaves: int
-    chord: FloatArray
 
 
 def grow_tree(
@@ -49,13 +48,13 @@ def grow_tree(
     while waiting:
         start, direction, cloud = waiting.pop()
         if len(cloud) == 1:
-            branches.append(_Branch(start, cloud[0], direction, 1, cloud[0] - start))
+            branches.append(_Branch(start, cloud[0], direction, 1))
             continue
         middle = cloud.mean(axis=0)
         way = middle - start
         share = rng.uniform(0.36, 0.52) if len(cloud) > 3 else rng.uniform(0.5, 0.65)
         stop = start + share * way + rng.normal(0, 0.04, 3) * np.linalg.norm(way)
-        branches.append(_Branch(start, stop, direction, len(cloud), stop - start))
+        branches.append(_Branch(start, stop, direction, len(cloud)))
         onward = stop - start
         onward = onward / (np.linalg.norm(onward) + 1e-6)
         first, second = _split(rng, cloud, onward)

@@ -43,7 +43,7 @@ class ChestFields:
 
 
 @dataclass(frozen=True)
-class Frame:
+class LungExtent:
     """Position of the lungs on the grid, millimetres from voxel (0, 0, 0) along x, y, z.
 
     Attributes:
@@ -57,8 +57,8 @@ class Frame:
     middle: FloatArray
 
     @classmethod
-    def of(cls, lobes: np.ndarray, spacing: FloatArray) -> Frame:
-        """The frame of lobes ``[k, j, i]`` at a spacing along k, j, i."""
+    def of(cls, lobes: np.ndarray, spacing: FloatArray) -> LungExtent:
+        """The extent of lobes ``[k, j, i]`` at a spacing along k, j, i."""
         found = np.argwhere(lobes[::3, ::3, ::3] > 0) * 3.0 * spacing
         low, high = found.min(axis=0)[::-1], found.max(axis=0)[::-1]
         right = np.argwhere((lobes[::3, ::3, ::3] > 0) & (lobes[::3, ::3, ::3] < 4))[:, 2] * 3.0 * spacing[2]
@@ -68,7 +68,7 @@ class Frame:
         return cls(low, high, middle)
 
 
-def chest_fields(rng: np.random.Generator, lobes: np.ndarray, spacing: FloatArray, frame: Frame) -> ChestFields:
+def chest_fields(rng: np.random.Generator, lobes: np.ndarray, spacing: FloatArray, frame: LungExtent) -> ChestFields:
     """The fields about given lobes.
 
     Args:

@@ -52,12 +52,25 @@ class LungShape:
 
 @dataclass(frozen=True)
 class Margins:
-    """Room about the lungs, millimetres: at the sides, in front and behind, above and below."""
+    """Space around the lungs in millimetres: right, left, front, back, above, below."""
 
-    side: float
-    depth: float
+    right: float
+    left: float
+    front: float
+    back: float
     above: float
     below: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Margins:
+        """From a field of view that just covers the chest to one with arms and table; a few cover whole bodies."""
+        # The field of view is the lungs' width and depth plus this; arms at the sides need about 130 mm.
+        wide = rng.random() < 0.55
+        side = rng.uniform((60, 60), (120, 120)) if wide else rng.uniform((25, 25), (65, 65))
+        front, back = rng.uniform((35, 45), (80, 100)) if wide else rng.uniform((20, 24), (40, 55))
+        above = rng.uniform(60, 110) if rng.random() < 0.08 else rng.uniform(4, 45)
+        below = rng.uniform(100, 220) if rng.random() < 0.08 else rng.uniform(4, 70)
+        return cls(*(float(v) for v in (*side, front, back, above, below)))
 
 
 @cache
@@ -124,7 +137,7 @@ def draw_lungs(rng: np.random.Generator, data: Path, spacing: Triple, margins: M
         rng: random generator.
         data: folder of the shapes, see :func:`load_shapes`.
         spacing: of the grid, millimetres along k, j, i.
-        margins: room about the lungs.
+        margins: around the lungs.
 
     Returns:
         uint8 ``[k, j, i]``, 1 right, 2 left, and their grid.
@@ -138,8 +151,8 @@ def draw_lungs(rng: np.random.Generator, data: Path, spacing: Triple, margins: M
     to_patient = _rotation(rng) @ np.diag(rng.uniform(0.9, 1.12, 3)) @ (mix * own + (1 - mix) * np.eye(3))
     extent = np.abs(to_patient) @ shape.size_mm[::-1]
     extent = np.minimum(extent, np.linalg.svd(to_patient)[1].max() * shape.size_mm[::-1] * 1.1)[::-1]
-    room = np.array([margins.above + margins.below, 2 * margins.depth, 2 * margins.side])
-    counts = np.ceil((extent + room) / spacing).astype(int)
+    around = np.array([margins.above + margins.below, margins.front + margins.back, margins.right + margins.left])
+    counts = np.ceil((extent + around) / spacing).astype(int)
     centre = 0.5 * (counts - 1) * spacing
     centre[0] += 0.5 * (margins.below - margins.above)
     lungs = _deformed(rng, shape, to_patient, (counts, np.array(spacing), centre))

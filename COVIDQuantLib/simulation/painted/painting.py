@@ -23,8 +23,8 @@ from COVIDQuantLib.simulation.fields.section_grid import Grid
 from COVIDQuantLib.simulation.fields.shapes import cover, paint, smooth_step
 from COVIDQuantLib.simulation.painted.chest_wall import (
     ChestFields,
-    Frame,
     Habitus,
+    LungExtent,
     SectionFields,
     chest_fields,
     paint_section,
@@ -99,7 +99,8 @@ def draw_subject(rng: np.random.Generator, data: Path, spacing: Triple) -> np.nd
         RuntimeError: the data cannot be read, or no draw gave five believable lobes.
     """
     for _ in range(_ATTEMPTS):
-        margins = Margins(*(float(v) for v in rng.uniform((28, 26, 6, 6), (52, 48, 40, 60))))
+        side, depth, above, below = (float(v) for v in rng.uniform((28, 26, 6, 6), (52, 48, 40, 60)))
+        margins = Margins(side, side, depth, depth, above, below)
         lungs, geometry = draw_lungs(rng, data, spacing, margins)
         lobes = draw_lobes(rng, lungs, geometry, data)
         if lobes is not None:
@@ -171,7 +172,7 @@ def _painted(
     whole: bool,
 ) -> tuple[FloatArray, np.ndarray]:
     """The CT, and where a whole person is."""
-    frame = Frame.of(lobes, step)
+    frame = LungExtent.of(lobes, step)
     around = chest_fields(rng, lobes, step, frame)
     person = Person.draw(rng, lobes.shape, around, frame, body, blood) if whole else None
     chest = _Sections(around, lobes.shape)
@@ -255,7 +256,7 @@ class _Layers:
         rng: np.random.Generator,
         lobes: np.ndarray,
         grid: Grid,
-        frame: Frame,
+        frame: LungExtent,
         given: Structures,
         aorta: FloatArray | None = None,
     ) -> _Layers:

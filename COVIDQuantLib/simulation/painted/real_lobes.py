@@ -6,7 +6,6 @@ smoothed and holes left by vessels and bronchi filled. Right and left are never 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,35 +16,13 @@ from scipy import ndimage
 from COVIDQuantLib.anatomy import labels_of_side
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.simulation.fields.deformation import WarpRange, draw_warp, pull
+from COVIDQuantLib.simulation.painted.lung_shapes import Margins
 from COVIDQuantLib.voxels.morphology import close, components
 
 GRID_MM = 2.0
 _PAD, _HOLES_MM, _SMOOTH = 6, 5.0, 1.1
 _WARP = WarpRange(degrees=5, scale=0.09, elastic=2.2, control=24)
 _LOBES = 5
-
-
-@dataclass(frozen=True)
-class Room:
-    """Space around the lungs in millimetres: right, left, front, back, above, below."""
-
-    right: float
-    left: float
-    front: float
-    back: float
-    above: float
-    below: float
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator) -> Room:
-        """From a field of view that just covers the chest to one with arms and table; a few cover whole bodies."""
-        # The field of view is the lungs' width and depth plus this; arms at the sides need about 130 mm.
-        wide = rng.random() < 0.55
-        side = rng.uniform((60, 60), (120, 120)) if wide else rng.uniform((25, 25), (65, 65))
-        front, back = rng.uniform((35, 45), (80, 100)) if wide else rng.uniform((20, 24), (40, 55))
-        above = rng.uniform(60, 110) if rng.random() < 0.08 else rng.uniform(4, 45)
-        below = rng.uniform(100, 220) if rng.random() < 0.08 else rng.uniform(4, 70)
-        return cls(*(float(v) for v in (*side, front, back, above, below)))
 
 
 def read_lobes(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -95,14 +72,14 @@ def soft_lobes(labels: np.ndarray, spacing: np.ndarray) -> np.ndarray:
 
 
 def place_lobes(
-    shares: np.ndarray, spacing: np.ndarray, room: Room, rng: np.random.Generator, scale: float = 1.0
+    shares: np.ndarray, spacing: np.ndarray, margins: Margins, rng: np.random.Generator, scale: float = 1.0
 ) -> np.ndarray:
     """Lobes deformed at random on a grid of ``GRID_MM`` with room about them.
 
     Args:
         shares: of :func:`soft_lobes`.
         spacing: of the shares, millimetres along k, j, i.
-        room: about the lungs.
+        margins: around the lungs.
         rng: the draw.
         scale: factor on the person's size.
 
@@ -111,7 +88,7 @@ def place_lobes(
     """
     _, *size = shares.shape
     extent = np.array(size) * spacing * scale
-    pads = np.array([(room.below, room.above), (room.front, room.back), (room.right, room.left)])
+    pads = np.array([(margins.below, margins.above), (margins.front, margins.back), (margins.right, margins.left)])
     shape = np.ceil((extent + pads.sum(axis=1)) / GRID_MM).astype(int)
     middle = (np.array(size) - 1) / 2 + 0.5 * (pads[:, 1] - pads[:, 0]) / (spacing * scale)
     k, j, i = (int(n) for n in shape)

@@ -11,7 +11,7 @@ from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.simulation.anatomy.trees import TIP_MM, VEIN_SHARE, beside_artery, grow_tree, jittered_points
 from COVIDQuantLib.simulation.anatomy.tubes import Tubes
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
-from COVIDQuantLib.simulation.painted.chest_wall import Frame
+from COVIDQuantLib.simulation.painted.chest_wall import LungExtent
 
 _SMALLEST_AIRWAY_MM = 0.8
 _CARINA_SHARE = 0.62
@@ -76,7 +76,7 @@ class _Lobes:
 
 
 def grow_trees(
-    rng: np.random.Generator, lobes: np.ndarray, spacing: FloatArray, frame: Frame, aorta: FloatArray | None = None
+    rng: np.random.Generator, lobes: np.ndarray, spacing: FloatArray, frame: LungExtent, aorta: FloatArray | None = None
 ) -> Trees:
     """Grow the vessels and airways of one patient.
 
@@ -130,7 +130,7 @@ def _beside(rng: np.random.Generator, tree: Tubes) -> Tubes:
 
 
 def _trachea(
-    rng: np.random.Generator, look: _Lobes, spacing: FloatArray, frame: Frame
+    rng: np.random.Generator, look: _Lobes, spacing: FloatArray, frame: LungExtent
 ) -> tuple[Tubes, dict[str, FloatArray]]:
     """Trachea and main bronchi between the lungs, and the position of each hilum."""
     height = frame.high[2] - frame.low[2]
@@ -158,7 +158,7 @@ def _gap(labels: np.ndarray, spacing: FloatArray) -> tuple[FloatArray, FloatArra
     return np.array(far), step
 
 
-def _widest(gap: tuple[FloatArray, FloatArray], z: float, frame: Frame) -> FloatArray:
+def _widest(gap: tuple[FloatArray, FloatArray], z: float, frame: LungExtent) -> FloatArray:
     """Position between the lungs at some height, far from both and near the midline."""
     far, step = gap
     section = far[min(round(z / step[0]), len(far) - 1)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
-from COVIDQuantLib.simulation.painted.chest_wall import ChestFields, Frame, Habitus, SectionFields
+from COVIDQuantLib.simulation.painted.chest_wall import ChestFields, Habitus, LungExtent, SectionFields
 from COVIDQuantLib.simulation.painted.mediastinum import InnerOrgans, aorta_path
 from COVIDQuantLib.simulation.painted.surroundings import Surroundings
 
@@ -40,7 +40,7 @@ class Person:
         rng: np.random.Generator,
         shape: tuple[int, ...],
         fields: ChestFields,
-        frame: Frame,
+        frame: LungExtent,
         habitus: Habitus,
         blood: float,
     ) -> Person:

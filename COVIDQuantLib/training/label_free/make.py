@@ -18,8 +18,9 @@ from COVIDQuantLib.segmentation.lungs.model_free import find_lungs
 from COVIDQuantLib.simulation.lesions.training_consolidation import add_dense
 from COVIDQuantLib.simulation.lesions.training_lesions import insert_lesions
 from COVIDQuantLib.simulation.lesions.training_mimics import add_negatives
+from COVIDQuantLib.simulation.painted.lung_shapes import Margins
 from COVIDQuantLib.simulation.painted.painting import paint_person
-from COVIDQuantLib.simulation.painted.real_lobes import GRID_MM, Room, place_lobes, read_lobes
+from COVIDQuantLib.simulation.painted.real_lobes import GRID_MM, place_lobes, read_lobes
 from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.simulation.scanner.domain_randomisation import randomise
 from COVIDQuantLib.simulation.scanner.reconstruction import whole_hu
@@ -151,6 +152,6 @@ def person_chest(name: str, seed: int, data: Path) -> Chest:
         raise UsageError(f"the person {name} is kept for evaluation", remedy="Train on others.")
     rng = np.random.default_rng([seed, int(name[1:])])
     shares, spacing = read_lobes(lobes_file(data, name))
-    lobes = place_lobes(shares, spacing, Room.draw(rng), rng, scale=float(rng.uniform(0.9, 1.1)))
+    lobes = place_lobes(shares, spacing, Margins.draw(rng), rng, scale=float(rng.uniform(0.9, 1.1)))
     hu, body = paint_person(lobes, (GRID_MM,) * 3, rng)
     return Chest(whole_hu(hu), (GRID_MM,) * 3, lobes, np.zeros(lobes.shape, bool), body)
