@@ -139,7 +139,7 @@ def test_the_same_ct_under_two_names_is_refused(tmp_path):
     for name in ("a", "b"):
         site.make_case(tmp_path / "cases" / name, 7)
     made = recipe(data__lists={"train": ["a"], "validate": ["b"]})
-    with pytest.raises(UsageError, match=r"a \(train\) and b \(validate\) hold the same CT"):
+    with pytest.raises(UsageError, match=r"a \(train\) and b \(validate\) have the same CT"):
         train_site(made, tmp_path / "cases", tmp_path / "out", "cpu")
 
 
