@@ -94,18 +94,18 @@ def draw_tubes(target: np.ndarray, grid: Grid, tubes: Tubes, report: Report = si
     axes = (grid.x, grid.y, grid.z)
     first = np.stack([np.searchsorted(axis, low[:, n]) for n, axis in enumerate(axes)], axis=1)
     last = np.stack([np.searchsorted(axis, high[:, n], side="right") for n, axis in enumerate(axes)], axis=1)
-    seen = np.flatnonzero((last > first).all(axis=1))
-    boxes = -(-(last[seen] - first[seen]) // _BOX_STEP) * _BOX_STEP
+    hits = np.flatnonzero((last > first).all(axis=1))
+    boxes = -(-(last[hits] - first[hits]) // _BOX_STEP) * _BOX_STEP
     sizes, kind = np.unique(boxes, axis=0, return_inverse=True)
     drawn = 0
     for number, size in enumerate(sizes):
-        pieces = seen[kind.ravel() == number]
+        pieces = hits[kind.ravel() == number]
         batch = max(1, _BATCH_VOXELS // int(np.prod(size)))
         for begin in range(0, len(pieces), batch):
             some = pieces[begin : begin + batch]
             _draw_batch(target, grid, tubes.select(some), first[some], size)
             drawn += len(some)
-            report(drawn / len(seen))
+            report(drawn / len(hits))
 
 
 def tube_layer(grid: Grid, tubes: Tubes, report: Report = silent) -> np.ndarray:
@@ -147,6 +147,6 @@ def _share(at: tuple[FloatArray, FloatArray, FloatArray], tubes: Tubes, width: f
     np.clip(along, 0, 1, out=along)
     distance = np.sqrt((x - along * dx) ** 2 + (y - along * dy) ** 2 + (z - along * dz) ** 2)
     reach = column(tubes.radius[:, 0]) + along * column(tubes.radius[:, 1] - tubes.radius[:, 0])
-    seen = np.maximum(reach, np.float32(0.5 * width))
-    share = np.clip((seen - distance) / np.float32(width) + np.float32(0.5), 0, 1) * (reach / seen) ** 2
+    drawn = np.maximum(reach, np.float32(0.5 * width))
+    share = np.clip((drawn - distance) / np.float32(width) + np.float32(0.5), 0, 1) * (reach / drawn) ** 2
     return (share * 255).astype(np.uint8)

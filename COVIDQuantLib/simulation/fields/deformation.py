@@ -79,8 +79,8 @@ def pull(volume: torch.Tensor, places: torch.Tensor, *, outside: float = 0.0, ne
     sizes = torch.tensor(volume.shape[1:], dtype=torch.float32)
     grid = ((places + 0.5) / sizes * 2 - 1).flip(-1)
     mode = "nearest" if nearest else "bilinear"
-    seen = functional.grid_sample((volume - outside)[None], grid[None], mode=mode, align_corners=False)
-    return seen[0] + outside
+    sampled = functional.grid_sample((volume - outside)[None], grid[None], mode=mode, align_corners=False)
+    return sampled[0] + outside
 
 
 def _rotation(rng: np.random.Generator, degrees: float) -> np.ndarray:

@@ -95,9 +95,9 @@ def place_lobes(
     places = draw_warp((k, j, i), np.zeros(3), _WARP, rng)
     per_voxel = torch.from_numpy((GRID_MM / (spacing * scale)).astype(np.float32))
     places = places * per_voxel + torch.from_numpy(middle.astype(np.float32))
-    seen = pull(torch.from_numpy(shares), places).numpy()
-    best = seen.argmax(axis=0).astype(np.uint8) + 1
-    best[seen.sum(axis=0) < 0.5] = 0
+    sampled = pull(torch.from_numpy(shares), places).numpy()
+    best = sampled.argmax(axis=0).astype(np.uint8) + 1
+    best[sampled.sum(axis=0) < 0.5] = 0
     return _whole(best)
 
 

@@ -177,7 +177,7 @@ def _without_specks(lobes: np.ndarray) -> np.ndarray:
 
 
 def _blank_beyond(radius: float, ct: CTVolume, lobes: np.ndarray) -> None:
-    """Fill what lies outside a circle (radius in pixels) in each section, and take it out of the lungs."""
+    """Set everything outside a circle (radius in pixels) of each section to filler, and remove it from the lungs."""
     rows, columns = np.ogrid[: ct.hu.shape[1], : ct.hu.shape[2]]
     middle = (np.array(ct.hu.shape[1:]) - 1) / 2
     corners = (rows - middle[0]) ** 2 + (columns - middle[1]) ** 2 > radius**2

@@ -106,10 +106,10 @@ def _drift(scan: Scan, rng: np.random.Generator) -> FloatArray:
 def _field_of_view(scan: Scan, rng: np.random.Generator) -> FloatArray:
     """Nothing outside a circle around the lungs."""
     y, x = (np.arange(n) * float(s) for n, s in zip(scan.hu.shape[1:], scan.spacing[1:], strict=True))
-    seen = np.ones(scan.hu.shape[1:], bool) if scan.lungs is None else scan.lungs.any(axis=0)
-    if not seen.any():
+    visible = np.ones(scan.hu.shape[1:], bool) if scan.lungs is None else scan.lungs.any(axis=0)
+    if not visible.any():
         return scan.hu
-    j, i = np.nonzero(seen)
+    j, i = np.nonzero(visible)
     cy, cx = (y[j].min() + y[j].max()) / 2, (x[i].min() + x[i].max()) / 2
     radius = float(np.hypot(y[j] - cy, x[i] - cx).max()) + float(rng.uniform(2, 40))
     outside = np.hypot(y[:, None] - cy, x[None, :] - cx) > radius

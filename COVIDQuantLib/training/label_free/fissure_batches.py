@@ -55,6 +55,8 @@ class FissureBatches(PatchBatches):
         return tuple((share, np.argwhere(kinds == kind)[::_FEW]) for kind, share in _AT.items())
 
     def _shown(
-        self, view: View, places: torch.Tensor, seen: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
+        self, view: View, places: torch.Tensor, sampled: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
     ) -> Batch:
-        return lobes_window(blanked(recoloured(seen, labels, rng), view, places, rng)), fissure_labels(labels[0])[None]
+        return lobes_window(blanked(recoloured(sampled, labels, rng), view, places, rng)), fissure_labels(labels[0])[
+            None
+        ]

@@ -111,9 +111,9 @@ class SliceBatches:
         matrix = torch.from_numpy(np.concatenate([theta, shift[:, None]], axis=1).astype(np.float32))[None]
         together = torch.cat([hu - HU_MIN, lungs, lesion])[None]
         grid = functional.affine_grid(matrix, [1, len(together[0]), rows, columns], align_corners=False)
-        seen = functional.grid_sample(together, grid, align_corners=False)[0]
+        sampled = functional.grid_sample(together, grid, align_corners=False)[0]
         count = len(hu)
-        return seen[:count] + HU_MIN, seen[count : 2 * count], seen[2 * count :]
+        return sampled[:count] + HU_MIN, sampled[count : 2 * count], sampled[2 * count :]
 
 
 def misjudged(lungs: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:

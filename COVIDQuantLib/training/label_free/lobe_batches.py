@@ -78,8 +78,8 @@ class CoarseBatches:
         size = np.array(hu.shape[1:], float)
         slack = np.maximum((size - np.array(shape)) / 2, (4.0, 5.0, 6.0))
         places = draw_warp(shape, (size - 1) / 2 + rng.uniform(-1, 1, 3) * slack, COARSE_WARP, rng)
-        seen, labels = _pulled(hu, lobes, places, mirrored=rng.random() < _MIRRORED)
-        return lobes_window(blanked(recoloured(seen, labels, rng), view, places, rng)), labels.long()
+        sampled, labels = _pulled(hu, lobes, places, mirrored=rng.random() < _MIRRORED)
+        return lobes_window(blanked(recoloured(sampled, labels, rng), view, places, rng)), labels.long()
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ class PatchBatches(ABC):
                 centre = points[rng.integers(len(points))] + rng.normal(0, 10, 3)
             wanted -= share
         places = draw_warp(self.shape, centre, FINE_WARP, rng)
-        seen, labels = _pulled(hu, lobes, places, mirrored=rng.random() < self._mirrored)
-        return self._shown(view, places, seen, labels, rng)
+        sampled, labels = _pulled(hu, lobes, places, mirrored=rng.random() < self._mirrored)
+        return self._shown(view, places, sampled, labels, rng)
 
     @cached_property
     def _found(self) -> dict[int, HardPoints]:
@@ -136,7 +136,7 @@ class PatchBatches(ABC):
 
     @abstractmethod
     def _shown(
-        self, view: View, places: torch.Tensor, seen: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
+        self, view: View, places: torch.Tensor, sampled: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
     ) -> Batch:
         """Input and target of a patch, from its places in the view and the CT and lobes sampled there."""
 
@@ -159,20 +159,20 @@ class FineBatches(PatchBatches):
         return tuple((share, np.argwhere(p)[::_FEW]) for share, p in zip(_AT, hard, strict=True))
 
     def _shown(
-        self, view: View, places: torch.Tensor, seen: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
+        self, view: View, places: torch.Tensor, sampled: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
     ) -> Batch:
         lost = None
         if "lesions" in view and view["lesions"].any():
             lost = pull(torch.from_numpy(view["lesions"])[None].float(), places, nearest=True)
         if rng.random() < _SICKER:
-            seen, lost = _sicker(seen, labels, lost, rng)
+            sampled, lost = _sicker(sampled, labels, lost, rng)
         weights = torch.ones_like(labels)
         if lost is not None:
             # Dense disease is a small part of the lungs, and looks like the surrounding tissue.
-            dense = (lost > 0) & (seen > DENSE_HU)
+            dense = (lost > 0) & (sampled > DENSE_HU)
             near = _greatest_near(dense.float(), _BESIDE) > 0
-            weights = weights + _DENSE_WEIGHT * dense + _BESIDE_WEIGHT * (near & (labels == 0) & (seen > DENSE_HU))
-        image = lobes_window(blanked(recoloured(seen, labels, rng), view, places, rng))
+            weights = weights + _DENSE_WEIGHT * dense + _BESIDE_WEIGHT * (near & (labels == 0) & (sampled > DENSE_HU))
+        image = lobes_window(blanked(recoloured(sampled, labels, rng), view, places, rng))
         return torch.cat([image, doubtful(labels, lost, rng)]), torch.cat([labels, weights]).long()
 
 
@@ -187,10 +187,10 @@ def _pulled(
 
 
 def _sicker(
-    seen: torch.Tensor, labels: torch.Tensor, lost: torch.Tensor | None, rng: np.random.Generator
+    sampled: torch.Tensor, labels: torch.Tensor, lost: torch.Tensor | None, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A patch ``[1, k, j, i]`` and its lesions with dense disease added."""
-    made = add_dense(seen[0].numpy(), plain_labels(labels[0].numpy()), (FINE_MM,) * 3, rng, effusion=0.0)
+    made = add_dense(sampled[0].numpy(), plain_labels(labels[0].numpy()), (FINE_MM,) * 3, rng, effusion=0.0)
     disease = torch.from_numpy(made.disease)[None].float()
     return torch.from_numpy(made.hu)[None], disease if lost is None else torch.maximum(lost, disease)
 
@@ -285,7 +285,7 @@ def doubtful(labels: torch.Tensor, lost: torch.Tensor | None, rng: np.random.Gen
     lungs = _displaced(partial, float(rng.choice([0.3, 0.8, 1.5])), rng)
     # Coarse lobes are wrong by far more than coarse lungs are.
     lobes = _displaced(small, float(rng.choice([0.3, 0.8, 1.5, 3.0, 5.0, 7.0])), rng)
-    seen = lungs.clone()
+    sampled = lungs.clone()
     blind = rng.random() < _BLIND
     for members in LOBES_OF.values():
         of_lung = list(members)
@@ -293,8 +293,8 @@ def doubtful(labels: torch.Tensor, lost: torch.Tensor | None, rng: np.random.Gen
         near = near + 0.05 * blurred(near, 2.0) + 0.001 * blurred(near, 6.0) + 1e-6
         if blind:
             near = torch.ones_like(near)
-        seen[of_lung] = near / near.sum(dim=0) * lungs[of_lung].sum(dim=0)
-    sharp = functional.interpolate(seen[None], size=shape, mode="trilinear")[0].clamp(0, 1)
+        sampled[of_lung] = near / near.sum(dim=0) * lungs[of_lung].sum(dim=0)
+    sharp = functional.interpolate(sampled[None], size=shape, mode="trilinear")[0].clamp(0, 1)
     if rng.random() < 0.5:
         sharp = functional.softmax(torch.log(sharp + 1e-3) * float(rng.uniform(1.0, 2.5)), dim=0)
     return sharp

@@ -54,35 +54,35 @@ def repeated(views: Sequence[View], draws: Sequence[float]) -> list[View]:
 
 
 def _coarse(network: nn.Module, view: View, _channels: int) -> tuple[torch.Tensor, torch.Tensor]:
-    seen = lobes_window(torch.from_numpy(view["hu"]).float())[None, None]
-    return _answer(network, seen).argmax(1)[0], torch.from_numpy(view["lobes"])
+    image = lobes_window(torch.from_numpy(view["hu"]).float())[None, None]
+    return _answer(network, image).argmax(1)[0], torch.from_numpy(view["lobes"])
 
 
 def _fine(network: nn.Module, view: View, _channels: int) -> tuple[torch.Tensor, torch.Tensor]:
     hu, lobes, sick = (torch.from_numpy(view[name])[None].float() for name in ("hu", "lobes", "lesions"))
     # The same simulated coarse results in every epoch.
-    seen = torch.cat([lobes_window(hu), doubtful(lobes, sick, np.random.default_rng(5))])[None]
-    return _answer(network, seen).argmax(1)[0], torch.from_numpy(view["lobes"])
+    image = torch.cat([lobes_window(hu), doubtful(lobes, sick, np.random.default_rng(5))])[None]
+    return _answer(network, image).argmax(1)[0], torch.from_numpy(view["lobes"])
 
 
 def _fissures(network: nn.Module, view: View, _channels: int) -> tuple[torch.Tensor, torch.Tensor]:
-    seen = lobes_window(torch.from_numpy(view["hu"]).float())[None, None]
+    image = lobes_window(torch.from_numpy(view["hu"]).float())[None, None]
     lobes = torch.from_numpy(view["lobes"])
     # Its output outside the lungs is not used.
-    return _answer(network, seen).argmax(1)[0] * (lobes > 0), fissures.fissure_labels(lobes)
+    return _answer(network, image).argmax(1)[0] * (lobes > 0), fissures.fissure_labels(lobes)
 
 
 def _slices(network: nn.Module, view: View, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
     inside = torch.from_numpy(view["lobes"]) > 0
-    seen = window(torch.from_numpy(view["hu"]), *lesions.WINDOW_HU, inside)
+    image = window(torch.from_numpy(view["hu"]), *lesions.WINDOW_HU, inside)
     rows = torch.nonzero(inside.flatten(1).any(dim=1)).ravel()[::3]
-    beside = neighbour_indices(len(seen), lesions.NEIGHBOUR_MM / float(view["spacing"][0]), channels)[rows]
-    found = [(_answer(network, seen[few])[:, 0] > 0) for few in beside.split(8)]
+    beside = neighbour_indices(len(image), lesions.NEIGHBOUR_MM / float(view["spacing"][0]), channels)[rows]
+    found = [(_answer(network, image[few])[:, 0] > 0) for few in beside.split(8)]
     return (torch.cat(found).cpu() & inside[rows]).long(), torch.from_numpy(view["lesions"])[rows]
 
 
-def _answer(network: nn.Module, seen: torch.Tensor) -> torch.Tensor:
-    return network(seen.to(next(network.parameters()).device)).float().cpu()
+def _answer(network: nn.Module, image: torch.Tensor) -> torch.Tensor:
+    return network(image.to(next(network.parameters()).device)).float().cpu()
 
 
 def _of_slices(plane: str) -> Role:
