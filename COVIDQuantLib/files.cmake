@@ -269,18 +269,25 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/simulation/anatomy/skeleton.py
   COVIDQuantLib/simulation/anatomy/surroundings.py
   COVIDQuantLib/simulation/anatomy/thorax.py
+  COVIDQuantLib/simulation/anatomy/tissue_hu.py
   COVIDQuantLib/simulation/anatomy/trees.py
   COVIDQuantLib/simulation/anatomy/tubes.py
   COVIDQuantLib/simulation/anatomy/vessels.py
   COVIDQuantLib/simulation/artefacts/__init__.py
   COVIDQuantLib/simulation/artefacts/motion.py
   COVIDQuantLib/simulation/fields/__init__.py
+  COVIDQuantLib/simulation/fields/arrays.py
   COVIDQuantLib/simulation/fields/deformation.py
+  COVIDQuantLib/simulation/fields/gaussian_noise.py
+  COVIDQuantLib/simulation/fields/interpolation.py
+  COVIDQuantLib/simulation/fields/rotation.py
   COVIDQuantLib/simulation/fields/section_grid.py
-  COVIDQuantLib/simulation/fields/smooth_fields.py
-  COVIDQuantLib/simulation/fields/tiled_fields.py
+  COVIDQuantLib/simulation/fields/shapes.py
+  COVIDQuantLib/simulation/fields/spline_noise.py
+  COVIDQuantLib/simulation/fields/tiled_noise.py
   COVIDQuantLib/simulation/lesions/__init__.py
   COVIDQuantLib/simulation/lesions/phantom_lesions.py
+  COVIDQuantLib/simulation/lesions/training_coarse_lungs.py
   COVIDQuantLib/simulation/lesions/training_consolidation.py
   COVIDQuantLib/simulation/lesions/training_density.py
   COVIDQuantLib/simulation/lesions/training_lesions.py
@@ -288,15 +295,15 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/simulation/lesions/training_shapes.py
   COVIDQuantLib/simulation/lesions/training_spread.py
   COVIDQuantLib/simulation/painted/__init__.py
-  COVIDQuantLib/simulation/painted/chest.py
-  COVIDQuantLib/simulation/painted/lobes.py
-  COVIDQuantLib/simulation/painted/lungs.py
+  COVIDQuantLib/simulation/painted/chest_wall.py
+  COVIDQuantLib/simulation/painted/drawn_lobes.py
+  COVIDQuantLib/simulation/painted/lung_shapes.py
   COVIDQuantLib/simulation/painted/mediastinum.py
   COVIDQuantLib/simulation/painted/painting.py
-  COVIDQuantLib/simulation/painted/people.py
-  COVIDQuantLib/simulation/painted/person.py
+  COVIDQuantLib/simulation/painted/real_lobes.py
   COVIDQuantLib/simulation/painted/surroundings.py
   COVIDQuantLib/simulation/painted/trees.py
+  COVIDQuantLib/simulation/painted/whole_body.py
   COVIDQuantLib/simulation/phantom/__init__.py
   COVIDQuantLib/simulation/phantom/files.py
   COVIDQuantLib/simulation/phantom/make.py
@@ -304,8 +311,9 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/simulation/phantom/truth.py
   COVIDQuantLib/simulation/phantom_settings.py
   COVIDQuantLib/simulation/scanner/__init__.py
-  COVIDQuantLib/simulation/scanner/phantom_scanner.py
-  COVIDQuantLib/simulation/scanner/scanner_randomisation.py
+  COVIDQuantLib/simulation/scanner/domain_randomisation.py
+  COVIDQuantLib/simulation/scanner/reconstruction.py
+  COVIDQuantLib/simulation/scanner/sections.py
   COVIDQuantLib/structures.py
   COVIDQuantLib/system/__init__.py
   COVIDQuantLib/system/atomic_files.py
@@ -313,6 +321,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/system/json_file.py
   COVIDQuantLib/system/memory.py
   COVIDQuantLib/system/quiet_stderr.py
+  COVIDQuantLib/system/settings_schema.py
   COVIDQuantLib/system/staging.py
   COVIDQuantLib/terminology.py
   COVIDQuantLib/terminology_text.py
@@ -338,7 +347,6 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/training/label_free/subjects.py
   COVIDQuantLib/training/losses.py
   COVIDQuantLib/training/recipe.py
-  COVIDQuantLib/training/schema.py
   COVIDQuantLib/training/settings.py
   COVIDQuantLib/training/site/__init__.py
   COVIDQuantLib/training/site/cases.py

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, Unpack
 
 from COVIDQuantLib import __version__
-from COVIDQuantLib.errors import OutputError, UsageError
+from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.models.bundle import Bundle, read_bundle
 from COVIDQuantLib.models.metadata import FORMAT, INFERENCE, METADATA, TASKS, WEIGHTS_SUFFIX, check_metadata
-from COVIDQuantLib.system.staging import Staging, clear_gone
+from COVIDQuantLib.system.atomic_files import write_folder_atomically
 
 if TYPE_CHECKING:
     import torch
@@ -118,28 +117,8 @@ def new_folder(target: Path, *, replace: bool) -> Iterator[Path]:
         raise UsageError("there is a bundle already", str(target), "Choose another name, or ask to replace it.")
     if target.exists() and not (target / METADATA).is_file():
         raise UsageError("what is in the way is no bundle", str(target), "Move it away, or choose another name.")
-    with _said_for(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        clear_gone(target.parent)
-        hidden = Staging(target.parent)
-    try:
-        # Named as the bundle, so that a refusal names it.
-        staging = hidden.files / target.name
-        with _said_for(target):
-            staging.mkdir()
-            yield staging
-            hidden.commit([target.name])
-    finally:
-        hidden.remove()
-
-
-@contextmanager
-def _said_for(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        what = f"the bundle cannot be written ({error.strerror or error})"
-        raise OutputError(what, str(target), "Free some space, or choose a folder you may write to.") from error
+    with write_folder_atomically(target) as folder:
+        yield folder
 
 
 def _write_json(path: Path, record: Mapping[str, Any]) -> None:
@@ -157,10 +136,7 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _write_bytes(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    path.write_bytes(data)
 
 
 def _weights_path(role: str) -> str:

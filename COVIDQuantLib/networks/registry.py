@@ -14,19 +14,10 @@ from COVIDQuantLib.networks.lesion_unets import COVIDLesionNet, LungsUNet2D, Yoo
 from COVIDQuantLib.networks.lobes_unet import UPSAMPLINGS, LobesUNet3D
 from COVIDQuantLib.networks.lungmask_unet import lungmask_unet
 from COVIDQuantLib.networks.resnet_unet import ResNet34UNet
+from COVIDQuantLib.system import settings_schema as s
 
 # Far above any network of the papers. A layer is as large as the product of two of these, which must fit in 64 bits.
 MAX_CHANNELS = 1 << 20
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One number or word that an architecture is built with."""
-
-    default: Any
-    meaning: str
-    wanted: str
-    fits: Callable[[Any], bool]
 
 
 @dataclass(frozen=True)
@@ -47,7 +38,7 @@ class Architecture:
     builder: Callable[..., nn.Module]
     spatial_dims: int
     source: str
-    settings: Mapping[str, Setting]
+    settings: Mapping[str, s.Setting]
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -55,51 +46,43 @@ class Architecture:
         return {name: setting.default for name, setting in self.settings.items()}
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_CHANNELS
-
-
 def _are_features(value: Any) -> bool:
-    return isinstance(value, list | tuple) and 2 <= len(value) <= 6 and all(map(_is_count, value))
+    fits = s.count(0, "", MAX_CHANNELS).fits
+    return isinstance(value, list | tuple) and 2 <= len(value) <= 6 and all(map(fits, value))
 
 
-def _is_share(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
+def _channels(default: int, meaning: str) -> s.Setting:
+    return s.count(default, meaning, MAX_CHANNELS)
 
 
-def _count(default: int, meaning: str) -> Setting:
-    return Setting(default, meaning, f"a whole number from 1 to {MAX_CHANNELS}", _is_count)
-
-
-def _choice(default: str, meaning: str, words: Mapping[str, Any]) -> Setting:
-    return Setting(
-        default, meaning, "one of " + ", ".join(words), lambda value: isinstance(value, str) and value in words
-    )
-
-
-def _slices(in_channels: int) -> dict[str, Setting]:
+def _slices(in_channels: int) -> dict[str, s.Setting]:
     return {
-        "in_channels": _count(in_channels, "neighbouring slices given as channels, the middle one being segmented"),
-        "out_channels": _count(1, "logits a pixel"),
-        "width": _count(64, "channels of the first level; the paper's full size by default"),
+        "in_channels": _channels(in_channels, "neighbouring slices given as channels, the middle one being segmented"),
+        "out_channels": _channels(1, "logits a pixel"),
+        "width": _channels(64, "channels of the first level; the paper's full size by default"),
     }
 
 
 _VOLUMES = {
-    "in_channels": _count(1, "CT, and further channels such as the coarse probabilities"),
-    "out_channels": _count(6, "logits a voxel: background and five lobes"),
-    "features": Setting(
+    "in_channels": _channels(1, "CT, and further channels such as the coarse probabilities"),
+    "out_channels": _channels(6, "logits a voxel: background and five lobes"),
+    "features": s.Setting(
         (16, 32, 64, 128),
-        "channels of each level, finest first",
         f"two to six whole numbers from 1 to {MAX_CHANNELS}",
         _are_features,
+        "channels of each level, finest first",
     ),
-    "norm": _choice("batch", "normalisation after each convolution", NORMS),
-    "dropout": Setting(0.0, "share of activations dropped in training", "a number from 0 to below 1", _is_share),
-    "upsampling": _choice("transposed", "how the decoder enlarges", UPSAMPLINGS),
+    "norm": s.choice("batch", "normalisation after each convolution", *NORMS),
+    "dropout": s.Setting(
+        0.0,
+        "a number from 0 to below 1",
+        lambda value: s.is_number(value) and 0 <= value < 1,
+        "share of activations dropped in training",
+    ),
+    "upsampling": s.choice("transposed", "how the decoder enlarges", *UPSAMPLINGS),
 }
 
-_LUNGMASK = {"in_channels": _count(1, "the slice"), "out_channels": _count(3, "log-probabilities a pixel")}
+_LUNGMASK = {"in_channels": _channels(1, "the slice"), "out_channels": _channels(3, "log-probabilities a pixel")}
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     record.name: record

@@ -1,4 +1,4 @@
-"""What a phantom is asked to be."""
+"""Settings of a phantom."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ KERNELS = ("soft", "standard", "sharp")
 MAX_EXTENT_PERCENT = 60.0
 ARMS_DOWN, ARMS_UP, STREAKS, CUT = "arms-down", "arms-up", "streaks", "cut"
 SURROUNDINGS = ("table", "couch", "cushion", "blanket", "cables", ARMS_DOWN, ARMS_UP, STREAKS, CUT)
-# These lie under the body in place of the plain table.
+# These replace the plain table.
 TABLES = ("table", "couch")
 
 
 @dataclass(frozen=True)
 class PhantomSettings:
-    """The choices of the user; what is None is drawn from the seed.
+    """The user's choices; None is drawn from the seed.
 
     Attributes:
-        seed: everything that varies follows from it.
+        seed: determines everything that varies.
         thickness_mm: section thickness and distance between sections, 0.6..10 mm.
         pixel_mm: width of a pixel; None fits the field of view to the patient.
         matrix: pixels along each side of a section.
@@ -28,7 +28,7 @@ class PhantomSettings:
         motion: whether heart and diaphragm move during the scan.
         kernel: ``soft``, ``standard`` or ``sharp``.
         noise_hu: standard deviation of the noise in the middle of the chest, HU; 0 is noise free.
-        table: whether the CT table is in the picture.
+        table: whether the CT table is visible.
         circle: whether the scanner measured only the circle within each section, the corners being filler.
         surroundings: what else is around the body, of ``SURROUNDINGS``: ``table`` a curved shell with foam, ``couch``
             a flat one with air under the back, ``cushion``, ``blanket``, ``cables`` with electrodes, ``arms-down``,
@@ -50,10 +50,10 @@ class PhantomSettings:
     surroundings: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """Refuse settings that no scanner or patient could have.
+        """Refuse settings outside what scanners and patients have.
 
         Raises:
-            UsageError: a setting is out of range; says which and the range.
+            UsageError: a setting is out of range; names it and the range.
         """
         ranges = (
             ("seed", self.seed, 0, 2**63 - 1),

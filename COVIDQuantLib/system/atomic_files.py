@@ -14,7 +14,7 @@ from COVIDQuantLib.errors import OutputError, UnfitInputError, UsageError
 from COVIDQuantLib.system.file_lock import FileLock, HeldError
 from COVIDQuantLib.system.staging import LOCK, Staging, clear_gone, is_staged, settle
 
-Writer = Callable[[Path], None]
+Writer = Callable[[Path], object]
 
 # Per errno: what is wrong, what the user can do, and the refusal's code.
 _FULL = ("the disk is full", "Free some space or choose another folder.", "disk-full")
@@ -98,6 +98,51 @@ def write_atomically(path: Path, writer: Writer) -> None:
             writer(staging.files / path.name)
             _flush_to_disk(staging.files / path.name)
             (staging.files / path.name).replace(path)
+            done = True
+    finally:
+        if staging is not None:
+            staging.remove()
+        if not done:
+            _remove_empty(made)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, with its parents, if it is missing, and clear away what killed jobs have left in it.
+
+    Raises:
+        OutputError: it cannot be made or written.
+    """
+    with _said_for(folder):
+        _make_folders(folder, [])
+        clear_gone(folder)
+
+
+@contextmanager
+def write_folder_atomically(target: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of ``target`` when the block ends; else all is as it was before.
+
+    Args:
+        target: the folder; missing parent folders are made.
+
+    Raises:
+        OutputError: it cannot be written, or the block raised an OSError.
+    """
+    made: list[Path] = []
+    staging: Staging | None = None
+    done = False
+    try:
+        with _said_for(target):
+            _make_folders(target.parent, made)
+            clear_gone(target.parent)
+            staging = Staging(target.parent)
+            # Named as the target, so that a refusal of what is in it names it.
+            folder = staging.files / target.name
+            folder.mkdir()
+            yield folder
+            for path in folder.rglob("*"):
+                if path.is_file():
+                    _flush_to_disk(path)
+            staging.commit([target.name])
             done = True
     finally:
         if staging is not None:

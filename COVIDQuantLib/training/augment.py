@@ -18,7 +18,7 @@ from monai.transforms.intensity.dictionary import (
 from monai.transforms.spatial.dictionary import RandAffined, RandFlipd, RandRotate90d
 from monai.transforms.transform import Transform
 
-from COVIDQuantLib.training import schema as s
+from COVIDQuantLib.system import settings_schema as s
 
 IMAGE, TARGET, LUNGS = "image", "target", "lungs"
 _EVERYTHING = (IMAGE, TARGET, LUNGS)
@@ -38,7 +38,7 @@ class Augmentation:
     build: Callable[[Mapping[str, Any]], Transform]
 
 
-def _probability(default: float = 0.5) -> s.Key:
+def _probability(default: float = 0.5) -> s.Setting:
     return s.number(default, "how often", 0, 1)
 
 
@@ -68,7 +68,7 @@ AUGMENTATIONS: Mapping[str, Augmentation] = {
         ),
     ),
     "crop": Augmentation(
-        {"size": s.Key(s.REQUIRED, "a whole number from 1", s.is_count, "rows and columns of a random piece")},
+        {"size": s.Setting(s.REQUIRED, "a whole number from 1", s.is_count, "rows and columns of a random piece")},
         lambda a: RandSpatialCropd(_EVERYTHING, (a["size"], a["size"]), random_size=False),
     ),
     "shift": Augmentation(
@@ -95,7 +95,7 @@ def build_augmentations(entries: Sequence[Mapping[str, Any]], *, masked: bool) -
 
     Args:
         entries: as in the recipe, checked.
-        masked: whether what lies outside the lungs is the window's bottom, and stays so.
+        masked: whether everything outside the lungs is kept at the bottom of the window.
     """
     made = []
     for entry in entries:

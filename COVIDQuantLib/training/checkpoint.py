@@ -1,11 +1,9 @@
-"""Checkpoints that appear whole or not at all, and the state of every random generator in them."""
+"""Checkpoints, written atomically, with the state of every random generator."""
 
 from __future__ import annotations
 
-import os
 import pickle
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,53 +11,38 @@ import numpy as np
 import torch
 
 from COVIDQuantLib.errors import OutputError, UnfitInputError
-
-Writer = Callable[[Path], object]
-
-
-def write_whole(path: Path, writer: Writer) -> None:
-    """Write a file under another name on the same disk, then move it into place.
-
-    Raises:
-        OutputError: it cannot be written; an earlier file of the name is as it was.
-    """
-    temporary = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
-    try:
-        writer(temporary)
-        with temporary.open("r+b") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:
-        # torch reports a full disk as a RuntimeError of its zip writer.
-        raise OutputError(
-            f"cannot be written ({error})", str(path), "Free some space or choose another folder."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+from COVIDQuantLib.system.atomic_files import write_atomically
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write tensors and plain values with ``torch.save``, atomically.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: it cannot be written; an earlier file of the name is as it was.
     """
-    write_whole(path, lambda target: torch.save(state, target))
+    try:
+        write_atomically(path, lambda target: torch.save(state, target))
+    except RuntimeError as error:
+        # torch reports a full disk as a RuntimeError of its zip writer.
+        what = f"the checkpoint cannot be written ({error})"
+        raise OutputError(what, str(path), "Free some space or choose another folder.", "cannot-write") from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU without executing anything in it.
 
     Raises:
-        UnfitInputError: there is none, it is damaged, or it holds more than tensors and plain values.
+        UnfitInputError: it is missing, damaged, or contains more than tensors and plain values.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise UnfitInputError("no checkpoint to resume from", str(path), "Train without --resume first.") from error
+        raise UnfitInputError(
+            "there is no checkpoint to resume from", str(path), "Train without --resume first."
+        ) from error
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
         raise UnfitInputError(
-            "the checkpoint is damaged or not one of ours", str(path), "Train again without --resume."
+            "the checkpoint is damaged or from another program", str(path), "Train again without --resume."
         ) from error
 
 
@@ -76,7 +59,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Bring every random generator to a state that :func:`random_state` gave."""
+    """Restore the state of every random generator from :func:`random_state`."""
     version, numbers, next_gauss = state["python"]
     random.setstate((version, tuple(numbers), next_gauss))
     name, keys, *rest = state["numpy"]

@@ -1,7 +1,7 @@
-"""The one training loop: MONAI's supervised trainer with what every network here needs around it.
+"""The training loop for all networks, built on MONAI's supervised trainer.
 
 Time limit, schedule over iterations or time, mixed precision on CPU and CUDA, validation, best epoch, early stop,
-checkpoints that survive a crash, and a resumed run that equals an uninterrupted one.
+checkpoints that survive a crash, and resumed runs that give the same result as uninterrupted ones.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from monai.engines.trainer import SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from monai.handlers.lr_schedule_handler import LrScheduleHandler
 from monai.utils.misc import set_determinism
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from COVIDQuantLib.errors import COVIDQuantError, UnfitInputError, UsageError
 from COVIDQuantLib.progress import Report, silent
+from COVIDQuantLib.system.atomic_files import make_folder, write_atomically
 from COVIDQuantLib.training.checkpoint import (
     load_checkpoint,
     random_state,
     save_checkpoint,
     set_random_state,
-    write_whole,
 )
 from COVIDQuantLib.training.feed import Batches, EpochBatches, Precision, placed, prepared
 from COVIDQuantLib.training.history import History, Row
@@ -43,7 +43,7 @@ _FORMAT = 1
 
 
 class TrainingError(COVIDQuantError):
-    """The training went wrong, for example the loss is no longer a number."""
+    """Training failed, for example because the loss became NaN."""
 
 
 def fit(
@@ -56,9 +56,9 @@ def fit(
     *,
     resume: bool = False,
 ) -> History:
-    """Train a network; the last epoch's state and the best epoch's weights end in ``folder``.
+    """Train a network and write the last state and the best epoch's weights to ``folder``.
 
-    The folder then holds ``last.pt`` (everything to resume from), ``best.safetensors`` (float32 weights),
+    Afterwards the folder contains ``last.pt`` (everything to resume from), ``best.safetensors`` (float32 weights),
     ``history.csv``, ``history.json`` and ``curves.png``. The network itself is left with the last weights, in
     evaluation mode.
 
@@ -68,16 +68,16 @@ def fit(
             anew if an epoch asks for more than there are; or a loader that is the same for every epoch.
         validation: measures the network, which is in evaluation mode and without gradients; None for none.
         settings: how to train.
-        folder: made if missing.
-        report: told the fraction done; may raise ``Cancelled``.
+        folder: created if missing.
+        report: called with the fraction done; may raise ``Cancelled``.
         resume: go on from ``last.pt``. With batches that depend on the epoch and the random generators only, and in
-            float32 on the CPU, the outcome is that of a run without interruption, bit for bit.
+            float32 on the CPU, the result is bit for bit that of an uninterrupted run.
 
     Returns:
-        The history of all epochs, those before a resume included.
+        The history of all epochs, including those before a resume.
 
     Raises:
-        TrainingError: the loss is not a number; the checkpoint of the epoch before stays.
+        TrainingError: the loss is NaN; the previous epoch's checkpoint is kept.
         UnfitInputError: nothing to resume from, or it belongs to another network.
         UsageError: there are no batches, or ``best_by`` is not among the validation's figures.
         OutputError: the folder cannot be written.
@@ -102,7 +102,7 @@ class _Run:
     ) -> None:
         set_determinism(settings.seed)
         self.folder, self._report, self._settings, self._validation = folder, report, settings, validation
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self._batches = EpochBatches(batches)
         self._network = placed(network, settings)
         self._optimizer = settings.make_optimizer(self._network)
@@ -142,7 +142,7 @@ class _Run:
             decollate=False,
             optim_set_to_none=True,
         )
-        # Errors are told once, by whoever catches them.
+        # The caller reports errors; logging them here would report them twice.
         trainer.logger.setLevel(logging.CRITICAL)
         return trainer
 
@@ -266,7 +266,8 @@ class _Run:
             history.best_epoch = self._trainer.state.epoch
             history.best_value = history.rows[-1][self._settings.best_by or "loss"]
             weights = {k: v.detach().cpu().contiguous() for k, v in self._network.state_dict().items()}
-            write_whole(self.folder / BEST, lambda path: save_file(weights, path))
+            data = save(weights)
+            write_atomically(self.folder / BEST, lambda path: path.write_bytes(data))
 
     # ------------------------------------------------------------------------------------------- checkpoint
 
@@ -288,7 +289,7 @@ class _Run:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where a checkpoint left off.
+        """Continue from a checkpoint.
 
         Raises:
             UnfitInputError: it belongs to another network or optimiser, or to another version.

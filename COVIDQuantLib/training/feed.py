@@ -1,4 +1,4 @@
-"""How batches reach a network that trains: drawn epoch by epoch, on its device, in its memory order and precision."""
+"""Feeding batches to a network in training: one draw per epoch, moved to its device, memory format and precision."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def placed(network: nn.Module, settings: FitSettings) -> nn.Module:
 
 
 def prepared(settings: FitSettings) -> Callable[..., Batch]:
-    """What brings a batch to the network: MONAI's ``prepare_batch``."""
+    """Function that moves a batch to the network's device: MONAI's ``prepare_batch``."""
 
     def prepare(batch: Batch, device: torch.device, non_blocking: bool, **_: Any) -> Batch:  # noqa: FBT001 - MONAI's
         inputs, targets = batch
@@ -43,7 +43,7 @@ def prepared(settings: FitSettings) -> Callable[..., Batch]:
 
 
 class Precision(SimpleInferer):
-    """Runs the network in the settings' precision and hands its outputs on in float32."""
+    """Runs the network in the settings' precision and returns its outputs as float32."""
 
     def __init__(self, settings: FitSettings) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Precision(SimpleInferer):
 
 
 class EpochBatches:
-    """The batches of whatever epoch the trainer is in, endlessly.
+    """An endless iterator over the batches of the trainer's current epoch.
 
     Args:
         batches: as :func:`~COVIDQuantLib.training.engine.fit` takes them.
@@ -72,7 +72,7 @@ class EpochBatches:
         return self._batches(epoch) if callable(self._batches) else self._batches
 
     def __iter__(self) -> Iterator[Batch]:
-        """Batch after batch, drawn anew where the epoch has no more.
+        """Batches, drawn again when the epoch runs out of them.
 
         Raises:
             UsageError: there are none.
@@ -86,6 +86,6 @@ class EpochBatches:
                 raise UsageError("there is nothing to train on", f"epoch {self.epoch}", "Give more cases.")
 
     def length(self) -> int:
-        """How many the first epoch has."""
+        """Number of batches in the first epoch."""
         first = self.of(1)
         return len(first) if isinstance(first, Sized) else sum(1 for _ in first)

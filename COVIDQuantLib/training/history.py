@@ -1,4 +1,4 @@
-"""What a training run showed from epoch to epoch: table, document and curves."""
+"""The history of a training run by epoch: CSV table, JSON document and plotted curves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from COVIDQuantLib.training.checkpoint import write_whole
+from COVIDQuantLib.system.atomic_files import write_atomically
 
 Row = dict[str, float]
 
@@ -19,8 +19,8 @@ class History:
     Attributes:
         rows: ``epoch``, ``iteration``, ``seconds`` since the start, ``learning_rate`` at the end of the epoch, mean
             training ``loss`` and the validation's figures where the epoch was validated.
-        best_epoch: the epoch whose weights are kept; 0 before the first.
-        best_value: its figure.
+        best_epoch: the epoch with the best weights; 0 before the first.
+        best_value: its validation figure.
         stopped_by: ``epochs``, ``time`` or ``patience``; empty while it runs.
     """
 
@@ -35,7 +35,7 @@ class History:
         Raises:
             OutputError: they cannot be written.
         """
-        write_whole(folder / "history.csv", self._write_csv)
+        write_atomically(folder / "history.csv", self._write_csv)
         document = {
             "best_epoch": self.best_epoch,
             "best_value": self.best_value,
@@ -43,7 +43,7 @@ class History:
             "epochs": self.rows,
         }
         text = json.dumps(document, indent=1) + "\n"
-        write_whole(folder / "history.json", lambda path: _write_text(path, text))
+        write_atomically(folder / "history.json", lambda path: _write_text(path, text))
 
     def _write_csv(self, path: Path) -> None:
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
@@ -85,7 +85,7 @@ class History:
             panels[1].legend(fontsize="small")
         if self.best_epoch:
             panels[1].axvline(self.best_epoch, linestyle=":", color="grey")
-        write_whole(folder / "curves.png", lambda path: figure.savefig(path, dpi=100))
+        write_atomically(folder / "curves.png", lambda path: figure.savefig(path, dpi=100))
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The losses a recipe can name, for one logit a pixel."""
+"""The losses that a recipe can name, for one logit per pixel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from monai.losses.focal_loss import FocalLoss
 from monai.losses.tversky import TverskyLoss
 from torch import nn
 
-# Dice over the whole batch: most slices hold little or nothing, and their own Dice would be all or none.
+# Dice over the whole batch: most slices contain little or no target, so that their own Dice would be 0 or 1.
 LOSSES: Mapping[str, Callable[[], nn.Module]] = {
     "bce": nn.BCEWithLogitsLoss,
     "dice": lambda: DiceLoss(sigmoid=True, batch=True),

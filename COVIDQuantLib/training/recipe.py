@@ -1,4 +1,4 @@
-"""Training recipes: JSON files that say what network is trained how on what; the papers' own ship as resources."""
+"""Training recipes: JSON files with network, data and training settings; those of the papers ship as resources."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.models.metadata import valid_name
 from COVIDQuantLib.networks.registry import ARCHITECTURES, checked_settings
 from COVIDQuantLib.resources import resource_path
-from COVIDQuantLib.training import schema as s
+from COVIDQuantLib.system import settings_schema as s
 from COVIDQuantLib.training.augment import AUGMENTATIONS
 from COVIDQuantLib.training.losses import LOSSES
 from COVIDQuantLib.training.settings import OPTIMIZERS, PRECISIONS, SCHEDULES, FitSettings
@@ -23,7 +23,7 @@ SITE, LABEL_FREE = "site", "label-free"
 TASKS = ("lesions", "lungs")
 PARTS = ("train", "tune", "validate")
 AUTO = "auto"
-# Every network for slices but lungmask's, which another program trains and whose package need not be there.
+# All 2D networks but lungmask's, which is trained elsewhere and whose package is optional.
 _SLICE_NETWORKS = tuple(
     name for name, record in ARCHITECTURES.items() if record.spatial_dims == 2 and name != "lungmask-unet"
 )
@@ -49,11 +49,11 @@ def _are_lists(value: Any) -> bool:
     return known and all(isinstance(v, list) and all(isinstance(name, str) for name in v) for v in value.values())
 
 
-# What every recipe says.
+# Keys of every recipe.
 HEAD: s.Schema = {
-    "format": s.Key(s.REQUIRED, f"the number {FORMAT}", lambda value: value == FORMAT, "format of the recipe"),
+    "format": s.Setting(s.REQUIRED, f"the number {FORMAT}", lambda value: value == FORMAT, "format of the recipe"),
     "kind": s.choice(SITE, "whose data it trains on", SITE, LABEL_FREE),
-    "name": s.Key(
+    "name": s.Setting(
         s.REQUIRED,
         "lower-case letters, digits, '.', '_', '-'",
         lambda value: isinstance(value, str) and valid_name(value),
@@ -69,7 +69,7 @@ SCHEMA: s.Schema = {
     "task": s.choice(s.REQUIRED, "what is segmented", *TASKS),
     "network": {
         "architecture": s.choice(s.REQUIRED, "the network", *_SLICE_NETWORKS),
-        "settings": s.Key({}, "an object", lambda value: isinstance(value, dict), "settings of the network"),
+        "settings": s.Setting({}, "an object", lambda value: isinstance(value, dict), "settings of the network"),
     },
     "input": {
         "pixel_mm": s.or_null(s.above_zero(None, "pixels are resampled to this size; null keeps the CT's own")),
@@ -79,9 +79,11 @@ SCHEMA: s.Schema = {
         "crop": s.choice("lungs", "what of each slice is shown", "none", "lungs"),
         "margin_mm": s.number(6.0, "margin around the lungs' box", 0, 200),
         "size": s.or_null(
-            s.Key(None, "two whole numbers from 1", _is_size, "rows and columns of a slice, at least; null for the box")
+            s.Setting(
+                None, "two whole numbers from 1", _is_size, "rows and columns of a slice, at least; null for the box"
+            )
         ),
-        "window_hu": s.Key([-1350, 150], "two numbers, rising, from -3024", _is_window, "HU that become 0 and 1"),
+        "window_hu": s.Setting([-1350, 150], "two numbers, rising, from -3024", _is_window, "HU that become 0 and 1"),
         "neighbour_mm": s.or_null(
             s.above_zero(None, "distance of the slices in neighbouring channels; null for adjacent slices")
         ),
@@ -94,14 +96,14 @@ SCHEMA: s.Schema = {
             "validate": s.number(0.1, "share that is only measured, at the end", 0, 1),
         },
         "lists": s.or_null(
-            s.Key(None, "lists of cases under train, tune, validate", _are_lists, "the split, instead of shares")
+            s.Setting(None, "lists of cases under train, tune, validate", _are_lists, "the split, instead of shares")
         ),
         "group": s.or_null(
-            s.Key(
+            s.Setting(
                 None,
                 "a regular expression with one group",
                 _is_pattern,
-                "what in a case's name tells the patient: all cases of one patient stay in one part",
+                "regular expression for the patient in a case's name: all cases of a patient stay in one part",
             )
         ),
         "slices": s.choice("with-lungs", "which slices are used", "with-lungs", "all"),
@@ -109,7 +111,7 @@ SCHEMA: s.Schema = {
             s.number(None, "slices without target drawn anew each epoch per slice with target; null for all", 0)
         ),
     },
-    "augment": s.Key(
+    "augment": s.Setting(
         [],
         "a list of objects with a name",
         lambda value: isinstance(value, list),
@@ -133,11 +135,11 @@ SCHEMA: s.Schema = {
         "keep": s.choice("best", "the weights that make the bundle", "best", "last"),
         "patience": s.or_null(s.count(None, "stop after so many tunings without a better Dice")),
         "validate_every": s.count(1, "epochs from one tuning to the next"),
-        "workers": s.Key(
+        "workers": s.Setting(
             0, "a whole number from 0", lambda value: value == 0 or s.is_count(value), "processes that prepare slices"
         ),
         "threshold": s.number(0.5, "probability above which a pixel counts", 0.001, 0.999),
-        "seed": s.Key(0, "a whole number from 0", lambda value: value == 0 or s.is_count(value), "of every draw"),
+        "seed": s.Setting(0, "a whole number from 0", lambda value: value == 0 or s.is_count(value), "of every draw"),
     },
 }
 
@@ -164,12 +166,12 @@ class Recipe:
 
     @property
     def channels(self) -> int:
-        """Slices given as channels."""
+        """Number of slices given as channels."""
         return int(self.network_settings["in_channels"])
 
     @property
     def masked(self) -> bool:
-        """Whether what lies outside the lungs is set to −3024 HU, as inference does it."""
+        """Whether everything outside the lungs is set to −3024 HU, as in inference."""
         return bool(self["task"] == "lesions")
 
     def network_input(self) -> dict[str, Any]:
@@ -200,10 +202,10 @@ def shipped_recipes() -> dict[str, Path]:
 
 
 def read_document(name_or_path: str) -> tuple[Any, str]:
-    """The JSON of a recipe, by the name of a shipped one or from a file, and the file's path.
+    """The parsed JSON of a shipped recipe (by name) or a recipe file, and the file's path.
 
     Raises:
-        UnfitInputError: there is none, or it is not JSON.
+        UnfitInputError: it does not exist, or is not JSON.
     """
     shipped = shipped_recipes()
     path = shipped.get(name_or_path, Path(name_or_path))
@@ -216,7 +218,9 @@ def read_document(name_or_path: str) -> tuple[Any, str]:
     except OSError as error:
         raise UnfitInputError(f"cannot be read ({error.strerror or error})", name_or_path) from error
     except (ValueError, RecursionError) as error:
-        raise UnfitInputError(f"not JSON ({error})", name_or_path, "Mend it where it says.") from error
+        raise UnfitInputError(
+            f"not JSON ({error})", name_or_path, "Fix the JSON at the reported position.", code="json-damaged"
+        ) from error
 
 
 def kind_of(document: Any) -> str:
@@ -228,14 +232,14 @@ def read_recipe(name_or_path: str) -> Recipe:
     """A recipe for a site's cases, by the name of a shipped one or from a file.
 
     Raises:
-        UnfitInputError: there is none, or it is not JSON.
+        UnfitInputError: it does not exist, or is not JSON.
         UsageError: a key is unknown, missing, or has a value that does not fit; names its path.
     """
     return check_recipe(*read_document(name_or_path))
 
 
 def check_recipe(document: Any, where: str) -> Recipe:
-    """A recipe from parsed JSON; errors as in :func:`read_recipe`."""
+    """A checked recipe from parsed JSON; errors as in :func:`read_recipe`."""
     values = s.checked(document, SCHEMA, where)
     for number, entry in enumerate(values["augment"]):
         _check_augmentation(entry, where, f"augment[{number}]")
@@ -255,7 +259,7 @@ def _check_augmentation(entry: Any, where: str, path: str) -> None:
 
 
 def _check_together(values: Mapping[str, Any], settings: Mapping[str, Any], where: str) -> None:
-    """Refuse keys that fit alone but not together."""
+    """Refuse values that are valid alone but not together."""
     training, data = values["training"], values["data"]
     clashes = (
         (settings["in_channels"] % 2 == 0, "network.settings.in_channels is even", "Give an odd number of slices."),

@@ -1,4 +1,4 @@
-"""What a training run is told: length, optimiser, schedule, loss, precision, when to stop."""
+"""Settings of a training run: length, optimiser, schedule, loss, precision, stopping."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class FitSettings:
     patience: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be.
+        """Refuse invalid settings.
 
         Raises:
             UsageError: an unknown name, a number out of range, or settings that contradict each other.

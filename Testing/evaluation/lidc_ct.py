@@ -28,8 +28,9 @@ from COVIDQuantLib.segmentation.atlas.model import (
 )
 from COVIDQuantLib.segmentation.lobes.model_free import SIDES, lobes_of_sheets, place_atlas
 from COVIDQuantLib.simulation.lesions.training_lesions import insert_lesions
-from COVIDQuantLib.simulation.painted.lobes import give_away_pieces
-from COVIDQuantLib.simulation.painted.painting import Structures, paint_chest, thick_sections
+from COVIDQuantLib.simulation.painted.drawn_lobes import give_away_pieces
+from COVIDQuantLib.simulation.painted.painting import Structures, paint_chest
+from COVIDQuantLib.simulation.scanner.sections import thick_sections
 from COVIDQuantLib.voxels.geometry import Geometry
 from Testing.evaluation.lidc_fissures import AIRWAY, FISSURE, part_sides, split_right
 

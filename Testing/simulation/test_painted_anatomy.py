@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.painted import lobes as synth_anatomy_lobes
-from COVIDQuantLib.simulation.painted import painting
-from COVIDQuantLib.simulation.painted.painting import Look, Structures, draw_subject, paint_chest, thick_sections
+from COVIDQuantLib.simulation.painted import drawn_lobes, painting
+from COVIDQuantLib.simulation.painted.painting import Look, Structures, draw_subject, paint_chest
 
 SPACING = (4.0, 4.0, 4.0)
 STILL = Look(scan=False, contrast=False)
@@ -83,14 +82,6 @@ def test_shares_are_taken_as_they_are(block_lobes):
     assert -550 < hu[30, 26, 21] < -250
 
 
-def test_thick_sections_are_means_with_the_middle_label():
-    hu = np.arange(10, dtype=np.float32)[:, None, None] * np.ones((1, 2, 2), np.float32)
-    lobes = np.arange(10, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
-    thick, labels = thick_sections(hu, lobes, 3)
-    assert thick[:, 0, 0].tolist() == [1.0, 4.0, 7.0]
-    assert labels[:, 0, 0].tolist() == [1, 4, 7]
-
-
 def test_border_distance_is_in_millimetres():
     above = np.zeros((20, 20, 20), bool)
     above[10:] = True
@@ -102,7 +93,7 @@ def test_no_lower_lobe_lies_before_an_upper_one():
     lobes = np.zeros((4, 12, 4), np.uint8)
     lobes[:, 1:11] = 5
     lobes[:, 3:6] = 4
-    synth_anatomy_lobes.straighten(lobes)
+    drawn_lobes.straighten(lobes)
     assert (lobes[:, 1:6] == 4).all()
     assert (lobes[:, 6:11] == 5).all()
 
@@ -112,7 +103,7 @@ def test_loose_pieces_go_to_their_neighbour():
     lobes = np.full(lungs.shape, 5, np.uint8)
     lobes[:, :, 3:6] = 4
     lobes[2:4, 2:4, 0:2] = 5
-    synth_anatomy_lobes.give_away_pieces(lobes, lungs, (1.0, 1.0, 1.0))
+    drawn_lobes.give_away_pieces(lobes, lungs, (1.0, 1.0, 1.0))
     assert ndimage.label(lobes == 5)[1] == 1
     assert (lobes[:, :, :6] == 4).all()
 
@@ -124,7 +115,7 @@ def test_subjects_have_five_whole_believable_lobes(shared_data):
     for seed in (1, 2):
         lobes = draw_subject(np.random.default_rng(seed), shared_data, SPACING)
         shares = {label: np.mean(lobes[lobes > 0] == label) for label in range(1, 6)}
-        for label, (low, high) in synth_anatomy_lobes.SHARES.items():
+        for label, (low, high) in drawn_lobes.SHARES.items():
             assert low - 0.02 < shares[label] < high + 0.02
             pieces, count = ndimage.label(lobes == label)
             assert np.bincount(pieces.ravel())[1:].max() > 0.95 * (lobes == label).sum(), count

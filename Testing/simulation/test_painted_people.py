@@ -6,8 +6,9 @@ from scipy import ndimage
 
 from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.simulation.lesions.training_consolidation import add_dense
+from COVIDQuantLib.simulation.painted.lung_shapes import Margins
 from COVIDQuantLib.simulation.painted.painting import Look, paint_person
-from COVIDQuantLib.simulation.painted.people import GRID_MM, Room, place_lobes, soft_lobes
+from COVIDQuantLib.simulation.painted.real_lobes import GRID_MM, place_lobes, soft_lobes
 from COVIDQuantLib.training.label_free.make import dense_variants, person_chest
 from COVIDQuantLib.training.label_free.people import FOLDER, HELD_OUT, TUNING_PEOPLE, training_people
 from COVIDQuantLib.training.label_free.subjects import Chest
@@ -72,8 +73,8 @@ def test_holes_are_filled_and_lobes_keep_their_place(lobes):
 
 def test_placed_lobes_are_whole_and_have_room(lobes):
     shares = soft_lobes(lobes, np.array(SPACING))
-    room = Room(40, 60, 30, 30, 10, 50)
-    placed = place_lobes(shares, np.array(SPACING), room, np.random.default_rng(2))
+    margins = Margins(40, 60, 30, 30, 10, 50)
+    placed = place_lobes(shares, np.array(SPACING), margins, np.random.default_rng(2))
     assert set(np.unique(placed)) == set(range(6))
     assert np.count_nonzero(placed) * GRID_MM**3 == pytest.approx(np.count_nonzero(lobes) * MM**3, rel=0.35)
     for value in range(1, 6):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.fields.tiled_fields import Fields, cell_tile, lerp, noise_tile
+from COVIDQuantLib.simulation.fields.interpolation import lerp
+from COVIDQuantLib.simulation.fields.tiled_noise import NoiseTiles, cell_tile, noise_tile
 from COVIDQuantLib.simulation.lesions.training_density import AERATED_HU, FLUID_HU, KINDS, draw_density, fill_share
 from COVIDQuantLib.simulation.lesions.training_lesions import insert_lesions
 from COVIDQuantLib.simulation.lesions.training_shapes import SHAPES, Place, draw_shape, signed_depth
@@ -146,7 +147,7 @@ def test_no_lesion_crosses_from_one_lung_to_the_other():
 def test_every_kind_has_the_ct_numbers_it_states(kind):
     """Middle of a ball of each kind, in lung of −860 HU."""
     rng = np.random.default_rng(11)
-    fields = Fields(rng)
+    fields = NoiseTiles(rng)
     axes = (np.arange(0, 60, 2, dtype=np.float32),) * 3
     z, y, x = np.meshgrid(*axes, indexing="ij", sparse=True)
     depth = (26 - np.sqrt((z - 30) ** 2 + (y - 30) ** 2 + (x - 30) ** 2)).astype(np.float32)
@@ -185,7 +186,7 @@ def test_disease_prefers_the_back_and_the_base():
     centres = []
     for seed in range(10):
         rng = np.random.default_rng(seed)
-        lesions, _ = draw_lesions(sick, side_table(labels), Fields(rng), rng, 0.3)
+        lesions, _ = draw_lesions(sick, side_table(labels), NoiseTiles(rng), rng, 0.3)
         centres += [np.array(lesion.shape.centre) / COARSE for lesion in lesions]
     assert len(centres) > 30
     k, j, _ = np.nonzero(labels)
@@ -206,7 +207,7 @@ def test_thick_sections_average_the_shape():
 @pytest.mark.parametrize("name", sorted(SHAPES))
 def test_shapes_stay_within_their_reach(name):
     rng = np.random.default_rng(3)
-    fields = Fields(rng)
+    fields = NoiseTiles(rng)
     axes = (np.arange(-160, 160, 5, dtype=np.float32),) * 3
     for _ in range(6):
         shape = draw_shape(rng, name, np.zeros(3, np.float32), float(rng.uniform(10, 30)))

@@ -5,7 +5,7 @@ import pytest
 from test_training_lesions import THICK, THIN, lungs
 
 from COVIDQuantLib.simulation.lesions.training_mimics import NEGATIVES, add_negatives
-from COVIDQuantLib.simulation.scanner.scanner_randomisation import CHANGES, randomise, thicken
+from COVIDQuantLib.simulation.scanner.domain_randomisation import CHANGES, randomise
 
 NAMES = [negative.name for negative in NEGATIVES]
 AERATED = -700
@@ -152,19 +152,3 @@ def test_field_of_view_hides_only_what_is_no_lung():
     out, _ = randomise(wide, THIN, np.random.default_rng(1), lung, ["field of view"])
     assert np.array_equal(out[lung], wide[lung])
     assert (out[:, 0, 0] == -1024).all()
-
-
-def test_thicken_averages_and_keeps_volumes():
-    hu, labels = lungs()
-    lesion = (labels > 0) & (np.arange(labels.shape[2]) < 40)
-    thick, (lobes, mask), spacing = thicken(hu, (labels, lesion), THIN, 6.0)
-    assert spacing.tolist() == [6.0, 2.0, 2.0]
-    assert thick.shape == lobes.shape == mask.shape == (20, *hu.shape[1:])
-    assert np.allclose(thick[4], hu[12:15].mean(axis=0), atol=0.01)
-    assert lobes.dtype == labels.dtype
-    assert mask.dtype == bool
-    assert 3 * (lobes > 0).sum() == pytest.approx((labels > 0).sum(), rel=0.03)
-    assert 3 * mask.sum() == pytest.approx(lesion.sum(), rel=0.03)
-    same, _, unchanged = thicken(hu, (), THIN, 1.0)
-    assert np.array_equal(same, hu)
-    assert unchanged.tolist() == list(THIN)

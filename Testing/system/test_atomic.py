@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from COVIDQuantLib.errors import Cancelled, OutputError, UsageError
-from COVIDQuantLib.system.atomic_files import OutputFolder, output_error, write_atomically
+from COVIDQuantLib.system.atomic_files import (
+    OutputFolder,
+    make_folder,
+    output_error,
+    write_atomically,
+    write_folder_atomically,
+)
 
 
 def text(content):
@@ -145,3 +151,41 @@ def test_names_are_plain_and_used_once(tmp_path, name):
         with pytest.raises(UsageError):
             out.write(name, text("y"))
     assert everything(tmp_path) == {"a": b"x"}
+
+
+def fill(folder, text):
+    with write_folder_atomically(folder) as staging:
+        (staging / "deep").mkdir(parents=True)
+        (staging / "deep" / "a.txt").write_text(text)
+
+
+def test_a_folder_takes_the_place_of_the_earlier_one_whole(tmp_path):
+    fill(tmp_path / "new" / "model", "first")
+    (tmp_path / "new" / "model" / "old.txt").touch()
+    fill(tmp_path / "new" / "model", "second")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["model"]
+    assert [path.name for path in (tmp_path / "new" / "model").iterdir()] == ["deep"]
+    assert (tmp_path / "new" / "model" / "deep" / "a.txt").read_text() == "second"
+
+
+@pytest.mark.parametrize(("error", "seen"), [(OSError(28, "full"), OutputError), (KeyboardInterrupt(), None)])
+def test_a_folder_that_could_not_be_filled_leaves_the_earlier_one(tmp_path, error, seen):
+    fill(tmp_path / "model", "first")
+    for folder in (tmp_path / "model", tmp_path / "new" / "model"):
+        with pytest.raises(seen or type(error)), write_folder_atomically(folder):
+            raise error
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (tmp_path / "model" / "deep" / "a.txt").read_text() == "first"
+
+
+def test_what_a_killed_job_left_in_a_folder_is_cleared_away(tmp_path):
+    left = tmp_path / "out" / ".covidquant-left"
+    (left / "files").mkdir(parents=True)
+    (left / "owner").touch()
+    make_folder(tmp_path / "out")
+    make_folder(tmp_path / "other" / "deep")
+    assert not left.exists()
+    assert (tmp_path / "other" / "deep").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError):
+        make_folder(tmp_path / "file" / "below")

@@ -178,10 +178,21 @@ def test_an_interrupted_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", half)
-    with pytest.raises(OutputError, match="No space left"):
+    with pytest.raises(OutputError, match="the disk is full"):
         checkpoint.save_checkpoint(path, {"epoch": 2})
     assert checkpoint.load_checkpoint(path) == {"epoch": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_a_checkpoint_that_torch_cannot_write_is_an_output_error(tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("PytorchStreamWriter failed writing file")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OutputError, match="the checkpoint cannot be written") as caught:
+        checkpoint.save_checkpoint(tmp_path / "last.pt", {})
+    assert (caught.value.where, caught.value.code) == (str(tmp_path / "last.pt"), "cannot-write")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "code", "other network"])

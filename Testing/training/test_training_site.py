@@ -15,11 +15,11 @@ from COVIDQuantLib.inference.device import cpu_device
 from COVIDQuantLib.inference.lesions import LesionsNetwork, find_lesions_by_network
 from COVIDQuantLib.inference.slice_input import neighbour_indices, window
 from COVIDQuantLib.models.catalogue import find_bundle
+from COVIDQuantLib.system.settings_schema import Setting
 from COVIDQuantLib.training.augment import AUGMENTATIONS
 from COVIDQuantLib.training.label_free.recipe import ROLES, SCHEMAS
 from COVIDQuantLib.training.losses import LOSSES
 from COVIDQuantLib.training.recipe import SCHEMA, check_recipe, read_recipe, shipped_recipes
-from COVIDQuantLib.training.schema import Key
 from COVIDQuantLib.training.site.cases import describe_split, find_cases, split_cases
 from COVIDQuantLib.training.site.measure import Scores, SliceMeter
 from COVIDQuantLib.training.site.prepare import CaseStore, Preparation, ct_lungs
@@ -136,7 +136,7 @@ def test_the_same_ct_under_two_names_is_refused(tmp_path):
     for name in ("a", "b"):
         site.make_case(tmp_path / "cases" / name, 7)
     made = recipe(data__lists={"train": ["a"], "validate": ["b"]})
-    with pytest.raises(UsageError, match=r"a \(train\) and b \(validate\) hold the same CT"):
+    with pytest.raises(UsageError, match=r"a \(train\) and b \(validate\) have the same CT"):
         train_site(made, tmp_path / "cases", tmp_path / "out", "cpu")
 
 
@@ -416,7 +416,7 @@ def test_a_missing_key_says_what_it_is_for():
 def keys(schema, path=""):
     for name, entry in schema.items():
         whole = f"{path}.{name}" if path else name
-        yield from [whole] if isinstance(entry, Key) else keys(entry, whole)
+        yield from [whole] if isinstance(entry, Setting) else keys(entry, whole)
 
 
 def test_the_docs_name_every_key():

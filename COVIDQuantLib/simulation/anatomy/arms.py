@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from COVIDQuantLib.simulation.anatomy.body import FAT_HU, MUSCLE_HU, SKIN_HU, Body
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, cover, ellipse_distance, paint
+from COVIDQuantLib.simulation.anatomy.body import Body
+from COVIDQuantLib.simulation.anatomy.tissue_hu import FAT_HU, FATTY_MARROW_HU, LONG_BONE_HU, MUSCLE_HU, SKIN_HU
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.fields.shapes import cover, ellipse_distance, paint, paint_layers
 
-_BONE_HU, _MARROW_HU = 1150.0, 10.0
 _BONE_MM, _MARROW_MM, _SKIN_MM = 11.0, 6.0, 2.0
 _ARM_MM, _GAP_MM = 38.0, 5.0
-# A raised arm is seen from here up, an arm that hangs from here down, mm over the carina for an average adult.
+# Height above which a raised arm appears, and below which a hanging one does: mm above the carina, average adult.
 _RAISED_FROM, _HANGS_FROM = 52.0, 62.0
 
 
 class Arm:
-    """An arm beside the body, cut across; the elbow's side hangs a little out and back.
+    """An arm beside the body in cross-section; away from the shoulder it slants outwards and, hanging, backwards.
 
     Args:
         body: whose arm.
         side: −1 right, 1 left.
-        up: raised, or else down.
+        up: raised; otherwise down at the side.
     """
 
     def __init__(self, body: Body, side: float, *, up: bool) -> None:
@@ -46,8 +47,7 @@ class Arm:
         lean = 0.10 * beyond
         dx, dy = x - self._side * (self._out + lean), y - self._centre_y - (0 if self._up else 0.5 * lean)
         depth = ellipse_distance(dx, dy, self._half, 1.15 * self._half)
-        paint(hu, SKIN_HU, cover(depth, pixel))
-        paint(hu, FAT_HU, cover(depth - _SKIN_MM, pixel))
-        paint(hu, MUSCLE_HU, cover(depth - _SKIN_MM - self._fat, pixel))
-        for value, radius in ((_BONE_HU, _BONE_MM), (_MARROW_HU, _MARROW_MM)):
+        muscle_mm = _SKIN_MM + self._fat
+        paint_layers(hu, depth, ((0.0, SKIN_HU), (_SKIN_MM, FAT_HU), (muscle_mm, MUSCLE_HU)), pixel)
+        for value, radius in ((LONG_BONE_HU, _BONE_MM), (FATTY_MARROW_HU, _MARROW_MM)):
             paint(hu, value, cover(ellipse_distance(dx, dy, radius, radius), pixel))

@@ -8,19 +8,22 @@ import numpy as np
 
 from COVIDQuantLib.simulation.anatomy.skeleton import Skeleton
 from COVIDQuantLib.simulation.anatomy.thorax import Thorax
-from COVIDQuantLib.simulation.fields.smooth_fields import (
-    FloatArray,
-    Lattice,
-    Table,
-    cover,
-    ellipse_distance,
-    paint,
-    smooth_step,
+from COVIDQuantLib.simulation.anatomy.tissue_hu import (
+    AIR_HU,
+    DIAPHRAGM_HU,
+    FAT_HU,
+    GLAND_HU,
+    HEART_HU,
+    LIVER_HU,
+    MUSCLE_HU,
+    SKIN_HU,
+    SPLEEN_HU,
+    STOMACH_HU,
 )
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.fields.shapes import Table, cover, ellipse_distance, paint, slab_distance, smooth_step
+from COVIDQuantLib.simulation.fields.spline_noise import SplineNoise
 
-AIR_HU, FAT_HU, MUSCLE_HU, SKIN_HU = -1000.0, -98.0, 52.0, 25.0
-_LIVER_HU, _SPLEEN_HU, _STOMACH_HU, _DIAPHRAGM_HU = 57.0, 48.0, 32.0, 45.0
-_GLAND_HU, _HEART_HU = 25.0, 41.0
 # Outline of a body without fat against height from the carina, mm: half width, front, back.
 _WIDTH = ((-260, 146), (-150, 152), (-60, 155), (0, 160), (45, 178), (85, 204), (120, 208), (160, 170))
 _FRONT = ((-260, -104), (-100, -106), (-20, -96), (30, -80), (70, -64), (110, -48), (160, -42))
@@ -43,18 +46,18 @@ class Body:
     Args:
         thorax: the chest.
         rng: for texture and variation.
-        table: whether the CT table is in the picture.
+        table: whether the CT table is visible.
     """
 
     def __init__(self, thorax: Thorax, rng: np.random.Generator, *, table: bool) -> None:
         self.thorax = thorax
         self._table = table
         self._outline = [Table(points) for points in (_WIDTH, _FRONT, _BACK)]
-        self._contour = Lattice(rng, 42.0)
-        self._planes = Lattice(rng, 24.0)
-        self._bundles = Lattice(rng, 9.0)
-        self._gland = Lattice(rng, 7.0)
-        self._grain = Lattice(rng, 3.0)
+        self._contour = SplineNoise(rng, 42.0)
+        self._planes = SplineNoise(rng, 24.0)
+        self._bundles = SplineNoise(rng, 9.0)
+        self._gland = SplineNoise(rng, 7.0)
+        self._grain = SplineNoise(rng, 3.0)
         self._skeleton = Skeleton(thorax, rng)
         self._table_gap = rng.uniform(1, 4)
         self._stomach_size = rng.uniform(0.8, 1.25)
@@ -70,7 +73,7 @@ class Body:
         return float(self._outline[0](z / p.height)) * p.width + p.fat_mm
 
     def back(self) -> float:
-        """How far the back reaches at the middle of the chest, LPS y in mm."""
+        """Position of the back at mid-chest, LPS y in mm."""
         p = self.thorax.patient
         return float(self._outline[2](-60.0)) * p.depth + 0.6 * p.fat_mm
 
@@ -126,7 +129,7 @@ class Body:
             pixel: width of a pixel, mm.
 
         Returns:
-            Signed distance to the inner face of the rib cage, for those who need it again.
+            Signed distance to the inner face of the rib cage, which callers need too.
         """
         p = self.thorax.patient
         wall = self.thorax.wall(x, y, z)
@@ -138,12 +141,12 @@ class Body:
         paint(hu, FAT_HU + 6 * self._grain.at(x, y, z), cover(skin - 2.2, pixel))
         if p.breast > 0:
             gland = cover(skin - 9, 6.0) * cover(-outline + 2, 3.0) * smooth_step(self._gland.at(x, y, z), 0.0, 0.8)
-            paint(hu, _GLAND_HU, gland)
+            paint(hu, GLAND_HU, gland)
         self._paint_muscle(hu, x, y, z, wall, outline, pixel)
         self._skeleton.paint(hu, x, y, z, wall, outline, pixel)
         inside = cover(wall, pixel)
         paint(hu, FAT_HU, inside)
-        paint(hu, _HEART_HU + 3 * self._grain.at(x, y, z), cover(self.thorax.heart_distance(x, y, z), pixel) * inside)
+        paint(hu, HEART_HU + 3 * self._grain.at(x, y, z), cover(self.thorax.heart_distance(x, y, z), pixel) * inside)
         self._paint_abdomen(hu, x, y, z, inside, pixel)
         self._skeleton.paint_spine(hu, x, y, z, pixel)
         return wall
@@ -159,7 +162,7 @@ class Body:
         pixel: float,
     ) -> None:
         p = self.thorax.patient
-        # Fat lies thick in front and at the flanks, thin over the back's muscles.
+        # Fat is thick in front and at the flanks, thin over the muscles of the back.
         deep = 2.5 + p.fat_mm * (0.85 - 0.35 * smooth_step(y, 20, 100))
         depth = -wall + 6.0 * self._planes.at(x, y, z)
         sheets = np.abs(depth - 14.0), np.abs(depth - 25.0), np.abs(depth - 39.0)
@@ -179,7 +182,7 @@ class Body:
         if under.max() < -pixel:
             return
         below = cover(under, pixel) * inside
-        paint(hu, _DIAPHRAGM_HU, below)
+        paint(hu, DIAPHRAGM_HU, below)
         belly = below * cover(under - 3.0, pixel)
         paint(hu, FAT_HU, belly)
         dome = p.z_dome(1)
@@ -187,10 +190,10 @@ class Body:
         # The left lobe of the liver tapers out in front of the stomach.
         back, front = np.maximum(y + 40, 0), np.maximum(-40 - y, 0)
         edge = 34 - 0.5 * back - 0.02 * front**2 + 0.35 * (z - dome) + 5 * self._planes.at(x, y, z)
-        paint(hu, _LIVER_HU + grain, cover((edge - x) * 0.8, pixel) * belly)
-        self._paint_ball(hu, x, y, z, belly, _Organ((88, 52, dome - 44), (50, 40, 72), _SPLEEN_HU), pixel)
+        paint(hu, LIVER_HU + grain, cover((edge - x) * 0.8, pixel) * belly)
+        self._paint_ball(hu, x, y, z, belly, _Organ((88, 52, dome - 44), (50, 40, 72), SPLEEN_HU), pixel)
         size = 56 * self._stomach_size
-        organ = _Organ((68, -30, dome - 4 - size), (size, size * 1.1, size), _STOMACH_HU)
+        organ = _Organ((68, -30, dome - 4 - size), (size, size * 1.1, size), STOMACH_HU)
         stomach = self._paint_ball(hu, x, y, z, belly, organ, pixel)
         if p.gas_in_stomach and stomach is not None:
             level = cover(-30 - 0.2 * size - y, pixel)
@@ -224,7 +227,7 @@ class Body:
         top = back + 6 - 30 * (x / 220.0) ** 2
         bottom = back + 48 - 40 * (x / 220.0) ** 2
         across = cover(212 - np.abs(x), pixel)
-        paint(hu, -870.0, cover(np.minimum(y - top, bottom - y), pixel) * across)
+        paint(hu, -870.0, cover(slab_distance(y, top, bottom), pixel) * across)
         for surface, value in ((top, -120.0), (bottom, -250.0)):
             paint(hu, value, cover(1.4 - np.abs(y - surface), pixel) * across)
         paint(hu, -850.0, cover(np.minimum(y - top + 5, top - y), pixel) * across * 0.6)

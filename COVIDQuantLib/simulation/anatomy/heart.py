@@ -1,11 +1,11 @@
-"""The heart: a few ellipsoids melted together, in a fatty coat."""
+"""The heart: a smooth union of ellipsoids."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from COVIDQuantLib.simulation.anatomy.patient import Patient
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
 
 # Centre, half axes (mm, average adult) and turn in the axial plane (degrees): ventricles, right atrium, left atrium,
 # outflow tract.
@@ -44,7 +44,7 @@ class Heart:
         return self._melted(x, y, z)
 
     def _section(self, x: FloatArray, y: FloatArray, z: float) -> FloatArray:
-        """A section, worked out only about the heart; ``-_FAR_MM`` or less elsewhere."""
+        """A section, computed only near the heart; ``-_FAR_MM`` or less elsewhere."""
         result = np.full(np.broadcast(x, y).shape, -_FAR_MM, np.float32)
         low, high = self._low - _FAR_MM, self._high + _FAR_MM
         columns = np.flatnonzero((x[0] > low[0]) & (x[0] < high[0]))

@@ -1,4 +1,4 @@
-"""The fissures as smooth surfaces, and the lobes that they part."""
+"""The fissures as smooth surfaces, and the lobes that they separate."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from COVIDQuantLib.simulation.anatomy.thorax import Thorax
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, Lattice
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.fields.spline_noise import SplineNoise
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class FissureShape:
         horizontal: height of the horizontal fissure above the middle of the lung.
         horizontal_forward: its fall towards the front, mm per mm.
         horizontal_outward: its fall towards the side, mm per mm.
-        waves: size of the surfaces' unevenness.
-        complete: share of each fissure that is there: right oblique, left oblique, horizontal.
+        waves: amplitude of the surfaces' irregularities, mm.
+        complete: share of each fissure that is developed: right oblique, left oblique, horizontal.
     """
 
     back_right: float
@@ -66,16 +67,16 @@ class Lobes:
     """Which lobe a point of the lungs belongs to, and how far the fissures are.
 
     Args:
-        thorax: the chest they lie in.
+        thorax: the chest.
         shape: the fissures' course.
-        rng: for their unevenness and gaps.
+        rng: for their irregularities and gaps.
     """
 
     def __init__(self, thorax: Thorax, shape: FissureShape, rng: np.random.Generator) -> None:
         self.thorax = thorax
         self.shape = shape
-        self._waves = [Lattice(rng, 38.0) for _ in range(3)]
-        self._gaps = [Lattice(rng, 24.0) for _ in range(3)]
+        self._waves = [SplineNoise(rng, 38.0) for _ in range(3)]
+        self._gaps = [SplineNoise(rng, 24.0) for _ in range(3)]
         self._frame = [float(v) for v in thorax.section(-40.0 * thorax.patient.height)]
 
     def _oblique(self, x: FloatArray, y: FloatArray, side: int) -> FloatArray:
@@ -110,7 +111,7 @@ class Lobes:
         return oblique, horizontal
 
     def labels(self, x: FloatArray, y: FloatArray, z: FloatArray | float) -> FloatArray:
-        """Lobe label of each point, uint8, as if it lay in a lung."""
+        """Lobe label of each point, uint8, as if it were in a lung."""
         oblique, horizontal = self.distances(x, y, z)
         return lobe_labels(x, oblique, horizontal)
 
@@ -133,7 +134,7 @@ _PLATE_MM = 0.27
 
 
 def _GAP_LEVEL(complete: float) -> float:  # noqa: N802
-    """Level under which a unit normal field lies for the given share."""
+    """Level below which a field of unit deviation stays for the given share of points."""
     return 9.0 if complete >= 1 else 2.5 * (complete - 0.5)
 
 

@@ -1,4 +1,4 @@
-"""Who lies in the scanner: size, sex, habitus, proportions, drawn from the seed."""
+"""The phantom's patient: sex, size, habitus and proportions, drawn from the seed."""
 
 from __future__ import annotations
 

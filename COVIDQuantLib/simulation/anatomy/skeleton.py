@@ -5,18 +5,26 @@ from __future__ import annotations
 import numpy as np
 
 from COVIDQuantLib.simulation.anatomy.thorax import Thorax
-from COVIDQuantLib.simulation.fields.smooth_fields import (
-    FloatArray,
-    Lattice,
+from COVIDQuantLib.simulation.anatomy.tissue_hu import (
+    CARTILAGE_HU,
+    CORD_HU,
+    CORTEX_HU,
+    DISC_HU,
+    MARROW_HU,
+    MUSCLE_HU,
+    SPONGY_HU,
+)
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.fields.shapes import (
     capsule_distance,
     cover,
     ellipse_distance,
     paint,
+    paint_layers,
     smooth_step,
 )
+from COVIDQuantLib.simulation.fields.spline_noise import SplineNoise
 
-_CORTEX_HU, _MARROW_HU, _CARTILAGE_HU, _DISC_HU, _CORD_HU, _SPONGY_HU = 620.0, 160.0, 100.0, 75.0, 35.0, 190.0
-_MUSCLE_HU = 52.0
 _RIB_STEP, _RIB_DROP = 25.0, 84.0
 
 
@@ -30,7 +38,7 @@ class Skeleton:
 
     def __init__(self, thorax: Thorax, rng: np.random.Generator) -> None:
         self.thorax = thorax
-        self._spongy = Lattice(rng, 2.6)
+        self._spongy = SplineNoise(rng, 2.6)
         self._phase = rng.uniform(0, 1)
         self._drop = _RIB_DROP * rng.uniform(0.85, 1.15)
         self._cartilage = rng.uniform(0.78, 0.86)
@@ -51,8 +59,7 @@ class Skeleton:
         self._paint_shoulders(hu, x, y, z, (wall, outline), pixel)
 
     def _bone(self, hu: FloatArray, shape: FloatArray, shell: float, marrow: FloatArray | float, pixel: float) -> None:
-        paint(hu, _CORTEX_HU, cover(shape, pixel))
-        paint(hu, marrow, cover(shape - shell, pixel))
+        paint_layers(hu, shape, ((0.0, CORTEX_HU), (shell, marrow)), pixel)
 
     def _paint_ribs(
         self, hu: FloatArray, x: FloatArray, y: FloatArray, z: float, wall: FloatArray, pixel: float
@@ -68,7 +75,7 @@ class Skeleton:
         turn = self.thorax.angle(x, y, z)
         step = _RIB_STEP * p.height
         drop = self._drop * p.height * smooth_step(turn, 0.02, 0.9) * 1.05
-        # Cartilages climb back to the sternum.
+        # The costal cartilages rise towards the sternum.
         drop = drop - 32 * p.height * smooth_step(turn, 0.8, 1.0)
         level = (p.z_apex + 6 - z - drop) / step + 0.5
         number = np.floor(level)
@@ -79,9 +86,9 @@ class Skeleton:
         shape = np.where(there, shape, -50)
         part = hu[box]
         bone = turn < self._cartilage
-        spongy = _MARROW_HU + 40 * self._spongy.at(x, y, z)
+        spongy = MARROW_HU + 40 * self._spongy.at(x, y, z)
         self._bone(part, np.where(bone, shape, -50), 1.5, spongy, pixel)
-        paint(part, _CARTILAGE_HU, cover(np.where(bone, -50, shape), pixel))
+        paint(part, CARTILAGE_HU, cover(np.where(bone, -50, shape), pixel))
 
     def _paint_sternum(self, hu: FloatArray, x: FloatArray, y: FloatArray, z: float, pixel: float) -> None:
         p = self.thorax.patient
@@ -108,7 +115,7 @@ class Skeleton:
         level = z / p.height
         _, _, cy, b = (float(v) for v in self.thorax.section(min(z, 20.0)))
         if -85 < level < 95:
-            # The blade: broad at the shoulder, running to a tip below; it lies bent on the ribs' back.
+            # The shoulder blade: broad at the shoulder, tapering to a tip below, curved along the back of the ribs.
             reach = float(smooth_step(level, -85, 30))
             back = cy + b
             inner, bend, outer = (
@@ -123,14 +130,14 @@ class Skeleton:
                 ridge = capsule_distance(ax, y, (132, back - 38), (158, back - 12), 2.8)
                 blade = np.maximum(blade, ridge)
             clothed = np.minimum(blade + 6 + 11 * reach, outline - 3)
-            paint(hu, _MUSCLE_HU, cover(clothed, pixel) * cover(-2.0 - wall, pixel))
-            self._bone(hu, np.where(outline > 4, blade, -50), 1.2, _MARROW_HU, pixel)
+            paint(hu, MUSCLE_HU, cover(clothed, pixel) * cover(-2.0 - wall, pixel))
+            self._bone(hu, np.where(outline > 4, blade, -50), 1.2, MARROW_HU, pixel)
         if 55 < level < 150:
             size = np.sqrt(max(1 - ((level - 105) / 48) ** 2, 0.0)) * 23
             if size > 1:
                 head = size - np.hypot(ax - 176, y - cy - 12)
-                paint(hu, _MUSCLE_HU, cover(np.minimum(head + 16, outline - 4), pixel))
-                self._bone(hu, np.where(outline > 4, head, -50), 2.2, _SPONGY_HU, pixel)
+                paint(hu, MUSCLE_HU, cover(np.minimum(head + 16, outline - 4), pixel))
+                self._bone(hu, np.where(outline > 4, head, -50), 2.2, SPONGY_HU, pixel)
         for start, stop, radius in (((20, -58, 46), (84, -52, 84), 6.0), ((84, -52, 84), (150, -6, 112), 6.0)):
             self._paint_bar(hu, ax * p.width, y, z, np.array(start), np.array(stop), radius, pixel)
 
@@ -153,7 +160,7 @@ class Skeleton:
         dx, dy, dz = x - start[0], y - start[1], z - start[2]
         along = np.clip((dx * way[0] + dy * way[1] + dz * way[2]) / float(way @ way), 0, 1)
         shape = radius - np.sqrt((dx - along * way[0]) ** 2 + (dy - along * way[1]) ** 2 + (dz - along * way[2]) ** 2)
-        self._bone(hu, shape, 1.8, _MARROW_HU, pixel)
+        self._bone(hu, shape, 1.8, MARROW_HU, pixel)
 
     def paint_spine(self, hu: FloatArray, x: FloatArray, y: FloatArray, z: float, pixel: float) -> None:
         """Vertebral bodies with discs, arch, spinous and transverse processes, ribs' necks, spinal canal."""
@@ -167,10 +174,10 @@ class Skeleton:
         muscle = cover(np.minimum(30 - ax + 0.4 * dy, np.minimum(dy + 2, 34 - dy)), pixel)
         paint(hu, 50.0, muscle)
         disc = float(smooth_step(abs(phase), 0.36, 0.42))
-        spongy = _SPONGY_HU + 45 * self._spongy.at(x, y, z)
+        spongy = SPONGY_HU + 45 * self._spongy.at(x, y, z)
         endplate = 300.0 * float(np.exp(-(((abs(phase) - 0.37) / 0.04) ** 2)))
         self._bone(hu, body, 1.4, spongy + endplate, pixel)
-        paint(hu, _DISC_HU, cover(body + 0.5, pixel) * disc)
+        paint(hu, DISC_HU, cover(body + 0.5, pixel) * disc)
         arch = float(smooth_step(0.33 - abs(phase), 0.0, 0.06))
         if arch > 0:
             parts = np.maximum.reduce(
@@ -180,10 +187,8 @@ class Skeleton:
                     capsule_distance(ax, dy, (14, 20), (33, 30), 4.2),
                 ]
             )
-            paint(hu, _CORTEX_HU, cover(parts, pixel) * arch)
-            paint(hu, _MARROW_HU + 60, cover(parts - 1.4, pixel) * arch)
+            paint_layers(hu, parts, ((0.0, CORTEX_HU), (1.4, MARROW_HU + 60)), pixel, arch)
         process = capsule_distance(x, dy, (0.0, 32), (0.0, 52), 3.0)
-        paint(hu, _CORTEX_HU - 150, cover(process, pixel) * float(smooth_step(0.45 - abs(phase + 0.1), 0, 0.1)))
+        paint(hu, CORTEX_HU - 150, cover(process, pixel) * float(smooth_step(0.45 - abs(phase + 0.1), 0, 0.1)))
         canal = ellipse_distance(x, dy - 21.5, 9.5, 8.0)
-        paint(hu, -30.0, cover(canal, pixel))
-        paint(hu, _CORD_HU, cover(canal - 2.5, pixel))
+        paint_layers(hu, canal, ((0.0, -30.0), (2.5, CORD_HU)), pixel)

@@ -1,4 +1,8 @@
-"""What a scanner sees around the body: table, couch, cushion, blanket, cables, arms, and streaks of contrast."""
+"""What is around the phantom's body: table, couch, cushion, blanket, cables, arms, and streaks of contrast.
+
+These are named, and asked for by the settings. The surroundings of painted chests (``painted/surroundings.py``) are
+other shapes, drawn at random, on purpose: networks are trained on those and evaluated on these.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,21 @@ import numpy as np
 
 from COVIDQuantLib.simulation.anatomy.arms import Arm
 from COVIDQuantLib.simulation.anatomy.body import Body
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, Lattice, capsule_distance, cover, paint
+from COVIDQuantLib.simulation.anatomy.tissue_hu import (
+    BOARD_HU,
+    CLOTH_HU,
+    CONTRAST_HU,
+    CUSHION_HU,
+    ELECTRODE_HU,
+    FOAM_HU,
+    LEAD_HU,
+    SHELL_HU,
+)
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.fields.shapes import capsule_distance, cover, paint, slab_distance
+from COVIDQuantLib.simulation.fields.spline_noise import SplineNoise
 from COVIDQuantLib.simulation.phantom_settings import ARMS_DOWN, ARMS_UP, STREAKS
 
-_FOAM_HU, _SHELL_HU, _BOARD_HU, _CUSHION_HU, _CLOTH_HU = -900.0, 40.0, -60.0, -930.0, -520.0
-_ELECTRODE_HU, _LEAD_HU, _CONTRAST_HU = 900.0, 600.0, 1800.0
 _SHELL_MM, _LEAD_MM = 1.6, 1.4
 _TABLE_HALF, _COUCH_HALF, _COUCH_DEEP, _CUSHION_MM = 215.0, 265.0, 45.0, 14.0
 # Height of the streaks' vein under the apices and its distance from the midline, mm.
@@ -22,7 +36,7 @@ _RAYS, _RAY_HU, _RAY_REACH, _STREAKS_TALL = 11, 320.0, 60.0, 14.0
 
 
 class Surroundings:
-    """Paints one section of what is around a body; nothing of it changes the lungs.
+    """Paints one section of what is around a body; the lungs are never changed.
 
     Args:
         names: which, of :data:`COVIDQuantLib.simulation.phantom_settings.SURROUNDINGS`.
@@ -34,7 +48,7 @@ class Surroundings:
         self._body = body
         self._streaks = STREAKS in names
         self._side = 1.0 if rng.random() < 0.5 else -1.0
-        self._folds, self._lumps = Lattice(rng, 34.0), Lattice(rng, 13.0)
+        self._folds, self._lumps = SplineNoise(rng, 34.0), SplineNoise(rng, 13.0)
         self._layers = int(rng.integers(2, 4))
         self._leads = [(float(rng.uniform(-95, 95)), float(rng.uniform(-0.25, 0.25))) for _ in range(4)]
         self._electrodes = [float(rng.uniform(-60, 80)) for _ in self._leads]
@@ -84,30 +98,30 @@ class Surroundings:
         rays = rays * _RAY_HU * np.exp(-away / _RAY_REACH) * (1 - tall / _STREAKS_TALL)
         tissue = (hu > -600) & ~lungs
         hu += np.where(tissue, rays, 0)
-        paint(hu, _CONTRAST_HU, np.where(lungs, 0, cover(_VEIN_MM - away, pixel)))
+        paint(hu, CONTRAST_HU, np.where(lungs, 0, cover(_VEIN_MM - away, pixel)))
 
     def _paint_table(self, hu: FloatArray, x: FloatArray, y: FloatArray, z: float, pixel: float) -> None:
         """A curved shell with foam in it."""
         across = cover(_TABLE_HALF - np.abs(x), pixel)
         top = self._shell - 34 * (x / _TABLE_HALF) ** 2
         bottom = self._shell + self._foam_mm * (1 - (x / _TABLE_HALF) ** 2) - 34 * (x / _TABLE_HALF) ** 2 + 4
-        paint(hu, _FOAM_HU + 12 * self._lumps.at(x, y, z), cover(np.minimum(y - top, bottom - y), pixel) * across)
+        paint(hu, FOAM_HU + 12 * self._lumps.at(x, y, z), cover(slab_distance(y, top, bottom), pixel) * across)
         for surface in (top, bottom):
-            paint(hu, _SHELL_HU, cover(_SHELL_MM - np.abs(y - surface), pixel) * across)
+            paint(hu, SHELL_HU, cover(_SHELL_MM - np.abs(y - surface), pixel) * across)
 
     def _paint_couch(self, hu: FloatArray, x: FloatArray, y: FloatArray, z: float, pixel: float) -> None:
         """A flat board of foam in thin plates, air between it and the round back."""
-        inside = np.minimum(np.minimum(y - self._board, self._board + _COUCH_DEEP - y), _COUCH_HALF - np.abs(x))
-        paint(hu, _FOAM_HU - 40 + 8 * self._lumps.at(x, y, z), cover(inside, pixel))
-        paint(hu, _BOARD_HU, cover(_SHELL_MM - np.abs(inside - _SHELL_MM), pixel))
+        inside = np.minimum(slab_distance(y, self._board, self._board + _COUCH_DEEP), _COUCH_HALF - np.abs(x))
+        paint(hu, FOAM_HU - 40 + 8 * self._lumps.at(x, y, z), cover(inside, pixel))
+        paint(hu, BOARD_HU, cover(_SHELL_MM - np.abs(inside - _SHELL_MM), pixel))
 
     def _paint_cushion(self, hu: FloatArray, x: FloatArray, y: FloatArray, z: float, pixel: float) -> None:
         """A soft mat that fills the room beside the back, with pockets of air."""
         front = self._under - 0.0016 * x**2 + 2 * self._folds.at(x, y, z)
         mat = np.minimum(np.minimum(y - front + 4, self._board - y), 190 - np.abs(x))
-        lumps = _CUSHION_HU + 45 * self._lumps.at(x, y, z)
+        lumps = CUSHION_HU + 45 * self._lumps.at(x, y, z)
         paint(hu, np.maximum(lumps, -1000), cover(mat, pixel))
-        paint(hu, _CLOTH_HU, 0.7 * cover(1.0 - np.abs(mat - 1.0), pixel))
+        paint(hu, CLOTH_HU, 0.7 * cover(1.0 - np.abs(mat - 1.0), pixel))
 
     def _paint_blanket(self, hu: FloatArray, x: FloatArray, y: FloatArray, z: float, pixel: float) -> None:
         """Layers of cloth over the chest and the flanks with air in their folds."""
@@ -116,7 +130,7 @@ class Surroundings:
         draped = cover(self._under - 25 - y, 20.0)
         for layer in range(self._layers):
             gap = height - fold * (0.6 + 0.9 * layer) - 2.5 * layer
-            paint(hu, _CLOTH_HU, draped * cover(1.5 - np.abs(gap), pixel))
+            paint(hu, CLOTH_HU, draped * cover(1.5 - np.abs(gap), pixel))
 
     def _paint_cables(self, hu: FloatArray, x: FloatArray, y: FloatArray, z: float, pixel: float) -> None:
         """Leads along the chest and electrodes on the skin."""
@@ -127,10 +141,10 @@ class Surroundings:
             if not skin[:, column].any():
                 continue
             front = float(y[skin[:, column].argmax(), 0])
-            paint(hu, _LEAD_HU, cover(_LEAD_MM - np.hypot(x - at, y - front + 4), pixel))
+            paint(hu, LEAD_HU, cover(_LEAD_MM - np.hypot(x - at, y - front + 4), pixel))
             if abs(z - level) < 8:
                 plate = capsule_distance(x, y, (at - 8, front - 2), (at + 8, front - 2), 1.6)
-                paint(hu, _ELECTRODE_HU, cover(np.minimum(plate, 8 - abs(z - level)), pixel))
+                paint(hu, ELECTRODE_HU, cover(np.minimum(plate, 8 - abs(z - level)), pixel))
 
 
 def cut_circle_mm(lobes: np.ndarray, pixel_mm: float, half_width_mm: float) -> float:

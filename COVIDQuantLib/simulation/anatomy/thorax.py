@@ -6,20 +6,22 @@ import numpy as np
 
 from COVIDQuantLib.simulation.anatomy.heart import Heart
 from COVIDQuantLib.simulation.anatomy.patient import Patient
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, Lattice, Table, smooth_step
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.fields.shapes import Table, smooth_step
+from COVIDQuantLib.simulation.fields.spline_noise import SplineNoise
 
 # Cross-section of half the rib cage against the way from apex (0) to posterior recess (1): centre and half axes, mm.
 _CENTRE_X = ((0, 48), (0.08, 47), (0.18, 44), (0.3, 40), (0.5, 37), (0.7, 35), (0.85, 35), (1, 35))
 _HALF_X = ((0, 46), (0.08, 54), (0.18, 69), (0.3, 83), (0.5, 95), (0.7, 101), (0.85, 102), (1, 98))
 _CENTRE_Y = ((0, 32), (0.08, 25), (0.18, 16), (0.3, 9), (0.5, 4), (0.7, 1), (0.85, -2), (1, -6))
 _HALF_Y = ((0, 44), (0.08, 53), (0.18, 66), (0.3, 78), (0.5, 89), (0.7, 94), (0.85, 94), (1, 88))
-# How much the half cage also closes towards the midline: wholly at the apex.
+# How much the half cage also closes towards the midline: entirely at the apex.
 _CLOSES = ((0, 1.0), (0.08, 0.9), (0.16, 0.45), (0.26, 0.0))
 # The chest wall bulges inwards at the midline, mm: behind (spine) and in front (sternum).
 _DENT_BACK, _DENT_FRONT, _DENT_WIDTH = 13.0, 5.0, 34.0
 _DOME_SHARE = 0.15
 _EXPONENT = 2.15
-# Fall of the diaphragm from its top to the chest wall by direction: mm and power.
+# How far the diaphragm descends from its top to the chest wall, by direction: mm and exponent.
 _FALL_LATERAL, _FALL_MEDIAL, _FALL_BACK, _FALL_FRONT = (48.0, 2.2), (48.0, 1.7), (78.0, 1.55), (24.0, 2.0)
 _DOME_FORWARD, _DOME_OUT = 22.0, 18.0
 # Half width of the mediastinum to the right and left against height (mm from carina), behind the sternum,
@@ -36,7 +38,7 @@ class Thorax:
 
     Args:
         patient: the sizes.
-        rng: for the unevenness of the walls.
+        rng: for the irregularities of the walls.
     """
 
     def __init__(self, patient: Patient, rng: np.random.Generator) -> None:
@@ -48,8 +50,8 @@ class Thorax:
             -1: [Table(points) for points in (_FRONT, _MIDDLE_RIGHT, _BACK_RIGHT)],
             1: [Table(points) for points in (_FRONT, _MIDDLE_LEFT, _BACK_LEFT)],
         }
-        self._wall_bumps = Lattice(rng, 26.0)
-        self._dome_bumps = Lattice(rng, 30.0)
+        self._wall_bumps = SplineNoise(rng, 26.0)
+        self._dome_bumps = SplineNoise(rng, 30.0)
 
     def section(self, z: FloatArray | float) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Centre ``|x|``, half width, centre ``y``, half depth of half the rib cage at a height."""
@@ -134,7 +136,7 @@ class Thorax:
         return self.heart.distance(x, y, np.maximum(z, rest)) - 0.4 * np.maximum(rest - z, 0.0)
 
     def spine_y(self, z: FloatArray | float) -> FloatArray:
-        """Where the middle of the vertebral bodies lies."""
+        """LPS y of the middle of the vertebral bodies."""
         _, _, cy, b = self.section(np.minimum(z, self.patient.z_apex - 45))
         return cy + b - 26.0
 
@@ -145,7 +147,7 @@ class Thorax:
         return np.maximum(body, np.minimum(dy, 18.0 + 0.4 * dy - np.abs(x)))
 
     def lungs(self, x: FloatArray, y: FloatArray, z: FloatArray | float) -> FloatArray:
-        """Signed distance to the surface of the lungs, mm, positive inside; tubes at the hila not yet taken out."""
+        """Signed distance to the surface of the lungs, mm, positive inside; tubes at the hila not yet subtracted."""
         above = (z - self.diaphragm(x, y)) * 0.75
         chest = np.minimum(self.wall(x, y, z) - 1.0, above)
         return np.minimum(chest, -self.mediastinum(x, y, z))

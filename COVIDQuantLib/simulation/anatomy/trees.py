@@ -2,67 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray
+from COVIDQuantLib.simulation.anatomy.tubes import Tubes
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
 
-# Radius of a parent from the radii of its children: r^e = sum r^e (between Murray's law).
+# Radius of a twig that serves one leaf, mm; veins are a little thinner than arteries.
+TIP_MM, VEIN_SHARE = 0.54, 0.96
+# Radius of a parent from the radii of its children: r^e = sum r^e (Murray's law).
 _RADIUS_EXPONENT = 3.0
 _STEPS_PER_BRANCH = 3
-
-
-@dataclass
-class Tubes:
-    """Straight pieces of tubes with a radius at each end, all in LPS millimetres.
-
-    Attributes:
-        start: ``[n, 3]`` x, y, z.
-        stop: ``[n, 3]``.
-        radius: ``[n, 2]`` at start and stop.
-    """
-
-    start: FloatArray = field(default_factory=lambda: np.zeros((0, 3)))
-    stop: FloatArray = field(default_factory=lambda: np.zeros((0, 3)))
-    radius: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))
-
-    def __len__(self) -> int:
-        return len(self.start)
-
-    @classmethod
-    def path(cls, points: FloatArray, radii: FloatArray) -> Tubes:
-        """A tube through points ``[n, 3]`` with a radius at each."""
-        points, radii = np.asarray(points, float), np.asarray(radii, float)
-        return cls(points[:-1], points[1:], np.stack([radii[:-1], radii[1:]], axis=1))
-
-    @classmethod
-    def smooth_path(cls, points: FloatArray, radii: FloatArray, steps: int = 8) -> Tubes:
-        """A tube along a Catmull-Rom curve through points."""
-        points, radii = np.asarray(points, float), np.asarray(radii, float)
-        padded = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
-        u = np.linspace(0, 1, steps, endpoint=False)[:, None]
-        curve = []
-        for p0, p1, p2, p3 in zip(padded[:-3], padded[1:-2], padded[2:-1], padded[3:], strict=True):
-            curve.append(
-                0.5
-                * (2 * p1 + (p2 - p0) * u + (2 * p0 - 5 * p1 + 4 * p2 - p3) * u**2 + (3 * p1 - p0 - 3 * p2 + p3) * u**3)
-            )
-        way = np.concatenate([*curve, points[-1:]])
-        at = np.linspace(0, len(points) - 1, len(way))
-        return cls.path(way, np.interp(at, np.arange(len(points)), radii))
-
-    @classmethod
-    def joined(cls, parts: list[Tubes]) -> Tubes:
-        """All pieces of several sets."""
-        parts = [p for p in parts if len(p)]
-        if not parts:
-            return cls()
-        return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("start", "stop", "radius")))
-
-    def select(self, chosen: FloatArray | slice) -> Tubes:
-        """The pieces chosen by a mask, indices or a slice."""
-        return Tubes(self.start[chosen], self.stop[chosen], self.radius[chosen])
 
 
 @dataclass
@@ -71,7 +23,6 @@ class _Branch:
     stop: FloatArray
     heading: FloatArray
     leaves: int
-    chord: FloatArray
 
 
 def grow_tree(
@@ -80,12 +31,12 @@ def grow_tree(
     """A tree from a root to every point of a cloud.
 
     The cloud is split again and again across its longest extent; each branch runs part of the way to the middle of
-    its share of the cloud, then parts in two.
+    its share of the cloud, then splits in two.
 
     Args:
         rng: for the irregularity.
         root: where the trunk begins, ``[3]``.
-        heading: unit vector in which it sets out.
+        heading: unit vector of its first direction.
         leaves: the points to reach, ``[n, 3]``.
         tip_radius: radius of a twig that serves one point, mm.
 
@@ -97,13 +48,13 @@ def grow_tree(
     while waiting:
         start, direction, cloud = waiting.pop()
         if len(cloud) == 1:
-            branches.append(_Branch(start, cloud[0], direction, 1, cloud[0] - start))
+            branches.append(_Branch(start, cloud[0], direction, 1))
             continue
         middle = cloud.mean(axis=0)
         way = middle - start
         share = rng.uniform(0.36, 0.52) if len(cloud) > 3 else rng.uniform(0.5, 0.65)
         stop = start + share * way + rng.normal(0, 0.04, 3) * np.linalg.norm(way)
-        branches.append(_Branch(start, stop, direction, len(cloud), stop - start))
+        branches.append(_Branch(start, stop, direction, len(cloud)))
         onward = stop - start
         onward = onward / (np.linalg.norm(onward) + 1e-6)
         first, second = _split(rng, cloud, onward)
@@ -112,7 +63,7 @@ def grow_tree(
 
 
 def _split(rng: np.random.Generator, cloud: FloatArray, onward: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Part a cloud in two across its longest extent at right angles to the way on."""
+    """Split a cloud in two across its longest extent perpendicular to the branch."""
     spread = cloud - cloud.mean(axis=0)
     spread = spread - 0.7 * np.outer(spread @ onward, onward)
     _, axes = np.linalg.eigh(spread.T @ spread)
@@ -147,3 +98,14 @@ def _curved(rng: np.random.Generator, branches: list[_Branch], tip_radius: float
         curve[1:].reshape(-1, 3),
         np.stack([taper[:-1].ravel(), taper[1:].ravel()], axis=1),
     )
+
+
+def jittered_points(rng: np.random.Generator, lines: Sequence[FloatArray], step: float) -> FloatArray:
+    """Points ``[n, 3]`` of the grid that three lines (x, y, z, ``step`` apart) span, each moved a little at random."""
+    points = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, 3)
+    return points + rng.uniform(-0.48 * step, 0.48 * step, points.shape)
+
+
+def beside_artery(radius: FloatArray) -> FloatArray:
+    """Distance between the axes of a bronchus and of the artery of some radius that it accompanies, mm."""
+    return 2.1 * radius + 0.8

@@ -10,8 +10,9 @@ from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.simulation.anatomy.lobes import Lobes
 from COVIDQuantLib.simulation.anatomy.patient import Patient
 from COVIDQuantLib.simulation.anatomy.thorax import Thorax
-from COVIDQuantLib.simulation.anatomy.trees import Tubes, grow_tree
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray
+from COVIDQuantLib.simulation.anatomy.trees import TIP_MM, VEIN_SHARE, beside_artery, grow_tree, jittered_points
+from COVIDQuantLib.simulation.anatomy.tubes import Tubes
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
 
 # Points (x, y, z) of an average adult and radii in mm. x grows to the patient's left.
 _GREAT: dict[str, tuple[tuple[tuple[float, float, float], float], ...]] = {
@@ -75,10 +76,8 @@ _VEIN = {
     4: (((22, 2, -38), 6.6), ((38, -8, -28), 6.0), ((46, -12, -20), 5.4)),
     5: (((22, 16, -54), 7.0), ((34, 24, -56), 6.2), ((42, 30, -60), 5.6)),
 }
-_WALL_SHARE, _WALL_MM = 0.12, 0.45
 _SMALLEST_AIRWAY_MM = 0.85
 _LEAVES_PER_LITRE = 680
-_TIP_MM = 0.54
 
 
 @dataclass
@@ -105,13 +104,8 @@ class Vasculature:
 
     @property
     def outside(self) -> Tubes:
-        """What belongs to no lung: great and hilar vessels, trachea and main bronchi with their walls."""
-        return Tubes.joined([*self.great.values(), self.central, self.walled(self.trachea)])
-
-    @staticmethod
-    def walled(lumen: Tubes) -> Tubes:
-        """The tubes including their walls."""
-        return Tubes(lumen.start, lumen.stop, lumen.radius * (1 + _WALL_SHARE) + _WALL_MM)
+        """Tubes that belong to no lung: great and hilar vessels, trachea and main bronchi with their walls."""
+        return Tubes.joined([*self.great.values(), self.central, self.trachea.walled()])
 
 
 def _placed(patient: Patient, points: tuple[tuple[tuple[float, float, float], float], ...]) -> Tubes:
@@ -122,13 +116,12 @@ def _placed(patient: Patient, points: tuple[tuple[tuple[float, float, float], fl
 
 
 def _cloud(rng: np.random.Generator, thorax: Thorax, lobes: Lobes, step: float) -> dict[int, FloatArray]:
-    """Jittered points throughout each lobe, not nearer than 2 mm to the pleura."""
+    """Jittered points throughout each lobe, at least 2 mm from the pleura."""
     p = thorax.patient
     x = np.arange(-165, 165, step)
     y = np.arange(-125, 125, step)
     z = np.arange(p.z_sulcus, p.z_apex + 5, step)
-    points = np.stack(np.meshgrid(x, y, z, indexing="ij"), axis=-1).reshape(-1, 3)
-    points = points + rng.uniform(-0.48 * step, 0.48 * step, points.shape)
+    points = jittered_points(rng, (x, y, z), step)
     px, py, pz = points.astype(np.float32).T
     inside = thorax.lungs(px, py, pz) > 2.0
     points, px, py, pz = points[inside], px[inside], py[inside], pz[inside]
@@ -144,7 +137,7 @@ def grow_vasculature(rng: np.random.Generator, thorax: Thorax, lobes: Lobes) -> 
     great = {name: _placed(patient, points) for name, points in _GREAT.items()}
     step = (1e6 / _LEAVES_PER_LITRE) ** (1 / 3)
     central, vessels, airways, nodes = [], [], [], []
-    for table, tip, is_artery in ((_ARTERY, _TIP_MM, True), (_VEIN, _TIP_MM * 0.96, False)):
+    for table, tip, is_artery in ((_ARTERY, TIP_MM, True), (_VEIN, TIP_MM * VEIN_SHARE, False)):
         clouds = _cloud(rng, thorax, lobes, step)
         for label, points in table.items():
             trunk = _placed(patient, points)
@@ -160,26 +153,25 @@ def grow_vasculature(rng: np.random.Generator, thorax: Thorax, lobes: Lobes) -> 
     trachea = Tubes.joined([_placed(patient, points) for points in (_TRACHEA, *_MAIN_BRONCHI.values())])
     gullet = great["oesophagus"]
     gas = gullet.select(slice(3, 3 + rng.integers(4, 20))) if patient.gas_in_oesophagus else Tubes()
-    joined = Tubes.joined(airways)
     return Vasculature(
         great,
         Tubes.joined(central),
         Tubes.joined(vessels),
         trachea,
         Tubes(gas.start, gas.stop, gas.radius * rng.uniform(0.25, 0.5)),
-        joined.select(joined.radius.max(axis=1) > _SMALLEST_AIRWAY_MM),
+        Tubes.joined(airways).wider_than(_SMALLEST_AIRWAY_MM),
         np.concatenate(nodes),
     )
 
 
 def _beside(tree: Tubes, bronchus: FloatArray, artery: FloatArray) -> Tubes:
-    """Airways that run along an artery's tree: from the bronchus' end, settling close beside their artery."""
+    """Airways that run along an artery's tree: they start at the bronchus' end and approach their artery."""
     shift = bronchus - artery
     direction = shift / (np.linalg.norm(shift) + 1e-6)
 
     def moved(points: FloatArray, radius: FloatArray) -> FloatArray:
         away = np.linalg.norm(points - artery, axis=1, keepdims=True)
         near = np.exp(-((away / 18.0) ** 2))
-        return points + near * shift + (1 - near) * direction * (2.1 * radius[:, None] + 0.8)
+        return points + near * shift + (1 - near) * direction * beside_artery(radius[:, None])
 
     return Tubes(moved(tree.start, tree.radius[:, 0]), moved(tree.stop, tree.radius[:, 1]), tree.radius * 0.8)

@@ -1,1 +1,1 @@
-"""What goes wrong during a scan."""
+"""Image artefacts: motion of heart and diaphragm."""

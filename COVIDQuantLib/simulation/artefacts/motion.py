@@ -10,10 +10,11 @@ from scipy.ndimage import map_coordinates
 
 from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.simulation.anatomy.thorax import Thorax
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.simulation.fields.section_grid import Grid
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, smooth_step
+from COVIDQuantLib.simulation.fields.shapes import smooth_step
 
-# Healthy lung raised by more than this reads as ground glass.
+# Healthy lung raised by more than this looks like ground glass.
 _ARTEFACT_HU = 100
 _DEAD_MM = 0.3
 
@@ -23,10 +24,10 @@ class Motion:
     """How heart and diaphragm moved.
 
     Attributes:
-        heart_mm: way of the heart's border.
+        heart_mm: amplitude of the heart's border.
         heart_share: share of the time that the heart spends at the far end.
         beat_mm: table travel per heart beat.
-        diaphragm_mm: way of the diaphragm.
+        diaphragm_mm: amplitude of the diaphragm.
         diaphragm_share: share of the time that it spends raised.
         breath_mm: table travel per breath.
         phase: where beat and breath begin, 0..1.
@@ -46,7 +47,7 @@ class Motion:
 
 
 def draw_motion(rng: np.random.Generator) -> Motion:
-    """Draw a motion that spoils an examination visibly."""
+    """Draw a motion with visible artefacts."""
     return Motion(
         heart_mm=float(rng.uniform(3.5, 8)),
         heart_share=float(rng.uniform(0.35, 0.55)),
@@ -59,14 +60,14 @@ def draw_motion(rng: np.random.Generator) -> Motion:
 
 
 def move(hu: np.ndarray, grid: Grid, thorax: Thorax, motion: Motion, report: Report = silent) -> np.ndarray:
-    """A volume as seen with motion.
+    """A volume scanned with motion.
 
     Args:
         hu: int16 ``[k, j, i]``, the fine sections at rest.
         grid: their grid.
         thorax: where heart and diaphragm are.
         motion: how they move.
-        report: told the fraction done.
+        report: called with the fraction done.
 
     Returns:
         The volume with motion, int16.
@@ -96,7 +97,7 @@ def _breath(thorax: Thorax, grid: Grid, z: float, dome: FloatArray, motion: Moti
 
 
 def _breathe(hu: np.ndarray, k: int, grid: Grid, shift: FloatArray, motion: Motion) -> FloatArray:
-    """The section with the diaphragm partly raised: some of what lies below."""
+    """The section with the diaphragm raised for part of the time, which mixes in the sections below."""
     rest = hu[k].astype(np.float32)
     if shift.max() < _DEAD_MM:
         return rest
@@ -117,7 +118,7 @@ def _breathe(hu: np.ndarray, k: int, grid: Grid, shift: FloatArray, motion: Moti
 
 
 def _beat(section: FloatArray, z: float, grid: Grid, thorax: Thorax, motion: Motion) -> np.ndarray:
-    """The section with the heart's border seen twice."""
+    """The section with the heart's border doubled."""
     x, y = grid.section_axes
     distance = thorax.heart.distance(x, y, z)
     swing = 0.3 + 0.7 * np.sin(np.pi * (z / motion.beat_mm + motion.phase)) ** 2

@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from COVIDQuantLib.simulation.fields.rotation import rotation
+
 Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class WarpRange:
-    """How far a draw may go.
+    """Ranges of a random deformation.
 
     Attributes:
         degrees: rotation about each axis.
@@ -33,7 +35,7 @@ def draw_warp(shape: Shape, centre: np.ndarray, allowed: WarpRange, rng: np.rand
 
     Args:
         shape: of the patch ``[k, j, i]``.
-        centre: source voxel that the patch's middle falls on.
+        centre: source voxel at the patch's centre.
         allowed: ranges of the draw.
         rng: the draw.
 
@@ -51,7 +53,7 @@ def draw_warp(shape: Shape, centre: np.ndarray, allowed: WarpRange, rng: np.rand
 
 def smooth_noise(shape: Shape, control: float, rng: np.random.Generator, channels: int = 1) -> torch.Tensor:
     """Noise of unit deviation at control points ``control`` voxels apart, smooth between: ``[channels, k, j, i]``."""
-    # One size of control grid stretched at random, so that the fields have no common lattice.
+    # Control points at a random distance, so that the fields have no common lattice.
     size = [max(2, round(n / (control * rng.uniform(0.8, 1.25))) + 1) for n in shape]
     points = torch.from_numpy(rng.standard_normal((1, channels, *size)).astype(np.float32))
     padded = functional.pad(points, (1,) * 6, mode="replicate")
@@ -63,7 +65,7 @@ def smooth_noise(shape: Shape, control: float, rng: np.random.Generator, channel
 
 
 def pull(volume: torch.Tensor, places: torch.Tensor, *, outside: float = 0.0, nearest: bool = False) -> torch.Tensor:
-    """A volume seen at the places of a warp.
+    """A volume sampled at the places of a deformation.
 
     Args:
         volume: ``[c, k, j, i]`` float.
@@ -77,17 +79,9 @@ def pull(volume: torch.Tensor, places: torch.Tensor, *, outside: float = 0.0, ne
     sizes = torch.tensor(volume.shape[1:], dtype=torch.float32)
     grid = ((places + 0.5) / sizes * 2 - 1).flip(-1)
     mode = "nearest" if nearest else "bilinear"
-    seen = functional.grid_sample((volume - outside)[None], grid[None], mode=mode, align_corners=False)
-    return seen[0] + outside
+    sampled = functional.grid_sample((volume - outside)[None], grid[None], mode=mode, align_corners=False)
+    return sampled[0] + outside
 
 
 def _rotation(rng: np.random.Generator, degrees: float) -> np.ndarray:
-    result = np.eye(3)
-    for axis in range(3):
-        angle = np.deg2rad(rng.uniform(-degrees, degrees))
-        turn = np.eye(3)
-        a, b = [n for n in range(3) if n != axis]
-        turn[a, a] = turn[b, b] = np.cos(angle)
-        turn[a, b], turn[b, a] = -np.sin(angle), np.sin(angle)
-        result = result @ turn
-    return result
+    return rotation((*plane, np.deg2rad(rng.uniform(-degrees, degrees))) for plane in ((1, 2), (0, 2), (0, 1)))

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.voxels.geometry import Geometry
 
-# Distance of the rendered sections (coarser where pixels are); thicker sections are averages of several.
+# Distance of the rendered sections (more where pixels are larger); thicker sections are averages of several.
 _FINE_MM = 1.5
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the rendered voxels lie.
+    """Positions of the rendered voxels.
 
     Attributes:
         x: LPS positions of the columns, float32.

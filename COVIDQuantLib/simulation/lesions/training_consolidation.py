@@ -1,7 +1,7 @@
-"""Dense disease that is as dense as the chest wall: consolidation at the pleura, of a whole lobe; and effusion.
+"""Disease as dense as the chest wall: consolidation at the pleura or of a whole lobe, and effusion.
 
-A network that saw little of it leaves it out of the lungs, or finds it and goes on through the wall. Consolidation
-stays lung; effusion, the fluid behind the lung, does not.
+A network trained on little of it leaves it out of the lungs, or leaks into the wall. Consolidation is labelled lung;
+effusion, the fluid behind the lung, is not.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.fields.tiled_fields import Axes, Fields, FloatArray, smooth_step
-
-_COARSE_MM = 4.0
-_BESIDE_MM = 4.0
+from COVIDQuantLib.simulation.fields.arrays import Axes, FloatArray
+from COVIDQuantLib.simulation.fields.shapes import smooth_step
+from COVIDQuantLib.simulation.fields.tiled_noise import NoiseTiles
+from COVIDQuantLib.simulation.lesions.training_coarse_lungs import CoarseLungs
 
 
 @dataclass(frozen=True)
 class Dense:
-    """What was put into a CT.
+    """A CT with dense disease.
 
     Attributes:
         hu: float32 ``[k, j, i]``.
@@ -32,32 +32,24 @@ class Dense:
     disease: np.ndarray
 
 
-class _Lungs:
-    """Distances and places in the lungs' box, at coarse steps."""
+class _Lungs(CoarseLungs):
+    """The lungs' box at coarse steps, with how deep under the lungs' surface its points lie.
+
+    Args:
+        lobes: lobes or lungs in the box.
+        spacing: along k, j, i, mm.
+        rng: of the noise.
+    """
 
     def __init__(self, lobes: np.ndarray, spacing: np.ndarray, rng: np.random.Generator) -> None:
-        self.steps = np.maximum(1, np.round(_COARSE_MM / spacing)).astype(int)
-        self.labels = lobes[tuple(slice(None, None, int(step)) for step in self.steps)]
-        self.step = self.steps * spacing
-        inside = self.labels > 0
-        padded = np.pad(inside, 1)
+        super().__init__(lobes, spacing, centred=False)
+        padded = np.pad(self.inside, 1)
         depth = ndimage.distance_transform_edt(padded, sampling=self.step)[1:-1, 1:-1, 1:-1]
         self.depth = (depth - 0.5 * float(self.step.min())).astype(np.float32)
-        self.axes: Axes = tuple(
-            (np.arange(n) * mm).astype(np.float32) for n, mm in zip(self.labels.shape, self.step, strict=True)
-        )
-        self.edge = np.argwhere(inside & (self.depth < 1.5 * self.step.max()))
-        self.fields = Fields(rng)
-
-    def fine(self, weight: FloatArray, shape: tuple[int, ...]) -> FloatArray:
-        """A coarse field drawn out to the grid."""
-        lines = [np.arange(n) / step for n, step in zip(shape, self.steps, strict=True)]
-        for axis, line in enumerate(lines):
-            low = np.minimum(line.astype(int), max(weight.shape[axis] - 2, 0))
-            high = np.minimum(low + 1, weight.shape[axis] - 1)
-            share = np.clip(line - low, 0, 1).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
-            weight = np.take(weight, low, axis) * (1 - share) + np.take(weight, high, axis) * share
-        return weight
+        self.edge = np.argwhere(self.inside & (self.depth < 1.5 * self.step.max()))
+        self.fields = NoiseTiles(rng)
+        z, y, x = ((np.arange(n) * mm).astype(np.float32) for n, mm in zip(lobes.shape, spacing, strict=True))
+        self.fine_axes: Axes = (z, y, x)
 
 
 def add_dense(
@@ -73,15 +65,15 @@ def add_dense(
         hu: CT numbers ``[k, j, i]``, canonical.
         lobes: 1..5, or 1 and 2 for the lungs alone; 0 outside.
         spacing_kji: millimetres.
-        rng: the draws.
-        effusion: how often there is fluid behind a lung; a patch does not show where that is.
+        rng: random generator.
+        effusion: probability of fluid behind a lung; 0 for patches, which do not show where the back is.
     """
     image, labels = np.asarray(hu, np.float32).copy(), lobes.copy()
     disease = np.zeros(lobes.shape, bool)
     boxes = ndimage.find_objects((lobes > 0).astype(np.uint8))
     if not boxes:
         return Dense(image, labels, disease)
-    # With a margin, for the soft edge reaches into the wall's partial volume.
+    # With a margin, since the soft edge reaches into the partial volume of the wall.
     box = tuple(slice(max(part.start - 3, 0), part.stop + 3) for part in boxes[0])
     lungs = _Lungs(lobes[box], np.asarray(spacing_kji), rng)
     if not len(lungs.edge):
@@ -90,13 +82,13 @@ def add_dense(
     weights = [_whole_lobe(lungs, rng)] if rng.random() < 0.2 else []
     weights += [_at_pleura(lungs, rng) for _ in range(int(rng.integers(0 if weights else 1, 4)))]
     for weight in weights:
-        share = lungs.fine(weight, inside.shape) * smooth_step(
+        share = lungs.fine(weight, lungs.fine_axes) * smooth_step(
             (300 + ndimage.uniform_filter(image[box], 3)) / -500 + 1.4
         )
         _fill(image[box], share, inside, lungs, rng)
         disease[box] |= (share > 0.5) & inside
     if rng.random() < effusion:
-        fluid = lungs.fine(_effusion(lungs, rng), inside.shape) * inside
+        fluid = lungs.fine(_effusion(lungs, rng), lungs.fine_axes) * inside
         noise = image[box] - ndimage.gaussian_filter(image[box], 1.0)
         image[box] += smooth_step(fluid) * (float(rng.uniform(-5, 25)) + np.clip(noise, -40, 40) - image[box])
         labels[box][fluid > 0.5] = 0
@@ -105,7 +97,7 @@ def add_dense(
 
 
 def _at_pleura(lungs: _Lungs, rng: np.random.Generator) -> FloatArray:
-    """Weight of consolidation that sits on the pleura, anywhere: wall, diaphragm, mediastinum, fissure or not."""
+    """Weight of consolidation on the pleura, at the wall, the diaphragm, the mediastinum or a fissure."""
     low = lungs.edge[:, 0] < np.quantile(lungs.edge[:, 0], 0.5)
     back = lungs.edge[:, 1] > np.quantile(lungs.edge[:, 1], 0.5)
     chance = 1.0 + 2.0 * low * back
@@ -163,13 +155,10 @@ def _effusion(lungs: _Lungs, rng: np.random.Generator) -> FloatArray:
 
 
 def _fill(image: FloatArray, share: FloatArray, inside: np.ndarray, lungs: _Lungs, rng: np.random.Generator) -> None:
-    """Replace air by tissue in place; some bronchi stay open, the noise stays."""
+    """Replace air by tissue in place; some bronchi stay open, the noise is kept."""
     base = ndimage.gaussian_filter(image, 0.7)
     target = float(rng.uniform(-60, 75))
-    axes: Axes = tuple(
-        (np.arange(n) * mm / step).astype(np.float32)
-        for n, mm, step in zip(image.shape, lungs.step, lungs.steps, strict=True)
-    )
+    axes = lungs.fine_axes
     texture = lungs.fields.rough.at(axes, float(rng.uniform(10, 40)), float(rng.uniform(0, 40)))
     filled = target + float(rng.uniform(0, 45)) * texture
     if rng.random() < 0.5:

@@ -1,7 +1,7 @@
-"""What lesions are made of: ground glass, crazy paving, consolidation with open bronchi, and what lies between.
+"""What lesions are made of: ground glass, crazy paving, consolidation with open bronchi, and mixtures.
 
-A density is the share of a voxel's air that fluid replaces. Ranges of CT numbers are those of the classes in
-``../shared/data/README.md`` (means −652, −337 and −13 HU; Zaffino et al. 2021).
+A density is the share of a voxel's air that fluid replaces. Ranges of CT numbers follow the classes of
+Zaffino et al. 2021 (means −652, −337 and −13 HU).
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from COVIDQuantLib.simulation.fields.tiled_fields import Axes, FloatArray, smooth_step
+from COVIDQuantLib.simulation.fields.arrays import Axes, FloatArray
+from COVIDQuantLib.simulation.fields.shapes import smooth_step
 from COVIDQuantLib.simulation.lesions.training_shapes import Place
 
 AERATED_HU, FLUID_HU = -860.0, 35.0
 _MOST_TUBES = 15
 _CLOUDS_MM = 28.0
-# Fainter ground glass keeps its density to its edge, or the edge would be lost in noise.
+# Fainter ground glass does not thin out at its edge, which would be lost in noise.
 _FAINT = 0.15
 
 
@@ -69,7 +70,7 @@ class Density:
     Attributes:
         kind: name of its kind.
         radius: half the lesion's size, mm.
-        shift: place in the tiles of noise.
+        shift: offset in the noise tiles.
         fill: share of the air that fluid replaces in its ground glass.
         mottle: relative strength of its texture.
         soft: width of its edge, mm; the truth's contour is its middle.
@@ -130,7 +131,7 @@ def draw_density(rng: np.random.Generator, kind: Kind, centre: FloatArray, radiu
 
 
 def _bronchi(rng: np.random.Generator, centre: FloatArray, radius: float) -> FloatArray:
-    """Branching tubes through a lesion: start, end, radius in mm, ``[n, 7]``."""
+    """Branching tubes through a lesion, not the phantom's trees: start, end, radius in mm, ``[n, 7]``."""
     direction = rng.standard_normal(3)
     direction /= np.linalg.norm(direction)
     open_ends = [(centre - direction * radius, direction, float(rng.uniform(1.0, 2.2)))]
@@ -146,7 +147,7 @@ def _bronchi(rng: np.random.Generator, centre: FloatArray, radius: float) -> Flo
 
 
 def _tube_weight(tubes: FloatArray, axes: Axes) -> FloatArray:
-    """How much of each point of the grid is open bronchus, 0..1."""
+    """Share of open bronchus at each point of the grid, 0..1."""
     weight = np.zeros((len(axes[0]), len(axes[1]), len(axes[2])), np.float32)
     for tube in tubes:
         start, end, bore = tube[:3], tube[3:6], tube[6]
@@ -163,12 +164,12 @@ def _tube_weight(tubes: FloatArray, axes: Axes) -> FloatArray:
 
 
 def _weave(density: Density, place: Place) -> FloatArray:
-    """Fine texture with mean about 0 and standard deviation about 1: waves, clouds and nets of lines, each unlike."""
+    """Fine texture, mean about 0, standard deviation about 1: waves, clouds and nets of lines in any proportion."""
     fields, shift = place.fields, density.shift
     waves, clouds, nets = density.weave
     texture = waves * fields.smooth.at(place.axes, density.cell, shift + 9)
     texture = texture + clouds * fields.rough.at(place.axes, 2.2 * density.cell, shift + 13)
-    # The walls' distance has mean 0.2 and standard deviation 0.16 cells; bent, so that the net is no honeycomb.
+    # The walls' distance has mean 0.2 and standard deviation 0.16 cells; distorted, so that the net is not a honeycomb.
     bent = fields.cells.at(place.axes, 1.2 * density.cell, shift + 2) + 0.12 * texture
     return texture + nets * np.maximum((0.2 - bent) / 0.16, -1.5)
 
@@ -183,7 +184,7 @@ def _solid(density: Density, place: Place, depth: FloatArray, fine: FloatArray) 
 
 
 def fill_share(density: Density, place: Place, depth: FloatArray) -> FloatArray:
-    """Which share of the air is replaced where the lesion has its full weight.
+    """Share of the air that is replaced where the lesion has its full weight.
 
     Args:
         density: what the lesion is made of.

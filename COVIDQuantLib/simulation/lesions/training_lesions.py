@@ -1,4 +1,4 @@
-"""Synthetic COVID-19 lesions in healthy lungs: training data that need no expert's drawing.
+"""Synthetic COVID-19 lesions in healthy lungs: training data without manual annotation.
 
 The idea, healthy lungs into which lesions of known outline are put, is that of Yao et al., *Label-free segmentation of
 COVID-19 lesions in lung CT*, IEEE TMI 2021. Beyond it, the shapes, places, kinds and densities here follow the disease
@@ -13,7 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.fields.tiled_fields import Axes, Fields, FloatArray, lerp, smooth_step
+from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN
+from COVIDQuantLib.simulation.fields.arrays import Axes, FloatArray
+from COVIDQuantLib.simulation.fields.shapes import smooth_step
+from COVIDQuantLib.simulation.fields.tiled_noise import NoiseTiles
 from COVIDQuantLib.simulation.lesions.training_density import AERATED_HU, FLUID_HU, fill_share
 from COVIDQuantLib.simulation.lesions.training_shapes import Place, signed_depth
 from COVIDQuantLib.simulation.lesions.training_spread import (
@@ -27,7 +30,6 @@ from COVIDQuantLib.simulation.lesions.training_spread import (
     side_table,
 )
 
-HU_LIMITS = (-1024.0, 3071.0)
 _FINE_MM = 2.5
 _LEAST_SHARE = 1e-3
 
@@ -70,17 +72,17 @@ class _Canvas:
         truth: the lesion mask.
     """
 
-    def __init__(self, labels: Labels, lungs: Lungs, fields: Fields) -> None:
+    def __init__(self, labels: Labels, lungs: Lungs, fields: NoiseTiles) -> None:
         self.labels, self._lungs, self._fields = labels, lungs, fields
-        # The voxels that lung shares with the chest wall become denser too, though they are not lung.
+        # Voxels with partial volume of lung and chest wall become denser too, although not labelled lung.
         self.around = np.where(labels > 0, labels, ndimage.maximum_filter(labels, 3))
-        # Odd, so that most of a voxel's points are never just half of them.
+        # Odd, so that a majority of a voxel's points is never a tie.
         self._factors = (2 * np.ceil((lungs.spacing / _FINE_MM - 1.2) / 2) + 1).clip(min=1).astype(np.int64)
         self.fill = np.zeros(labels.shape, np.float32)
         self.truth = np.zeros(labels.shape, bool)
 
     def blurred(self, voxels: float) -> FloatArray:
-        """The fill as a scanner shows it whose image is blurred by this standard deviation."""
+        """The fill, blurred by a Gaussian of this standard deviation as by a scanner."""
         found = ndimage.find_objects((self.fill > 0).astype(np.uint8))
         if found:
             box = tuple(slice(max(part.start - 3, 0), part.stop + 3) for part in found[0])
@@ -94,8 +96,7 @@ class _Canvas:
             (((np.arange(part.start * f, part.stop * f) + 0.5) / f - 0.5) * s).astype(np.float32)
             for part, f, s in zip(box, self._factors, spacing, strict=True)
         )
-        coarse = [(a - o) / s for a, o, s in zip(axes, self._lungs.origin, self._lungs.step, strict=True)]
-        return Place(axes, lerp(self._lungs.depth, coarse), self._fields)
+        return Place(axes, self._lungs.fine(self._lungs.depth, axes), self._fields)
 
     def add(self, lesion: Lesion, growth: float) -> None:
         """Draws a lesion, grown by mm."""
@@ -105,7 +106,7 @@ class _Canvas:
         inside = _average((depth > 0).astype(np.float32), self._factors) >= 0.5
         allowed = lesion.allowed[self.around[box]]
         self.truth[box] |= inside & allowed & (self.labels[box] > 0)
-        # Its density is worked out where something of it lies, not in the whole box.
+        # Density is computed only where the lesion is, not in the whole box.
         touched = _average((depth > -1.5 * lesion.density.soft).astype(np.float32), self._factors) > 0
         found = ndimage.find_objects((touched & allowed).astype(np.uint8))
         if not found:
@@ -120,7 +121,7 @@ class _Canvas:
 
 
 def _densify(hu: FloatArray, fill: FloatArray, canvas: _Canvas, thicker: float) -> FloatArray:
-    """Replaces air by fluid; what is denser stays, bronchi stay open, the noise stays as it was.
+    """Replaces air by fluid; denser structures and noise are kept, bronchi stay open.
 
     Args:
         hu: the CT.
@@ -143,7 +144,7 @@ def _densify(hu: FloatArray, fill: FloatArray, canvas: _Canvas, thicker: float) 
         vessels = ndimage.gaussian_filter(smooth_step((base - usual - 150) / 250), (0, 0.9, 0.9))
         share = np.maximum(share, thicker * vessels * smooth_step(share * 6))
     detail = part - base
-    # What stands out of the noise is anatomy: fluid hides it.
+    # Detail above the noise is anatomy, which fluid hides.
     kept = detail * smooth_step(2 - np.abs(detail) / (2.5 * spread + 1e-3))
     result = hu.copy()
     filled = base + share * np.maximum(FLUID_HU - base, 0) + detail * (1 - share) + kept * share
@@ -161,13 +162,13 @@ def insert_lesions(
     """Puts COVID-19 pneumonia into a CT.
 
     The truth is the half-way contour of each lesion's soft edge, within the labels; vessels and bronchi within the
-    contour belong to it, as experts draw it. In thick sections a voxel is lesion when half of it is.
+    contour belong to it, as experts annotate it. In thick sections a voxel is lesion when half of it is.
 
     Args:
         hu: CT numbers, ``[k, j, i]``, canonical (k to the head, j to the back).
         lobes: label values 1..5 of the lobes, or 1 and 2 of the lungs; 0 outside.
         spacing_kji: mm.
-        rng: source of chance.
+        rng: random generator.
         extent_percent: wanted share of the labelled voxels, 0..100.
 
     Returns:
@@ -176,15 +177,15 @@ def insert_lesions(
     image = np.asarray(hu, np.float32)
     spacing = np.asarray(spacing_kji, np.float32)
     if extent_percent <= 0 or not (lobes > 0).any():
-        return np.clip(image, *HU_LIMITS), np.zeros(lobes.shape, bool)
+        return np.clip(image, HU_MIN, HU_MAX), np.zeros(lobes.shape, bool)
     lungs = Lungs(lobes, spacing)
     if not len(lungs.points):
-        return np.clip(image, *HU_LIMITS), np.zeros(lobes.shape, bool)
-    fields = Fields(rng)
+        return np.clip(image, HU_MIN, HU_MAX), np.zeros(lobes.shape, bool)
+    fields = NoiseTiles(rng)
     lesions, growth = draw_lesions(lungs, side_table(lobes), fields, rng, min(extent_percent, 95.0) / 100)
     thicker = float(rng.choice([0.0, rng.uniform(0.2, 0.9)]))
     blur = float(rng.uniform(0.2, 0.8))
     canvas = _Canvas(lobes, lungs, fields)
     for lesion in lesions:
         canvas.add(lesion, growth)
-    return np.clip(_densify(image, canvas.blurred(blur), canvas, thicker), *HU_LIMITS), canvas.truth
+    return np.clip(_densify(image, canvas.blurred(blur), canvas, thicker), HU_MIN, HU_MAX), canvas.truth

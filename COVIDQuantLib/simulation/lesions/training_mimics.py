@@ -1,8 +1,8 @@
-"""What looks like pneumonia and is none: changes of healthy lung after which the lesion mask stays as it was.
+"""Mimics of pneumonia: changes of healthy lung that leave the lesion mask as it is.
 
-Each is drawn at random onto a CT before (or without) lesions are put in, so that a network meets the usual causes of
+Each is applied at random to a CT before (or without) lesions, so that a network is trained on the usual causes of
 false positives with a negative truth: motion of heart and diaphragm (the cause that the Changsha paper names, row C5 of
-``../shared/papers.md``), vessels at the base (row Y3), dependent density, expiration, thick sections, emphysema,
+``docs/papers.md``), vessels at the base (row Y3), dependent density, expiration, thick sections, emphysema,
 contrast medium, thin plates and strands, plain fissures, mosaic attenuation.
 """
 
@@ -15,10 +15,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.fields.tiled_fields import Axes, Fields, FloatArray, smooth_step
+from COVIDQuantLib.anatomy import labels_of_side
+from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN
+from COVIDQuantLib.simulation.fields.arrays import Axes, FloatArray
+from COVIDQuantLib.simulation.fields.shapes import smooth_step
+from COVIDQuantLib.simulation.fields.tiled_noise import NoiseTiles
 
 _MARGIN = 4
-_RIGHT, _LEFT = (1, 2, 3), (4, 5)
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,12 @@ class Scene:
     hu: FloatArray
     labels: npt.NDArray[np.uint8]
     spacing: FloatArray
-    fields: Fields
+    fields: NoiseTiles
     axes: Axes = field(init=False, repr=False)
     inside: npt.NDArray[np.bool_] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Work out what follows from the rest."""
+        """Compute the derived attributes."""
         axes = tuple((np.arange(n) * s).astype(np.float32) for n, s in zip(self.hu.shape, self.spacing, strict=True))
         object.__setattr__(self, "axes", axes)
         object.__setattr__(self, "inside", self.labels > 0)
@@ -61,11 +64,11 @@ def _sign(rng: np.random.Generator) -> int:
 
 
 def _dependent(scene: Scene, rng: np.random.Generator) -> FloatArray:
-    """Density that gathers at the dorsal surface, without a sharp border; one time in twelve the patient lies prone."""
+    """Dependent density at the dorsal surface, without a sharp border; one patient in twelve is prone."""
     prone = rng.random() < 1 / 12
     inside = scene.inside[:, ::-1] if not prone else scene.inside
     first = np.where(inside.any(axis=1), inside.argmax(axis=1), 0).astype(np.float32)
-    # The surface of the ribs' side is smooth; a column that begins at the heart follows its neighbours.
+    # The costal surface is smooth; a column that starts at the heart follows its neighbours.
     first = ndimage.minimum_filter(first, (1, max(1, round(20 / float(scene.spacing[2])))))
     first = ndimage.gaussian_filter(first, 6 / scene.spacing[[0, 2]])[:, None, :]
     steps = np.arange(scene.hu.shape[1], dtype=np.float32)[None, :, None]
@@ -90,7 +93,7 @@ def _shifted(hu: FloatArray, steps: npt.ArrayLike) -> FloatArray:
 
 
 def _breathing(scene: Scene, rng: np.random.Generator) -> FloatArray:
-    """The diaphragm and the vessels above it seen at two or more heights, in bands along the table."""
+    """The diaphragm and the vessels above it at two or more heights at once, in bands along the table."""
     way = float(rng.uniform(4, 22))
     times = int(rng.integers(1, 4))
     moved = [
@@ -111,7 +114,7 @@ def _heartbeat(scene: Scene, rng: np.random.Generator) -> FloatArray:
     if rng.random() < 0.4:
         moved = 0.5 * (moved + _shifted(scene.hu, step / 2))
     shape = scene.hu.shape
-    # The heart lies in the lower half, before and left of the middle (LPS: the left is at the greater index).
+    # The heart is in the lower half, in front and left of the middle (LPS: the left is at the greater index).
     middle = np.array([0.3, 0.4, 0.58]) + rng.normal(0, 0.05, 3)
     rays = [
         (np.linspace(0, 1, n, dtype=np.float32) - m) / w
@@ -161,7 +164,7 @@ def _congestion(scene: Scene, rng: np.random.Generator) -> FloatArray:
 
 
 def _plates(scene: Scene, rng: np.random.Generator) -> FloatArray:
-    """Thin bent plates and strands, under 3 mm: atelectasis and scars, below what is drawn as pneumonia."""
+    """Thin bent plates and strands, under 3 mm: atelectasis and scars, too thin to be annotated as pneumonia."""
     points = np.argwhere(scene.inside & (scene.height() < 0.6))
     hu = scene.hu
     if not len(points):
@@ -179,7 +182,7 @@ def _plates(scene: Scene, rng: np.random.Generator) -> FloatArray:
         bend = scene.fields.smooth.at(axes, 40.0, float(rng.uniform(0, 40)))
         off = np.abs(normal[0] * z + normal[1] * y + normal[2] * x + 1.5 * bend)
         ball = smooth_step((1 - np.sqrt(z**2 + y**2 + x**2) / radius) / 0.2)
-        # What a section shows of a plate thinner than its voxel is the share that it fills.
+        # A plate thinner than a voxel shows by the share of the voxel that it fills.
         voxel = float(np.abs(normal) @ scene.spacing)
         thin = float(rng.uniform(0.6, 2.8))
         share = np.clip((thin / 2 + voxel / 2 - off) / voxel, 0, min(1.0, thin / voxel)) * ball
@@ -190,12 +193,12 @@ def _plates(scene: Scene, rng: np.random.Generator) -> FloatArray:
 
 
 def _fissures(scene: Scene, rng: np.random.Generator) -> FloatArray:
-    """Fissures plainer than usual; nothing where only the lungs are known."""
+    """More visible fissures; no change where only the lungs are known."""
     labels = scene.labels
     if labels.max(initial=0) <= 2:
         return scene.hu
     side = np.zeros(256, np.uint8)
-    side[list(_RIGHT)], side[list(_LEFT)] = 1, 2
+    side[list(labels_of_side("right"))], side[list(labels_of_side("left"))] = 1, 2
     border = np.zeros(labels.shape, np.float32)
     for axis in range(3):
         after = [slice(None)] * 3
@@ -224,7 +227,7 @@ class Negative:
     Attributes:
         name: its name.
         probability: how often it is applied.
-        function: takes the scene and the source of chance and gives the changed CT numbers.
+        function: takes the scene and the random generator and returns the changed CT numbers.
     """
 
     name: str
@@ -255,29 +258,29 @@ def add_negatives(
     rng: np.random.Generator,
     names: Collection[str] | None = None,
 ) -> tuple[FloatArray, list[str]]:
-    """Changes a CT in ways that are no pneumonia. The labels of lungs and lesions stay valid.
+    """Adds mimics of pneumonia to a CT. The labels of lungs and lesions stay valid.
 
     Args:
         hu: CT numbers, ``[k, j, i]``, canonical (k to the head, j to the back).
         lobes: label values 1..5 of the lobes, or 1 and 2 of the lungs; 0 outside.
         spacing_kji: mm.
-        rng: source of chance.
+        rng: random generator.
         names: exactly these changes; by default each with its probability.
 
     Returns:
         The changed CT (float32, within −1024..3071) and the names of what was done.
     """
-    image = np.clip(np.asarray(hu, np.float32), -1024, 3071)
+    image = np.clip(np.asarray(hu, np.float32), HU_MIN, HU_MAX)
     found = ndimage.find_objects((lobes > 0).astype(np.uint8))
     if not found:
         return image, []
     box = tuple(slice(max(part.start - _MARGIN, 0), part.stop + _MARGIN) for part in found[0])
-    scene = Scene(image[box], lobes[box], np.asarray(spacing_kji, np.float32), Fields(rng))
+    scene = Scene(image[box], lobes[box], np.asarray(spacing_kji, np.float32), NoiseTiles(rng))
     done = []
     for negative in NEGATIVES:
         drawn = rng.random() < negative.probability
         if drawn if names is None else negative.name in names:
             scene = replace(scene, hu=np.asarray(negative.function(scene, rng), np.float32))
             done.append(negative.name)
-    image[box] = np.clip(scene.hu, -1024, 3071)
+    image[box] = np.clip(scene.hu, HU_MIN, HU_MAX)
     return image, done

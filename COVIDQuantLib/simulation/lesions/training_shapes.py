@@ -1,8 +1,8 @@
 """Shapes of lesions as signed depths in millimetres: positive inside, 0 on the half-way contour.
 
-The phantom's lesions are implicit balls with two octaves of waves; these are made otherwise on purpose (bent and
+The phantom's lesions are implicit balls with two octaves of waves; these differ on purpose (bent and
 turned ellipsoids, unions, thresholded noise, bands along the pleura, arcades along cell walls, rings, cuffs of
-bronchi), so that a network that learns from both sees more than one style.
+bronchi), so that a network is never evaluated on the shapes that it was trained on.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from COVIDQuantLib.simulation.fields.tiled_fields import Axes, Fields, FloatArray
+from COVIDQuantLib.simulation.fields.arrays import Axes, FloatArray
+from COVIDQuantLib.simulation.fields.tiled_noise import NoiseTiles
 
 # How far some shapes reach, in radii of their ball; how far all may grow and be soft.
 _WIDTH = {"cloud": 1.8, "cuff": 2.3}
@@ -21,7 +22,7 @@ _GROWTH_MM = 6.0
 
 @dataclass(frozen=True)
 class Shape:
-    """What one lesion looks like from outside.
+    """The outline of one lesion.
 
     Attributes:
         name: key of ``SHAPES``.
@@ -30,7 +31,7 @@ class Shape:
         axes: rows turn and stretch mm into a unit ball, ``[3, 3]``, in units of the radius.
         bend: how far waves displace it, in radii.
         rough: how far finer waves move its edge, in radii.
-        shift: place in the tiles of noise.
+        shift: offset in the noise tiles.
         balls: centres of the parts of a union in radii and their radii, ``[n, 4]``.
         thickness: of a band, ring or arcade, mm.
     """
@@ -47,7 +48,7 @@ class Shape:
 
     @property
     def reach(self) -> FloatArray:
-        """No part of it lies farther than this from its centre along z, y, x, mm."""
+        """Greatest distance of any part from its centre along z, y, x, mm."""
         wide = _WIDTH.get(self.name, 1.0)
         if self.name == "union":
             wide = float((np.linalg.norm(self.balls[:, :3], axis=1) + self.balls[:, 3]).max())
@@ -67,11 +68,11 @@ class Place:
 
     axes: Axes
     depth: FloatArray
-    fields: Fields
+    fields: NoiseTiles
 
 
 def draw_shape(rng: np.random.Generator, name: str, centre: FloatArray, radius: float) -> Shape:
-    """A shape of the kind with everything else by chance."""
+    """A shape of the kind with everything else drawn at random."""
     turn, _ = np.linalg.qr(rng.standard_normal((3, 3)))
     stretch = np.exp(rng.normal(0, 0.22, 3))
     count = int(rng.integers(3, 9))
@@ -174,5 +175,5 @@ SHAPES: dict[str, Callable[[Shape, Place], FloatArray]] = {
 
 
 def signed_depth(shape: Shape, place: Place) -> FloatArray:
-    """How deep inside the shape each point of the grid lies, mm, ``[z, y, x]``; negative outside."""
+    """Depth of each point of the grid inside the shape, mm, ``[z, y, x]``; negative outside."""
     return SHAPES[shape.name](shape, place).astype(np.float32, copy=False)

@@ -1,4 +1,4 @@
-"""How the disease is spread in one patient: which lesions of which kind lie where, and how large they are."""
+"""How the disease is spread in one patient: kinds, places and sizes of the lesions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.fields.tiled_fields import Axes, Fields, FloatArray
+from COVIDQuantLib.anatomy import labels_of_side
+from COVIDQuantLib.simulation.fields.arrays import Axes, FloatArray
+from COVIDQuantLib.simulation.fields.tiled_noise import NoiseTiles
+from COVIDQuantLib.simulation.lesions.training_coarse_lungs import CoarseLungs
 from COVIDQuantLib.simulation.lesions.training_density import KINDS, Density, draw_density
 from COVIDQuantLib.simulation.lesions.training_shapes import Place, Shape, draw_shape, signed_depth
 
@@ -16,9 +19,7 @@ BoolArray = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.uint8]
 Box = tuple[slice, slice, slice]
 
-_COARSE_MM = 4.0
 _MOST_LESIONS = 160
-_SIDES = {1: 1, 2: 1, 3: 1, 4: 2, 5: 2}
 _NOWHERE_MM = -99.0
 
 
@@ -32,7 +33,7 @@ class Style:
         dorsal: strength of the preference for the back, 0..1.
         basal: strength of the preference for the base, 0..1.
         peripheral: share of lesions that start within 12 mm of the pleura.
-        lobes: how many lobes (or lungs) may be ill; 0 for all.
+        lobes: how many lobes (or lungs) may be affected; 0 for all.
         radius: usual radius, mm.
     """
 
@@ -79,8 +80,8 @@ def reach_box(shape: Shape, origin: FloatArray, step: FloatArray, size: tuple[in
     return k, j, i
 
 
-class Lungs:
-    """Where lesions may lie: the labels at coarse steps, in millimetres.
+class Lungs(CoarseLungs):
+    """Where lesions may be: the labels at coarse steps, in millimetres.
 
     Args:
         labels: lobes or lungs, ``[k, j, i]``.
@@ -88,31 +89,22 @@ class Lungs:
     """
 
     def __init__(self, labels: Labels, spacing: FloatArray) -> None:
-        self.spacing = spacing
-        self.steps = np.maximum(1, np.round(_COARSE_MM / spacing)).astype(int)
-        first = (self.steps - 1) // 2
-        self.labels = labels[tuple(slice(f, None, s) for f, s in zip(first, self.steps, strict=True))]
-        self.origin = first * spacing
-        self.step = self.steps * spacing
-        # One voxel of background around it would make a pleura of the image's border: there is none.
-        inside = self.labels > 0
+        super().__init__(labels, spacing, centred=True)
+        # Without padding, the image's border is not taken for pleura.
+        inside = self.inside
         depth = ndimage.distance_transform_edt(inside, sampling=self.step) if not inside.all() else inside * 99.0
         self.depth = np.maximum(depth - 0.5 * self.step.min(), 0).astype(np.float32)
-        self.axes: Axes = tuple(
-            (o + np.arange(n) * s).astype(np.float32)
-            for o, n, s in zip(self.origin, self.labels.shape, self.step, strict=True)
-        )
         self.points = np.argwhere(inside)
         self.height = self._share(0)
         self.back = self._share(1)
 
     def _share(self, axis: int) -> FloatArray:
-        """Where the points lie between the lungs' ends along an axis, 0..1."""
+        """Position of the points between the lungs' ends along an axis, 0..1."""
         values = self.points[:, axis].astype(np.float32)
         return (values - values.min()) / max(float(np.ptp(values)), 1.0)
 
-    def levels(self, lesion: Lesion, fields: Fields) -> tuple[Box, FloatArray]:
-        """The part of the coarse grid that a lesion can reach, and how deep in the lesion its points lie, mm."""
+    def levels(self, lesion: Lesion, fields: NoiseTiles) -> tuple[Box, FloatArray]:
+        """The part of the coarse grid that a lesion can reach, and the depth of its points in the lesion, mm."""
         box = reach_box(lesion.shape, self.origin, self.step, self.labels.shape)
         axes: Axes = tuple(axis[part] for axis, part in zip(self.axes, box, strict=True))  # type: ignore[assignment]
         depth = signed_depth(lesion.shape, Place(axes, self.depth[box], fields))
@@ -123,18 +115,17 @@ def side_table(labels: Labels) -> Labels:
     """Which lung each label value belongs to, ``[256]``; labels 1 and 2 alone are lungs."""
     table = np.arange(256, dtype=np.uint8)
     if labels.max(initial=0) > 2:
-        for label, side in _SIDES.items():
-            table[label] = side
+        table[list(labels_of_side("right"))], table[list(labels_of_side("left"))] = 1, 2
     return table
 
 
-class _Ward:
+class _LesionDraw:
     """Draws the lesions of one patient.
 
     Args:
         lungs: the lungs.
         sides: lung of each label.
-        rng: source of chance.
+        rng: random generator.
     """
 
     def __init__(self, lungs: Lungs, sides: Labels, rng: np.random.Generator) -> None:
@@ -186,7 +177,7 @@ class _Ward:
 
 
 def draw_lesions(
-    lungs: Lungs, sides: Labels, fields: Fields, rng: np.random.Generator, share: float
+    lungs: Lungs, sides: Labels, fields: NoiseTiles, rng: np.random.Generator, share: float
 ) -> tuple[list[Lesion], float]:
     """Lesions that cover a share of the lungs, and by how many mm all must grow to do so exactly.
 
@@ -194,17 +185,17 @@ def draw_lesions(
         lungs: the lungs.
         sides: of :func:`side_table`.
         fields: noise.
-        rng: source of chance.
+        rng: random generator.
         share: wanted, 0..1.
     """
-    ward = _Ward(lungs, sides, rng)
+    draw = _LesionDraw(lungs, sides, rng)
     level = np.full(lungs.labels.shape, _NOWHERE_MM, np.float32)
     growth = (0.55 + 1.6 * share**0.5) * float(np.exp(rng.normal(0, 0.2)))
     lesions: list[Lesion] = []
     inside = lungs.labels > 0
     wanted = max(share * len(lungs.points), 1.0)
     while len(lesions) < _MOST_LESIONS and (level[inside] > 0).sum() < wanted:
-        lesion = ward.lesion(growth * (1 + len(lesions) / 40))
+        lesion = draw.lesion(growth * (1 + len(lesions) / 40))
         box, depth = lungs.levels(lesion, fields)
         level[box] = np.maximum(level[box], depth)
         lesions.append(lesion)

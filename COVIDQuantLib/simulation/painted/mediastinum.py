@@ -1,4 +1,4 @@
-"""What lies within the chest beside the lungs and easily counts for lung: aorta, heart, gullet, gas, streaks."""
+"""Structures beside the lungs that are easily mistaken for lung: aorta, heart, oesophagus, bowel gas, streaks."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, cover, paint, smooth_step
-from COVIDQuantLib.simulation.painted.chest import ChestFields, Habitus
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.fields.shapes import cover, paint, smooth_step
+from COVIDQuantLib.simulation.painted.chest_wall import ChestFields, Habitus, SectionFields
 
-Fields = dict[str, FloatArray]
 _ANGLES = 720
-# Window in which the descending aorta is sought: to the left of the midline and before the back of the lungs' hull.
+# Window in which the descending aorta is placed: to the left of the midline and before the back of the lungs' hull.
 _AORTA_X, _AORTA_Y, _AORTA_MM = (4.0, 44.0), (-66.0, -16.0), 15.0
 
 
@@ -20,7 +20,7 @@ def aorta_path(fields: ChestFields, upper: float, rng: np.random.Generator) -> F
     """The descending aorta where the lungs leave room for it, left of the spine.
 
     Args:
-        fields: of the chest; the lattice's places are read off ``x``, ``y``, ``z``.
+        fields: of the chest; positions are in its ``x``, ``y``, ``z``.
         upper: height of the arch, millimetres above the lowest lung.
         rng: for its width and place.
 
@@ -67,13 +67,13 @@ class Bubble:
 
 
 @dataclass(frozen=True)
-class Inside:
-    """What is drawn for one patient.
+class InnerOrgans:
+    """The structures of one patient.
 
     Attributes:
         heart: centre and radii of the heart, x, y, z, millimetres, ``[2, 3]``.
         blood: CT number of blood.
-        gullet: x, y (relative to the back of the hull), radius, radius of the air in it.
+        oesophagus: x, y (relative to the back of the hull), radius, radius of the air in it.
         bubbles: gas below the diaphragm.
         sources: x, y, lowest and highest z, strength of streaks and CT number of what casts them, ``[n, 6]``.
         seed: of the streaks.
@@ -81,7 +81,7 @@ class Inside:
 
     heart: FloatArray
     blood: float
-    gullet: FloatArray
+    oesophagus: FloatArray
     bubbles: tuple[Bubble, ...]
     sources: FloatArray
     seed: int
@@ -89,11 +89,11 @@ class Inside:
     @classmethod
     def draw(
         cls, rng: np.random.Generator, fields: ChestFields, size: tuple[float, float, float], blood: float
-    ) -> Inside:
-        """Random insides of a chest of some half width, half depth and height."""
+    ) -> InnerOrgans:
+        """Random structures for a chest of some half width, half depth and height."""
         half_width, half_depth, height = size
         heart = np.array([(18, -0.35 * half_depth, 0.3 * height), (48, 42, 0.26 * height)]) + rng.normal(0, 5, (2, 3))
-        gullet = np.array(
+        oesophagus = np.array(
             [rng.uniform(-4, 14), rng.uniform(-48, -38), rng.uniform(5, 11), rng.choice([0.0, rng.uniform(1, 5)])]
         )
         sources = [_injection(rng, half_width, height)] if rng.random() < 0.3 else []
@@ -104,14 +104,14 @@ class Inside:
         return cls(
             heart.astype(np.float32),
             blood,
-            gullet.astype(np.float32),
+            oesophagus.astype(np.float32),
             tuple(_bubbles(rng, fields)),
             np.array(sources, np.float32).reshape(-1, 6),
             int(rng.integers(1 << 31)),
         )
 
-    def paint(self, hu: FloatArray, fields: Fields, body: Habitus, mm: float) -> None:
-        """Paint heart, gullet and gas into one section, in place; lungs are painted over it."""
+    def paint(self, hu: FloatArray, fields: SectionFields, body: Habitus, mm: float) -> None:
+        """Paint heart, oesophagus and gas into one section, in place; lungs are painted over it."""
         x, y, z, gap = (fields[name] for name in ("x", "y", "z", "gap"))
         (cx, cy, cz), (rx, ry, rz) = self.heart
         far = np.sqrt(((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 + ((z - cz) / rz) ** 2)
@@ -119,7 +119,7 @@ class Inside:
         chamber = smooth_step(fields["bowel"] + 0.3 * fields["fat"], -0.5, -0.2) * smooth_step(gap, 5, 9)
         wall = body.soft_hu + 0.35 * max(self.blood - body.soft_hu, 0)
         paint(hu, wall + chamber * (self.blood - wall), within)
-        gx, gy, radius, air = self.gullet
+        gx, gy, radius, air = self.oesophagus
         behind = np.where(y > 0, fields["outside"] - gy, 99.0)
         tube = radius - np.hypot(x - gx, behind * 0.8)
         if float(z[0, 0]) > 0:
@@ -128,7 +128,7 @@ class Inside:
                 paint(hu, -950.0, cover(tube - radius + air, mm))
         self._gas(hu, fields, mm)
 
-    def _gas(self, hu: FloatArray, fields: Fields, mm: float) -> None:
+    def _gas(self, hu: FloatArray, fields: SectionFields, mm: float) -> None:
         x, y, z = fields["x"], fields["y"], float(fields["z"][0, 0])
         room = smooth_step(fields["gap"], 2.5, 5.5) * smooth_step(fields["below"], 0.1, 0.25)
         for bubble in self.bubbles:
@@ -142,7 +142,7 @@ class Inside:
             paint(hu, 40.0, cover(inside + 3.0, mm) * room * (z < 60))
             paint(hu, gas, cover(inside, mm) * room)
 
-    def paint_streaks(self, hu: FloatArray, fields: Fields, mm: float) -> None:
+    def paint_streaks(self, hu: FloatArray, fields: SectionFields, mm: float) -> None:
         """Add dense contrast medium and metal with the streaks that they cast, in place; last of all."""
         z = float(fields["z"][0, 0])
         for number, (x0, y0, low, high, strength, value) in enumerate(self.sources):
@@ -160,7 +160,7 @@ class Inside:
 
 
 def _injection(rng: np.random.Generator, half_width: float, height: float) -> tuple[float, ...]:
-    """Contrast medium on its way through a vein under the collar bone."""
+    """Contrast medium in a vein below the collar bone."""
     side = float(rng.choice([-1, 1]))
     low = height * float(rng.uniform(0.75, 0.98))
     at = side * float(rng.uniform(0.2, 0.95)) * half_width

@@ -1,7 +1,7 @@
-"""Chests of real shape painted into CTs: training pictures whose lobes are true because they were drawn first.
+"""Chests of real shape painted into CTs: training CTs whose lobes are exact because the CT is made from them.
 
-:func:`draw_subject` deforms real lungs at random and lays fissures through them; :func:`paint_chest` paints a CT
-around any lobes: parenchyma, vessels that keep to their lobe, bronchi, fissures that are faint and full of gaps, chest
+:func:`draw_subject` deforms real lungs at random and draws fissures through them; :func:`paint_chest` paints a CT
+around any lobes: parenchyma, vessels that keep to their lobe, bronchi, faint fissures with gaps, chest
 wall, mediastinum, abdomen, and what the scanner adds.
 """
 
@@ -14,31 +14,41 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import ndtri
 
-from COVIDQuantLib.simulation.anatomy.trees import Tubes
-from COVIDQuantLib.simulation.anatomy.tubes import draw_tubes
+from COVIDQuantLib.simulation.anatomy.tissue_hu import AIR_HU, AIRWAY_HU, AIRWAY_WALL_HU
+from COVIDQuantLib.simulation.anatomy.tubes import Tubes, layer_share, tube_layer
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.fields.gaussian_noise import gaussian_noise
+from COVIDQuantLib.simulation.fields.interpolation import enlarge, linear_weights
 from COVIDQuantLib.simulation.fields.section_grid import Grid
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, cover, paint, smooth_step
-from COVIDQuantLib.simulation.painted.chest import ChestFields, Frame, Habitus, chest_fields, paint_section
-from COVIDQuantLib.simulation.painted.lobes import draw_lobes
-from COVIDQuantLib.simulation.painted.lungs import Margins, draw_lungs, smooth_field
-from COVIDQuantLib.simulation.painted.person import Person, draw_build
-from COVIDQuantLib.simulation.painted.trees import grow_trees, walled
+from COVIDQuantLib.simulation.fields.shapes import cover, paint, smooth_step
+from COVIDQuantLib.simulation.painted.chest_wall import (
+    ChestFields,
+    Habitus,
+    LungExtent,
+    SectionFields,
+    chest_fields,
+    paint_section,
+)
+from COVIDQuantLib.simulation.painted.drawn_lobes import draw_lobes
+from COVIDQuantLib.simulation.painted.lung_shapes import Margins, draw_lungs
+from COVIDQuantLib.simulation.painted.trees import grow_trees
+from COVIDQuantLib.simulation.painted.whole_body import Person, draw_build
 from COVIDQuantLib.simulation.phantom_settings import KERNELS
-from COVIDQuantLib.simulation.scanner.phantom_scanner import Scanner, section_noise
+from COVIDQuantLib.simulation.scanner.reconstruction import Scanner, section_noise
 from COVIDQuantLib.voxels.geometry import Triple
 
 _ATTEMPTS = 20
-_WALL_HU, _AIRWAY_HU, _FISSURE_HU = -60.0, -985.0, 10.0
+_FISSURE_HU = 10.0
 _FISSURE_SIGMA = 1.3
-# A reader drew only what was visible, so less of it goes missing.
+# Readers annotate only visible fissures, so a smaller share is made invisible.
 _SEEN_MISSING = 0.4
-# Groups of lobes that each fissure parts.
+# Groups of lobes on either side of each fissure.
 _FISSURES = {"right oblique": ((1, 2), (3,)), "right horizontal": ((1,), (2,)), "left oblique": ((4,), (5,))}
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a chest is to look; what is None is drawn.
+    """Appearance of a chest; None is drawn at random.
 
     Attributes:
         kernel: of :data:`COVIDQuantLib.simulation.phantom_settings.KERNELS`.
@@ -63,7 +73,7 @@ class Structures:
 
     Attributes:
         vessels: within the lungs.
-        airways: lumen, with the windpipe.
+        airways: lumen, with the trachea.
         fissures: thin sheets.
         nodules: solid nodules.
     """
@@ -78,9 +88,9 @@ def draw_subject(rng: np.random.Generator, data: Path, spacing: Triple) -> np.nd
     """Lobes of a new patient with real-shaped lungs on a grid with room for the chest wall.
 
     Args:
-        rng: what the draw depends on.
-        data: folder that holds ``cip_lobe_atlas`` and ``cip_ct64_lungs_L1_R2.nrrd``.
-        spacing: of the grid wanted, millimetres along k, j, i.
+        rng: random generator.
+        data: folder with ``cip_lobe_atlas`` and ``cip_ct64_lungs_L1_R2.nrrd``.
+        spacing: of the grid, millimetres along k, j, i.
 
     Returns:
         uint8 ``[k, j, i]``, label values of :mod:`COVIDQuantLib.anatomy`.
@@ -89,7 +99,8 @@ def draw_subject(rng: np.random.Generator, data: Path, spacing: Triple) -> np.nd
         RuntimeError: the data cannot be read, or no draw gave five believable lobes.
     """
     for _ in range(_ATTEMPTS):
-        margins = Margins(*(float(v) for v in rng.uniform((28, 26, 6, 6), (52, 48, 40, 60))))
+        side, depth, above, below = (float(v) for v in rng.uniform((28, 26, 6, 6), (52, 48, 40, 60)))
+        margins = Margins(side, side, depth, depth, above, below)
         lungs, geometry = draw_lungs(rng, data, spacing, margins)
         lobes = draw_lobes(rng, lungs, geometry, data)
         if lobes is not None:
@@ -109,9 +120,9 @@ def paint_chest(
     Args:
         lobes: uint8 ``[k, j, i]``, label values 1 to 5, all present.
         spacing: millimetres along k, j, i; j and i alike.
-        rng: what everything that is drawn depends on.
+        rng: random generator.
         given: real structures.
-        look: how it is to look.
+        look: its appearance.
 
     Returns:
         float32 CT numbers ``[k, j, i]``.
@@ -126,13 +137,13 @@ def paint_chest(
 def paint_person(
     lobes: np.ndarray, spacing: Triple, rng: np.random.Generator, look: Look | None = None
 ) -> tuple[FloatArray, np.ndarray]:
-    """A CT of a whole person of any build that has these lobes, with arms, table, cloth and what else there is.
+    """A CT of a whole person of any build that has these lobes, with arms, table, cloth and other surroundings.
 
     Args:
         lobes: uint8 ``[k, j, i]``, label values 1 to 5, all present.
         spacing: millimetres along k, j, i; j and i alike.
-        rng: what everything that is drawn depends on.
-        look: how it is to look.
+        rng: random generator.
+        look: its appearance.
 
     Returns:
         float32 CT numbers, and whether a voxel is the patient, both ``[k, j, i]``.
@@ -161,7 +172,7 @@ def _painted(
     whole: bool,
 ) -> tuple[FloatArray, np.ndarray]:
     """The CT, and where a whole person is."""
-    frame = Frame.of(lobes, step)
+    frame = LungExtent.of(lobes, step)
     around = chest_fields(rng, lobes, step, frame)
     person = Person.draw(rng, lobes.shape, around, frame, body, blood) if whole else None
     chest = _Sections(around, lobes.shape)
@@ -171,20 +182,20 @@ def _painted(
     lung = _parenchyma(rng, lobes, step)
     share = _lung_share(lobes)
     sheets = _fissure_share(rng, lobes, step, given, look)
-    hu = np.full(lobes.shape, -1000.0, np.float32)
+    hu = np.full(lobes.shape, AIR_HU, np.float32)
     for k in range(len(lobes)):
         section, fields_here = hu[k], chest.at(k)
         wall = paint_section(section, fields_here, body, mm, 0.0 if person is None else person.wider(fields_here))
         if person is not None:
             person.paint(section, fields_here, wall, k, mm)
         paint(section, blood, layers.part("great", k))
-        paint(section, _WALL_HU + 60, layers.part("trachea_wall", k))
+        paint(section, AIRWAY_WALL_HU + 60, layers.part("trachea_wall", k))
         inside = lung[k]
         paint(inside, _FISSURE_HU, sheets[k])
-        paint(inside, _WALL_HU, layers.part("walls", k))
+        paint(inside, AIRWAY_WALL_HU, layers.part("walls", k))
         paint(inside, blood, layers.part("vessels", k))
         paint(section, inside, share[k])
-        paint(section, _AIRWAY_HU, layers.part("air", k))
+        paint(section, AIRWAY_HU, layers.part("air", k))
         if person is not None:
             person.finish(section, fields_here, mm)
     hu = scan(hu, grid, rng, look) if look.scan else hu
@@ -192,7 +203,7 @@ def _painted(
 
 
 def scan(hu: FloatArray, grid: Grid, rng: np.random.Generator, look: Look) -> FloatArray:
-    """What the scanner makes of it: blur of a kernel and noise."""
+    """The scanner's effect: blur of a kernel and noise."""
     kernel = look.kernel or str(rng.choice(KERNELS))
     noise = look.noise_hu
     if noise is None:
@@ -201,28 +212,21 @@ def scan(hu: FloatArray, grid: Grid, rng: np.random.Generator, look: Look) -> Fl
     return np.stack([scanner.section(section, k) for k, section in enumerate(hu)]).astype(np.float32)
 
 
-def thick_sections(hu: FloatArray, lobes: np.ndarray, count: int) -> tuple[FloatArray, np.ndarray]:
-    """Every ``count`` sections averaged into one, with the labels of the middle one."""
-    whole = len(hu) - len(hu) % count
-    shape = (whole // count, count, *hu.shape[1:])
-    return hu[:whole].reshape(shape).mean(axis=1), lobes[count // 2 : whole : count]
-
-
 def _grid(shape: tuple[int, ...], step: FloatArray) -> Grid:
     z, y, x = (np.arange(n, dtype=np.float32) * np.float32(mm) for n, mm in zip(shape, step, strict=True))
     return Grid(x, y, z, float(step[2]), float(step[0]), 1)
 
 
 class _Sections:
-    """Fields on the coarse lattice, drawn out to the grid one section at a time."""
+    """Fields on the coarse lattice, interpolated to the grid one section at a time."""
 
     def __init__(self, coarse: ChestFields, shape: tuple[int, ...]) -> None:
         self._fields = {field.name: getattr(coarse, field.name) for field in fields(coarse)}
         counts = coarse.gap.shape
         self._up = np.linspace(0, counts[0] - 1, shape[0])
-        self._rows, self._columns = (_stretch(c, n) for c, n in zip(counts[1:], shape[1:], strict=True))
+        self._rows, self._columns = (linear_weights(c, n) for c, n in zip(counts[1:], shape[1:], strict=True))
 
-    def at(self, k: int) -> dict[str, FloatArray]:
+    def at(self, k: int) -> SectionFields:
         """Every field of one section, float32 ``[j, i]``."""
         low = min(int(self._up[k]), len(self._fields["gap"]) - 2)
         part = np.float32(self._up[k] - low)
@@ -230,15 +234,6 @@ class _Sections:
             name: self._rows @ ((1 - part) * field[low] + part * field[low + 1]) @ self._columns.T
             for name, field in self._fields.items()
         }
-
-
-def _stretch(count: int, wanted: int) -> FloatArray:
-    at = np.linspace(0, count - 1, wanted)
-    low = np.minimum(at.astype(int), count - 2)
-    matrix = np.zeros((wanted, count), np.float32)
-    matrix[np.arange(wanted), low] = 1 - (at - low)
-    matrix[np.arange(wanted), low + 1] += at - low
-    return matrix
 
 
 @dataclass(frozen=True)
@@ -253,7 +248,7 @@ class _Layers:
 
     def part(self, name: str, k: int) -> FloatArray:
         """One section of a layer as shares 0..1."""
-        return getattr(self, name)[k].astype(np.float32) * np.float32(1 / 255)
+        return layer_share(getattr(self, name)[k])
 
     @classmethod
     def of(
@@ -261,14 +256,14 @@ class _Layers:
         rng: np.random.Generator,
         lobes: np.ndarray,
         grid: Grid,
-        frame: Frame,
+        frame: LungExtent,
         given: Structures,
         aorta: FloatArray | None = None,
     ) -> _Layers:
         """Grown trees, or the given structures in their stead."""
         trees = grow_trees(rng, lobes, np.array([grid.z[1] - grid.z[0], grid.pixel_mm, grid.pixel_mm]), frame, aorta)
-        great = _drawn(grid, trees.great)
-        vessels = _drawn(grid, trees.vessels) if given.vessels is None else _soft(given.vessels)
+        great = tube_layer(grid, trees.great)
+        vessels = tube_layer(grid, trees.vessels) if given.vessels is None else _soft(given.vessels)
         if given.nodules is not None:
             vessels = np.maximum(vessels, _soft(given.nodules))
         if given.airways is not None:
@@ -277,17 +272,11 @@ class _Layers:
             return cls(great, wall, wall, vessels, _soft(given.airways))
         return cls(
             great,
-            _drawn(grid, walled(trees.trachea)),
-            _drawn(grid, walled(trees.airways)),
+            tube_layer(grid, trees.trachea.walled()),
+            tube_layer(grid, trees.airways.walled()),
             vessels,
-            _drawn(grid, Tubes.joined([trees.trachea, trees.airways])),
+            tube_layer(grid, Tubes.joined([trees.trachea, trees.airways])),
         )
-
-
-def _drawn(grid: Grid, tubes: Tubes) -> np.ndarray:
-    layer = np.zeros(grid.shape, np.uint8)
-    draw_tubes(layer, grid, tubes)
-    return layer
 
 
 def _soft(mask: np.ndarray) -> np.ndarray:
@@ -298,7 +287,7 @@ def _soft(mask: np.ndarray) -> np.ndarray:
 
 
 def _lung_share(lobes: np.ndarray) -> FloatArray:
-    """Share of each voxel that is lung, the staircase of the label map smoothed away."""
+    """Share of each voxel that is lung, with the label map's voxel steps smoothed."""
     soft = ndimage.gaussian_filter((lobes > 0).astype(np.float32), 0.9, truncate=3)
     return smooth_step(soft, 0.2, 0.8)
 
@@ -312,18 +301,12 @@ def _parenchyma(rng: np.random.Generator, lobes: np.ndarray, step: FloatArray) -
     lung = np.broadcast_to((base + gravity * depth)[None, :, None], lobes.shape).astype(np.float32)
     for grain, most in ((2.5, 22.0), (7.0, 16.0), (28.0, 18.0)):
         size = tuple(np.maximum(np.ceil(np.array(lobes.shape) * step / max(grain / 2, step.min())), 4).astype(int))
-        field = smooth_field(rng, size, np.array(lobes.shape) * step / size, grain)
+        field = gaussian_noise(rng, size, np.array(lobes.shape) * step / size, grain)
         if size != lobes.shape:
-            field = _zoomed(field, lobes.shape)
+            field = enlarge(field, lobes.shape)
         lung += rng.uniform(0.3, 1.0) * most * field
     shifts = np.concatenate([[0.0], rng.normal(0, 8, 5)]).astype(np.float32)
     return lung + shifts[lobes]
-
-
-def _zoomed(field: FloatArray, shape: tuple[int, ...]) -> FloatArray:
-    up = _stretch(field.shape[0], shape[0])
-    rows, columns = _stretch(field.shape[1], shape[1]), _stretch(field.shape[2], shape[2])
-    return np.einsum("ka,ajc,ic->kji", up, np.matmul(rows, field), columns, optimize=True)
 
 
 def _fissure_share(
@@ -341,7 +324,7 @@ def _fissure_share(
         part = lobes[box]
         distance = _border_distance(np.isin(part, above), np.isin(part, below), step)
         if given.fissures is not None:
-            # Real sheets are painted where they were seen; the rest of the border stays invisible.
+            # Real fissures are painted where they were annotated; the rest of the border stays invisible.
             sheet = _soft(given.fissures[box]) / np.float32(255) * (np.abs(distance) < 8)
         else:
             sheet = cover(0.5 * thickness - np.abs(distance), float(step[2]))
@@ -354,11 +337,11 @@ def _fissure_share(
 
 def _zoomed_field(rng: np.random.Generator, shape: tuple[int, ...], step: FloatArray, grain: float) -> FloatArray:
     size = tuple(np.maximum(np.ceil(np.array(shape) * step / 6.0), 4).astype(int))
-    return _zoomed(smooth_field(rng, size, np.array(shape) * step / size, grain), shape)
+    return enlarge(gaussian_noise(rng, size, np.array(shape) * step / size, grain), shape)
 
 
 def _border_distance(above: np.ndarray, below: np.ndarray, step: FloatArray) -> FloatArray:
-    """Millimetres from the border between two groups of lobes, positive above; smooth though labels are stairs.
+    """Millimetres from the border between two groups of lobes, positive above; smooth although labels are voxels.
 
     Blurring a half space by a Gaussian gives the normal distribution of the distance, whose inverse is applied.
     """

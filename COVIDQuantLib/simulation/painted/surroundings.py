@@ -1,7 +1,8 @@
-"""What a CT shows around the chest wall: shoulders, arms, breasts, tables, cushions, blankets, cables, metal.
+"""Random surroundings of a painted chest: shoulders, arms, breasts, tables, cushions, blankets, cables, metal.
 
-Everything is painted section by section into what :func:`synth_anatomy_chest.paint_section` made of the body; the
-same fields (millimetres from the hull of the lungs, to the left, to the back, above the lowest lung) say where.
+Everything is painted section by section over the body of :func:`~COVIDQuantLib.simulation.painted.chest_wall.
+paint_section`, and placed by the same fields. The phantom has surroundings of its own, of other shapes, on purpose: see
+``anatomy/surroundings.py``.
 """
 
 from __future__ import annotations
@@ -10,11 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, cover, ellipse_distance, paint, smooth_step
-from COVIDQuantLib.simulation.painted.chest import Habitus
+from COVIDQuantLib.simulation.anatomy.tissue_hu import AIR_HU
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.fields.shapes import (
+    cover,
+    ellipse_distance,
+    paint,
+    paint_layers,
+    slab_distance,
+    smooth_step,
+)
+from COVIDQuantLib.simulation.painted.chest_wall import Habitus, SectionFields
 
-Fields = dict[str, FloatArray]
-_AIR_HU = -1000.0
 UP, DOWN, NONE = "up", "down", "none"
 
 
@@ -83,7 +91,7 @@ class Shoulders:
             float(rng.uniform(10, 60)),
         )
 
-    def outline(self, fields: Fields) -> FloatArray:
+    def outline(self, fields: SectionFields) -> FloatArray:
         """Millimetres inside shoulders and neck, negative outside."""
         x, y, z = fields["x"], fields["y"] - 18.0, fields["z"]
         above = smooth_step(z, self.top - 110, self.top - 30)
@@ -95,7 +103,7 @@ class Shoulders:
 
 @dataclass(frozen=True)
 class Table:
-    """What the patient lies on.
+    """The table and its mattress.
 
     Attributes:
         y: place of its surface behind the middle of the lungs, millimetres.
@@ -133,13 +141,13 @@ class Table:
             float(rng.uniform(12, 75)),
             float(rng.uniform(1.2, 4.5)),
             float(rng.uniform(-650, 350)),
-            float(rng.choice([_AIR_HU, rng.uniform(-990, -900), rng.uniform(-985, -820)])),
+            float(rng.choice([AIR_HU, rng.uniform(-990, -900), rng.uniform(-985, -820)])),
             cushion,
             float(rng.uniform(-985, -850)),
             float(rng.uniform(0, 120)) if rng.random() < 0.35 else 0.0,
         )
 
-    def paint(self, hu: FloatArray, fields: Fields, mm: float) -> None:
+    def paint(self, hu: FloatArray, fields: SectionFields, mm: float) -> None:
         """Paint it where there is air."""
         x, y = fields["x"], fields["y"]
         below = y - self.y + self.sag * x**2
@@ -149,10 +157,10 @@ class Table:
             rises = self.wrap * smooth_step(np.abs(x), 90, 200)
             layer = np.minimum(below + self.cushion + rises, -below) + 2.0 * fields["fat"]
             paint(hu, self.cushion_hu + 12 * fields["bowel"], cover(layer, mm) * air)
-        paint(hu, self.core_hu, cover(np.minimum(below, self.height - below), mm) * air)
+        paint(hu, self.core_hu, cover(slab_distance(below, 0.0, self.height), mm) * air)
         for at in (0.0, self.height - self.shell):
-            paint(hu, self.shell_hu, cover(np.minimum(below - at, at + self.shell - below), mm) * air)
-        rim = cover(np.minimum(below, self.height - below), mm) * cover(
+            paint(hu, self.shell_hu, cover(slab_distance(below, at, at + self.shell), mm) * air)
+        rim = cover(slab_distance(below, 0.0, self.height), mm) * cover(
             self.shell - np.abs(np.abs(x) - self.half_width), mm
         )
         paint(hu, self.shell_hu, rim * (hu < -900))
@@ -164,10 +172,10 @@ class Sheet:
 
     Attributes:
         away: usual distance from the skin, millimetres.
-        folds: how far it waves.
+        folds: amplitude of its folds.
         thick: thickness.
         hu: CT number.
-        where: -1 in front only, 1 behind only, 0 all about.
+        where: -1 in front only, 1 behind only, 0 on all sides.
         inside_hu: of what it covers, air or padding.
     """
 
@@ -188,17 +196,17 @@ class Sheet:
             float(rng.uniform(8, 40) if quilt else rng.uniform(1.0, 5.0)),
             float(rng.uniform(-990, -900) if quilt else rng.uniform(-930, -350)),
             int(rng.integers(-1, 2)),
-            float(rng.uniform(-990, -930)) if rng.random() < 0.2 else _AIR_HU,
+            float(rng.uniform(-990, -930)) if rng.random() < 0.2 else AIR_HU,
         )
 
-    def paint(self, hu: FloatArray, fields: Fields, beyond: FloatArray, number: int, mm: float) -> None:
+    def paint(self, hu: FloatArray, fields: SectionFields, beyond: FloatArray, number: int, mm: float) -> None:
         """Paint it where there is air; ``beyond`` is the distance from the skin in millimetres."""
         wave = fields["fat"] if number % 2 else fields["bowel"]
         wave = wave + 0.5 * fields["fat" if number % 3 else "bowel"] * np.sin(fields["x"] / (9.0 + 4 * number))
         depth = beyond - self.away - self.folds * wave
         side = 1.0 if not self.where else smooth_step(self.where * fields["y"], -15, 15)
         air = (hu < -900) * side
-        if self.inside_hu > _AIR_HU:
+        if self.inside_hu > AIR_HU:
             paint(hu, self.inside_hu, cover(np.minimum(beyond, -depth), mm) * air)
         paint(hu, self.hu, cover(self.thick / 2 - np.abs(depth), mm) * air)
 
@@ -214,7 +222,7 @@ class Surroundings:
         sheets: cloth.
         cables: x and y of each, millimetres, its drift along z, radius and CT number, ``[n, 6]``.
         breast: how far breasts rise, millimetres, their height above the lowest lung and share of gland.
-        scapula: how far shoulder blades lie from the hull of the lungs.
+        scapula: distance of the shoulder blades from the hull of the lungs.
     """
 
     shoulders: Shoulders
@@ -256,8 +264,8 @@ class Surroundings:
             float(rng.uniform(17, 30)),
         )
 
-    def wider(self, fields: Fields) -> FloatArray:
-        """By how many millimetres the skin lies farther out than the chest wall alone: breasts, shoulder blades."""
+    def wider(self, fields: SectionFields) -> FloatArray:
+        """Millimetres by which breasts and shoulder blades move the skin outwards."""
         x, y, z = fields["x"], fields["y"], fields["z"]
         rise, height, _ = self.breast
         mound = rise * np.exp(-(((np.abs(x) - 75) / 48) ** 2) - ((z - height) / 62) ** 2) * smooth_step(-y, 0, 50)
@@ -265,7 +273,9 @@ class Surroundings:
         blades = blades * smooth_step(y, 0, 40) * smooth_step(np.abs(x), 20, 60)
         return np.asarray(mound + blades, np.float32)
 
-    def paint_body(self, hu: FloatArray, fields: Fields, skin: FloatArray, body: Habitus, mm: float) -> FloatArray:
+    def paint_body(
+        self, hu: FloatArray, fields: SectionFields, skin: FloatArray, body: Habitus, mm: float
+    ) -> FloatArray:
         """Paint breasts, shoulders and arms in place.
 
         Args:
@@ -291,7 +301,7 @@ class Surroundings:
             inside = np.maximum(inside, self._arm(hu, fields, inside, arm, body, mm))
         return inside
 
-    def paint_objects(self, hu: FloatArray, fields: Fields, inside: FloatArray, mm: float) -> None:
+    def paint_objects(self, hu: FloatArray, fields: SectionFields, inside: FloatArray, mm: float) -> None:
         """Paint cloth, cables and table where there is air, in place."""
         for number, sheet in enumerate(self.sheets):
             sheet.paint(hu, fields, -inside, number, mm)
@@ -303,7 +313,7 @@ class Surroundings:
             paint(hu, value, cover(radius - far, mm) * (inside < 0))
 
     @staticmethod
-    def _fat_planes(hu: FloatArray, fields: Fields, body: Habitus, mm: float) -> None:
+    def _fat_planes(hu: FloatArray, fields: SectionFields, body: Habitus, mm: float) -> None:
         """Fat between the muscles of the wall and, here and there, under the pleura."""
         outside, fat, bowel = fields["outside"], fields["fat"], fields["bowel"]
         for at, wave in ((0.62, fat), (0.85, bowel)):
@@ -312,7 +322,7 @@ class Surroundings:
         beneath = np.minimum(fields["gap"], 1.6 + 1.4 * bowel - fields["gap"])
         paint(hu, body.fat_hu + 20, cover(beneath, mm) * (outside > -5) * (outside < 3))
 
-    def _breasts(self, hu: FloatArray, fields: Fields, skin: FloatArray, mm: float) -> None:
+    def _breasts(self, hu: FloatArray, fields: SectionFields, skin: FloatArray, mm: float) -> None:
         rise, height, gland = self.breast
         if not rise:
             return
@@ -322,8 +332,10 @@ class Surroundings:
         beneath = cover(skin - 4 - fields["outside"], mm) * smooth_step(fields["outside"], 22, 30)
         paint(hu, 20.0, web * beneath)
 
-    def _shoulders(self, hu: FloatArray, fields: Fields, trunk: FloatArray, body: Habitus, mm: float) -> FloatArray:
-        """Paint what lies beyond the trunk; returns millimetres inside both."""
+    def _shoulders(
+        self, hu: FloatArray, fields: SectionFields, trunk: FloatArray, body: Habitus, mm: float
+    ) -> FloatArray:
+        """Paint shoulders and neck beyond the trunk; returns millimetres inside all of them."""
         inside = self.shoulders.outline(fields)
         if inside.max() < 0:
             return trunk
@@ -338,15 +350,16 @@ class Surroundings:
         for sign in (-1, 1):
             x, y, z = fields["x"] - sign * (self.shoulders.width - 48), fields["y"] - 14, fields["z"] - top
             head = 24 - np.sqrt(x**2 + y**2 + z**2)
-            paint(hu, 550.0, cover(head, mm) * (inside > 3))
-            paint(hu, body.bone_hu, cover(head - 2.5, mm) * (inside > 3))
-            # The collar bone: from the breastbone to the shoulder, rising.
+            paint_layers(hu, head, ((0.0, 550.0), (2.5, body.bone_hu)), mm, inside > 3)
+            # The collar bone: rising from the sternum to the shoulder.
             along = np.clip(sign * fields["x"] / self.shoulders.width, 0, 1)
             bar = 6.5 - np.hypot(z - 12 + 30 * (1 - along), fields["y"] + 42 - 40 * along)
             paint(hu, 500.0, cover(bar, mm) * (inside > 3) * (sign * fields["x"] > 12))
         return np.maximum(inside, trunk)
 
-    def _arm(self, hu: FloatArray, fields: Fields, trunk: FloatArray, arm: Arm, body: Habitus, mm: float) -> FloatArray:
+    def _arm(
+        self, hu: FloatArray, fields: SectionFields, trunk: FloatArray, arm: Arm, body: Habitus, mm: float
+    ) -> FloatArray:
         """Paint an arm; returns millimetres inside it."""
         z = float(fields["z"][0, 0])
         top = self.shoulders.top
@@ -364,6 +377,5 @@ class Surroundings:
         for number in range(arm.bones):
             shift = (number - (arm.bones - 1) / 2) * 30
             bone = (8 if arm.bones > 1 else 12) - np.hypot(arm.sign * fields["x"] - x0 - shift, fields["y"] - arm.y)
-            paint(hu, 1000.0, share * cover(bone, mm))
-            paint(hu, 60.0, share * cover(bone - 4.5, mm))
+            paint_layers(hu, bone, ((0.0, 1000.0), (4.5, 60.0)), mm, share)
         return np.asarray(far, np.float32)

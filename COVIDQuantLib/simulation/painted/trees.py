@@ -8,11 +8,11 @@ import numpy as np
 from scipy import ndimage
 
 from COVIDQuantLib.anatomy import LOBES
-from COVIDQuantLib.simulation.anatomy.trees import Tubes, grow_tree
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray
-from COVIDQuantLib.simulation.painted.chest import Frame
+from COVIDQuantLib.simulation.anatomy.trees import TIP_MM, VEIN_SHARE, beside_artery, grow_tree, jittered_points
+from COVIDQuantLib.simulation.anatomy.tubes import Tubes
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.painted.chest_wall import LungExtent
 
-_TIP_MM = 0.54
 _SMALLEST_AIRWAY_MM = 0.8
 _CARINA_SHARE = 0.62
 _HILUM_BELOW_MM = 28.0
@@ -35,13 +35,8 @@ class Trees:
     trachea: Tubes
 
 
-def walled(lumen: Tubes) -> Tubes:
-    """The tubes including their walls."""
-    return Tubes(lumen.start, lumen.stop, lumen.radius * 1.12 + 0.45)
-
-
 class _Lobes:
-    """Look-ups in a label map by place.
+    """Lookups in a label map by position.
 
     Args:
         lobes: uint8 ``[k, j, i]``.
@@ -61,8 +56,7 @@ class _Lobes:
         """Jittered points throughout each lobe, away from its border, by label."""
         size = (np.array(self.labels.shape) * self._spacing)[::-1]
         lines = [np.arange(0, length, step) for length in size]
-        points = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, 3)
-        points = points + rng.uniform(-0.48 * step, 0.48 * step, points.shape)
+        points = jittered_points(rng, lines, step)
         labels = self.at(points)
         keep = labels > 0
         points, labels = points[keep], labels[keep]
@@ -72,8 +66,8 @@ class _Lobes:
                 clear &= self.at(points + np.eye(3)[axis] * way) == labels
         return {lobe.label: points[clear & (labels == lobe.label)] for lobe in LOBES}
 
-    def stays(self, tubes: Tubes, label: int) -> np.ndarray:
-        """Which pieces do not pass through another lobe."""
+    def within_lobe(self, tubes: Tubes, label: int) -> np.ndarray:
+        """Mask of the pieces that do not pass through another lobe."""
         keep = np.ones(len(tubes), bool)
         for points in (tubes.start, 0.5 * (tubes.start + tubes.stop), tubes.stop):
             found = self.at(points)
@@ -82,21 +76,21 @@ class _Lobes:
 
 
 def grow_trees(
-    rng: np.random.Generator, lobes: np.ndarray, spacing: FloatArray, frame: Frame, aorta: FloatArray | None = None
+    rng: np.random.Generator, lobes: np.ndarray, spacing: FloatArray, frame: LungExtent, aorta: FloatArray | None = None
 ) -> Trees:
-    """Grow everything.
+    """Grow the vessels and airways of one patient.
 
     Args:
-        rng: what it depends on.
+        rng: random generator.
         lobes: uint8 ``[k, j, i]``, five lobes.
         spacing: millimetres along k, j, i.
         frame: of the lobes.
-        aorta: x, y, z and radius of the descending aorta, millimetres, from the top down; drawn roughly if not given.
+        aorta: x, y, z and radius of the descending aorta, millimetres, from the top down; None for an approximate one.
     """
     look = _Lobes(lobes, spacing)
     trachea, hila = _trachea(rng, look, spacing, frame)
     step = (1e6 / rng.uniform(600, 1500)) ** (1 / 3)
-    tip = _TIP_MM * rng.uniform(0.85, 1.15)
+    tip = TIP_MM * rng.uniform(0.85, 1.15)
     crossing = rng.uniform(0, 0.25)
     vessels, airways = [], []
     for is_artery in (True, False):
@@ -109,18 +103,17 @@ def grow_trees(
                 hilum = hilum + np.array([0.0, -8.0, -10.0]) + rng.normal(0, 2, 3)
             way = cloud.mean(axis=0) - hilum
             root = hilum + 0.12 * way
-            tree = grow_tree(rng, root, way / np.linalg.norm(way), cloud, tip * (1 if is_artery else 0.96))
-            stays = look.stays(tree, label) | (rng.random(len(tree)) < crossing)
+            tree = grow_tree(rng, root, way / np.linalg.norm(way), cloud, tip * (1 if is_artery else VEIN_SHARE))
+            stays = look.within_lobe(tree, label) | (rng.random(len(tree)) < crossing)
             trunk = Tubes.smooth_path(np.stack([hilum, root]), np.array([1.15, 1.0]) * tree.radius.max())
             vessels.append(Tubes.joined([trunk, tree.select(stays)]))
             if is_artery:
                 branch = _beside(rng, tree.select(stays))
                 airways += [branch, Tubes.smooth_path(np.stack([hilum, root]), np.array([5.0, 4.2]))]
-    joined = Tubes.joined(airways)
     return Trees(
         Tubes.joined(vessels),
         _great(rng, hila, aorta),
-        joined.select(joined.radius.max(axis=1) > _SMALLEST_AIRWAY_MM),
+        Tubes.joined(airways).wider_than(_SMALLEST_AIRWAY_MM),
         trachea,
     )
 
@@ -130,16 +123,16 @@ def _beside(rng: np.random.Generator, tree: Tubes) -> Tubes:
     away = rng.normal(size=3)
     away /= np.linalg.norm(away)
     return Tubes(
-        tree.start + away * (2.1 * tree.radius[:, :1] + 0.8),
-        tree.stop + away * (2.1 * tree.radius[:, 1:] + 0.8),
+        tree.start + away * beside_artery(tree.radius[:, :1]),
+        tree.stop + away * beside_artery(tree.radius[:, 1:]),
         tree.radius * rng.uniform(0.7, 0.95),
     )
 
 
 def _trachea(
-    rng: np.random.Generator, look: _Lobes, spacing: FloatArray, frame: Frame
+    rng: np.random.Generator, look: _Lobes, spacing: FloatArray, frame: LungExtent
 ) -> tuple[Tubes, dict[str, FloatArray]]:
-    """The windpipe and main bronchi between the lungs, and the place of each hilum."""
+    """Trachea and main bronchi between the lungs, and the position of each hilum."""
     height = frame.high[2] - frame.low[2]
     carina_z = frame.low[2] + (_CARINA_SHARE + rng.uniform(-0.04, 0.04)) * height
     gap = _gap(look.labels, spacing)
@@ -165,8 +158,8 @@ def _gap(labels: np.ndarray, spacing: FloatArray) -> tuple[FloatArray, FloatArra
     return np.array(far), step
 
 
-def _widest(gap: tuple[FloatArray, FloatArray], z: float, frame: Frame) -> FloatArray:
-    """The place between the lungs at some height that is far from both, near the midline."""
+def _widest(gap: tuple[FloatArray, FloatArray], z: float, frame: LungExtent) -> FloatArray:
+    """Position between the lungs at some height, far from both and near the midline."""
     far, step = gap
     section = far[min(round(z / step[0]), len(far) - 1)]
     y = np.arange(section.shape[0])[:, None] * step[1] - frame.middle[1]
@@ -186,7 +179,7 @@ def _hilum(labels: np.ndarray, spacing: FloatArray, carina: FloatArray, side: st
 
 
 def _great(rng: np.random.Generator, hila: dict[str, FloatArray], aorta: FloatArray | None) -> Tubes:
-    """Aorta, caval vein and pulmonary arteries, roughly."""
+    """Approximate aorta, superior vena cava and pulmonary arteries."""
     right, left = hila["right"], hila["left"]
     centre = 0.5 * (right + left)
     x, y, z = centre

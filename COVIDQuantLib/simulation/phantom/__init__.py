@@ -1,4 +1,4 @@
-"""A made chest CT whose truth is known exactly."""
+"""A simulated chest CT whose truth is known exactly."""
 
 from COVIDQuantLib.simulation.phantom.files import write_phantom
 from COVIDQuantLib.simulation.phantom.make import Phantom, make_phantom

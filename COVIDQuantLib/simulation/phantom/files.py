@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from COVIDQuantLib.simulation.phantom.make import Phantom
 from COVIDQuantLib.system.atomic_files import OutputFolder, write_atomically
 
-# What scanners write where they measured nothing.
+# Filler of scanners where nothing was measured.
 _FILLER_HU = -3024
 TRUTH_FILE = "truth.json"
 FILES = ("ct.nrrd", "lobes.nrrd", "lesions.nrrd", "artefacts.nrrd", TRUTH_FILE)
@@ -22,18 +22,18 @@ def write_phantom(phantom: Phantom, folder: Path | str) -> None:
     """Write ``ct.nrrd``, ``lobes.nrrd``, ``lesions.nrrd``, ``artefacts.nrrd`` and ``truth.json``, all or none.
 
     Args:
-        phantom: what :func:`~COVIDQuantLib.simulation.phantom.make.make_phantom` made.
-        folder: made if it does not exist.
+        phantom: from :func:`~COVIDQuantLib.simulation.phantom.make.make_phantom`.
+        folder: created if it does not exist.
 
     Raises:
-        OutputError: the folder cannot be made or written.
+        OutputError: the folder cannot be created or written.
     """
     with OutputFolder(Path(folder)) as out:
         put_phantom(phantom, out)
 
 
 def put_phantom(phantom: Phantom, out: OutputFolder) -> None:
-    """As :func:`write_phantom`, into a set that was begun before; the files appear when its block ends."""
+    """As :func:`write_phantom`, into an open output folder; the files appear when its block ends."""
     geometry = phantom.ct.geometry
     volumes = {
         "ct.nrrd": _with_filler(phantom),
@@ -47,11 +47,11 @@ def put_phantom(phantom: Phantom, out: OutputFolder) -> None:
 
 
 def write_phantom_ct(phantom: Phantom, path: Path) -> None:
-    """Write the CT alone as NRRD, whole or not at all.
+    """Write the CT alone as NRRD, atomically.
 
     Args:
-        phantom: what :func:`~COVIDQuantLib.simulation.phantom.make.make_phantom` made.
-        path: the file, ending in ``.nrrd``; missing parent folders are made.
+        phantom: from :func:`~COVIDQuantLib.simulation.phantom.make.make_phantom`.
+        path: the file, ending in ``.nrrd``; missing parent folders are created.
 
     Raises:
         OutputError: it cannot be written.
@@ -60,7 +60,7 @@ def write_phantom_ct(phantom: Phantom, path: Path) -> None:
 
 
 def _with_filler(phantom: Phantom) -> np.ndarray:
-    """The CT numbers with scanners' usual filler where nothing was measured."""
+    """The CT numbers, with filler where nothing was measured."""
     if phantom.ct.padding is None:
         return phantom.ct.hu
     return np.where(phantom.ct.padding, np.int16(_FILLER_HU), phantom.ct.hu)

@@ -7,9 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
-from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.ct.volume import HU_MIN, CTVolume
 from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.simulation.anatomy.body import Body
@@ -20,7 +18,7 @@ from COVIDQuantLib.simulation.anatomy.thorax import Thorax
 from COVIDQuantLib.simulation.anatomy.vessels import grow_vasculature
 from COVIDQuantLib.simulation.artefacts.motion import Motion, artefacts, draw_motion, move
 from COVIDQuantLib.simulation.fields.section_grid import Grid
-from COVIDQuantLib.simulation.fields.smooth_fields import Lattice
+from COVIDQuantLib.simulation.fields.spline_noise import SplineNoise
 from COVIDQuantLib.simulation.lesions.phantom_lesions import Pneumonia
 from COVIDQuantLib.simulation.phantom.render import Anatomy, render
 from COVIDQuantLib.simulation.phantom.truth import region_truth, total_truth
@@ -33,12 +31,14 @@ from COVIDQuantLib.simulation.phantom_settings import (
     TABLES,
     PhantomSettings,
 )
-from COVIDQuantLib.simulation.scanner.phantom_scanner import Scanner, section_noise
+from COVIDQuantLib.simulation.scanner.reconstruction import Scanner, section_noise
+from COVIDQuantLib.simulation.scanner.sections import in_blocks, majority, majority_labels
 from COVIDQuantLib.system.memory import refuse_too_large
 from COVIDQuantLib.voxels.geometry import Geometry
+from COVIDQuantLib.voxels.morphology import components
 
 _MARGIN_MM = 16.0
-_CRUMB_SHARE = 0.002
+_SPECK_SHARE = 0.002
 # Fields of view are wide enough for a part of the arms, and for no more.
 _ARMS_MM = 84.0
 
@@ -86,7 +86,7 @@ def make_phantom(settings: PhantomSettings, report: Report = silent) -> Phantom:
 
     Args:
         settings: what is wanted.
-        report: told the fraction done.
+        report: called with the fraction done.
 
     Raises:
         UsageError: a setting is out of range.
@@ -108,15 +108,15 @@ def make_phantom(settings: PhantomSettings, report: Report = silent) -> Phantom:
         moved = move(hu, grid, anatomy.thorax, drawn.motion, part(report, 0.7, 0.85))
         spoiled = artefacts(hu, moved, lobes > 0, lesions)
         hu = moved
-    labels = _without_specks(_majority_labels(lobes, grid.fine))
+    labels = _without_specks(majority_labels(lobes, grid.fine))
     ct = CTVolume(_scan(hu, grid, drawn, settings.seed, part(report, 0.85, 0.97)), grid.geometry)
     radius = min(labels.shape[1:]) / 2 if drawn.circle else math.inf
     if CUT in settings.surroundings:
         radius = min(radius, cut_circle_mm(labels, grid.pixel_mm, anatomy.body.half_width()) / grid.pixel_mm)
     if radius < math.inf:
         _blank_beyond(radius, ct, labels)
-    lesions = _majority(lesions, grid.fine) & (labels > 0)
-    mask = _majority(spoiled, grid.fine) & (labels > 0) & ~lesions if spoiled.size else np.zeros(labels.shape, bool)
+    lesions = majority(lesions, grid.fine) & (labels > 0)
+    mask = majority(spoiled, grid.fine) & (labels > 0) & ~lesions if spoiled.size else np.zeros(labels.shape, bool)
     ct.source = {"phantom_seed": settings.seed, "thickness_mm": settings.thickness_mm, "kernel": drawn.kernel}
     truth = _truth(settings, drawn, anatomy, ct, (labels, lesions, mask))
     report(1.0)
@@ -147,7 +147,7 @@ def _anatomy(settings: PhantomSettings, extent_percent: float) -> Anatomy:
     vasculature = grow_vasculature(_stream(seed, 6), thorax, lobes)
     pneumonia = Pneumonia(thorax, vasculature, extent_percent, _stream(seed, 8))
     texture = _stream(seed, 9)
-    textures = (Lattice(texture, 1.6), Lattice(texture, 5.0), Lattice(texture, 30.0))
+    textures = (SplineNoise(texture, 1.6), SplineNoise(texture, 5.0), SplineNoise(texture, 30.0))
     table = settings.table and not set(settings.surroundings) & set(TABLES)
     body = Body(thorax, _stream(seed, 10), table=table)
     around = Surroundings(settings.surroundings, body, _stream(seed, 11)) if settings.surroundings else None
@@ -167,41 +167,17 @@ def _grid(settings: PhantomSettings, anatomy: Anatomy) -> Grid:
     return Grid.make(settings.matrix, pixel, settings.thickness_mm, slices, centre)
 
 
-def _majority(mask: np.ndarray, fine: int) -> np.ndarray:
-    """Whether more than half of each thick voxel is in a mask (exact halves count when the lower half is in)."""
-    if fine == 1:
-        return mask
-    sections = mask.reshape(-1, fine, *mask.shape[1:])
-    twice = 2 * sections.sum(axis=1, dtype=np.uint8)
-    return (twice > fine) | ((twice == fine) & sections[:, fine // 2 - 1])
-
-
-def _majority_labels(lobes: np.ndarray, fine: int) -> np.ndarray:
-    """The lobe that fills most of each thick voxel, where at least half of it is lung."""
-    if fine == 1:
-        return lobes
-    lungs = _majority(lobes > 0, fine)
-    labels = np.zeros(lungs.shape, np.uint8)
-    most = np.zeros(lungs.shape, np.uint8)
-    for lobe in LOBES:
-        count = (lobes == lobe.label).reshape(-1, fine, *lobes.shape[1:]).sum(axis=1, dtype=np.uint8)
-        labels[count > most] = lobe.label
-        np.maximum(most, count, out=most)
-    return np.where(lungs, labels, 0).astype(np.uint8)
-
-
 def _without_specks(lobes: np.ndarray) -> np.ndarray:
-    """The labels without crumbs of lung that hang together with neither lung."""
-    pieces, count = ndimage.label(lobes)
-    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
-    crumbs = sizes < _CRUMB_SHARE * sizes[1:].sum()
-    crumbs[0] = False
-    lobes[crumbs[pieces]] = 0
+    """The labels without small pieces of lung that are connected to neither lung."""
+    pieces, sizes = components(lobes > 0)
+    specks = sizes < _SPECK_SHARE * sizes[1:].sum()
+    specks[0] = False
+    lobes[specks[pieces]] = 0
     return lobes
 
 
 def _blank_beyond(radius: float, ct: CTVolume, lobes: np.ndarray) -> None:
-    """Fill what lies outside a circle (radius in pixels) in each section, and take it out of the lungs."""
+    """Set everything outside a circle (radius in pixels) of each section to filler, and remove it from the lungs."""
     rows, columns = np.ogrid[: ct.hu.shape[1], : ct.hu.shape[2]]
     middle = (np.array(ct.hu.shape[1:]) - 1) / 2
     corners = (rows - middle[0]) ** 2 + (columns - middle[1]) ** 2 > radius**2
@@ -212,7 +188,7 @@ def _blank_beyond(radius: float, ct: CTVolume, lobes: np.ndarray) -> None:
 
 def _scan(hu: np.ndarray, grid: Grid, drawn: _Drawn, seed: int, report: Report) -> np.ndarray:
     scanner = Scanner(grid, drawn.kernel, drawn.noise_hu, seed)
-    sections = hu.reshape(-1, grid.fine, *hu.shape[1:])
+    sections = in_blocks(hu, grid.fine)
     result = np.empty((len(sections), *hu.shape[1:]), np.int16)
     for number, section in enumerate(sections):
         report(number / len(sections))

@@ -8,19 +8,22 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from COVIDQuantLib.progress import Report, part, silent
-from COVIDQuantLib.simulation.anatomy.body import AIR_HU, Body
+from COVIDQuantLib.simulation.anatomy.body import Body
 from COVIDQuantLib.simulation.anatomy.lobes import Lobes
 from COVIDQuantLib.simulation.anatomy.surroundings import Surroundings
 from COVIDQuantLib.simulation.anatomy.thorax import Thorax
-from COVIDQuantLib.simulation.anatomy.trees import Tubes
-from COVIDQuantLib.simulation.anatomy.tubes import draw_tubes
+from COVIDQuantLib.simulation.anatomy.tissue_hu import AIR_HU, AIRWAY_HU, AIRWAY_WALL_HU, BLOOD_HU
+from COVIDQuantLib.simulation.anatomy.tubes import Tubes, layer_share, tube_layer
 from COVIDQuantLib.simulation.anatomy.vessels import Vasculature
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.simulation.fields.section_grid import Grid
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, Lattice, cover, paint, smooth_step
+from COVIDQuantLib.simulation.fields.shapes import cover, paint, smooth_step
+from COVIDQuantLib.simulation.fields.spline_noise import SplineNoise
 from COVIDQuantLib.simulation.lesions.phantom_lesions import Pneumonia
+from COVIDQuantLib.simulation.scanner.reconstruction import whole_hu
 
 _CUFF_MM, _CUFF_LEVEL = 1.8, 0.2
-_BLOOD_HU, _AIRWAY_HU, _WALL_HU, _FISSURE_HU = 42.0, -985.0, -60.0, 20.0
+_FISSURE_HU = 20.0
 
 
 @dataclass
@@ -42,7 +45,7 @@ class Anatomy:
     body: Body
     vasculature: Vasculature
     pneumonia: Pneumonia
-    textures: tuple[Lattice, Lattice, Lattice]
+    textures: tuple[SplineNoise, SplineNoise, SplineNoise]
     surroundings: Surroundings | None = None
 
 
@@ -62,7 +65,7 @@ def render(anatomy: Anatomy, grid: Grid, report: Report = silent) -> tuple[np.nd
     Args:
         anatomy: the patient.
         grid: the grid.
-        report: told the fraction done.
+        report: called with the fraction done.
 
     Returns:
         int16 CT numbers, uint8 lobe labels, bool lesions, each ``[k, j, i]`` on the fine grid.
@@ -74,21 +77,17 @@ def render(anatomy: Anatomy, grid: Grid, report: Report = silent) -> tuple[np.nd
     for k in range(len(grid.z)):
         report(0.3 + 0.7 * k / len(grid.z))
         section, lobes[k], lesions[k] = _section(anatomy, grid, layers, k)
-        hu[k] = np.rint(np.clip(section, -1024, 3071))
+        hu[k] = whole_hu(section)
     return hu, lobes, lesions
 
 
 def _draw_layers(tubes: Vasculature, grid: Grid, report: Report) -> _Layers:
-    layers = _Layers(*(np.zeros(grid.shape, np.uint8) for _ in range(4)))
-    draw_tubes(layers.soft, grid, tubes.outside, part(report, 0.0, 0.2))
-    draw_tubes(layers.vessels, grid, tubes.vessels, part(report, 0.2, 0.8))
-    draw_tubes(layers.walls, grid, tubes.walled(tubes.airways), part(report, 0.8, 0.9))
-    draw_tubes(layers.air, grid, Tubes.joined([tubes.trachea, tubes.gas, tubes.airways]), part(report, 0.9, 1.0))
-    return layers
-
-
-def _share(layer: np.ndarray) -> FloatArray:
-    return layer.astype(np.float32) * np.float32(1 / 255)
+    return _Layers(
+        tube_layer(grid, tubes.outside, part(report, 0.0, 0.2)),
+        tube_layer(grid, tubes.vessels, part(report, 0.2, 0.8)),
+        tube_layer(grid, tubes.airways.walled(), part(report, 0.8, 0.9)),
+        tube_layer(grid, Tubes.joined([tubes.trachea, tubes.gas, tubes.airways]), part(report, 0.9, 1.0)),
+    )
 
 
 def _section(anatomy: Anatomy, grid: Grid, layers: _Layers, k: int) -> tuple[FloatArray, np.ndarray, np.ndarray]:
@@ -98,8 +97,8 @@ def _section(anatomy: Anatomy, grid: Grid, layers: _Layers, k: int) -> tuple[Flo
     if anatomy.surroundings is not None:
         anatomy.surroundings.paint_behind(hu, x, y, z, pixel)
     anatomy.body.paint(hu, x, y, z, pixel)
-    soft = _share(layers.soft[k])
-    # Hilar and mediastinal vessels lie in a cuff of connective tissue.
+    soft = layer_share(layers.soft[k])
+    # Hilar and mediastinal vessels have a cuff of connective tissue.
     cuff = gaussian_filter(soft, _CUFF_MM / pixel, truncate=2.5)
     depth = anatomy.thorax.lungs(x, y, z)
     surface = np.minimum(depth, (_CUFF_LEVEL - cuff) * 6.0 * max(1.0, pixel))
@@ -111,8 +110,8 @@ def _section(anatomy: Anatomy, grid: Grid, layers: _Layers, k: int) -> tuple[Flo
         paint(hu, lung, cover(surface, pixel))
         lesion = lesion & inside
         labels = np.where(inside, anatomy.lobes.labels(x, y, z), 0).astype(np.uint8)
-    paint(hu, _BLOOD_HU, soft)
-    paint(hu, _AIRWAY_HU, _share(layers.air[k]))
+    paint(hu, BLOOD_HU, soft)
+    paint(hu, AIRWAY_HU, layer_share(layers.air[k]))
     if anatomy.surroundings is not None:
         anatomy.surroundings.paint_streaks(hu, inside, x, y, z, pixel)
     return hu, labels, lesion
@@ -121,7 +120,7 @@ def _section(anatomy: Anatomy, grid: Grid, layers: _Layers, k: int) -> tuple[Flo
 def _lung_section(
     anatomy: Anatomy, grid: Grid, layers: _Layers, k: int, depth: FloatArray
 ) -> tuple[FloatArray, np.ndarray]:
-    """CT numbers of lung and the lesion truth over a whole section; only where there is lung are they meant."""
+    """CT numbers of lung and the lesion truth over a whole section; valid only where there is lung."""
     x, y = grid.section_axes
     z = float(grid.z[k])
     p = anatomy.thorax.patient
@@ -132,6 +131,6 @@ def _lung_section(
     lesion = np.zeros(lung.shape, bool)
     if sick is not None:
         lung, lesion = sick
-    paint(lung, _WALL_HU, _share(layers.walls[k]))
-    paint(lung, _BLOOD_HU, _share(layers.vessels[k]))
+    paint(lung, AIRWAY_WALL_HU, layer_share(layers.walls[k]))
+    paint(lung, BLOOD_HU, layer_share(layers.vessels[k]))
     return lung, lesion

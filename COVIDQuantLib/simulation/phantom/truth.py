@@ -1,4 +1,4 @@
-"""The figures of a phantom by plain counting, for checking the quantification that must not share its code."""
+"""The figures of a phantom by plain counting; they check the quantification, and so share no code with it."""
 
 from __future__ import annotations
 

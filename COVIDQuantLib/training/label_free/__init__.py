@@ -1,1 +1,1 @@
-"""Training without a drawn label, as the shipped networks were made."""
+"""Training without manual labels, as for the shipped networks."""

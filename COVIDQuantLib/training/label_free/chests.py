@@ -1,4 +1,4 @@
-"""The chests of a label-free recipe, made one by one and kept as the views that the networks learn from."""
+"""The training chests of a label-free recipe, cached on disk as the views that the networks are trained on."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from COVIDQuantLib.progress import Report, silent
-from COVIDQuantLib.simulation.painted.painting import draw_subject, paint_chest, thick_sections
-from COVIDQuantLib.training.checkpoint import write_whole
+from COVIDQuantLib.simulation.painted.painting import draw_subject, paint_chest
+from COVIDQuantLib.simulation.scanner.reconstruction import whole_hu
+from COVIDQuantLib.simulation.scanner.sections import thick_sections
+from COVIDQuantLib.system.atomic_files import make_folder, write_atomically
 from COVIDQuantLib.training.label_free.make import (
     FIRST_SEED,
     REAL_CTS,
@@ -47,10 +49,10 @@ _VIEWS: dict[str, Callable[[Chest], View]] = {
     "coronal": partial(plane_view, plane="coronal"),
     "sagittal": partial(plane_view, plane="sagittal"),
 }
-# A role that looks at another's views.
+# Roles that use another role's views.
 _VIEW_OF = {"fissures": "fine"}
 _ATLAS = "cip_lobe_atlas"
-# Raised whenever the same recipe would make other chests than before.
+# Increase whenever the chests of the same recipe change.
 _VERSION = 1
 _VARIANT_STREAM, _THICK_SHARE = 11, 0.4
 _PAINTED_MM, _THIN_MM = (1.25, 1.5, 2.0), 1.25
@@ -72,8 +74,7 @@ def painted_chest(seed: int, data: Path) -> Chest:
         count = int(rng.integers(2, 5))
         hu, lobes = thick_sections(hu, lobes, count)
         spacing = (spacing[0] * count, mm, mm)
-    whole = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
-    return Chest(whole, spacing, np.ascontiguousarray(lobes), np.zeros(lobes.shape, bool))
+    return Chest(whole_hu(hu), spacing, np.ascontiguousarray(lobes), np.zeros(lobes.shape, bool))
 
 
 _sick: Vary = variants
@@ -81,16 +82,16 @@ _sick: Vary = variants
 
 @dataclass(frozen=True)
 class Subject:
-    """One chest to be made, with its variants.
+    """One chest of the training set, with its variants.
 
     Attributes:
         name: of its files.
-        number: its draws follow from it.
-        make: makes it.
+        number: seeds its random choices.
+        make: function that makes it.
         group: of the chest itself; None if only its variants are used.
         variants: how many.
         variant_group: theirs.
-        vary: makes them.
+        vary: function that makes them.
     """
 
     name: str
@@ -133,22 +134,22 @@ class ChestStore:
 
     @property
     def reals(self) -> list[RealCT]:
-        """The real CTs that are there."""
+        """The real CTs available."""
         return [] if self._data is None else [real for real in REAL_CTS if (self._data / real.file).is_file()]
 
     @property
     def whole(self) -> list[WholeCT]:
-        """The whole real CTs that are there."""
+        """The whole real CTs available."""
         return [] if self._data is None else [whole for whole in WHOLE_CTS if (self._data / whole.file).is_file()]
 
     @property
     def people(self) -> list[str]:
-        """The real people whose lobes are there and may be trained on."""
+        """The real people whose lobe maps are available and may be trained on."""
         return [] if self._data is None else training_people(self._data)
 
     @property
     def tuning_people(self) -> list[str]:
-        """The people who help to pick the best epoch."""
+        """The people who are used to choose the best epoch."""
         if self._data is None:
             return []
         there = sorted(name for name in TUNING_PEOPLE if lobes_file(self._data, name).is_file())
@@ -161,7 +162,7 @@ class ChestStore:
         return with_variants | {subject.group for subject in self.subjects if subject.group is not None}
 
     def tuning_seeds(self) -> range:
-        """Seeds of the phantoms that pick the best epoch."""
+        """Seeds of the phantoms used to choose the best epoch."""
         first = self._recipe["chests"]["first_tuning_phantom"]
         return range(first, first + self._recipe["chests"]["tuning_phantoms"])
 
@@ -199,12 +200,12 @@ class ChestStore:
             yield Subject(f"person-{seed}-{name}", seed, make, None, count, PEOPLE, dense_variants)
 
     def prepare(self, report: Report = silent) -> None:
-        """Make every chest that is not there yet.
+        """Make every chest that is not cached yet.
 
         Raises:
             OutputError: the views cannot be written.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         for number, subject in enumerate(self.subjects):
             report(number / len(self.subjects))
             if not self._list_of(subject).is_file():
@@ -217,11 +218,11 @@ class ChestStore:
             kinds = dict.fromkeys(_VIEW_OF.get(role, role) for role in self._recipe.roles)
             arrays = {f"{kind}_{name}": array for kind in kinds for name, array in _VIEWS[kind](chest).items()}
             name = f"{subject.name}-{number}.npz"
-            write_whole(self._folder / name, _saved(arrays))
+            write_atomically(self._folder / name, _saved(arrays))
             made.append([group, name])
-        # Written last: a subject that is listed is whole.
+        # Written last: a listed subject is complete.
         text = json.dumps(made)
-        write_whole(self._list_of(subject), lambda path: path.write_text(text, encoding="utf-8"))
+        write_atomically(self._list_of(subject), lambda path: path.write_text(text, encoding="utf-8"))
 
     def _list_of(self, subject: Subject) -> Path:
         return self._folder / f"{subject.name}.json"
@@ -238,7 +239,7 @@ class ChestStore:
         return views
 
     def tuning_chests(self) -> Iterator[tuple[int, Chest]]:
-        """The phantoms that pick the best epoch, whole, made anew one at a time."""
+        """The whole phantoms used to choose the best epoch, made one at a time."""
         for seed in self.tuning_seeds():
             yield seed, phantom_chest(seed, self._recipe["chests"]["matrix"])
 

@@ -1,7 +1,7 @@
-"""Training batches for the network of the fissures: patches at 2 mm, and where one lobe ends and the next begins.
+"""Training batches for the fissure network: patches at 2 mm, with the borders between lobes as targets.
 
-A network that is given the coarse lobes trusts them, however far off; this one sees the CT alone, so that it must look
-for the fissures themselves.
+A network that is given the coarse lobes relies on them even where they are wrong; this one is given the CT alone, so
+that it has to find the fissures themselves.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ OBLIQUE, HORIZONTAL = 1, 2
 CLASSES = 3
 # Lobes on either side of each kind.
 _PARTED = {OBLIQUE: ((1, 3), (2, 3), (4, 5)), HORIZONTAL: ((1, 2),)}
-# Shares of the patches laid at any fissure, and at the horizontal one, which is small; every n-th point is kept.
+# Shares of the patches centred on any fissure, and on the horizontal one, which is small; every n-th point is kept.
 _AT, _FEW = {OBLIQUE: 0.4, HORIZONTAL: 0.35}, 7
-# Weights of the cross-entropy: nearly all points are none.
+# Weights of the cross-entropy: nearly all points are background.
 CLASS_WEIGHTS = (0.5, 2.0, 2.5)
 
 
@@ -28,7 +28,7 @@ def fissure_labels(lobes: torch.Tensor) -> torch.Tensor:
     """Points at the border of two lobes of a lung, two points thick.
 
     Args:
-        lobes: label values ``[k, j, i]``; those of unknown lobe border on nothing.
+        lobes: label values ``[k, j, i]``; those of unknown lobe have no border.
 
     Returns:
         int64 ``[k, j, i]``, 0 none, 1 oblique, 2 horizontal fissure.
@@ -48,13 +48,15 @@ def fissure_labels(lobes: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class FissureBatches(PatchBatches):
-    """Patches most of which lie at a fissure; inputs and targets have one channel."""
+    """Patches, most of them at a fissure; inputs and targets have one channel."""
 
     def _hard(self, view: View) -> HardPoints:
         kinds = fissure_labels(torch.from_numpy(view["lobes"])).numpy()
         return tuple((share, np.argwhere(kinds == kind)[::_FEW]) for kind, share in _AT.items())
 
     def _shown(
-        self, view: View, places: torch.Tensor, seen: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
+        self, view: View, places: torch.Tensor, sampled: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
     ) -> Batch:
-        return lobes_window(blanked(recoloured(seen, labels, rng), view, places, rng)), fissure_labels(labels[0])[None]
+        return lobes_window(blanked(recoloured(sampled, labels, rng), view, places, rng)), fissure_labels(labels[0])[
+            None
+        ]

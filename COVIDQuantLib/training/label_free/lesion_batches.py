@@ -1,4 +1,4 @@
-"""Training batches for the lesion networks: slices of chests whose lesions are true because they were made."""
+"""Training batches for the lesion networks: slices of chests whose lesions are known because they were simulated."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from COVIDQuantLib.ct.volume import HU_MIN
 from COVIDQuantLib.inference.lesions import PLANES
 from COVIDQuantLib.inference.slice_input import window
 
 View = dict[str, np.ndarray]
 Batch = tuple[torch.Tensor, torch.Tensor]
-AIR_HU = -1024.0
 WINDOW_HU = (-1350.0, 150.0)
 NEIGHBOUR_MM = 5.0
 # Pixels of a patch, rows and columns, in each plane.
 SHAPES = {"slices": (144, 208), "coronal": (160, 200), "sagittal": (160, 152)}
-# Share of slices that keep their own colours.
+# Share of slices whose intensities are not changed.
 _AS_IT_IS = 0.4
 _DENSE_LOST, _DENSE_HU = 0.15, -300
-# Axes of a network's input along which right and left may lie.
+# Axes of a network's input that can run from right to left.
 _CHANNELS, _COLUMNS = 1, 3
 
 
 @dataclass(frozen=True)
 class SliceBatches:
-    """Slices in random pose and colour, fresh each epoch; half of them show lesions.
+    """Slices with random pose and intensity, drawn again each epoch; half of them have lesions.
 
     Attributes:
         views: of :func:`~COVIDQuantLib.training.label_free.subjects.slices_view` or ``coronal_view``.
@@ -51,7 +51,7 @@ class SliceBatches:
     _lung: list[np.ndarray] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Note which slices show lesions and which show lung."""
+        """Find the slices with lesions and those with lung."""
         object.__setattr__(self, "_sick", [np.flatnonzero(v["lesions"].any(axis=(1, 2))) for v in self.views])
         object.__setattr__(self, "_lung", [np.flatnonzero(v["lobes"].any(axis=(1, 2))) for v in self.views])
 
@@ -80,7 +80,7 @@ class SliceBatches:
         across = mirror and PLANES[self.plane].sideways == _COLUMNS
         hu, lungs, lesion = self._posed(hu, lungs, lesion, -1.0 if across else 1.0, rng)
         if rng.random() < _DENSE_LOST:
-            # A lung mask may lack dense disease; what is left around it must be found all the same.
+            # A lung mask may miss dense disease; the rest must be found nevertheless.
             middle = len(hu) // 2
             gone = (lesion > 0.5) & (hu[middle : middle + 1] > _DENSE_HU)
             lungs, lesion = torch.where(gone, 0.0, lungs), torch.where(gone, 0.0, lesion)
@@ -90,8 +90,8 @@ class SliceBatches:
         ).float()
 
     def _back(self, hu: torch.Tensor, rows: Sequence[int], view: View) -> torch.Tensor:
-        """How far back the pixels of a patch lie, 0..1; goes with ``[c, rows, columns]`` by broadcasting."""
-        # Where the patient's front-to-back axis lies in a patch: its slices, its rows or its columns.
+        """Position from front to back of the pixels of a patch, 0..1; broadcast against ``[c, rows, columns]``."""
+        # The patient's front-to-back axis in a patch: its slices, its rows or its columns.
         axis = PLANES[self.plane].order.index(1)
         along = torch.tensor(rows) / len(view["hu"]) if axis == 0 else torch.linspace(0, 1, hu.shape[axis])
         return along.reshape([-1 if a == axis else 1 for a in range(3)])
@@ -109,15 +109,15 @@ class SliceBatches:
         theta = np.diag([2 / width, 2 / height]) @ turn @ to_pixels
         shift = rng.uniform(-0.12, 0.12, 2)
         matrix = torch.from_numpy(np.concatenate([theta, shift[:, None]], axis=1).astype(np.float32))[None]
-        together = torch.cat([hu - AIR_HU, lungs, lesion])[None]
+        together = torch.cat([hu - HU_MIN, lungs, lesion])[None]
         grid = functional.affine_grid(matrix, [1, len(together[0]), rows, columns], align_corners=False)
-        seen = functional.grid_sample(together, grid, align_corners=False)[0]
+        sampled = functional.grid_sample(together, grid, align_corners=False)[0]
         count = len(hu)
-        return seen[:count] + AIR_HU, seen[count : 2 * count], seen[2 * count :]
+        return sampled[:count] + HU_MIN, sampled[count : 2 * count], sampled[2 * count :]
 
 
 def misjudged(lungs: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """The lungs as a network may find them: a pixel or two too wide or too narrow, now and then."""
+    """Lungs with the errors of a network: sometimes a pixel or two too wide or too narrow."""
     chance = rng.random()
     if chance < 0.5:
         return lungs
@@ -128,12 +128,12 @@ def misjudged(lungs: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 
 def recoloured(hu: torch.Tensor, lungs: torch.Tensor, back: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """CT numbers as another scanner, kernel, dose, breath or posture would give them: ``[c, j, i]``.
+    """CT numbers as with another scanner, kernel, dose, inspiration or posture: ``[c, j, i]``.
 
     Args:
         hu: slices of one patch.
         lungs: 0..1 on the same pixels.
-        back: how far back they lie, 0..1; goes with ``hu`` by broadcasting.
+        back: their position from front to back, 0..1; broadcast against ``hu``.
         rng: of the draws.
     """
     if rng.random() < _AS_IT_IS:
@@ -153,7 +153,7 @@ def recoloured(hu: torch.Tensor, lungs: torch.Tensor, back: torch.Tensor, rng: n
 
 
 def _gravity(back: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Density that gathers at the back: HU to add, shaped as what says how far back a pixel lies."""
+    """Dependent density: HU to add, in the shape of the positions from front to back."""
     start = float(rng.uniform(0.3, 0.85))
     rise = torch.clamp((back - start) / (1 - start), 0, 1) ** float(rng.uniform(0.7, 2.5))
     return rise * float(rng.uniform(0, 170))

@@ -1,4 +1,4 @@
-"""Training batches for the lobes networks: whole chests at 5 mm, and patches at 2 mm with a doubtful coarse answer."""
+"""Training batches for the lobes networks: chests at 5 mm, and patches at 2 mm with an imperfect coarse result."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from scipy import ndimage
 from torch.nn import functional
 
+from COVIDQuantLib.ct.volume import HU_MIN
 from COVIDQuantLib.inference.lobes import CLASSES, lobes_window
 from COVIDQuantLib.simulation.fields.deformation import WarpRange, draw_warp, pull, smooth_noise
 from COVIDQuantLib.simulation.lesions.training_consolidation import add_dense
@@ -22,24 +23,23 @@ from COVIDQuantLib.training.label_free.subjects import FINE_MM, LEFT_LUNG, RIGHT
 View = dict[str, np.ndarray]
 Batch = tuple[torch.Tensor, torch.Tensor]
 HardPoints = tuple[tuple[float, np.ndarray], ...]
-AIR_HU = -1024.0
-# Disease denser than this is easily taken for chest wall.
+# Disease denser than this is easily mistaken for chest wall.
 DENSE_HU = -350
 _DENSE_WEIGHT = 8
-# The wall beside it weighs nearly as much, or the lungs would go on through it.
+# The wall beside it weighs nearly as much, or lungs would leak into it.
 _BESIDE_WEIGHT, _BESIDE = 3, 5
-# Shares of the patches laid at dense disease, at fissures and at the lungs' edge; every n-th such point is kept.
+# Shares of the patches centred on dense disease, at fissures and at the lungs' edge; every n-th such point is kept.
 _AT, _FEW = (0.35, 0.3, 0.2), 7
 # Share of the chests whose surroundings are blanked as in use, and how often that is done badly.
 _BLANKED, _BADLY, _BLANK_HU = 0.5, 0.3, -1000.0
-# Share of the coarse answers that hold lung where there is none.
+# Share of the coarse results with lung where there is none.
 _LEAKING = 0.4
-# Share of the patches that get dense disease of their own, new in every epoch.
+# Share of the patches that get additional dense disease, drawn again in every epoch.
 _SICKER = 0.5
 # Share of the chests with left and right exchanged, and what each label then is: a lung of unknown lobes.
 _MIRRORED = 0.15
 _OTHER_SIDE = torch.tensor([0, *3 * (LEFT_LUNG,), *2 * (RIGHT_LUNG,), LEFT_LUNG, RIGHT_LUNG, UNKNOWN])
-# Share of the patches whose coarse answer tells nothing of the lobes.
+# Share of the patches whose coarse result has no information on the lobes.
 _BLIND = 0.1
 COARSE_WARP = WarpRange(degrees=8, scale=0.14, elastic=1.4, control=11)
 FINE_WARP = WarpRange(degrees=8, scale=0.12, elastic=2.2, control=22)
@@ -47,7 +47,7 @@ FINE_WARP = WarpRange(degrees=8, scale=0.12, elastic=2.2, control=22)
 
 @dataclass(frozen=True)
 class CoarseBatches:
-    """Chests at 5 mm in random pose, fresh each epoch.
+    """Chests at 5 mm in random pose, drawn again each epoch.
 
     Attributes:
         views: of :func:`~COVIDQuantLib.training.label_free.subjects.coarse_view`.
@@ -78,13 +78,13 @@ class CoarseBatches:
         size = np.array(hu.shape[1:], float)
         slack = np.maximum((size - np.array(shape)) / 2, (4.0, 5.0, 6.0))
         places = draw_warp(shape, (size - 1) / 2 + rng.uniform(-1, 1, 3) * slack, COARSE_WARP, rng)
-        seen, labels = _pulled(hu, lobes, places, mirrored=rng.random() < _MIRRORED)
-        return lobes_window(blanked(recoloured(seen, labels, rng), view, places, rng)), labels.long()
+        sampled, labels = _pulled(hu, lobes, places, mirrored=rng.random() < _MIRRORED)
+        return lobes_window(blanked(recoloured(sampled, labels, rng), view, places, rng)), labels.long()
 
 
 @dataclass(frozen=True)
 class PatchBatches(ABC):
-    """Patches at 2 mm in random pose, many of them laid at hard points.
+    """Patches at 2 mm in random pose, many of them centred on difficult points.
 
     Attributes:
         views: of :func:`~COVIDQuantLib.training.label_free.subjects.fine_view`.
@@ -123,8 +123,8 @@ class PatchBatches(ABC):
                 centre = points[rng.integers(len(points))] + rng.normal(0, 10, 3)
             wanted -= share
         places = draw_warp(self.shape, centre, FINE_WARP, rng)
-        seen, labels = _pulled(hu, lobes, places, mirrored=rng.random() < self._mirrored)
-        return self._shown(view, places, seen, labels, rng)
+        sampled, labels = _pulled(hu, lobes, places, mirrored=rng.random() < self._mirrored)
+        return self._shown(view, places, sampled, labels, rng)
 
     @cached_property
     def _found(self) -> dict[int, HardPoints]:
@@ -132,20 +132,20 @@ class PatchBatches(ABC):
 
     @abstractmethod
     def _hard(self, view: View) -> HardPoints:
-        """Shares of the patches, and the points of a chest that they are laid at."""
+        """Shares of the patches, and the points of a chest that they are centred on."""
 
     @abstractmethod
     def _shown(
-        self, view: View, places: torch.Tensor, seen: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
+        self, view: View, places: torch.Tensor, sampled: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
     ) -> Batch:
-        """Input and target of a patch, from its places in the view and the CT and lobes seen there."""
+        """Input and target of a patch, from its places in the view and the CT and lobes sampled there."""
 
 
 @dataclass(frozen=True)
 class FineBatches(PatchBatches):
-    """Patches with a coarse answer that is wrong as coarse answers are.
+    """Patches with a coarse result that has the errors of a coarse network.
 
-    Inputs have 7 channels, the CT and the coarse answer; targets 2, labels and weights.
+    Inputs have 7 channels, the CT and the coarse result; targets 2, labels and weights.
     """
 
     _mirrored: ClassVar[float] = _MIRRORED
@@ -159,38 +159,38 @@ class FineBatches(PatchBatches):
         return tuple((share, np.argwhere(p)[::_FEW]) for share, p in zip(_AT, hard, strict=True))
 
     def _shown(
-        self, view: View, places: torch.Tensor, seen: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
+        self, view: View, places: torch.Tensor, sampled: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
     ) -> Batch:
         lost = None
         if "lesions" in view and view["lesions"].any():
             lost = pull(torch.from_numpy(view["lesions"])[None].float(), places, nearest=True)
         if rng.random() < _SICKER:
-            seen, lost = _sicker(seen, labels, lost, rng)
+            sampled, lost = _sicker(sampled, labels, lost, rng)
         weights = torch.ones_like(labels)
         if lost is not None:
-            # Dense disease is a small part of the lungs, and looks like what lies around them.
-            dense = (lost > 0) & (seen > DENSE_HU)
+            # Dense disease is a small part of the lungs, and looks like the surrounding tissue.
+            dense = (lost > 0) & (sampled > DENSE_HU)
             near = _greatest_near(dense.float(), _BESIDE) > 0
-            weights = weights + _DENSE_WEIGHT * dense + _BESIDE_WEIGHT * (near & (labels == 0) & (seen > DENSE_HU))
-        image = lobes_window(blanked(recoloured(seen, labels, rng), view, places, rng))
+            weights = weights + _DENSE_WEIGHT * dense + _BESIDE_WEIGHT * (near & (labels == 0) & (sampled > DENSE_HU))
+        image = lobes_window(blanked(recoloured(sampled, labels, rng), view, places, rng))
         return torch.cat([image, doubtful(labels, lost, rng)]), torch.cat([labels, weights]).long()
 
 
 def _pulled(
     hu: torch.Tensor, lobes: torch.Tensor, places: torch.Tensor, *, mirrored: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """CT and labels seen at the places, which are changed in place if left and right are to be exchanged."""
+    """CT and labels sampled at the places; if left and right are exchanged, the places are changed in place."""
     if mirrored:
         places[..., 2] = hu.shape[3] - 1 - places[..., 2]
     labels = pull(lobes, places, nearest=True)
-    return pull(hu, places, outside=AIR_HU), _OTHER_SIDE[labels.long()].float() if mirrored else labels
+    return pull(hu, places, outside=HU_MIN), _OTHER_SIDE[labels.long()].float() if mirrored else labels
 
 
 def _sicker(
-    seen: torch.Tensor, labels: torch.Tensor, lost: torch.Tensor | None, rng: np.random.Generator
+    sampled: torch.Tensor, labels: torch.Tensor, lost: torch.Tensor | None, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A patch ``[1, k, j, i]`` and its lesions with more dense disease."""
-    made = add_dense(seen[0].numpy(), plain_labels(labels[0].numpy()), (FINE_MM,) * 3, rng, effusion=0.0)
+    """A patch ``[1, k, j, i]`` and its lesions with dense disease added."""
+    made = add_dense(sampled[0].numpy(), plain_labels(labels[0].numpy()), (FINE_MM,) * 3, rng, effusion=0.0)
     disease = torch.from_numpy(made.disease)[None].float()
     return torch.from_numpy(made.hu)[None], disease if lost is None else torch.maximum(lost, disease)
 
@@ -206,7 +206,7 @@ def _fissures(lobes: np.ndarray) -> np.ndarray:
 
 
 def recoloured(hu: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """CT numbers as another scanner, breath or contrast would give them.
+    """CT numbers as with another scanner, inspiration or contrast medium.
 
     Args:
         hu: ``[1, k, j, i]``.
@@ -230,13 +230,13 @@ def recoloured(hu: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator)
 
 
 def blanked(hu: torch.Tensor, view: View, places: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """CT numbers ``[1, k, j, i]``, in half of the draws with all around the patient set to air, at times badly."""
+    """CT numbers ``[1, k, j, i]``, in half of the draws with air outside the patient, sometimes imperfectly."""
     if "body" not in view or rng.random() > _BLANKED:
         return hu
     body = pull(torch.from_numpy(view["body"])[None].float(), places)
     cut = 0.5
     if rng.random() < _BADLY:
-        # A rim of what lies around stays, or some of the skin goes, here and there.
+        # In some places a rim of the surroundings stays, or some skin is removed.
         shape = (hu.shape[1], hu.shape[2], hu.shape[3])
         body = blurred(body, float(rng.uniform(0.8, 2.5))) + 0.15 * smooth_noise(shape, 10, rng)
         cut = float(rng.uniform(0.15, 0.6))
@@ -258,11 +258,11 @@ def blurred(volume: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def doubtful(labels: torch.Tensor, lost: torch.Tensor | None, rng: np.random.Generator) -> torch.Tensor:
-    """A coarse network's answer as it may be: lungs about right but for dense disease, lobes anywhere near.
+    """A simulated coarse result: lungs about right except at dense disease, lobes only roughly in place.
 
     Args:
         labels: lobes ``[1, k, j, i]``, 6 and 7 where only the lung is known.
-        lost: lesions on the same points, which a coarse network may take for chest wall.
+        lost: lesions on the same points, which a coarse network may mistake for chest wall.
         rng: the draw.
 
     Returns:
@@ -271,7 +271,7 @@ def doubtful(labels: torch.Tensor, lost: torch.Tensor | None, rng: np.random.Gen
     shape = (labels.shape[1], labels.shape[2], labels.shape[3])
     whole = torch.cat([(labels == n).float() for n in range(CLASSES)])
     for lung, lobes in LOBES_OF.items():
-        # Where only the lung is known the network sees its lobes equally likely.
+        # Where only the lung is known, its lobes are equally likely.
         whole[list(lobes)] += (labels[0] == lung) / len(lobes)
     whole[0] += labels[0] >= UNKNOWN
     small = functional.avg_pool3d(whole, 2, ceil_mode=True)
@@ -285,7 +285,7 @@ def doubtful(labels: torch.Tensor, lost: torch.Tensor | None, rng: np.random.Gen
     lungs = _displaced(partial, float(rng.choice([0.3, 0.8, 1.5])), rng)
     # Coarse lobes are wrong by far more than coarse lungs are.
     lobes = _displaced(small, float(rng.choice([0.3, 0.8, 1.5, 3.0, 5.0, 7.0])), rng)
-    seen = lungs.clone()
+    sampled = lungs.clone()
     blind = rng.random() < _BLIND
     for members in LOBES_OF.values():
         of_lung = list(members)
@@ -293,15 +293,15 @@ def doubtful(labels: torch.Tensor, lost: torch.Tensor | None, rng: np.random.Gen
         near = near + 0.05 * blurred(near, 2.0) + 0.001 * blurred(near, 6.0) + 1e-6
         if blind:
             near = torch.ones_like(near)
-        seen[of_lung] = near / near.sum(dim=0) * lungs[of_lung].sum(dim=0)
-    sharp = functional.interpolate(seen[None], size=shape, mode="trilinear")[0].clamp(0, 1)
+        sampled[of_lung] = near / near.sum(dim=0) * lungs[of_lung].sum(dim=0)
+    sharp = functional.interpolate(sampled[None], size=shape, mode="trilinear")[0].clamp(0, 1)
     if rng.random() < 0.5:
         sharp = functional.softmax(torch.log(sharp + 1e-3) * float(rng.uniform(1.0, 2.5)), dim=0)
     return sharp
 
 
 def _leaking(small: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Probabilities ``[6, k, j, i]`` with lung gone on into what lies beside it, here and there."""
+    """Probabilities ``[6, k, j, i]`` with lung leaking into its surroundings in some places."""
     reach = int(rng.integers(1, 6))
     near = _greatest_near(small[1:], reach)
     shape = (small.shape[1], small.shape[2], small.shape[3])
@@ -314,7 +314,7 @@ def _leaking(small: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 def _greatest_near(volume: torch.Tensor, reach: int) -> torch.Tensor:
     """The greatest value up to ``reach`` points away along each axis, of ``[c, k, j, i]``."""
     result = volume[None]
-    # An axis at a time, which is the same and far quicker than all at once.
+    # Separable: one axis at a time gives the same result far faster.
     for axis in range(3):
         kernel, pad = (
             [one if n == axis else other for n in range(3)] for one, other in ((2 * reach + 1, 1), (reach, 0))

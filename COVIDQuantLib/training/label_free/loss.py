@@ -1,4 +1,4 @@
-"""The loss of the lobes networks, which also learns from chests whose lungs alone are known."""
+"""The loss of the lobes networks, which also works where only the lungs are known, not the lobes."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import torch
 from monai.losses import MaskedDiceLoss
 from torch.nn import functional
 
+from COVIDQuantLib.anatomy import labels_of_side
 from COVIDQuantLib.inference.lobes import CLASSES
 from COVIDQuantLib.training.label_free.subjects import LEFT_LUNG, RIGHT_LUNG
 
-# Lobes that a lung of unknown lobe may be.
-LOBES_OF = {RIGHT_LUNG: (1, 2, 3), LEFT_LUNG: (4, 5)}
+# Lobes of each lung whose lobes are not known.
+LOBES_OF = {RIGHT_LUNG: labels_of_side("right"), LEFT_LUNG: labels_of_side("left")}
 
 
 class LobesLoss(torch.nn.Module):
-    """Cross-entropy plus Dice; where the lobe is not known the probabilities of that lung's lobes count together."""
+    """Cross-entropy plus Dice; where the lobe is not known, the probabilities of that lung's lobes are summed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,7 +24,7 @@ class LobesLoss(torch.nn.Module):
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The loss of logits ``[b, 6, k, j, i]`` for a target int64 ``[b, 1 or 2, k, j, i]``.
 
-        Its first channel are the labels (0..7, 8 where it is unknown and nothing is asked), its second, if there
+        Its first channel are the labels (0..7, 8 where it is unknown and ignored), its second, if there
         is one, the weights of the cross-entropy.
         """
         labels, weights = target[:, :1], target[:, 1:]

@@ -1,6 +1,6 @@
-"""Making the chests that the shipped networks learned from: phantoms, painted chests of real shape, real healthy CTs.
+"""The chests that the shipped networks were trained on: phantoms, painted chests of real shape, real healthy CTs.
 
-Every chest follows from its kind and number alone. Phantom seeds below 1000 are kept for evaluation and refused here.
+Every chest is determined by its kind and number. Phantom seeds below 1000 are kept for evaluation and refused here.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from COVIDQuantLib.segmentation.lungs.model_free import find_lungs
 from COVIDQuantLib.simulation.lesions.training_consolidation import add_dense
 from COVIDQuantLib.simulation.lesions.training_lesions import insert_lesions
 from COVIDQuantLib.simulation.lesions.training_mimics import add_negatives
+from COVIDQuantLib.simulation.painted.lung_shapes import Margins
 from COVIDQuantLib.simulation.painted.painting import paint_person
-from COVIDQuantLib.simulation.painted.people import GRID_MM, Room, place_lobes, read_lobes
+from COVIDQuantLib.simulation.painted.real_lobes import GRID_MM, place_lobes, read_lobes
 from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
-from COVIDQuantLib.simulation.scanner.scanner_randomisation import randomise
+from COVIDQuantLib.simulation.scanner.domain_randomisation import randomise
+from COVIDQuantLib.simulation.scanner.reconstruction import whole_hu
 from COVIDQuantLib.training.label_free.people import HELD_OUT, lobes_file
 from COVIDQuantLib.training.label_free.subjects import LEFT_LUNG, RIGHT_LUNG, Chest, plain_labels
 
 FIRST_SEED = 1000
 _THICKNESSES_MM = (1.25, 1.5, 1.5, 2.0, 3.0, 5.0, 5.0)
-# Phantoms sicker than this get no further lesions.
+# Phantoms with a greater share of diseased lung get no further lesions.
 _WELL_ENOUGH = 0.05
 
 
@@ -74,7 +76,7 @@ def phantom_chest(seed: int, matrix: int = 256) -> Chest:
 
 
 def real_chest(real: RealCT, data: Path) -> Chest:
-    """A real CT with its lungs; which lobe is where is not known.
+    """A real CT with its lungs; its lobes are not known.
 
     Raises:
         UnfitInputError: a file is missing or unreadable.
@@ -92,10 +94,10 @@ def real_chest(real: RealCT, data: Path) -> Chest:
 
 
 def variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterator[Chest]:
-    """The chest with what must stay negative, with lesions, and as other scanners would show it.
+    """Variants of a chest: with mimics of pneumonia, with lesions, and as from other scanners.
 
     Args:
-        chest: nearly healthy; a sick one gives nothing.
+        chest: nearly healthy; a diseased one has no variants.
         count: how many.
         rng: the draws.
     """
@@ -111,12 +113,11 @@ def variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterator[Che
         hu, lesions = insert_lesions(hu, labels, chest.spacing, rng, extent)
         if rng.random() < 0.6:
             hu, _ = randomise(hu, chest.spacing, rng, lungs=labels > 0)
-        whole = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
-        yield Chest(whole, chest.spacing, chest.lobes, lesions | chest.lesions, chest.body)
+        yield Chest(whole_hu(hu), chest.spacing, chest.lobes, lesions | chest.lesions, chest.body)
 
 
 def dense_variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterator[Chest]:
-    """A healthy chest sick as :func:`variants` makes it, two times in three with dense disease at its edges as well.
+    """As :func:`variants`, of a healthy chest, two in three also with dense disease at the lungs' edges.
 
     Args:
         chest: of a real person, painted or real.
@@ -137,12 +138,11 @@ def dense_variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterat
             lobes = np.where((labels > 0) & (made.lobes == 0), 0, lobes).astype(np.uint8)
         if rng.random() < 0.6:
             hu, _ = randomise(hu, chest.spacing, rng, lungs=labels > 0)
-        whole = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
-        yield Chest(whole, chest.spacing, lobes, lesions, chest.body)
+        yield Chest(whole_hu(hu), chest.spacing, lobes, lesions, chest.body)
 
 
 def person_chest(name: str, seed: int, data: Path) -> Chest:
-    """A healthy chest painted around a real person's lobes, bent at random; everything follows from name and seed.
+    """A healthy chest painted around a real person's lobes, deformed at random; determined by name and seed.
 
     Raises:
         UsageError: the person is kept for evaluation.
@@ -152,7 +152,6 @@ def person_chest(name: str, seed: int, data: Path) -> Chest:
         raise UsageError(f"the person {name} is kept for evaluation", remedy="Train on others.")
     rng = np.random.default_rng([seed, int(name[1:])])
     shares, spacing = read_lobes(lobes_file(data, name))
-    lobes = place_lobes(shares, spacing, Room.draw(rng), rng, scale=float(rng.uniform(0.9, 1.1)))
+    lobes = place_lobes(shares, spacing, Margins.draw(rng), rng, scale=float(rng.uniform(0.9, 1.1)))
     hu, body = paint_person(lobes, (GRID_MM,) * 3, rng)
-    whole = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
-    return Chest(whole, (GRID_MM,) * 3, lobes, np.zeros(lobes.shape, bool), body)
+    return Chest(whole_hu(hu), (GRID_MM,) * 3, lobes, np.zeros(lobes.shape, bool), body)

@@ -1,4 +1,4 @@
-"""Finished networks measured on whole chests whose truth is known, as ``covidquant quantify`` runs them."""
+"""Evaluation of trained networks on whole chests with known truth, with the inference of ``covidquant quantify``."""
 
 from __future__ import annotations
 

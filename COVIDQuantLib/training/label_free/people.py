@@ -1,7 +1,7 @@
-"""Whose lobes the networks may learn from: people of the lobe maps that are kept for evaluation or for tuning.
+"""Which people's lobe maps may be trained on, and which are kept for evaluation or for tuning.
 
 The maps are named as in TotalSegmentator's training set. The first 60 of ``random.Random(9).sample(sorted(names), 68)``
-over the 145 names there are held out, the other 8 tune; the lists stand here so that a further map changes nothing.
+over the 145 names there are held out, the other 8 tune; written out, so that further maps do not change the lists.
 """
 
 from __future__ import annotations

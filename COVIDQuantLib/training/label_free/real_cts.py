@@ -1,6 +1,6 @@
-"""Whole real CTs to train on, with their lungs found without a network: threshold, the patient's bound, closing.
+"""Whole real CTs to train on, with lungs segmented without a network: threshold, the patient's outline, closing.
 
-Where nobody can say whether something dense is lung (a mass, consolidation, the border of the hilum) the label is
+Where it is not certain whether something dense is lung (a mass, consolidation, the border of the hilum) the label is
 ``UNKNOWN`` and the loss leaves it out.
 """
 
@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from COVIDQuantLib.ct.read import read_ct
+from COVIDQuantLib.ct.volume import HU_MIN
 from COVIDQuantLib.inference.lattice import Lattice, Triple, sample
 from COVIDQuantLib.segmentation.airways import find_airways
 from COVIDQuantLib.segmentation.lungs.sides import LEFT, RIGHT, part_sides
@@ -21,9 +22,9 @@ from COVIDQuantLib.voxels.morphology import close, components, dilate, erode, fi
 
 _GRID_MM = 2.0
 _SOLID_HU, _AIR_HU = -300, -450
-# Table shells and cloth are thinner than this, skin and what it holds is reached again by as much.
+# Opening by this removes table shells and cloth; the skin is restored by dilating as much.
 _SHELL_MM = 5.0
-# Lung is air of these CT numbers for the most part, and at least this much.
+# Lungs consist mostly of voxels in this range of CT numbers, and have at least this volume.
 _LUNG_HU, _LUNG_SHARE, _LEAST_ML = (-960, -550), 0.4, 60.0
 _EMPTIER_HU, _MEDIAL_MM = 55, 40.0
 _WALL_MM, _VESSEL_MM, _DOUBT_MM = 3.0, 7.0, 12.0
@@ -70,7 +71,7 @@ def whole_chest(whole: WholeCT, data: Path) -> Chest:
     ct, _ = read_ct(data / whole.file).canonical()
     spacing = ct.geometry.spacing_kji
     lattice = Lattice.over(ct.hu.shape, spacing, (_GRID_MM,) * 3)
-    hu = sample(np.maximum(ct.hu, -1024), spacing, lattice).round().short().numpy()
+    hu = sample(np.maximum(ct.hu, HU_MIN), spacing, lattice).round().short().numpy()
     body = patient(hu, lattice.step)
     lobes = lungs_by_threshold(hu, body, lattice.step)
     for x, y, z, radius in whole.doubts:
@@ -97,7 +98,7 @@ def patient(hu: np.ndarray, spacing: Triple) -> np.ndarray:
 
 
 def lungs_by_threshold(hu: np.ndarray, body: np.ndarray, spacing: Triple) -> np.ndarray:
-    """Lungs whose air shows where they are.
+    """Lungs segmented by their air.
 
     Args:
         hu: int16 ``[k, j, i]``.
@@ -125,7 +126,7 @@ def lungs_by_threshold(hu: np.ndarray, body: np.ndarray, spacing: Triple) -> np.
 
 
 def _windpipe(hu: np.ndarray, lungs: np.ndarray, midline: np.ndarray, spacing: Triple) -> np.ndarray:
-    """What the search for airways left of them in the lungs: near the midline, emptier than lung."""
+    """Airways that the airway segmentation left in the lungs: near the midline, less dense than lung."""
     smooth = ndimage.gaussian_filter(hu.astype(np.float32), 1.0)
     beside = np.abs(np.arange(hu.shape[2]) - midline[:, None])[:, None] * spacing[2]
     emptier = smooth < np.median(hu[lungs]) - _EMPTIER_HU

@@ -1,4 +1,4 @@
-"""Recipes that train without a drawn label: the shipped networks' own."""
+"""Recipes for training without manual labels, such as those of the shipped networks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.inference.device import Device
 from COVIDQuantLib.inference.lesions import PLANES
 from COVIDQuantLib.networks.registry import ARCHITECTURES, checked_settings
-from COVIDQuantLib.training import schema as s
+from COVIDQuantLib.system import settings_schema as s
 from COVIDQuantLib.training.label_free.make import FIRST_SEED
 from COVIDQuantLib.training.recipe import AUTO, HEAD
 from COVIDQuantLib.training.settings import OPTIMIZERS, PRECISIONS, SCHEDULES, FitSettings, Loss
 
-# Kinds of chests; the drawing of each kind's share of the training is the recipe's.
+# Kinds of chests; the recipe sets how often each is drawn.
 PHANTOMS, PHANTOM_VARIANTS, PAINTED, REAL = "phantoms", "phantom_variants", "painted", "real"
 # Chests painted around real people's lobes, and whole real CTs.
 PEOPLE, WHOLE = "people", "whole"
@@ -25,8 +25,8 @@ _DIMENSIONS = {"coarse": 3, "fine": 3, "fissures": 3, **dict.fromkeys(PLANES, 2)
 _CHANNELS = {"coarse": (1,), "fine": (7,), "fissures": (1,), **dict.fromkeys(PLANES, (1, 3))}
 
 
-def _whole(default: Any, meaning: str, least: int = 0) -> s.Key:
-    return s.Key(
+def _whole(default: Any, meaning: str, least: int = 0) -> s.Setting:
+    return s.Setting(
         default,
         f"a whole number from {least}",
         lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least,
@@ -35,7 +35,7 @@ def _whole(default: Any, meaning: str, least: int = 0) -> s.Key:
 
 
 _NETWORK: s.Schema = {
-    "settings": s.Key({}, "an object", lambda value: isinstance(value, dict), "settings of the network"),
+    "settings": s.Setting({}, "an object", lambda value: isinstance(value, dict), "settings of the network"),
     "draws": {
         group: s.number(1.0, f"how often one of the {group.replace('_', ' ')} is drawn, 0 for never", 0)
         for group in GROUPS
@@ -59,7 +59,7 @@ _OF_SLICES: s.Schema = {
     "piece_cut": s.or_null(
         s.number(None, "probability of the mean log odds below which a piece of 5 mL or more is dropped", 0.001, 0.999)
     ),
-    "mirrored": s.truth(False, "in use each slice is seen a second time, left and right exchanged"),
+    "mirrored": s.truth(False, "inference also runs on each slice mirrored left to right"),
 }
 _HEAD: s.Schema = {
     **HEAD,
@@ -139,7 +139,7 @@ class LabelFreeRecipe:
         )
 
 
-# The time ends the run.
+# The run is ended by its time limit.
 _ENDLESS = 1_000_000
 _SAME = (
     "optimizer", "learning_rate", "weight_decay", "schedule", "max_seconds", "validate_every", "clip_norm", "seed",
@@ -162,12 +162,12 @@ def check_label_free(document: Any, where: str) -> LabelFreeRecipe:
             raise UsageError(f"networks.{role}.settings: {error.what}", where, error.remedy) from error
         if given.get("in_channels") not in _CHANNELS[role]:
             wanted = " or ".join(map(str, _CHANNELS[role]))
-            raise UsageError(f"networks.{role}.settings.in_channels is not {wanted}", where, "Mend it.")
+            raise UsageError(f"networks.{role}.settings.in_channels is not {wanted}", where, f"Give {wanted}.")
     chests = values["chests"]
     trained = range(chests["first_phantom"], chests["first_phantom"] + chests["phantoms"])
     tuned = range(chests["first_tuning_phantom"], chests["first_tuning_phantom"] + chests["tuning_phantoms"])
     if not trained:
-        raise UsageError("chests.phantoms is 0", where, "They are what every machine can make.")
+        raise UsageError("chests.phantoms is 0", where, "Give at least one; they need no data.")
     if trained.start < tuned.stop and tuned.start < trained.stop:
         raise UsageError("chests: phantoms to train and to tune on overlap", where, "Keep their seeds apart.")
     return recipe

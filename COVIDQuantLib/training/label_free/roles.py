@@ -1,4 +1,4 @@
-"""How each network of a label-free bundle learns: its batches, its loss, its figure, what it is given in use."""
+"""How each network of a label-free bundle is trained: batches, loss, validation figure, input at inference."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LOBES_INPUT = {"window_hu": list(WINDOW_HU)}
 
 @dataclass(frozen=True)
 class Role:
-    """How one network of a bundle learns.
+    """How one network of a bundle is trained.
 
     Attributes:
         batches: from views, draws (how often each) and the recipe's entry.
@@ -48,41 +48,41 @@ class Role:
 
 
 def repeated(views: Sequence[View], draws: Sequence[float]) -> list[View]:
-    """Views as often as they are to be drawn, for batches that draw all alike."""
+    """Views repeated by how often each is drawn, for batches that draw all equally."""
     least = min(draws)
     return [view for view, often in zip(views, draws, strict=True) for _ in range(max(1, round(often / least)))]
 
 
 def _coarse(network: nn.Module, view: View, _channels: int) -> tuple[torch.Tensor, torch.Tensor]:
-    seen = lobes_window(torch.from_numpy(view["hu"]).float())[None, None]
-    return _answer(network, seen).argmax(1)[0], torch.from_numpy(view["lobes"])
+    image = lobes_window(torch.from_numpy(view["hu"]).float())[None, None]
+    return _answer(network, image).argmax(1)[0], torch.from_numpy(view["lobes"])
 
 
 def _fine(network: nn.Module, view: View, _channels: int) -> tuple[torch.Tensor, torch.Tensor]:
     hu, lobes, sick = (torch.from_numpy(view[name])[None].float() for name in ("hu", "lobes", "lesions"))
-    # The same doubts in every epoch.
-    seen = torch.cat([lobes_window(hu), doubtful(lobes, sick, np.random.default_rng(5))])[None]
-    return _answer(network, seen).argmax(1)[0], torch.from_numpy(view["lobes"])
+    # The same simulated coarse results in every epoch.
+    image = torch.cat([lobes_window(hu), doubtful(lobes, sick, np.random.default_rng(5))])[None]
+    return _answer(network, image).argmax(1)[0], torch.from_numpy(view["lobes"])
 
 
 def _fissures(network: nn.Module, view: View, _channels: int) -> tuple[torch.Tensor, torch.Tensor]:
-    seen = lobes_window(torch.from_numpy(view["hu"]).float())[None, None]
+    image = lobes_window(torch.from_numpy(view["hu"]).float())[None, None]
     lobes = torch.from_numpy(view["lobes"])
-    # What it says outside the lungs is not asked for.
-    return _answer(network, seen).argmax(1)[0] * (lobes > 0), fissures.fissure_labels(lobes)
+    # Its output outside the lungs is not used.
+    return _answer(network, image).argmax(1)[0] * (lobes > 0), fissures.fissure_labels(lobes)
 
 
 def _slices(network: nn.Module, view: View, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
     inside = torch.from_numpy(view["lobes"]) > 0
-    seen = window(torch.from_numpy(view["hu"]), *lesions.WINDOW_HU, inside)
+    image = window(torch.from_numpy(view["hu"]), *lesions.WINDOW_HU, inside)
     rows = torch.nonzero(inside.flatten(1).any(dim=1)).ravel()[::3]
-    beside = neighbour_indices(len(seen), lesions.NEIGHBOUR_MM / float(view["spacing"][0]), channels)[rows]
-    found = [(_answer(network, seen[few])[:, 0] > 0) for few in beside.split(8)]
+    beside = neighbour_indices(len(image), lesions.NEIGHBOUR_MM / float(view["spacing"][0]), channels)[rows]
+    found = [(_answer(network, image[few])[:, 0] > 0) for few in beside.split(8)]
     return (torch.cat(found).cpu() & inside[rows]).long(), torch.from_numpy(view["lesions"])[rows]
 
 
-def _answer(network: nn.Module, seen: torch.Tensor) -> torch.Tensor:
-    return network(seen.to(next(network.parameters()).device)).float().cpu()
+def _answer(network: nn.Module, image: torch.Tensor) -> torch.Tensor:
+    return network(image.to(next(network.parameters()).device)).float().cpu()
 
 
 def _of_slices(plane: str) -> Role:
@@ -147,7 +147,7 @@ ROLES: dict[str, Role] = {
 def tuned(
     views: Sequence[View], role: str, channels: int, context: Callable[[], AbstractContextManager[Any]]
 ) -> Callable[[nn.Module], dict[str, float]]:
-    """The validation of a role: mean Dice over its classes and the tuning views that hold them."""
+    """The validation of a role: mean Dice over its classes and the tuning views that contain them."""
     how = ROLES[role]
 
     def validation(network: nn.Module) -> dict[str, float]:
@@ -157,7 +157,7 @@ def tuned(
                 found, truth = how.outputs(network, view, channels)
             hot = [nn.functional.one_hot(x.long(), how.classes).movedim(-1, 0)[None].float() for x in (found, truth)]
             values.append(compute_dice(*hot, include_background=False)[0].numpy())
-        # A view without lesions says nothing about their Dice.
+        # Dice is undefined for a view without lesions.
         return {DICE: float(np.nanmean(np.stack(values)))}
 
     return validation

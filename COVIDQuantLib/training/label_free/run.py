@@ -1,4 +1,4 @@
-"""Training without a drawn label, from recipe to bundle: how the shipped networks are made (``covidquant train``)."""
+"""Training without manual labels, from recipe to bundle (``covidquant train``); the shipped networks are made so."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from COVIDQuantLib.models import find_bundle
 from COVIDQuantLib.models.write import TrainedNetwork, write_bundle
 from COVIDQuantLib.networks.registry import build_network, checked_settings
 from COVIDQuantLib.progress import Report, Stage, StagedProgress, part
-from COVIDQuantLib.training.checkpoint import write_whole
+from COVIDQuantLib.system.atomic_files import make_folder, write_atomically
 from COVIDQuantLib.training.engine import BEST, LAST, fit
 from COVIDQuantLib.training.history import History
 from COVIDQuantLib.training.label_free.chests import TUNING, ChestStore
@@ -50,14 +50,14 @@ def train_label_free(
         data: folder with the lobe atlas and the real CTs that may be trained on; without it phantoms alone serve.
         out: gets the bundle's folder ``<name>``, a folder for each network, and the chests.
         device: ``auto``, ``cpu``, ``cuda``, ``mps``.
-        progress: told of the stages of ``STAGES``; may raise ``Cancelled``.
+        progress: called with the stages of ``STAGES``; may raise ``Cancelled``.
         resume: go on with the training in ``out``.
 
     Raises:
         UsageError: a training is there already, or another recipe's.
         UnfitInputError: nothing to resume, or unreadable data.
         OutputError: ``out`` cannot be written.
-        TrainingError: the loss is no longer a number.
+        TrainingError: the loss became NaN.
     """
     progress = progress or StagedProgress(STAGES)
     chosen = choose_device(device)
@@ -107,7 +107,7 @@ def _train_role(
 
 
 def _begun(recipe: LabelFreeRecipe, role: str) -> dict[str, torch.Tensor]:
-    """The weights that a role begins with."""
+    """The initial weights of a role."""
     bundle, plan = find_bundle(recipe["start"]), recipe["networks"][role]
     record = bundle.networks.get(role)
     wanted = (plan["architecture"], recipe.network_settings(role))
@@ -136,13 +136,13 @@ def _begin(recipe: LabelFreeRecipe, out: Path, *, resume: bool) -> None:
             ) from error
         if _without_time(before) != _without_time(json.loads(json.dumps(dict(recipe.values)))):
             raise UsageError(
-                "the recipe is not that of the run", recipe.where, "Resume with its recipe, or train anew."
+                "the recipe is not that of the run", recipe.where, "Resume with its recipe, or train from the start."
             )
     elif any((out / role / LAST).exists() for role in recipe.roles):
-        raise UsageError("the folder holds a training already", str(out), "Say --resume, or choose another folder.")
-    out.mkdir(parents=True, exist_ok=True)
+        raise UsageError("the folder holds a training already", str(out), "Use --resume, or choose another folder.")
+    make_folder(out)
     text = json.dumps(dict(recipe.values), indent=1, ensure_ascii=False) + "\n"
-    write_whole(plan, lambda path: path.write_text(text, encoding="utf-8"))
+    write_atomically(plan, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def _without_time(values: dict[str, Any]) -> dict[str, Any]:
@@ -190,7 +190,7 @@ def _finished(
 
 
 def _data_source(recipe: LabelFreeRecipe, store: ChestStore) -> str:
-    """What was trained on, in words."""
+    """Description of the training data."""
     chests = recipe["chests"]
     parts = [f"{chests['phantoms']} phantom CTs (seeds from {chests['first_phantom']}) made by this project's code"]
     if store.painted and chests["painted"] and chests["painted_variants"]:

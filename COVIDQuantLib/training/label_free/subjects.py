@@ -1,7 +1,7 @@
-"""Chests with known lobes and lesions, resampled once to the lattices that the networks look at.
+"""Chests with known lobes and lesions, resampled once to the networks' lattices.
 
-Nothing here was drawn by a reader: lobes and lesions are true because they were made (phantoms, painted chests,
-lesions put into healthy lung), or unknown and left out of the loss (real CTs, whose lungs alone are known).
+No labels were drawn by a reader: lobes and lesions are known because they were simulated (phantoms, painted chests,
+lesions put into healthy lung), or unknown and left out of the loss (real CTs, for which only the lungs are known).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ COARSE_MM = 5.0
 FINE_MM = 2.0
 PIXEL_MM = 1.5
 MARGIN_MM = 16.0
-# Where the patient is known, more of what lies around the lungs is worth seeing.
+# Where the patient's outline is known, a wider surrounding of the lungs is included.
 _WIDE_MARGIN_MM = 26.0
 # Lung whose lobe is not known: right, left.
 RIGHT_LUNG, LEFT_LUNG = 6, 7
-# Nobody can say whether this is lung; the loss leaves it out.
+# Not known whether it is lung; left out of the loss.
 UNKNOWN = 8
 
 

@@ -1,4 +1,4 @@
-"""A site's folder of CT and mask pairs: which cases there are, and which train, tune and validate."""
+"""A site's folder of CT and mask pairs, and its split into cases that train, tune and validate."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.training.recipe import PARTS, Recipe
 
-# ``.seg.nrrd`` comes first: its last ending is that of a plain NRRD.
+# ``.seg.nrrd`` comes first: it also ends in ``.nrrd``.
 _ENDINGS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 _CT, _CT_FOLDERS = "ct", ("ct", "dicom")
 _MASKS = ("lesions", "lungs", "lobes")
-# An empty file of this name says that the CT shows no pneumonia, instead of a mask of zeros.
+# An empty file of this name marks a CT without pneumonia, in place of a mask of zeros.
 _LESION_FREE = "lesion-free"
-# Which of a case's files hold the target of a task, the first that is there.
+# Files that can contain the target of a task; the first that exists is used.
 _TARGETS = {"lesions": ("lesions",), "lungs": ("lungs", "lobes")}
 
 Split = dict[str, list["Case"]]
@@ -41,22 +41,22 @@ class Case:
     lesion_free: bool = False
 
     def target(self, task: str) -> Path | None:
-        """The file with what is to be segmented; None if the case is marked to show none."""
+        """The file with the target; None if the case is marked lesion-free."""
         return next((self.files[name] for name in _TARGETS[task] if name in self.files), None)
 
     def stamps(self) -> dict[str, list[Any]]:
-        """Path, size and time of change of every file: when they are the same, so is the case."""
+        """Path, size and modification time of every file: if they are unchanged, so is the case."""
         return {name: _stamp(path) for name, path in self.files.items()}
 
 
 def find_cases(folder: Path, task: str) -> list[Case]:
     """Every case of a folder, by name.
 
-    A case is a folder that holds ``ct.nii.gz`` (or ``.nii``, ``.nrrd``, ``.mha``, or a DICOM folder ``ct`` or
+    A case is a folder with ``ct.nii.gz`` (or ``.nii``, ``.nrrd``, ``.mha``, or a DICOM folder ``ct`` or
     ``dicom``) and the mask ``lesions.*`` (or an empty file ``lesion-free``); ``lungs.*`` or ``lobes.*`` if there are.
 
     Args:
-        folder: holds the cases' folders.
+        folder: with one folder per case.
         task: ``lesions`` or ``lungs``.
 
     Raises:
@@ -137,7 +137,7 @@ def listed_split(
     for part, names in lists.items():
         for name in names:
             if name not in by_name:
-                raise UsageError(f"data.lists.{part}: there is no case {name}", where, "Mend the list.")
+                raise UsageError(f"data.lists.{part}: there is no case {name}", where, "Correct the list.")
             for key in (f"case {name}", f"patient {groups[name]}"):
                 if part_of.setdefault(key, part) != part or (key.startswith("case") and by_name[name] in split[part]):
                     raise UsageError(
@@ -148,20 +148,20 @@ def listed_split(
 
 
 def _groups(cases: Sequence[Case], pattern: str | None, where: str) -> dict[str, str]:
-    """The patient of each case; the case itself where nothing tells."""
+    """The patient of each case; the case's own name if the recipe has no pattern."""
     if pattern is None:
         return {case.name: case.name for case in cases}
     groups = {}
     for case in cases:
         found = re.search(pattern, case.name)
         if found is None:
-            raise UsageError(f"data.group does not fit the case {case.name}", where, "Mend the expression.")
+            raise UsageError(f"data.group does not fit the case {case.name}", where, "Correct the expression.")
         groups[case.name] = found.group(1)
     return groups
 
 
 def describe_split(split: Split) -> dict[str, Any]:
-    """The data in a bundle's metadata: how many cases, and a hash of file names and sizes, which tells no path."""
+    """The data for a bundle's metadata: number of cases, and a hash of file names and sizes that reveals no path."""
     lines = sorted(
         json.dumps([part, case.name, name, path.name, _stamp(path)[1]])
         for part, cases in split.items()
@@ -175,7 +175,7 @@ def describe_split(split: Split) -> dict[str, Any]:
 
 
 def _stamp(path: Path) -> list[Any]:
-    """Path, size in bytes and newest time of change of a file or of all files of a folder."""
+    """Path, size in bytes and latest modification time of a file or of all files of a folder."""
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     states = [file.stat() for file in files]
     return [str(path.absolute()), sum(s.st_size for s in states), max((s.st_mtime_ns for s in states), default=0)]

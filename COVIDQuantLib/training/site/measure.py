@@ -1,4 +1,4 @@
-"""A slice network measured on cases: Dice, sensitivity and PPV of each scan, as the papers give them."""
+"""Evaluation of a slice network on cases: Dice, sensitivity and PPV per scan, as in the papers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from COVIDQuantLib.training.settings import FitSettings
 from COVIDQuantLib.training.site.prepare import CaseStore, ct_lungs, read_case
 from COVIDQuantLib.training.site.slices import Reference, TakeSlice, used_slices
 
-# As sure as need be that there is nothing.
+# A logit for certain background.
 _NOWHERE = -20.0
 DICE, SENSITIVITY, PPV = "dice", "sensitivity", "ppv"
 
@@ -43,7 +43,7 @@ class Scores:
     false_ml: list[float] = field(default_factory=list)
 
     def add(self, found: torch.Tensor, truth: torch.Tensor, voxel_ml: float) -> None:
-        """Count one scan.
+        """Add one scan.
 
         Args:
             found: bool ``[k, j, i]``.
@@ -92,7 +92,7 @@ class SliceMeter:
         self._take = TakeSlice(store, recipe["input"]["window_hu"])
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
-        """Means on the network's own slices, quick enough for every epoch."""
+        """Means on the network's own slices, fast enough for every epoch."""
         scores = Scores()
         for number in range(len(self._store)):
             item = self._store[number]
@@ -104,7 +104,7 @@ class SliceMeter:
         return scores.means()
 
     def on_ct_grid(self, network: nn.Module, device: Device, report: Report = silent) -> Scores:
-        """Scores against the masks as given, on the CT's own grid, found as ``covidquant quantify`` finds them."""
+        """Scores against the given masks on the CT's own grid, with the inference of ``covidquant quantify``."""
         scores, task = Scores(), self._recipe["task"]
         asked = LesionsNetwork.of(network.eval(), self._recipe.network_input())
         for number, case in enumerate(self._store.cases):
@@ -126,7 +126,7 @@ class SliceMeter:
         return math.log(cut / (1.0 - cut))
 
     def logits(self, network: nn.Module, number: int) -> torch.Tensor:
-        """The network's answer on its slices, float32 ``[k, j, i]``; far below 0 where no slice was shown."""
+        """The network's logits on its slices, float32 ``[k, j, i]``; far below 0 for slices that are not used."""
         item = self._store[number]
         answer = torch.full(item["hu"].shape, _NOWHERE)
         slices = used_slices(self._store, number, self._recipe["data"]["slices"]).tolist()

@@ -1,4 +1,4 @@
-"""Cases made ready once: CT, lungs and target on the network's slices, kept on disk and mapped into memory."""
+"""Cases prepared once: CT, lungs and target on the network's slices, cached on disk and memory-mapped."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from COVIDQuantLib.training.site.cases import Case
 from COVIDQuantLib.voxels.geometry import Reorientation
 
 Item = dict[str, torch.Tensor]
-# Raised whenever the same files and the same settings would be prepared otherwise than before.
+# Increase whenever preparation of the same files with the same settings changes.
 _VERSION = 1
 
 
@@ -43,7 +43,7 @@ class Preparation:
         crop: ``none`` or ``lungs``.
         margin_mm: around the lungs' box.
         size: least rows and columns.
-        masked: whether what lies outside the lungs becomes −3024 HU.
+        masked: whether everything outside the lungs becomes −3024 HU.
         neighbour_mm: distance of neighbouring channels; None for adjacent slices.
         channels: slices given as channels.
     """
@@ -75,11 +75,11 @@ class Preparation:
         )
 
     def neighbour_slices(self, section_mm: float) -> float:
-        """Distance of neighbouring channels in slices that lie so far apart (mm)."""
+        """Distance of neighbouring channels (mm) for slices of a given distance."""
         return 1.0 if self.neighbour_mm is None else self.neighbour_mm / section_mm
 
     def lattice(self, lungs: np.ndarray, spacing: Triple) -> Lattice:
-        """The points of the network's slices, as :mod:`COVIDQuantLib.inference.lesions` lays them.
+        """The points of the network's slices, as in :mod:`COVIDQuantLib.inference.lesions`.
 
         Args:
             lungs: nonzero in the lungs, ``[k, j, i]`` of the CT.
@@ -108,7 +108,7 @@ class Preparation:
 
 
 def _enlarged(lattice: Lattice, least: tuple[int, int, int]) -> Lattice:
-    """The lattice with at least so many points, as many more on one side as on the other."""
+    """The lattice, extended evenly on both sides to a least number of points."""
     more = [max(0, wanted - there) for wanted, there in zip(least, lattice.shape, strict=True)]
     start = [s - (n // 2) * step for s, n, step in zip(lattice.start, more, lattice.step, strict=True)]
     k, j, i = (n + m for n, m in zip(lattice.shape, more, strict=True))
@@ -116,7 +116,7 @@ def _enlarged(lattice: Lattice, least: tuple[int, int, int]) -> Lattice:
 
 
 class PrepareCase(Transform):
-    """From a case's files to tensors; deterministic, so that MONAI's ``PersistentDataset`` may keep the outcome."""
+    """Transform from a case's files to tensors; deterministic, so that MONAI's ``PersistentDataset`` can cache it."""
 
     def __init__(self, preparation: Preparation) -> None:
         self._preparation = preparation
@@ -142,7 +142,7 @@ class PrepareCase(Transform):
             name: sample(array.astype(np.float32), spacing, lattice) >= 0.5
             for name, array in (("lungs", lungs > 0), ("target", target > 0))
         }
-        # Beyond the CT the resampling repeats its edge, which is no lung.
+        # Resampling repeats the edge beyond the CT, which is not lung.
         inside = torch.from_numpy(_inside(lattice, ct.hu.shape, spacing))
         on_slices = {name: mask & inside for name, mask in on_slices.items()}
         hu = sample(ct.hu, spacing, lattice).round_().to(torch.int16)
@@ -166,12 +166,12 @@ def read_case(case: Case, task: str, *, with_lungs: bool = True) -> tuple[CTVolu
     """A case from its files, in canonical orientation.
 
     Args:
-        case: where it lies.
-        task: whose target is wanted.
-        with_lungs: whether the lungs are wanted; they are found by the model-free path where no file gives them.
+        case: its files.
+        task: ``lesions`` or ``lungs``.
+        with_lungs: whether to return the lungs; without a file they are segmented by the model-free method.
 
     Returns:
-        The CT, the target and the lungs, nonzero inside (empty arrays if not wanted).
+        The CT, the target and the lungs, nonzero inside (empty arrays if not requested).
 
     Raises:
         UnfitInputError: a file cannot be read, or there is no lung.
@@ -189,7 +189,7 @@ def read_case(case: Case, task: str, *, with_lungs: bool = True) -> tuple[CTVolu
     given = next((name for name in ("lungs", "lobes") if name in case.files), None)
     lungs = find_lungs(ct).mask if given is None else _mask(case.files[given], stored, turn, given)
     if not lungs.any():
-        raise UnfitInputError("the case has no lung", case.name, "Mend its lung mask, or take the case away.")
+        raise UnfitInputError("the case has no lung", case.name, "Correct its lung mask, or remove the case.")
     return ct, target, lungs
 
 
@@ -198,7 +198,7 @@ def _mask(path: Path, ct: CTVolume, turn: Reorientation, content: str) -> np.nda
 
 
 def _inside(lattice: Lattice, shape: tuple[int, ...], spacing: Triple) -> np.ndarray:
-    """Which points of a lattice lie on the CT, ``[k, j, i]``."""
+    """Which points of a lattice are within the CT, ``[k, j, i]``."""
     lines = []
     for axis in range(3):
         places = lattice.positions(axis) / spacing[axis]
@@ -207,7 +207,7 @@ def _inside(lattice: Lattice, shape: tuple[int, ...], spacing: Triple) -> np.nda
 
 
 class CaseStore:
-    """Prepared cases, made once by MONAI's ``PersistentDataset`` and then mapped from disk, so that memory suffices.
+    """Prepared cases, made once by MONAI's ``PersistentDataset`` and then memory-mapped.
 
     Args:
         cases: the cases.
@@ -229,7 +229,7 @@ class CaseStore:
         return len(self.cases)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the open files: every process maps its own."""
+        """State without the open files: each process maps its own."""
         return {**self.__dict__, "_open": {}}
 
     def __getitem__(self, number: int) -> Item:
@@ -239,7 +239,7 @@ class CaseStore:
             try:
                 self._open[number] = _mapped(path)
             except (OSError, RuntimeError, ValueError, pickle.UnpicklingError):
-                # Not there yet, or cut short by a crash or a full disk.
+                # Missing, or truncated by a crash or a full disk.
                 path.unlink(missing_ok=True)
                 self._made[number]
                 self._open[number] = _mapped(path)
@@ -249,7 +249,7 @@ class CaseStore:
         return self._folder / f"{json_hashing(self._made.data[number]).decode()}.pt"
 
     def prepare(self, report: Report = silent) -> None:
-        """Make every case that is not there yet.
+        """Prepare every case that is not cached yet.
 
         Raises:
             UnfitInputError: a case cannot be read.

@@ -20,7 +20,7 @@ from COVIDQuantLib.models.bundle import Bundle
 from COVIDQuantLib.models.write import TrainedNetwork, write_bundle
 from COVIDQuantLib.networks.registry import build_network
 from COVIDQuantLib.progress import Stage, StagedProgress, part
-from COVIDQuantLib.training.checkpoint import write_whole
+from COVIDQuantLib.system.atomic_files import make_folder, write_atomically
 from COVIDQuantLib.training.engine import BEST, LAST, fit
 from COVIDQuantLib.training.history import History
 from COVIDQuantLib.training.recipe import Recipe
@@ -33,14 +33,14 @@ from COVIDQuantLib.training.site.slices import SliceBatches
 STAGES = (Stage("preparing", 10.0), Stage("training", 85.0), Stage("measuring", 5.0))
 ROLE = "slices"
 _CACHE, _PLAN = "cache", "run.json"
-# What a resumed run may change.
+# Keys that a resumed run may change.
 _FREE = ("epochs", "max_seconds", "patience", "workers")
 _PACKAGES = ("torch", "monai", "pytorch-ignite", "numpy")
 
 
 @dataclass
 class Trained:
-    """What a training made.
+    """The result of a training.
 
     Attributes:
         bundle: the finished bundle.
@@ -69,14 +69,14 @@ def train_site(
         folder: the cases (:func:`~COVIDQuantLib.training.site.cases.find_cases`).
         out: gets the bundle's folder ``<name>``, the checkpoint, the history, the split and the prepared cases.
         device: ``auto``, ``cpu``, ``cuda``, ``mps``.
-        progress: told of the stages of ``STAGES``; may raise ``Cancelled``.
+        progress: called with the stages of ``STAGES``; may raise ``Cancelled``.
         resume: go on from the checkpoint in ``out``.
 
     Raises:
         UnfitInputError: unreadable cases, the same CT in two parts, nothing to resume.
         UsageError: a leak in the split, a run in ``out`` already, or another recipe than the run's.
         OutputError: ``out`` cannot be written.
-        TrainingError: the loss is no longer a number.
+        TrainingError: the loss became NaN.
     """
     progress = progress or StagedProgress(STAGES)
     chosen = choose_device(device)
@@ -109,20 +109,20 @@ def train_site(
 
 
 def _begin(recipe: Recipe, folder: Path, out: Path, *, resume: bool) -> Split:
-    """The split: drawn and written down, or that of the run that is resumed."""
+    """The split: drawn and saved, or that of the run that is resumed."""
     plan = out / _PLAN
     cases = find_cases(folder, recipe["task"])
     if not resume:
         if (out / LAST).exists():
-            raise UsageError("the folder holds a training already", str(out), "Say --resume, or choose another folder.")
+            raise UsageError("the folder holds a training already", str(out), "Use --resume, or choose another folder.")
         split = split_cases(cases, recipe)
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         document = {
             "recipe": dict(recipe.values),
             "split": {name: [case.name for case in chosen] for name, chosen in split.items()},
             "data": describe_split(split),
         }
-        write_whole(plan, lambda path: _write_json(path, document))
+        write_atomically(plan, lambda path: _write_json(path, document))
         return split
     try:
         before = json.loads(plan.read_text(encoding="utf-8"))
@@ -131,7 +131,7 @@ def _begin(recipe: Recipe, folder: Path, out: Path, *, resume: bool) -> Split:
     _same_recipe(before["recipe"], recipe)
     split = listed_split(cases, before["split"], {case.name: case.name for case in cases}, str(plan))
     if describe_split(split) != before["data"]:
-        raise UnfitInputError("the cases are not those of the run", str(folder), "Train anew in another folder.")
+        raise UnfitInputError("the cases are not those of the run", str(folder), "Train in another folder.")
     return split
 
 
@@ -144,12 +144,14 @@ def _same_recipe(before: dict[str, Any], recipe: Recipe) -> None:
             changed = [name] if old != value and name not in {"notes", "description", "licence"} else []
         if changed:
             raise UsageError(
-                f"{', '.join(changed)} is not that of the run", recipe.where, "Resume with its recipe, or train anew."
+                f"{', '.join(changed)} is not that of the run",
+                recipe.where,
+                "Resume with its recipe, or train from the start.",
             )
 
 
 def _refuse_copies(stores: dict[str, CaseStore]) -> None:
-    """Refuse the same CT under two names in two parts of the split."""
+    """Refuse a CT that is in two parts of the split under different names."""
     seen: dict[bytes, tuple[str, str]] = {}
     for part_name, store in stores.items():
         for number, case in enumerate(store.cases):
@@ -157,8 +159,8 @@ def _refuse_copies(stores: dict[str, CaseStore]) -> None:
             other, where = seen.setdefault(key, (part_name, case.name))
             if other != part_name:
                 raise UsageError(
-                    f"the cases {where} ({other}) and {case.name} ({part_name}) hold the same CT",
-                    remedy="Take one away, or put both into one part by data.lists.",
+                    f"the cases {where} ({other}) and {case.name} ({part_name}) have the same CT",
+                    remedy="Remove one, or put both into one part by data.lists.",
                 )
 
 

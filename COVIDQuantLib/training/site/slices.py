@@ -1,4 +1,4 @@
-"""Slices as training samples: all with disease, and as many without, drawn anew each epoch (papers.md, row Y1)."""
+"""Slices as training samples: all positives and as many negatives, drawn again each epoch (papers.md, row Y1)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Reference:
 
 
 class TakeSlice(Transform):
-    """From a reference to the slice with its neighbours as channels, windowed, and its target.
+    """Transform from a reference to the windowed slice, with its neighbours as channels, and its target.
 
     Args:
         store: the prepared cases.
@@ -63,10 +63,10 @@ def used_slices(store: CaseStore, number: int, which: str) -> np.ndarray:
 
 @dataclass
 class SliceSampler(Sampler[int]):
-    """Every positive and so many negatives, drawn anew and shuffled each epoch.
+    """Every positive and a number of negatives, drawn and shuffled again each epoch.
 
     Attributes:
-        positive: whether each slice of the data set holds target.
+        positive: whether each slice of the data set contains target.
         negatives_per_positive: None for every negative.
         seed: of the draws, with the epoch's number.
         epoch: whose draw it gives.
@@ -79,7 +79,7 @@ class SliceSampler(Sampler[int]):
 
     @property
     def negatives(self) -> int:
-        """Negatives in an epoch: never more than there are."""
+        """Number of negatives in an epoch."""
         there = int(np.count_nonzero(~self.positive))
         if self.negatives_per_positive is None:
             return there
@@ -100,7 +100,7 @@ class SliceBatches:
     Args:
         store: the prepared cases to train on.
         recipe: how.
-        pin: keep batches where a GPU fetches them quickly.
+        pin: use pinned memory, for faster transfer to a GPU.
     """
 
     def __init__(self, store: CaseStore, recipe: Recipe, *, pin: bool = False) -> None:
@@ -134,7 +134,7 @@ class SliceBatches:
     def __call__(self, epoch: int) -> _Epoch:
         """The batches of an epoch: ``(image [n, c, j, i], target [n, 1, j, i])``."""
         self.sampler.epoch = epoch
-        # Without workers the transforms' own generators run on; an epoch's draws must not depend on those before it.
+        # Without workers the transforms' generators continue; seed them, so that epochs do not depend on earlier ones.
         self._transform.set_random_state(seed=zlib.crc32(f"{self._seed} {epoch}".encode()))
         return _Epoch(self._loader)
 

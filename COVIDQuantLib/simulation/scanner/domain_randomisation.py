@@ -1,11 +1,12 @@
 """Another scanner, dose, kernel and protocol for the same chest: domain randomisation on whole CTs.
 
-Every change keeps the grid, so that labels and lesion mask stay valid; :func:`thicken` alone makes a new one.
+It takes CTs of any origin, real ones too, so it changes CT numbers that already carry a scanner's blur and noise;
+:mod:`COVIDQuantLib.simulation.scanner.reconstruction` makes those out of a body that has neither. Every change keeps
+the grid, so that labels and lesion mask stay valid.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
@@ -13,21 +14,21 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.fields.tiled_fields import FloatArray
+from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
 
 BoolArray = npt.NDArray[np.bool_]
-LOWEST_HU, HIGHEST_HU = -1024.0, 3071.0
 _WATER_TO_AIR_HU = 1000.0
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A CT and what a change of it must know.
+    """A CT, as the changes take it.
 
     Attributes:
         hu: CT numbers, ``[k, j, i]``.
         spacing: mm along k, j, i.
-        lungs: what must stay in view; nothing if not known.
+        lungs: what must stay in the field of view; None if not known.
     """
 
     hu: FloatArray
@@ -36,7 +37,7 @@ class Scan:
 
 
 def _sections(scan: Scan, rng: np.random.Generator) -> FloatArray:
-    """Thicker sections that overlap: each is the mean of what lies within its thickness."""
+    """Thicker sections that overlap: each is the mean over its thickness."""
     size = max(2, round(float(rng.uniform(2, 6)) / float(scan.spacing[0])))
     averaged: FloatArray = ndimage.uniform_filter1d(scan.hu, size, axis=0, mode="nearest")
     return averaged
@@ -63,7 +64,7 @@ def _noise(scan: Scan, rng: np.random.Generator) -> FloatArray:
     if grain:
         coarse = (min(0.4, grain / scan.spacing[0]), grain / scan.spacing[1], grain / scan.spacing[2])
         noise = ndimage.gaussian_filter(noise, coarse)
-        # Filtered back projection leaves no slow waves in noise.
+        # Noise of filtered back projection has no low frequencies.
         noise = noise - ndimage.gaussian_filter(noise, [0, *(3 * c for c in coarse[1:])])
         noise /= max(float(noise.std()), 1e-3)
     level = float(np.exp(rng.uniform(np.log(5), np.log(70))))
@@ -73,7 +74,7 @@ def _noise(scan: Scan, rng: np.random.Generator) -> FloatArray:
 
 
 def _streaks(scan: Scan, rng: np.random.Generator) -> FloatArray:
-    """Too few photons across the shoulders or the arms: streaks from side to side, in part of the sections."""
+    """Photon starvation at shoulders or arms: horizontal streaks in part of the sections."""
     count, rows, _ = scan.hu.shape
     lines = rng.standard_normal((count, rows, 1), dtype=np.float32)
     lines = ndimage.gaussian_filter1d(lines, float(rng.uniform(0.4, 1.2)) / float(scan.spacing[1]), axis=1)
@@ -86,7 +87,7 @@ def _streaks(scan: Scan, rng: np.random.Generator) -> FloatArray:
 
 
 def _rings(scan: Scan, rng: np.random.Generator) -> FloatArray:
-    """Detector elements out of step: faint rings around the axis of rotation."""
+    """Miscalibrated detector elements: faint rings around the axis of rotation."""
     y, x = ((np.arange(n) - n / 2) * s for n, s in zip(scan.hu.shape[1:], scan.spacing[1:], strict=True))
     centre = rng.normal(0, 15, 2)
     radius = np.hypot(y[:, None] - centre[0], x[None, :] - centre[1])
@@ -97,7 +98,7 @@ def _rings(scan: Scan, rng: np.random.Generator) -> FloatArray:
 
 
 def _drift(scan: Scan, rng: np.random.Generator) -> FloatArray:
-    """Air and water not quite where they belong."""
+    """Imperfect calibration of air and water."""
     scale = 1 + float(rng.uniform(-0.02, 0.02))
     return (scan.hu + _WATER_TO_AIR_HU) * scale - _WATER_TO_AIR_HU + float(rng.uniform(-20, 20))
 
@@ -105,29 +106,29 @@ def _drift(scan: Scan, rng: np.random.Generator) -> FloatArray:
 def _field_of_view(scan: Scan, rng: np.random.Generator) -> FloatArray:
     """Nothing outside a circle around the lungs."""
     y, x = (np.arange(n) * float(s) for n, s in zip(scan.hu.shape[1:], scan.spacing[1:], strict=True))
-    seen = np.ones(scan.hu.shape[1:], bool) if scan.lungs is None else scan.lungs.any(axis=0)
-    if not seen.any():
+    visible = np.ones(scan.hu.shape[1:], bool) if scan.lungs is None else scan.lungs.any(axis=0)
+    if not visible.any():
         return scan.hu
-    j, i = np.nonzero(seen)
+    j, i = np.nonzero(visible)
     cy, cx = (y[j].min() + y[j].max()) / 2, (x[i].min() + x[i].max()) / 2
     radius = float(np.hypot(y[j] - cy, x[i] - cx).max()) + float(rng.uniform(2, 40))
     outside = np.hypot(y[:, None] - cy, x[None, :] - cx) > radius
-    return np.where(outside, np.float32(LOWEST_HU), scan.hu)
+    return np.where(outside, np.float32(HU_MIN), scan.hu)
 
 
-def _floor(scan: Scan, rng: np.random.Generator) -> FloatArray:
-    """CT numbers cut off as some archives do."""
-    return np.clip(scan.hu, float(rng.choice([-1000.0, -1024.0])), float(rng.choice([1000.0, 2000.0, HIGHEST_HU])))
+def _clipped(scan: Scan, rng: np.random.Generator) -> FloatArray:
+    """CT numbers clipped as by some archives."""
+    return np.clip(scan.hu, float(rng.choice([-1000.0, -1024.0])), float(rng.choice([1000.0, 2000.0, HU_MAX])))
 
 
 @dataclass(frozen=True)
 class Change:
-    """What another scanner does differently.
+    """A difference between scanners.
 
     Attributes:
         name: its name.
         probability: how often it is applied.
-        function: takes the scan and the source of chance and gives the changed CT numbers.
+        function: takes the scan and the random generator and returns the changed CT numbers.
     """
 
     name: str
@@ -145,7 +146,7 @@ CHANGES = (
     Change("sharp kernel", 0.25, _sharp_kernel),
     Change("drift", 0.5, _drift),
     Change("field of view", 0.2, _field_of_view),
-    Change("cut-off", 0.2, _floor),
+    Change("cut-off", 0.2, _clipped),
 )
 
 
@@ -161,8 +162,8 @@ def randomise(
     Args:
         hu: CT numbers, ``[k, j, i]``.
         spacing_kji: mm.
-        rng: source of chance.
-        lungs: what the field of view must hold; the whole image by default.
+        rng: random generator.
+        lungs: what the field of view must cover; the whole image by default.
         names: exactly these changes; by default each with its probability.
 
     Returns:
@@ -176,44 +177,4 @@ def randomise(
         if drawn if names is None else change.name in names:
             image = np.asarray(change.function(Scan(image, spacing, lungs), rng), np.float32)
             done.append(change.name)
-    return np.clip(image, LOWEST_HU, HIGHEST_HU), done
-
-
-def _majority(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """The label that fills most of each block of sections, ``[blocks, thickness, j, i]``."""
-    best, most = labels[:, 0].copy(), np.zeros(labels[:, 0].shape, np.int32)
-    for label in np.unique(labels):
-        votes = (labels == label).sum(axis=1, dtype=np.int32)
-        # Half a section of lesion or lung counts: foreground wins a tie.
-        better = (votes > most) | ((votes == most) & (label != 0))
-        best[better], most[better] = label, votes[better]
-    return best
-
-
-def thicken(
-    hu: npt.NDArray[np.generic],
-    labels: tuple[npt.NDArray[np.generic], ...],
-    spacing_kji: npt.ArrayLike,
-    thickness_mm: float,
-) -> tuple[FloatArray, tuple[npt.NDArray[np.generic], ...], FloatArray]:
-    """The CT in thicker sections that do not overlap: mean CT numbers, most frequent labels.
-
-    Args:
-        hu: CT numbers, ``[k, j, i]``.
-        labels: label maps and masks of the same grid.
-        spacing_kji: mm.
-        thickness_mm: wanted; the nearest multiple of the present thickness is taken.
-
-    Returns:
-        CT, label maps and spacing (mm) of the new grid; sections that fill no whole block are left out.
-    """
-    spacing = np.array(spacing_kji, np.float32)
-    count = min(max(1, math.floor(thickness_mm / float(spacing[0]) + 0.5)), hu.shape[0])
-    blocks = hu.shape[0] // count
-
-    def blocked(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        return array[: blocks * count].reshape(blocks, count, *array.shape[1:])
-
-    spacing[0] *= count
-    mean = blocked(np.asarray(hu, np.float32)).mean(axis=1, dtype=np.float32)
-    return mean, tuple(_majority(blocked(label)) for label in labels), spacing
+    return np.clip(image, HU_MIN, HU_MAX), done

@@ -1,7 +1,7 @@
-"""Lungs of real shape, each changed by a random smooth deformation, on a grid that holds the whole chest.
+"""Lungs of real shape, each changed by a random smooth deformation, on a grid with room for the chest.
 
 The shapes come from the Chest Imaging Platform: the reference lungs of its lobe atlas, its small sample CT, and the
-affines that carry the reference lungs to a hundred subjects.
+affine transforms of the reference lungs to a hundred subjects.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from COVIDQuantLib.segmentation.atlas.fit import REFERENCE, REFERENCE_LABELS
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.fields.gaussian_noise import gaussian_noise
+from COVIDQuantLib.simulation.fields.rotation import rotation
 from COVIDQuantLib.voxels.geometry import Geometry, Triple
+from COVIDQuantLib.voxels.sampling_grids import block_share
 
 ATLAS_FOLDER = Path("cip_lobe_atlas", "LungLobeAtlasData")
 _SAMPLE_LUNGS = "cip_ct64_lungs_L1_R2.nrrd"
@@ -49,12 +52,25 @@ class LungShape:
 
 @dataclass(frozen=True)
 class Margins:
-    """Room about the lungs, millimetres: at the sides, in front and behind, above and below."""
+    """Space around the lungs in millimetres: right, left, front, back, above, below."""
 
-    side: float
-    depth: float
+    right: float
+    left: float
+    front: float
+    back: float
     above: float
     below: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Margins:
+        """From a field of view that just covers the chest to one with arms and table; a few cover whole bodies."""
+        # The field of view is the lungs' width and depth plus this; arms at the sides need about 130 mm.
+        wide = rng.random() < 0.55
+        side = rng.uniform((60, 60), (120, 120)) if wide else rng.uniform((25, 25), (65, 65))
+        front, back = rng.uniform((35, 45), (80, 100)) if wide else rng.uniform((20, 24), (40, 55))
+        above = rng.uniform(60, 110) if rng.random() < 0.08 else rng.uniform(4, 45)
+        below = rng.uniform(100, 220) if rng.random() < 0.08 else rng.uniform(4, 70)
+        return cls(*(float(v) for v in (*side, front, back, above, below)))
 
 
 @cache
@@ -62,7 +78,7 @@ def load_shapes(data: Path) -> tuple[LungShape, ...]:
     """The real lungs under a data folder, read once.
 
     Args:
-        data: folder that holds ``cip_lobe_atlas`` and ``cip_ct64_lungs_L1_R2.nrrd``.
+        data: folder with ``cip_lobe_atlas`` and ``cip_ct64_lungs_L1_R2.nrrd``.
 
     Raises:
         RuntimeError: a file is missing or cannot be read.
@@ -73,7 +89,7 @@ def load_shapes(data: Path) -> tuple[LungShape, ...]:
 
 @cache
 def load_affines(data: Path) -> FloatArray:
-    """Matrices ``(n, 3, 3)`` over x, y, z that carry the atlas's reference lungs to its subjects."""
+    """Matrices ``(n, 3, 3)`` over x, y, z from the atlas's reference lungs to its subjects."""
     transforms = [sitk.ReadTransform(str(path)) for path in sorted((data / ATLAS_FOLDER).glob("*_transform.tfm"))]
     return np.array([_matrix(transform) for transform in transforms])
 
@@ -94,8 +110,7 @@ def _load_shape(path: Path, labels: dict[str, int]) -> LungShape:
         if factor.min() > 2:
             steps = np.round(factor).astype(int)
             cut = tuple(slice(0, n - n % step) for n, step in zip(own.shape, steps, strict=True))
-            parts = [n for size, step in zip(own[cut].shape, steps, strict=True) for n in (size // step, step)]
-            share = own[cut].reshape(parts).mean(axis=(1, 3, 5), dtype=np.float32)
+            share = block_share(own[cut], tuple(steps))
             voxel = spacing * steps
         else:
             share = ndimage.zoom(
@@ -119,13 +134,13 @@ def draw_lungs(rng: np.random.Generator, data: Path, spacing: Triple, margins: M
     """Real lungs under a random smooth deformation.
 
     Args:
-        rng: what the draw depends on.
+        rng: random generator.
         data: folder of the shapes, see :func:`load_shapes`.
-        spacing: of the grid wanted, millimetres along k, j, i.
-        margins: room about the lungs.
+        spacing: of the grid, millimetres along k, j, i.
+        margins: around the lungs.
 
     Returns:
-        uint8 ``[k, j, i]``, 1 right, 2 left, and the grid it lies on.
+        uint8 ``[k, j, i]``, 1 right, 2 left, and their grid.
     """
     shapes = load_shapes(data)
     shape = shapes[int(rng.random() < 0.35)]
@@ -136,8 +151,8 @@ def draw_lungs(rng: np.random.Generator, data: Path, spacing: Triple, margins: M
     to_patient = _rotation(rng) @ np.diag(rng.uniform(0.9, 1.12, 3)) @ (mix * own + (1 - mix) * np.eye(3))
     extent = np.abs(to_patient) @ shape.size_mm[::-1]
     extent = np.minimum(extent, np.linalg.svd(to_patient)[1].max() * shape.size_mm[::-1] * 1.1)[::-1]
-    room = np.array([margins.above + margins.below, 2 * margins.depth, 2 * margins.side])
-    counts = np.ceil((extent + room) / spacing).astype(int)
+    around = np.array([margins.above + margins.below, margins.front + margins.back, margins.right + margins.left])
+    counts = np.ceil((extent + around) / spacing).astype(int)
     centre = 0.5 * (counts - 1) * spacing
     centre[0] += 0.5 * (margins.below - margins.above)
     lungs = _deformed(rng, shape, to_patient, (counts, np.array(spacing), centre))
@@ -147,24 +162,8 @@ def draw_lungs(rng: np.random.Generator, data: Path, spacing: Triple, margins: M
 
 def _rotation(rng: np.random.Generator) -> FloatArray:
     """A turn of a few degrees about each axis."""
-    turn = np.eye(3)
-    for first, second in ((0, 1), (0, 2), (1, 2)):
-        angle = np.deg2rad(np.clip(rng.normal(0, 3), -7, 7))
-        step = np.eye(3)
-        step[[first, second], [first, second]] = np.cos(angle)
-        step[first, second], step[second, first] = -np.sin(angle), np.sin(angle)
-        turn = turn @ step
-    return turn
-
-
-def smooth_field(rng: np.random.Generator, shape: tuple[int, ...], spacing: FloatArray, grain_mm: float) -> FloatArray:
-    """A random field of unit standard deviation over a grid whose details are about ``grain_mm`` apart (float32)."""
-    sigma = 0.42 * grain_mm / np.asarray(spacing)
-    pad = [int(np.ceil(2 * s)) for s in sigma]
-    white = rng.standard_normal([n + 2 * p for n, p in zip(shape, pad, strict=True)], dtype=np.float32)
-    field = ndimage.gaussian_filter(white, sigma, truncate=2.5)
-    field = field[tuple(slice(p, p + n) for n, p in zip(shape, pad, strict=True))]
-    return field / max(float(np.sqrt(np.mean(field**2))), 1e-6)
+    planes = ((0, 1), (0, 2), (1, 2))
+    return rotation((*plane, np.deg2rad(np.clip(rng.normal(0, 3), -7, 7))) for plane in planes)
 
 
 def _deformed(
@@ -176,7 +175,9 @@ def _deformed(
     moves = np.zeros((3, *coarse), np.float32)
     for grain, most in _ELASTIC:
         for axis in range(3):
-            moves[axis] += rng.uniform(0.3, 1.0) * most * smooth_field(rng, tuple(coarse), np.full(3, _FIELD_MM), grain)
+            moves[axis] += (
+                rng.uniform(0.3, 1.0) * most * gaussian_noise(rng, tuple(coarse), np.full(3, _FIELD_MM), grain)
+            )
     back = np.linalg.inv(matrix)[::-1, ::-1] / shape.spacing_kji[:, None]
     lines = [
         np.arange(n) * mm / (size * mm / (c - 1))

@@ -1,4 +1,4 @@
-"""A whole person painted around lobes: any build, arms, table, cloth, heart, aorta, bowel gas, streaks."""
+"""A whole person around given lobes: build, arms, table, cloth, heart, aorta, bowel gas, streaks."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray
-from COVIDQuantLib.simulation.painted.chest import ChestFields, Frame, Habitus
-from COVIDQuantLib.simulation.painted.mediastinum import Inside, aorta_path
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.painted.chest_wall import ChestFields, Habitus, LungExtent, SectionFields
+from COVIDQuantLib.simulation.painted.mediastinum import InnerOrgans, aorta_path
 from COVIDQuantLib.simulation.painted.surroundings import Surroundings
 
 
 def draw_build(rng: np.random.Generator, *, contrast: bool) -> Habitus:
-    """Thin to obese; the table is drawn with the surroundings."""
+    """A build from thin to obese; the table is drawn with the surroundings."""
     fat = float(rng.choice([rng.uniform(1, 8), rng.uniform(5, 35), rng.uniform(30, 75)], p=[0.25, 0.5, 0.25]))
     usual = Habitus.draw(rng, contrast=contrast)
     return replace(usual, table=None, fat=fat, muscle=float(rng.uniform(9, 26)))
@@ -21,7 +21,7 @@ def draw_build(rng: np.random.Generator, *, contrast: bool) -> Habitus:
 
 @dataclass
 class Person:
-    """What :func:`~COVIDQuantLib.simulation.painted.painting.paint_chest` paints besides a bare chest.
+    """What :func:`~COVIDQuantLib.simulation.painted.painting.paint_chest` paints in addition to a bare chest.
 
     Attributes:
         body: whether each voxel is the patient, arms included, filled while painting.
@@ -31,7 +31,7 @@ class Person:
     body: np.ndarray
     aorta: FloatArray
     _around: Surroundings = field(repr=False)
-    _inside: Inside = field(repr=False)
+    _inside: InnerOrgans = field(repr=False)
     _habitus: Habitus = field(repr=False)
 
     @classmethod
@@ -40,14 +40,14 @@ class Person:
         rng: np.random.Generator,
         shape: tuple[int, ...],
         fields: ChestFields,
-        frame: Frame,
+        frame: LungExtent,
         habitus: Habitus,
         blood: float,
     ) -> Person:
         """A person about given lobes.
 
         Args:
-            rng: the draw.
+            rng: random generator.
             shape: of the lobes' grid.
             fields: of the chest.
             frame: of the lobes.
@@ -58,15 +58,15 @@ class Person:
         size = (float(half[0]), float(half[1]), float(2 * half[2]))
         path = aorta_path(fields, 0.66 * size[2], rng)
         path[:, :3] += np.array([frame.middle[0], frame.middle[1], frame.low[2]], np.float32)
-        inside = Inside.draw(rng, fields, size, blood)
+        inside = InnerOrgans.draw(rng, fields, size, blood)
         return cls(np.zeros(shape, bool), path, Surroundings.draw(rng, size, habitus), inside, habitus)
 
-    def wider(self, fields: dict[str, FloatArray]) -> FloatArray:
-        """By how many millimetres the skin of a section lies farther out than usual."""
+    def wider(self, fields: SectionFields) -> FloatArray:
+        """Millimetres by which the skin of a section is further out than the chest wall."""
         return self._around.wider(fields)
 
-    def paint(self, hu: FloatArray, fields: dict[str, FloatArray], wall: FloatArray, k: int, mm: float) -> None:
-        """Paint what lies in and around one section ``[j, i]`` of the chest, in place.
+    def paint(self, hu: FloatArray, fields: SectionFields, wall: FloatArray, k: int, mm: float) -> None:
+        """Paint the structures in and around one section ``[j, i]`` of the chest, in place.
 
         Args:
             hu: the section with chest wall, mediastinum and abdomen, float32.
@@ -80,6 +80,6 @@ class Person:
         self.body[k] = within > 0
         self._around.paint_objects(hu, fields, within, mm)
 
-    def finish(self, hu: FloatArray, fields: dict[str, FloatArray], mm: float) -> None:
-        """Add what lies over everything, streaks, in place."""
+    def finish(self, hu: FloatArray, fields: SectionFields, mm: float) -> None:
+        """Add streaks, which overlay everything, in place."""
         self._inside.paint_streaks(hu, fields, mm)

@@ -1,4 +1,4 @@
-"""What the scanner makes of a body: section thickness, blur of the kernel, noise with its texture."""
+"""From a body without noise to a scanner's sections: kernel blur, edge enhancement, textured noise."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.simulation.fields.section_grid import Grid
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray
 
 _LEVELS = 256
 
@@ -21,9 +21,9 @@ class Kernel:
 
     Attributes:
         blur_mm: standard deviation of its point spread.
-        edge: how much it exaggerates edges.
-        cutoff: where its noise spectrum falls off, cycles per mm.
-        gain: noise against the standard kernel.
+        edge: strength of edge enhancement.
+        cutoff: of its noise spectrum, cycles per mm.
+        gain: noise relative to the standard kernel.
     """
 
     blur_mm: float
@@ -40,7 +40,7 @@ KERNEL_OF = {
 
 
 class Scanner:
-    """Turns rendered sections into what a scanner would show.
+    """Adds a scanner's blur and noise to rendered sections.
 
     Args:
         grid: the grid.
@@ -68,13 +68,13 @@ class Scanner:
             blurred += kernel.edge * (blurred - gaussian_filter(blurred, 1.2 / self._grid.pixel_mm, truncate=3))
         if self._noise_hu:
             blurred += self._noise(hu, number)
-        return np.clip(np.rint(blurred), HU_MIN, HU_MAX).astype(np.int16)
+        return whole_hu(blurred)
 
     def _noise(self, hu: FloatArray, number: int) -> FloatArray:
         rng = np.random.default_rng([self._seed, 7, number])
         white = rng.standard_normal(hu.shape, dtype=np.float32)
         noise = np.fft.irfft2(np.fft.rfft2(white) * self._spectrum, s=hu.shape).astype(np.float32)
-        # Photons lost along the rows and columns: water-equivalent centimetres.
+        # Attenuation along rows and columns: water-equivalent centimetres.
         water = np.clip(hu + 1000, 0, 2500) * (self._grid.pixel_mm / 1e4)
         across, along = water.sum(axis=1, keepdims=True), water.sum(axis=0, keepdims=True)
         row = np.exp(0.075 * (across - 24))
@@ -93,3 +93,8 @@ class Scanner:
 def section_noise(rng: np.random.Generator, kernel: str, thickness_mm: float) -> float:
     """A likely noise (HU) for a chest CT of this thickness and kernel: thinner is noisier."""
     return float(rng.uniform(11, 19) * KERNEL_OF[kernel].gain * math.sqrt(1.25 / max(thickness_mm, 0.5)))
+
+
+def whole_hu(hu: FloatArray) -> np.ndarray:
+    """CT numbers as a scanner stores them: whole, within its range, int16."""
+    return np.clip(np.rint(hu), HU_MIN, HU_MAX).astype(np.int16)

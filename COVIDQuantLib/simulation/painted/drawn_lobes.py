@@ -1,4 +1,4 @@
-"""Fissures drawn from the atlas's subjects and laid through given lungs, so that the lungs have five lobes."""
+"""Random fissures, from the subjects of the lobe atlas, that divide given lungs into five lobes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from COVIDQuantLib.segmentation.atlas.model import (
     sheet_mm,
 )
 from COVIDQuantLib.segmentation.lobes.model_free import SIDES, lobes_of_sheets, place_atlas
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray
-from COVIDQuantLib.simulation.painted.lungs import ATLAS_FOLDER
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.painted.lung_shapes import ATLAS_FOLDER
 from COVIDQuantLib.voxels.geometry import Geometry
+from COVIDQuantLib.voxels.morphology import components
 
 # Least and greatest share of each lobe in both lungs.
 SHARES = {1: (0.13, 0.28), 2: (0.045, 0.14), 3: (0.17, 0.35), 4: (0.16, 0.32), 5: (0.15, 0.33)}
-# No part of these lobes lies there, in the coordinates of the lung's frame (x to the left, y to the back, z up, each
+# Where these lobes never are, in the coordinates of the lung's frame (x to the left, y to the back, z up, each
 # from -1 to 1): the lower lobes keep away from the front above the base, the others from the back of the base.
 _NEVER = {
     3: lambda y, z: (y < -0.55) & (z > -0.45),
@@ -48,10 +49,10 @@ _SAMPLES = 6000
 
 @cache
 def subject_sheets(data: Path) -> tuple[dict[str, FloatArray], ...]:
-    """Coefficients of every atlas subject's fissures by name, its landmarks weighed against the population.
+    """Coefficients of every atlas subject's fissures by name, from its landmarks and the population's prior.
 
     Args:
-        data: folder that holds ``cip_lobe_atlas``.
+        data: folder with ``cip_lobe_atlas``.
     """
     atlas = load_atlas()
     subjects = []
@@ -77,10 +78,10 @@ def draw_lobes(rng: np.random.Generator, lungs: np.ndarray, geometry: Geometry, 
     """Five lobes of whole lungs, their fissures drawn at random.
 
     Args:
-        rng: what the draw depends on.
+        rng: random generator.
         lungs: uint8 ``[k, j, i]``, 1 right, 2 left.
         geometry: of the grid.
-        data: folder that holds ``cip_lobe_atlas``.
+        data: folder with ``cip_lobe_atlas``.
 
     Returns:
         uint8 label values of :mod:`COVIDQuantLib.anatomy`; None if no draw gave five believable lobes.
@@ -104,7 +105,7 @@ def draw_lobes(rng: np.random.Generator, lungs: np.ndarray, geometry: Geometry, 
 
 
 def believable(shares: Mapping[int, float]) -> bool:
-    """Whether every lobe's share of both lungs lies within ``SHARES``."""
+    """Whether every lobe's share of both lungs is within ``SHARES``."""
     return all(low <= shares[label] <= high for label, (low, high) in SHARES.items())
 
 
@@ -162,7 +163,7 @@ def _shares(labels: Mapping[str, np.ndarray], volumes: Mapping[str, float]) -> d
 def _astray(
     side: str, sheets: Mapping[str, FissureSheet], points: Mapping[str, FloatArray], labels: Mapping[str, np.ndarray]
 ) -> bool:
-    """Whether a lobe reaches where none ever lies."""
+    """Whether a lobe reaches where it never is in people."""
     frame = next(sheet.frame for name, sheet in sheets.items() if SIDE_OF_FISSURE[name] == side)
     unit = frame.to_unit(points[side])
     return any(
@@ -172,9 +173,9 @@ def _astray(
 
 
 def straighten(lobes: np.ndarray) -> None:
-    """Let no lower lobe lie before an upper or middle one, nor the right upper lobe below the middle one, in place.
+    """Relabel lower lobe in front of an upper or middle one, and right upper lobe below the middle one, in place.
 
-    Drawn sheets bend back where no landmark holds them, as at the tongue of lung before the heart.
+    Drawn surfaces bend back where no landmark constrains them, as in the lingula in front of the heart.
 
     Args:
         lobes: uint8 ``[k, j, i]``.
@@ -192,9 +193,9 @@ def straighten(lobes: np.ndarray) -> None:
 
 
 def give_away_pieces(lobes: np.ndarray, lungs: np.ndarray, spacing: Sequence[float]) -> None:
-    """Give what hangs not together with the main piece of its lobe to the nearest other lobe of the lung, in place.
+    """Relabel pieces detached from the largest piece of their lobe as the nearest other lobe of the lung, in place.
 
-    A fissure runs on by guess where no landmark bears it out, as at the tongue of lung before the heart.
+    A fissure is extrapolated where it has no landmarks, as in the lingula in front of the heart.
 
     Args:
         lobes: uint8 ``[k, j, i]``.
@@ -203,9 +204,8 @@ def give_away_pieces(lobes: np.ndarray, lungs: np.ndarray, spacing: Sequence[flo
     """
     loose = np.zeros(lobes.shape, bool)
     for label in SHARES:
-        pieces, count = ndimage.label(lobes == label)
-        if count > 1:
-            sizes = np.bincount(pieces.ravel())
+        pieces, sizes = components(lobes == label)
+        if len(sizes) > 2:
             sizes[0] = 0
             loose |= (pieces > 0) & (pieces != sizes.argmax())
     for value in SIDES.values():
@@ -222,8 +222,5 @@ def give_away_pieces(lobes: np.ndarray, lungs: np.ndarray, spacing: Sequence[flo
 
 
 def _is_whole(lobe: np.ndarray) -> bool:
-    pieces, count = ndimage.label(lobe)
-    if count == 0:
-        return False
-    sizes = np.bincount(pieces.ravel())[1:]
-    return bool(sizes.max() >= _WHOLE * sizes.sum())
+    sizes = components(lobe)[1][1:]
+    return bool(len(sizes) and sizes.max() >= _WHOLE * sizes.sum())

@@ -1,9 +1,9 @@
-"""Checking a JSON document against a table of keys; every complaint names the key by its path."""
+"""Settings of recipes and networks: defaults, what fits, what each does; documents are checked against them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from COVIDQuantLib.errors import UsageError
@@ -12,14 +12,14 @@ REQUIRED = object()
 
 
 @dataclass(frozen=True)
-class Key:
-    """One key of a document.
+class Setting:
+    """One key of a document, or one argument of a network.
 
     Attributes:
         default: its value where it is absent; ``REQUIRED`` if it may not be.
         wanted: what it must be, in words.
         fits: whether a value is that.
-        meaning: what it does, for the docs.
+        meaning: what it does, for the documentation.
     """
 
     default: Any
@@ -28,12 +28,12 @@ class Key:
     meaning: str
 
 
-Schema = Mapping[str, "Key | Schema"]
+Schema = Mapping[str, "Setting | Schema"]
 
 
 def is_number(value: Any) -> bool:
-    """A number, not a truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value  # noqa: PLR0124 - not NaN
+    """A number, neither a boolean nor NaN."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value  # noqa: PLR0124 - false for NaN
 
 
 def is_count(value: Any) -> bool:
@@ -41,50 +41,53 @@ def is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def text(default: Any, meaning: str) -> Key:
+def text(default: Any, meaning: str) -> Setting:
     """Free text."""
-    return Key(default, "text", lambda value: isinstance(value, str), meaning)
+    return Setting(default, "text", lambda value: isinstance(value, str), meaning)
 
 
-def choice(default: Any, meaning: str, *words: Any) -> Key:
+def choice(default: Any, meaning: str, *words: Any) -> Setting:
     """One of several words."""
     wanted = "one of " + ", ".join("null" if word is None else str(word) or "''" for word in words)
-    return Key(default, wanted, lambda value: isinstance(value, str | None) and value in words, meaning)
+    return Setting(default, wanted, lambda value: isinstance(value, str | None) and value in words, meaning)
 
 
-def number(default: Any, meaning: str, least: float = float("-inf"), most: float = float("inf")) -> Key:
+def number(default: Any, meaning: str, least: float = float("-inf"), most: float = float("inf")) -> Setting:
     """A number in a range."""
     wanted = "a number"
     if least > float("-inf"):
         wanted += f" from {least:g}"
     if most < float("inf"):
         wanted += f" up to {most:g}"
-    return Key(default, wanted, lambda value: is_number(value) and least <= value <= most, meaning)
+    return Setting(default, wanted, lambda value: is_number(value) and least <= value <= most, meaning)
 
 
-def above_zero(default: Any, meaning: str) -> Key:
+def above_zero(default: Any, meaning: str) -> Setting:
     """A number above 0."""
-    return Key(default, "a number above 0", lambda value: is_number(value) and value > 0, meaning)
+    return Setting(default, "a number above 0", lambda value: is_number(value) and value > 0, meaning)
 
 
-def count(default: Any, meaning: str) -> Key:
+def count(default: Any, meaning: str, most: int | None = None) -> Setting:
     """A whole number from 1."""
-    return Key(default, "a whole number from 1", is_count, meaning)
+    wanted = "a whole number from 1" + ("" if most is None else f" to {most}")
+    return Setting(default, wanted, lambda value: is_count(value) and (most is None or value <= most), meaning)
 
 
-def truth(default: Any, meaning: str) -> Key:
+def truth(default: Any, meaning: str) -> Setting:
     """True or false."""
-    return Key(default, "true or false", lambda value: isinstance(value, bool), meaning)
+    return Setting(default, "true or false", lambda value: isinstance(value, bool), meaning)
 
 
-def texts(default: Any, meaning: str) -> Key:
+def texts(default: Any, meaning: str) -> Setting:
     """A list of texts."""
-    return Key(default, "a list of texts", _are_texts, meaning)
+    return Setting(default, "a list of texts", _are_texts, meaning)
 
 
-def or_null(key: Key) -> Key:
-    """The key, or null."""
-    return Key(key.default, f"{key.wanted}, or null", lambda value: value is None or key.fits(value), key.meaning)
+def or_null(setting: Setting) -> Setting:
+    """What fits the setting, or null."""
+    return replace(
+        setting, wanted=f"{setting.wanted}, or null", fits=lambda value: value is None or setting.fits(value)
+    )
 
 
 def _are_texts(value: Any) -> bool:
@@ -111,8 +114,8 @@ def checked(document: Any, schema: Schema, where: str, path: str = "") -> dict[s
     return {name: _value(document, name, entry, where, _joined(path, name)) for name, entry in schema.items()}
 
 
-def _value(document: Mapping[str, Any], name: str, entry: Key | Schema, where: str, path: str) -> Any:
-    if not isinstance(entry, Key):
+def _value(document: Mapping[str, Any], name: str, entry: Setting | Schema, where: str, path: str) -> Any:
+    if not isinstance(entry, Setting):
         return checked(document.get(name, {}), entry, where, path)
     if name not in document:
         if entry.default is REQUIRED:

@@ -1,38 +1,25 @@
-"""Smooth random fields and small tools for painting implicit shapes, all in patient millimetres."""
+"""Smooth noise for the phantoms: a periodic lattice of random values, interpolated by cubic B-splines."""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import map_coordinates
 from scipy.sparse import csr_array
 
-FloatArray = np.ndarray
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+
 _TILE = 48
 # Standard deviation that a cubic B-spline leaves of white lattice values, per axis averaged over the cell.
 _SPLINE_STD = 0.479**1.5
 
 
-class Table:
-    """A smooth monotone-piecewise curve through tabulated points, clamped at the ends (float32)."""
-
-    def __init__(self, points: tuple[tuple[float, float], ...]) -> None:
-        at, values = np.array(points, dtype=float).T
-        self._low, self._high = at[0], at[-1]
-        self._curve = PchipInterpolator(at, values)
-
-    def __call__(self, at: FloatArray | float) -> FloatArray:
-        """Values at some positions."""
-        return self._curve(np.clip(at, self._low, self._high)).astype(np.float32)
-
-
-class Lattice:
+class SplineNoise:
     """A random field of unit standard deviation and given grain, the same whatever grid it is sampled on.
 
     White values on a periodic lattice, interpolated by cubic B-splines.
 
     Args:
-        rng: where the values come from.
+        rng: source of the values.
         grain_mm: distance between lattice points; details are about twice this size.
     """
 
@@ -60,7 +47,7 @@ class Lattice:
         return values.reshape(points[0].shape)
 
     def _matrix(self, line: FloatArray) -> csr_array:
-        """Weights of the lattice for the positions of a grid's line; sparse, and free of BLAS and its rounding."""
+        """Sparse weights of the lattice for a grid's line; without BLAS, whose rounding differs between machines."""
         key = (float(line[0]), float(line[-1]), len(line))
         if key not in self._matrices:
             columns, weights = _basis(line / self.grain_mm)
@@ -75,36 +62,3 @@ def _basis(at: FloatArray) -> tuple[FloatArray, FloatArray]:
     f = (at - first).astype(np.float32)[:, None]
     weights = np.concatenate([(1 - f) ** 3, 3 * f**3 - 6 * f**2 + 4, -3 * f**3 + 3 * f**2 + 3 * f + 1, f**3], axis=1)
     return (first[:, None] + np.arange(-1, 3)) % _TILE, weights / np.float32(6)
-
-
-def cover(inside_mm: FloatArray, width_mm: float) -> FloatArray:
-    """Share of a voxel of some width that lies inside a surface at a signed distance (positive inside)."""
-    return np.clip(inside_mm / width_mm + 0.5, 0.0, 1.0)
-
-
-def paint(hu: FloatArray, value: FloatArray | float, share: FloatArray) -> None:
-    """Mix a tissue into a section by the share of each pixel that it fills, in place."""
-    hu += share * (value - hu)
-
-
-def smooth_step(at: FloatArray | float, low: float, high: float) -> FloatArray:
-    """0 below ``low``, 1 above ``high``, an S between."""
-    u = np.clip((np.asarray(at, np.float32) - low) / (high - low), 0.0, 1.0)
-    return u * u * (3 - 2 * u)
-
-
-def ellipse_distance(dx: FloatArray, dy: FloatArray, a: FloatArray | float, b: FloatArray | float) -> FloatArray:
-    """Approximate signed distance (mm, positive inside) to an ellipse with half axes ``a``, ``b``."""
-    q = np.sqrt((dx / a) ** 2 + (dy / b) ** 2) + 1e-6
-    slope = np.sqrt((dx / a**2) ** 2 + (dy / b**2) ** 2) + 1e-6
-    return (1 - q) * q / slope
-
-
-def capsule_distance(
-    x: FloatArray, y: FloatArray, start: tuple[float, float], stop: tuple[float, float], radius: float
-) -> FloatArray:
-    """Signed distance (mm, positive inside) to a rounded bar in the plane."""
-    dx, dy = stop[0] - start[0], stop[1] - start[1]
-    px, py = x - start[0], y - start[1]
-    along = np.clip((px * dx + py * dy) / (dx * dx + dy * dy), 0.0, 1.0)
-    return radius - np.hypot(px - along * dx, py - along * dy)

@@ -1,4 +1,4 @@
-"""What lies around the lungs: chest wall with ribs, spine and breastbone, mediastinum, abdomen, air, table."""
+"""The surroundings of the lungs: chest wall with ribs, spine and sternum, mediastinum, abdomen, air, table."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, cover, paint, smooth_step
-from COVIDQuantLib.simulation.painted.lungs import smooth_field
+from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.fields.gaussian_noise import gaussian_noise
+from COVIDQuantLib.simulation.fields.shapes import cover, paint, paint_layers, smooth_step
 
 _COARSE_MM = 4.0
 _ANGLES = 64
-_AIR_HU = -1000.0
+# One section of every field of ChestFields by its name, float32 ``[j, i]``.
+SectionFields = dict[str, FloatArray]
 
 
 @dataclass(frozen=True)
 class ChestFields:
-    """Smooth fields over the grid that say where each tissue lies; float32 ``[k, j, i]`` on a coarse lattice.
+    """Smooth fields over the grid that determine where each tissue is; float32 ``[k, j, i]`` on a coarse lattice.
 
     Attributes:
         outside: millimetres outside the hull of both lungs, negative within.
         gap: millimetres from the nearest lung.
-        below: 0..1, how surely this is under the diaphragm.
+        below: 0..1, certainty that this is below the diaphragm.
         x: millimetres to the left of the midline.
         y: millimetres behind the middle of the lungs.
         z: millimetres above the lowest lung.
@@ -41,8 +43,8 @@ class ChestFields:
 
 
 @dataclass(frozen=True)
-class Frame:
-    """Where the lungs lie on the grid, millimetres from voxel (0, 0, 0) along x, y, z.
+class LungExtent:
+    """Position of the lungs on the grid, millimetres from voxel (0, 0, 0) along x, y, z.
 
     Attributes:
         low: least place of any lung voxel.
@@ -55,8 +57,8 @@ class Frame:
     middle: FloatArray
 
     @classmethod
-    def of(cls, lobes: np.ndarray, spacing: FloatArray) -> Frame:
-        """The frame of lobes ``[k, j, i]`` at a spacing along k, j, i."""
+    def of(cls, lobes: np.ndarray, spacing: FloatArray) -> LungExtent:
+        """The extent of lobes ``[k, j, i]`` at a spacing along k, j, i."""
         found = np.argwhere(lobes[::3, ::3, ::3] > 0) * 3.0 * spacing
         low, high = found.min(axis=0)[::-1], found.max(axis=0)[::-1]
         right = np.argwhere((lobes[::3, ::3, ::3] > 0) & (lobes[::3, ::3, ::3] < 4))[:, 2] * 3.0 * spacing[2]
@@ -66,7 +68,7 @@ class Frame:
         return cls(low, high, middle)
 
 
-def chest_fields(rng: np.random.Generator, lobes: np.ndarray, spacing: FloatArray, frame: Frame) -> ChestFields:
+def chest_fields(rng: np.random.Generator, lobes: np.ndarray, spacing: FloatArray, frame: LungExtent) -> ChestFields:
     """The fields about given lobes.
 
     Args:
@@ -93,13 +95,13 @@ def chest_fields(rng: np.random.Generator, lobes: np.ndarray, spacing: FloatArra
         np.broadcast_to((x - frame.middle[0])[None, None, :], shape).astype(np.float32),
         np.broadcast_to((y - frame.middle[1])[None, :, None], shape).astype(np.float32),
         np.broadcast_to((z - frame.low[2])[:, None, None], shape).astype(np.float32),
-        smooth_field(rng, shape, step, 22.0),
-        smooth_field(rng, shape, step, 30.0),
+        gaussian_noise(rng, shape, step, 22.0),
+        gaussian_noise(rng, shape, step, 30.0),
     )
 
 
 def _outside_hull(lung: np.ndarray, y: FloatArray, x: FloatArray, step: float) -> FloatArray:
-    """Millimetres outside the convex hull of each section, which runs on above the lungs and below them."""
+    """Millimetres outside the convex hull of each section, continued above and below the lungs."""
     angles = np.linspace(0, 2 * np.pi, _ANGLES, endpoint=False)
     toward = np.stack([np.sin(angles), np.cos(angles)])
     reach = np.full((len(lung), _ANGLES), -np.inf)
@@ -120,7 +122,7 @@ def _outside_hull(lung: np.ndarray, y: FloatArray, x: FloatArray, step: float) -
 
 @dataclass(frozen=True)
 class Habitus:
-    """What the chest wall of one patient is like, millimetres.
+    """The chest wall of one patient; lengths in millimetres.
 
     Attributes:
         muscle: thickness of the wall's inner layer with the ribs.
@@ -164,7 +166,7 @@ class Habitus:
 
 
 def paint_section(
-    hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, mm: float, wider: FloatArray | float = 0.0
+    hu: FloatArray, fields: SectionFields, body: Habitus, mm: float, wider: FloatArray | float = 0.0
 ) -> FloatArray:
     """Paint everything but lungs, vessels and airways into one section of air, in place.
 
@@ -173,7 +175,7 @@ def paint_section(
         fields: the section of every field of :class:`ChestFields`, by name.
         body: the patient.
         mm: width of a voxel.
-        wider: millimetres by which the skin lies farther out.
+        wider: millimetres by which the skin is further out.
 
     Returns:
         Thickness of the chest wall, millimetres, ``[j, i]``.
@@ -194,11 +196,11 @@ def paint_section(
     return np.asarray(skin, np.float32)
 
 
-def _inside(hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, mm: float) -> None:
+def _inside(hu: FloatArray, fields: SectionFields, body: Habitus, mm: float) -> None:
     """Mediastinum above the diaphragm, abdomen below it."""
     x, z, gap, fat = (fields[name] for name in ("x", "z", "gap", "fat"))
     within = cover(1.0 - fields["outside"], mm)
-    # Low in the chest it is the heart, high up vessels in fat.
+    # The heart low in the chest, vessels in fat above.
     high = smooth_step(z, 90, 170)
     fatty = smooth_step(fat + 1.6 * high - 1.0 + 0.12 * np.clip(6 - gap, 0, 6), 0.0, 0.5)
     tissue = body.soft_hu + fatty * (body.fat_hu + 10 - body.soft_hu)
@@ -211,7 +213,7 @@ def _inside(hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, mm: fl
     paint(hu, tissue + below * (belly - tissue), within)
 
 
-def _ribs(hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, mm: float) -> None:
+def _ribs(hu: FloatArray, fields: SectionFields, body: Habitus, mm: float) -> None:
     x, y, z = (fields[name] for name in ("x", "y", "z"))
     fall = z + body.rib_slope * np.clip(-y, -90, 90) + 0.06 * np.abs(x) + body.rib_phase
     across = np.abs((fall / body.rib_distance) % 1 - 0.5) * body.rib_distance
@@ -222,25 +224,23 @@ def _ribs(hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, mm: floa
     front = smooth_step(-y, 55, 75) * smooth_step(70 - np.abs(x), 0, 30)
     cortex = 480 * (1 - front) + 60 * front
     marrow = body.bone_hu * (1 - front) + 95 * front
-    paint(hu, cortex, cover(inside, mm) * beside_spine)
-    paint(hu, marrow, cover(inside - 1.2, mm) * beside_spine)
+    paint_layers(hu, inside, ((0.0, cortex), (1.2, marrow)), mm, beside_spine)
     bone = np.hypot(x / 17.0, (fields["outside"] - 8) / 6.0)
     breast = (1 - bone) * 6.0
     at_front = (y < -20) & (z > 60)
-    paint(hu, 380.0, cover(breast, mm) * at_front)
-    paint(hu, body.bone_hu * 0.7, cover(breast - 1.5, mm) * at_front)
+    paint_layers(hu, breast, ((0.0, 380.0), (1.5, body.bone_hu * 0.7)), mm, at_front)
 
 
-def _spine(hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, mm: float) -> None:
-    """Vertebral bodies, discs and arches between the backs of the lungs: the hull's back in the midline is 0 away."""
+def _spine(hu: FloatArray, fields: SectionFields, body: Habitus, mm: float) -> None:
+    """Vertebral bodies, discs and arches, placed from the back of the lungs' hull in the midline."""
     x, z, outside = (fields[name] for name in ("x", "z", "outside"))
     behind = fields["y"] > 0
     level = (z / 24.0) % 1
     disc = level < 0.2
     back = np.where(behind, outside + 24.0, 99.0)
     vertebra = (1 - np.hypot(x / 16.5, back / 14.0)) * 14.0
-    paint(hu, np.where(disc, 90.0, 420.0), cover(vertebra, mm))
-    paint(hu, np.where(disc, 80.0, body.bone_hu), cover(vertebra - 1.5, mm))
+    bone = (0.0, np.where(disc, 90.0, 420.0)), (1.5, np.where(disc, 80.0, body.bone_hu))
+    paint_layers(hu, vertebra, bone, mm)
     canal = np.where(behind, outside + 2.0, 99.0)
     arch = (1 - np.hypot(x / 14.0, canal / 12.0)) * 12.0
     hole = (1 - np.hypot(x / 9.0, canal / 7.5)) * 7.5
@@ -250,7 +250,7 @@ def _spine(hu: FloatArray, fields: dict[str, FloatArray], body: Habitus, mm: flo
     paint(hu, 350.0, cover(spinous, mm) * (level > 0.5))
 
 
-def _table(hu: FloatArray, fields: dict[str, FloatArray], skin: FloatArray, gap_mm: float, mm: float) -> None:
+def _table(hu: FloatArray, fields: SectionFields, skin: FloatArray, gap_mm: float, mm: float) -> None:
     """A curved mattress and board under the back, drawn only where there is air."""
     y, x = fields["y"], fields["x"]
     body = np.where(skin - fields["outside"] > 0, y, -np.inf)

@@ -1,55 +1,17 @@
-"""Random fields in millimetres: periodic tiles of noise and of cells, read on any regular grid."""
+"""Noise for the training's lesions: periodic tiles of noise and of cells, sampled on any regular grid."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-FloatArray = npt.NDArray[np.floating[Any]]
-Axes = tuple[FloatArray, FloatArray, FloatArray]
+from COVIDQuantLib.simulation.fields.arrays import Axes, FloatArray
+from COVIDQuantLib.simulation.fields.interpolation import lerp
 
 _TILE = 40
 _CELLS_ACROSS = 7
-
-
-def lerp(field: FloatArray, coordinates: Sequence[FloatArray], *, wrap: bool = False) -> FloatArray:
-    """Linear interpolation of a field ``[k, j, i]`` at the grid spanned by three axes of voxel coordinates.
-
-    Args:
-        field: values.
-        coordinates: positions along k, j and i in voxels of the field.
-        wrap: whether the field repeats; otherwise its border goes on.
-
-    Returns:
-        Values of shape ``(len(k), len(j), len(i))``.
-    """
-    result = field
-    # Backwards: while the field is small the last axis, whose values lie scattered; the first moves whole sections.
-    for axis, positions in reversed(list(enumerate(coordinates))):
-        size = field.shape[axis]
-        place = np.mod(positions, size) if wrap else np.clip(positions, 0, size - 1)
-        low = np.minimum(place.astype(np.intp), size - 1)
-        high = (low + 1) % size if wrap else np.minimum(low + 1, size - 1)
-        shape = [1, 1, 1]
-        shape[axis] = len(place)
-        share = (place - low).astype(np.float32).reshape(shape)
-        first = np.take(result, low, axis=axis)
-        step = np.take(result, high, axis=axis)
-        step -= first
-        step *= share
-        result = np.add(first, step, out=step)
-    return result
-
-
-def smooth_step(values: FloatArray) -> FloatArray:
-    """0 below 0, 1 above 1, without kinks between."""
-    t = np.clip(values, 0, 1)
-    return t * t * (3 - 2 * t)
 
 
 class Tile:
@@ -57,7 +19,7 @@ class Tile:
 
     Args:
         values: ``[n, n, n]``.
-        wave: what one wave or cell measures, in voxels of the tile.
+        wave: length of one wave or cell, in voxels of the tile.
     """
 
     def __init__(self, values: FloatArray, wave: float) -> None:
@@ -70,7 +32,7 @@ class Tile:
         Args:
             axes: positions along z, y, x in mm.
             wave_mm: length of a wave or cell.
-            shift: moves the grid through the tile, so that each use has a noise of its own, in waves.
+            shift: moves the grid through the tile, so that each use has different noise, in waves.
 
         Returns:
             Array ``[z, y, x]``.
@@ -86,8 +48,8 @@ def noise_tile(rng: np.random.Generator, slope: float) -> Tile:
     """Noise of mean 0 and standard deviation 1.
 
     Args:
-        rng: source of chance.
-        slope: how fast the finer waves fade (amplitude goes with frequency to the −slope); 0 takes one octave alone.
+        rng: random generator.
+        slope: exponent of the fall of amplitude with frequency; 0 gives a single octave.
     """
     frequency = np.fft.fftfreq(_TILE)[:, None, None] ** 2 + np.fft.fftfreq(_TILE)[None, :, None] ** 2
     frequency = np.sqrt(frequency + np.fft.rfftfreq(_TILE)[None, None, :] ** 2)
@@ -113,15 +75,15 @@ def cell_tile(rng: np.random.Generator) -> Tile:
     return Tile(walls.reshape((_TILE,) * 3).astype(np.float32), cell)
 
 
-class Fields:
-    """The tiles of one case, each made when it is first wanted.
+class NoiseTiles:
+    """The tiles of one case, each made on first use.
 
     Args:
-        rng: source of chance.
+        rng: random generator.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
-        # A source of its own for each, so that which are made does not change the others.
+        # One generator each, so that making one does not change the others.
         self._rough_rng, self._smooth_rng, self._cells_rng = rng.spawn(3)
 
     @cached_property
