@@ -103,6 +103,16 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/export/sheet_views.py
   COVIDQuantLib/export/table_file.py
   COVIDQuantLib/file_lock.py
+  COVIDQuantLib/followup/__init__.py
+  COVIDQuantLib/followup/change_map.py
+  COVIDQuantLib/followup/exam_images.py
+  COVIDQuantLib/followup/lesion_fates.py
+  COVIDQuantLib/followup/lesion_records.py
+  COVIDQuantLib/followup/registration.py
+  COVIDQuantLib/followup/registration_affine.py
+  COVIDQuantLib/followup/registration_channels.py
+  COVIDQuantLib/followup/registration_demons.py
+  COVIDQuantLib/followup/registration_quality.py
   COVIDQuantLib/grades.py
   COVIDQuantLib/inference/__init__.py
   COVIDQuantLib/inference/device.py
@@ -138,6 +148,8 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/networks/resnet_unet.py
   COVIDQuantLib/phantom/__init__.py
   COVIDQuantLib/phantom/body.py
+  COVIDQuantLib/phantom/course.py
+  COVIDQuantLib/phantom/course_fates.py
   COVIDQuantLib/phantom/fields.py
   COVIDQuantLib/phantom/files.py
   COVIDQuantLib/phantom/grid.py
@@ -147,6 +159,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/phantom/make.py
   COVIDQuantLib/phantom/motion.py
   COVIDQuantLib/phantom/patient.py
+  COVIDQuantLib/phantom/posture.py
   COVIDQuantLib/phantom/render.py
   COVIDQuantLib/phantom/scanner.py
   COVIDQuantLib/phantom/settings.py

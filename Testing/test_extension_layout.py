@@ -62,6 +62,7 @@ FLOORS = {
     "training": CT
     | {"segmentation", "quantification", "phantom", "export", "networks", "models", "inference", "cohort", "training"},
     "review": CT | {"segmentation", "quantification", "review"},
+    "followup": CT | {"segmentation", "quantification", "exam", "export", "cohort", "review", "followup"},
     "scene": CT
     | {"segmentation", "quantification", "exam", "export", "models", "inference", "pipeline", "worker", "review"}
     | {"checks", "scene"},

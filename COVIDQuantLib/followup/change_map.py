@@ -1,0 +1,51 @@
+"""Where disease persists, is new, or has gone: a label map on the follow-up's grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from COVIDQuantLib.export.labelmaps import write_label_map
+from COVIDQuantLib.followup.exam_images import ExamImages
+from COVIDQuantLib.followup.registration import Registration
+from COVIDQuantLib.followup.registration_quality import moved_labels
+
+PERSISTING, NEW, RESOLVED = 1, 2, 3
+CHANGE_LABELS = {PERSISTING: "persisting disease", NEW: "new disease", RESOLVED: "resolved disease"}
+
+
+def change_map(baseline: ExamImages, followup: ExamImages, registration: Registration) -> np.ndarray:
+    """Disease of both exams in one label map.
+
+    Args:
+        baseline: the earlier exam; its lesions are brought over by the nearest voxel.
+        followup: the later one.
+        registration: the map between them.
+
+    Returns:
+        uint8 ``[k, j, i]`` on the follow-up's grid: 0 no disease in either, 1 in both, 2 in the follow-up alone, 3 in
+        the baseline alone. Labels 1 and 2 together are exactly the follow-up's lesions. What the baseline's lesions
+        carry beyond the follow-up's lungs is left out: no lung is there to have healed.
+    """
+    now = followup.lesions != 0
+    before = (baseline.lesions != 0).view(np.uint8)
+    carried = moved_labels(before, baseline.geometry, followup.geometry, registration.to_baseline) != 0
+    result = np.zeros(followup.geometry.shape, np.uint8)
+    result[carried & (followup.lobes > 0)] = RESOLVED
+    result[now] = np.where(carried[now], PERSISTING, NEW)
+    return result
+
+
+def write_change_map(path: Path, labels: np.ndarray, followup: ExamImages) -> None:
+    """Write a change map; its name decides the format (``.nii.gz``, ``.nii``, ``.nrrd``, ``.mha``).
+
+    Args:
+        path: the file; appears whole or not at all.
+        labels: as :func:`change_map` gives them.
+        followup: whose grid it lies on.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    write_label_map(path, labels, followup.geometry)
