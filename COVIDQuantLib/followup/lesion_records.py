@@ -96,7 +96,7 @@ class LesionRecord:
     @property
     def change_percent(self) -> float | None:
         """Change of the volume in percent of the baseline's; None if it is new."""
-        return 100.0 * (self.followup_ml - self.baseline_ml) / self.baseline_ml if self.baseline else None
+        return 100.0 * (self.followup_ml / self.baseline_ml - 1.0) if self.baseline else None
 
     @property
     def region(self) -> str:

@@ -38,8 +38,8 @@ _INPUT_MM, _AFFINE_MM, _MARGIN_MM = 2.0, 8.0, 24.0
 # The features are compared in the lungs and as near to them (tens of millimetres).
 _NEAR = -1.2
 _LEVELS = (
-    Level(8.0, 40, 14.0, 5.0, structure=False),
-    Level(4.0, 40, 8.0, 3.0, structure=True),
+    Level(8.0, 30, 14.0, 5.0, structure=False),
+    Level(4.0, 24, 8.0, 3.0, structure=True),
 )
 
 
