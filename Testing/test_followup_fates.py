@@ -12,7 +12,7 @@ from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.followup.change_map import CHANGE_LABELS, NEW, PERSISTING, RESOLVED, change_map, write_change_map
 from COVIDQuantLib.followup.exam_images import ExamImages
 from COVIDQuantLib.followup.lesion_fates import find_fates
-from COVIDQuantLib.followup.lesion_records import FATES, FateLimits
+from COVIDQuantLib.followup.lesion_records import COLUMNS, FATES, FateLimits
 from COVIDQuantLib.followup.registration import Registration
 from COVIDQuantLib.followup.registration_quality import RegistrationQuality
 
@@ -122,6 +122,8 @@ def test_the_record_is_ready_for_json():
     assert set(record["counts"]) == set(FATES)
     assert record["limits"] == {"lesion_ml": 0.5, "crumb_ml": 0.1, "link_share": 0.1, "unchanged_ratio": 1.25}
     row = record["lesions"][0]
+    table = fates(mask(BIG, BESIDE), mask(BRIDGED)).rows()
+    assert [tuple(one) for one in table] == [COLUMNS]
     assert (row["lesion"], row["fate"], row["region"]) == (1, "merged", "right lower lobe")
     assert [part["volume_ml"] for part in row["baseline_parts"]] == pytest.approx([1.728, 1.728])
 

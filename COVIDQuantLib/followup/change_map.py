@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from COVIDQuantLib.cohort.surfaces import common_box
 from COVIDQuantLib.export.labelmaps import write_label_map
-from COVIDQuantLib.followup.exam_images import ExamImages
+from COVIDQuantLib.followup.exam_images import ExamImages, grid_of_box
 from COVIDQuantLib.followup.registration import Registration
 from COVIDQuantLib.followup.registration_quality import moved_labels
 
@@ -28,12 +29,17 @@ def change_map(baseline: ExamImages, followup: ExamImages, registration: Registr
         the baseline alone. Labels 1 and 2 together are exactly the follow-up's lesions. What the baseline's lesions
         carry beyond the follow-up's lungs is left out: no lung is there to have healed.
     """
-    now = followup.lesions != 0
-    before = (baseline.lesions != 0).view(np.uint8)
-    carried = moved_labels(before, baseline.geometry, followup.geometry, registration.to_baseline) != 0
     result = np.zeros(followup.geometry.shape, np.uint8)
-    result[carried & (followup.lobes > 0)] = RESOLVED
-    result[now] = np.where(carried[now], PERSISTING, NEW)
+    box = common_box(followup.lobes, followup.lesions)
+    if box is None:
+        return result
+    now, lungs = followup.lesions[box] != 0, followup.lobes[box] > 0
+    before = (baseline.lesions != 0).view(np.uint8)
+    grid = grid_of_box(followup.geometry, box)
+    carried = moved_labels(before, baseline.geometry, grid, registration.to_baseline) != 0
+    labels = np.where(carried & lungs, np.uint8(RESOLVED), np.uint8(0))
+    labels[now] = np.where(carried[now], PERSISTING, NEW)
+    result[box] = labels
     return result
 
 

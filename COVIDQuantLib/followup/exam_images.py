@@ -59,18 +59,21 @@ class ExamImages:
         steps = [max(1, int(spacing_mm / mm + 1e-6)) for mm in spacing]
         room = [int(np.ceil(beyond_mm / mm)) for mm in spacing]
         starts = [max(0, span.start - more) for span, more in zip(found, room, strict=True)]
-        box = tuple(
+        k, j, i = (
             slice(start, span.stop + more, step)
             for start, span, more, step in zip(starts, found, room, steps, strict=True)
         )
-        corner = self.geometry.index_to_lps @ (*reversed(starts), 1.0)
-        lobes = np.ascontiguousarray(self.lobes[box])
-        i, j, k = (mm * step for mm, step in zip(self.geometry.spacing, reversed(steps), strict=True))
-        geometry = Geometry(
-            (lobes.shape[0], lobes.shape[1], lobes.shape[2]),
-            (i, j, k),
-            (float(corner[0]), float(corner[1]), float(corner[2])),
-            self.geometry.direction,
-        )
+        box = k, j, i
+        lobes, lesions = np.ascontiguousarray(self.lobes[box]), np.ascontiguousarray(self.lesions[box])
         hu = None if self.hu is None else self.hu[box]
-        return ExamImages(lobes, np.ascontiguousarray(self.lesions[box]), geometry, hu, self.name)
+        return ExamImages(lobes, lesions, grid_of_box(self.geometry, box), hu, self.name)
+
+
+def grid_of_box(geometry: Geometry, box: tuple[slice, ...]) -> Geometry:
+    """The grid of the voxels that slices ``k, j, i`` pick; their starts are numbers, their steps positive or None."""
+    k, j, i = (len(range(*span.indices(size))) for span, size in zip(box, geometry.shape, strict=True))
+    step = [span.step or 1 for span in reversed(box)]
+    x, y, z = (mm * n for mm, n in zip(geometry.spacing, step, strict=True))
+    corner = geometry.index_to_lps @ (*(span.start for span in reversed(box)), 1.0)
+    origin = (float(corner[0]), float(corner[1]), float(corner[2]))
+    return Geometry((k, j, i), (x, y, z), origin, geometry.direction)

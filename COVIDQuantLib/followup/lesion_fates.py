@@ -28,7 +28,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from COVIDQuantLib.ct.geometry import Geometry, Triple
-from COVIDQuantLib.followup.exam_images import ExamImages
+from COVIDQuantLib.followup.exam_images import ExamImages, grid_of_box
 from COVIDQuantLib.followup.lesion_records import FateLimits, LesionFates, LesionPart, LesionRecord, fate_of
 from COVIDQuantLib.followup.registration import Registration
 from COVIDQuantLib.followup.registration_quality import moved_labels
@@ -84,7 +84,6 @@ def _numbered(found: Sequence[Component], exam: ExamImages) -> tuple[np.ndarray,
     """The parts' numbers from 1 on every n-th voxel of the box that holds them all."""
     if not found:
         return np.zeros((1, 1, 1), np.int32), Geometry((1, 1, 1), (1.0, 1.0, 1.0))
-    spacing = exam.geometry.spacing_kji
     low = [min(part.box[axis].start for part in found) for axis in range(3)]
     high = [max(part.box[axis].stop for part in found) for axis in range(3)]
     numbers = np.zeros([b - a for a, b in zip(low, high, strict=True)], np.int32)
@@ -92,13 +91,10 @@ def _numbered(found: Sequence[Component], exam: ExamImages) -> tuple[np.ndarray,
         box = tuple(slice(s.start - a, s.stop - a) for s, a in zip(part.box, low, strict=True))
         numbers[box][part.mask] = number
     # A part of a tenth of a millilitre still has a dozen voxels.
-    steps = [max(1, int(_MATCH_MM / mm + 1e-6)) for mm in spacing]
-    numbers = np.ascontiguousarray(numbers[tuple(slice(None, None, step) for step in steps)])
-    origin = exam.geometry.index_to_lps @ (*reversed(low), 1.0)
-    i, j, k = (mm * step for mm, step in zip(exam.geometry.spacing, reversed(steps), strict=True))
-    shape = (numbers.shape[0], numbers.shape[1], numbers.shape[2])
-    place = (float(origin[0]), float(origin[1]), float(origin[2]))
-    return numbers, Geometry(shape, (i, j, k), place, exam.geometry.direction)
+    steps = [max(1, int(_MATCH_MM / mm + 1e-6)) for mm in exam.geometry.spacing_kji]
+    kept = numbers[tuple(slice(None, None, step) for step in steps)]
+    whole = tuple(slice(a, b, step) for a, b, step in zip(low, high, steps, strict=True))
+    return np.ascontiguousarray(kept), grid_of_box(exam.geometry, whole)
 
 
 def _shares(

@@ -13,6 +13,19 @@ CRUMB_ML, LESION_ML = MIN_ML, 0.5
 LINK_SHARE, UNCHANGED_RATIO = 0.1, 1.25
 FATES = ("new", "grown", "unchanged", "shrunk", "resolved", "merged", "split", "merged and split")
 
+COLUMNS = (
+    "lesion",
+    "fate",
+    "region",
+    "baseline_volume_ml",
+    "followup_volume_ml",
+    "change_ml",
+    "change_percent",
+    "overlap_percent",
+    "baseline_parts_count",
+    "followup_parts_count",
+)
+
 
 @dataclass(frozen=True)
 class FateLimits:
@@ -143,6 +156,10 @@ class LesionFates:
 
     records: tuple[LesionRecord, ...]
     limits: FateLimits
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The table: a row for each lesion, its columns in the order of ``COLUMNS``."""
+        return [record.as_row() for record in self.records]
 
     def counts(self) -> dict[str, int]:
         """How many lesions of each fate, every fate named."""

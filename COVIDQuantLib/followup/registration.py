@@ -147,5 +147,5 @@ def _quality(
         lung_dice(lobes(affine), fixed.lobes),
         fissure_distance(after, fixed.lobes, fixed.geometry),
         folded,
-        volumes[0] / volumes[1],
+        float(volumes[0] / volumes[1]),
     )
