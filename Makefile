@@ -14,7 +14,7 @@ PIP_OPTIONS ?=
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(PINS) $(PIP_OPTIONS)
 TESTS ?= -m "slow or not slow" -n 2 --dist loadscope
 
-.PHONY: demo test lint types format clean
+.PHONY: demo test lint types format rooms clean
 
 demo: $(VENV)/.installed
 ifeq ($(strip $(CT)),)
@@ -35,6 +35,9 @@ types: $(VENV)/.dev-installed
 
 format: $(VENV)/.dev-installed
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+rooms: $(VENV)/.dev-installed
+	@$(BIN)/python Testing/rooms.py
 
 clean:
 	rm -rf $(VENV) output build dist *.egg-info

@@ -154,7 +154,7 @@ class COVIDQuantLogic(ScriptedLoadableModuleLogic):
         """
         from COVIDQuantLib.pipeline import plan_for_here
         from COVIDQuantLib.progress import StagedProgress
-        from COVIDQuantLib.scene.job import quantify_volume
+        from COVIDQuantLib.scene.quantification_job import quantify_volume
 
         staged = StagedProgress((plan or plan_for_here()[0]).stages, progress) if progress else None
         segmentation = quantify_volume(volume, self.resultName(volume), staged, plan, lobesFrom)
@@ -172,12 +172,12 @@ class COVIDQuantLogic(ScriptedLoadableModuleLogic):
             wake: called when the figures are out of date; its place is to have ``update()`` called soon.
 
         Returns:
-            A ``COVIDQuantLib.scene.reading.Reading``; close it when it is no longer wanted.
+            A ``COVIDQuantLib.scene.reading_session.Reading``; close it when it is no longer wanted.
 
         Raises:
             COVIDQuantError: there is no CT, or the segments cannot be counted.
         """
-        from COVIDQuantLib.scene.reading import Reading
+        from COVIDQuantLib.scene.reading_session import Reading
 
         return Reading(volume, segmentation, wake)
 
@@ -187,7 +187,7 @@ class COVIDQuantLogic(ScriptedLoadableModuleLogic):
         Args:
             segmentation: vtkMRMLSegmentationNode.
             folder: made if missing; earlier files of the same names are replaced.
-            what: names of ``COVIDQuantLib.export.exam.EXPORTS``.
+            what: names of ``COVIDQuantLib.export.exam_files.EXPORTS``.
 
         Returns:
             The files.
@@ -195,7 +195,7 @@ class COVIDQuantLogic(ScriptedLoadableModuleLogic):
         Raises:
             COVIDQuantError: they cannot be written; all is as it was.
         """
-        from COVIDQuantLib.scene.exam import export_reading
+        from COVIDQuantLib.scene.export.node_exam import export_reading
 
         reading = self.follow(None, segmentation)
         try:
@@ -204,14 +204,14 @@ class COVIDQuantLogic(ScriptedLoadableModuleLogic):
             reading.close()
 
     def makeSample(self, settings=None):
-        """A made chest CT as a new volume node; settings are those of ``COVIDQuantLib.phantom``."""
+        """A made chest CT as a new volume node; settings are those of ``COVIDQuantLib.simulation.phantom``."""
         from COVIDQuantPanel.sample import make_sample
 
         return make_sample(settings)
 
     def makeRun(self):
         """A quantification in a process of its own, which the panel asks for its progress."""
-        from COVIDQuantLib.scene.run import QuantifyRun
+        from COVIDQuantLib.scene.quantification_run import QuantifyRun
         from COVIDQuantLib.worker.worker import Worker
 
         return QuantifyRun(lambda: Worker(slicer.util.startupEnvironment()))

@@ -4,115 +4,142 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/anatomy.py
   COVIDQuantLib/checks/__init__.py
   COVIDQuantLib/checks/bounds.py
-  COVIDQuantLib/checks/containment.py
-  COVIDQuantLib/checks/density.py
   COVIDQuantLib/checks/document.py
-  COVIDQuantLib/checks/doubt.py
   COVIDQuantLib/checks/evidence.py
-  COVIDQuantLib/checks/lesions.py
-  COVIDQuantLib/checks/picture.py
+  COVIDQuantLib/checks/measures/__init__.py
+  COVIDQuantLib/checks/measures/containment.py
+  COVIDQuantLib/checks/measures/density.py
+  COVIDQuantLib/checks/measures/doubt.py
+  COVIDQuantLib/checks/measures/lesions.py
+  COVIDQuantLib/checks/measures/picture.py
+  COVIDQuantLib/checks/measures/shape.py
+  COVIDQuantLib/checks/measures/size.py
   COVIDQuantLib/checks/record.py
   COVIDQuantLib/checks/run.py
-  COVIDQuantLib/checks/sampling.py
   COVIDQuantLib/checks/second_path.py
-  COVIDQuantLib/checks/shape.py
-  COVIDQuantLib/checks/size.py
   COVIDQuantLib/checks/table.py
   COVIDQuantLib/cli/__init__.py
   COVIDQuantLib/cli/__main__.py
-  COVIDQuantLib/cli/evaluate.py
+  COVIDQuantLib/cli/commands/__init__.py
+  COVIDQuantLib/cli/commands/compare.py
+  COVIDQuantLib/cli/commands/evaluate.py
+  COVIDQuantLib/cli/commands/models.py
+  COVIDQuantLib/cli/commands/phantom.py
+  COVIDQuantLib/cli/commands/quantify.py
+  COVIDQuantLib/cli/commands/reference.py
+  COVIDQuantLib/cli/commands/train.py
+  COVIDQuantLib/cli/compare_tables.py
   COVIDQuantLib/cli/failures.py
   COVIDQuantLib/cli/main.py
   COVIDQuantLib/cli/mask_options.py
-  COVIDQuantLib/cli/models.py
-  COVIDQuantLib/cli/phantom.py
-  COVIDQuantLib/cli/quantify.py
-  COVIDQuantLib/cli/reference.py
   COVIDQuantLib/cli/stopping.py
   COVIDQuantLib/cli/terminal.py
-  COVIDQuantLib/cli/train.py
-  COVIDQuantLib/cohort/__init__.py
-  COVIDQuantLib/cohort/agreement.py
-  COVIDQuantLib/cohort/evaluation.py
-  COVIDQuantLib/cohort/evaluation_files.py
-  COVIDQuantLib/cohort/measures.py
-  COVIDQuantLib/cohort/overlap.py
-  COVIDQuantLib/cohort/scan_files.py
-  COVIDQuantLib/cohort/scan_pairs.py
-  COVIDQuantLib/cohort/surfaces.py
   COVIDQuantLib/ct/__init__.py
-  COVIDQuantLib/ct/checks.py
-  COVIDQuantLib/ct/checks_lungs.py
-  COVIDQuantLib/ct/checks_values.py
-  COVIDQuantLib/ct/data_files.py
-  COVIDQuantLib/ct/dicom_choice.py
-  COVIDQuantLib/ct/dicom_claims.py
-  COVIDQuantLib/ct/dicom_directory.py
-  COVIDQuantLib/ct/dicom_find.py
-  COVIDQuantLib/ct/dicom_fitness.py
-  COVIDQuantLib/ct/dicom_fragments.py
-  COVIDQuantLib/ct/dicom_frames.py
-  COVIDQuantLib/ct/dicom_headers.py
-  COVIDQuantLib/ct/dicom_identity.py
-  COVIDQuantLib/ct/dicom_odd.py
-  COVIDQuantLib/ct/dicom_phases.py
-  COVIDQuantLib/ct/dicom_pixels.py
-  COVIDQuantLib/ct/dicom_series.py
-  COVIDQuantLib/ct/dicom_stack.py
-  COVIDQuantLib/ct/dicom_tilt.py
-  COVIDQuantLib/ct/filler.py
-  COVIDQuantLib/ct/geometry.py
-  COVIDQuantLib/ct/header_gaps.py
-  COVIDQuantLib/ct/inflate.py
-  COVIDQuantLib/ct/input_files.py
-  COVIDQuantLib/ct/itk_files.py
-  COVIDQuantLib/ct/kernels.py
-  COVIDQuantLib/ct/labels.py
-  COVIDQuantLib/ct/looks.py
-  COVIDQuantLib/ct/mask_content.py
-  COVIDQuantLib/ct/mask_layouts.py
-  COVIDQuantLib/ct/mask_places.py
-  COVIDQuantLib/ct/meta_header.py
-  COVIDQuantLib/ct/nifti_header.py
-  COVIDQuantLib/ct/nifti_orientation.py
-  COVIDQuantLib/ct/nrrd_axes.py
-  COVIDQuantLib/ct/nrrd_header.py
-  COVIDQuantLib/ct/quiet_stderr.py
+  COVIDQuantLib/ct/blank_slices.py
+  COVIDQuantLib/ct/checks/__init__.py
+  COVIDQuantLib/ct/checks/header_checks.py
+  COVIDQuantLib/ct/checks/hounsfield_units.py
+  COVIDQuantLib/ct/checks/image_checks.py
+  COVIDQuantLib/ct/checks/lung_checks.py
+  COVIDQuantLib/ct/checks/run.py
+  COVIDQuantLib/ct/checks/sharp_kernels.py
+  COVIDQuantLib/ct/dicom/__init__.py
+  COVIDQuantLib/ct/dicom/codestreams.py
+  COVIDQuantLib/ct/dicom/dicomdir.py
+  COVIDQuantLib/ct/dicom/exam.py
+  COVIDQuantLib/ct/dicom/file_search.py
+  COVIDQuantLib/ct/dicom/fragments.py
+  COVIDQuantLib/ct/dicom/frames.py
+  COVIDQuantLib/ct/dicom/header_claims.py
+  COVIDQuantLib/ct/dicom/headers.py
+  COVIDQuantLib/ct/dicom/open.py
+  COVIDQuantLib/ct/dicom/pixels.py
+  COVIDQuantLib/ct/dicom/series/__init__.py
+  COVIDQuantLib/ct/dicom/series/choice.py
+  COVIDQuantLib/ct/dicom/series/fitness.py
+  COVIDQuantLib/ct/dicom/series/gantry_tilt.py
+  COVIDQuantLib/ct/dicom/series/identity.py
+  COVIDQuantLib/ct/dicom/series/listing.py
+  COVIDQuantLib/ct/dicom/series/outliers.py
+  COVIDQuantLib/ct/dicom/series/phases.py
+  COVIDQuantLib/ct/dicom/series/stack.py
+  COVIDQuantLib/ct/files/__init__.py
+  COVIDQuantLib/ct/files/data_files.py
+  COVIDQuantLib/ct/files/formats/__init__.py
+  COVIDQuantLib/ct/files/formats/metaimage_header.py
+  COVIDQuantLib/ct/files/formats/nifti_header.py
+  COVIDQuantLib/ct/files/formats/nifti_orientation.py
+  COVIDQuantLib/ct/files/formats/nrrd_axes.py
+  COVIDQuantLib/ct/files/formats/nrrd_header.py
+  COVIDQuantLib/ct/files/inflate.py
+  COVIDQuantLib/ct/files/input_files.py
+  COVIDQuantLib/ct/files/itk_files.py
+  COVIDQuantLib/ct/files/size_limits.py
+  COVIDQuantLib/ct/files/volume_files.py
+  COVIDQuantLib/ct/files/volume_header.py
+  COVIDQuantLib/ct/files/voxel_data.py
+  COVIDQuantLib/ct/hu_normalisation.py
+  COVIDQuantLib/ct/masks/__init__.py
+  COVIDQuantLib/ct/masks/interpretation.py
+  COVIDQuantLib/ct/masks/label_maps.py
+  COVIDQuantLib/ct/masks/label_positions.py
+  COVIDQuantLib/ct/masks/label_schemes.py
+  COVIDQuantLib/ct/masks/slicer_segments.py
+  COVIDQuantLib/ct/padding.py
   COVIDQuantLib/ct/read.py
-  COVIDQuantLib/ct/size_limits.py
-  COVIDQuantLib/ct/slicer_segments.py
   COVIDQuantLib/ct/volume.py
-  COVIDQuantLib/ct/volume_files.py
-  COVIDQuantLib/ct/volume_header.py
-  COVIDQuantLib/ct/voxel_data.py
-  COVIDQuantLib/ct/whole_hu.py
   COVIDQuantLib/document_table.py
   COVIDQuantLib/errors.py
+  COVIDQuantLib/evaluation/__init__.py
+  COVIDQuantLib/evaluation/agreement.py
+  COVIDQuantLib/evaluation/anonymous.py
+  COVIDQuantLib/evaluation/evaluate.py
+  COVIDQuantLib/evaluation/measures.py
+  COVIDQuantLib/evaluation/overlap.py
+  COVIDQuantLib/evaluation/result_files.py
+  COVIDQuantLib/evaluation/scan_files.py
+  COVIDQuantLib/evaluation/scan_pairs.py
+  COVIDQuantLib/evaluation/surfaces.py
   COVIDQuantLib/exam.py
   COVIDQuantLib/export/__init__.py
   COVIDQuantLib/export/anonymous.py
-  COVIDQuantLib/export/atomic.py
   COVIDQuantLib/export/bland_altman.py
-  COVIDQuantLib/export/exam.py
+  COVIDQuantLib/export/csv_file.py
+  COVIDQuantLib/export/exam_files.py
   COVIDQuantLib/export/labelmaps.py
   COVIDQuantLib/export/segmentation_file.py
-  COVIDQuantLib/export/sheet.py
-  COVIDQuantLib/export/sheet_colours.py
-  COVIDQuantLib/export/sheet_margin.py
-  COVIDQuantLib/export/sheet_style.py
-  COVIDQuantLib/export/sheet_views.py
+  COVIDQuantLib/export/sheet/__init__.py
+  COVIDQuantLib/export/sheet/colours.py
+  COVIDQuantLib/export/sheet/margin.py
+  COVIDQuantLib/export/sheet/page.py
+  COVIDQuantLib/export/sheet/style.py
+  COVIDQuantLib/export/sheet/views.py
   COVIDQuantLib/export/table_file.py
-  COVIDQuantLib/file_lock.py
   COVIDQuantLib/followup/__init__.py
-  COVIDQuantLib/followup/change_map.py
-  COVIDQuantLib/followup/exam_images.py
-  COVIDQuantLib/followup/lesion_fates.py
-  COVIDQuantLib/followup/lesion_records.py
-  COVIDQuantLib/followup/registration.py
-  COVIDQuantLib/followup/registration_affine.py
-  COVIDQuantLib/followup/registration_channels.py
-  COVIDQuantLib/followup/registration_demons.py
-  COVIDQuantLib/followup/registration_quality.py
+  COVIDQuantLib/followup/changes.py
+  COVIDQuantLib/followup/comparable.py
+  COVIDQuantLib/followup/comparison.py
+  COVIDQuantLib/followup/comparison_files.py
+  COVIDQuantLib/followup/document.py
+  COVIDQuantLib/followup/exam_result.py
+  COVIDQuantLib/followup/inspiration.py
+  COVIDQuantLib/followup/lesions/__init__.py
+  COVIDQuantLib/followup/lesions/change_map.py
+  COVIDQuantLib/followup/lesions/fates.py
+  COVIDQuantLib/followup/lesions/records.py
+  COVIDQuantLib/followup/limits.py
+  COVIDQuantLib/followup/registration/__init__.py
+  COVIDQuantLib/followup/registration/affine.py
+  COVIDQuantLib/followup/registration/channels.py
+  COVIDQuantLib/followup/registration/demons.py
+  COVIDQuantLib/followup/registration/exam_images.py
+  COVIDQuantLib/followup/registration/quality.py
+  COVIDQuantLib/followup/registration/register.py
+  COVIDQuantLib/followup/sequence.py
+  COVIDQuantLib/followup/signs.py
+  COVIDQuantLib/followup/site_limits.py
+  COVIDQuantLib/followup/time_course.py
+  COVIDQuantLib/followup/time_course_chart.py
   COVIDQuantLib/grades.py
   COVIDQuantLib/inference/__init__.py
   COVIDQuantLib/inference/device.py
@@ -126,8 +153,6 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/inference/lungs.py
   COVIDQuantLib/inference/networks.py
   COVIDQuantLib/inference/slice_input.py
-  COVIDQuantLib/json_file.py
-  COVIDQuantLib/memory.py
   COVIDQuantLib/models/__init__.py
   COVIDQuantLib/models/archive.py
   COVIDQuantLib/models/bundle.py
@@ -146,37 +171,13 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/networks/lungmask_unet.py
   COVIDQuantLib/networks/registry.py
   COVIDQuantLib/networks/resnet_unet.py
-  COVIDQuantLib/phantom/__init__.py
-  COVIDQuantLib/phantom/body.py
-  COVIDQuantLib/phantom/course.py
-  COVIDQuantLib/phantom/course_fates.py
-  COVIDQuantLib/phantom/fields.py
-  COVIDQuantLib/phantom/files.py
-  COVIDQuantLib/phantom/grid.py
-  COVIDQuantLib/phantom/heart.py
-  COVIDQuantLib/phantom/lesions.py
-  COVIDQuantLib/phantom/lobes.py
-  COVIDQuantLib/phantom/make.py
-  COVIDQuantLib/phantom/motion.py
-  COVIDQuantLib/phantom/patient.py
-  COVIDQuantLib/phantom/posture.py
-  COVIDQuantLib/phantom/render.py
-  COVIDQuantLib/phantom/scanner.py
-  COVIDQuantLib/phantom/settings.py
-  COVIDQuantLib/phantom/skeleton.py
-  COVIDQuantLib/phantom/surrounding_arms.py
-  COVIDQuantLib/phantom/surroundings.py
-  COVIDQuantLib/phantom/thorax.py
-  COVIDQuantLib/phantom/trees.py
-  COVIDQuantLib/phantom/truth.py
-  COVIDQuantLib/phantom/tubes.py
-  COVIDQuantLib/phantom/vessels.py
   COVIDQuantLib/pipeline.py
   COVIDQuantLib/progress.py
   COVIDQuantLib/quantification/__init__.py
   COVIDQuantLib/quantification/document.py
   COVIDQuantLib/quantification/histogram.py
   COVIDQuantLib/quantification/measures.py
+  COVIDQuantLib/quantification/presentation.py
   COVIDQuantLib/quantification/reference.py
   COVIDQuantLib/quantification/table.py
   COVIDQuantLib/quantification/thresholds.py
@@ -184,149 +185,203 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/review/__init__.py
   COVIDQuantLib/review/blocks.py
   COVIDQuantLib/review/components.py
+  COVIDQuantLib/review/cue_scores.py
+  COVIDQuantLib/review/cue_weights.py
   COVIDQuantLib/review/cues.py
   COVIDQuantLib/review/evidence.py
-  COVIDQuantLib/review/judgement.py
-  COVIDQuantLib/review/onlooker.py
-  COVIDQuantLib/review/removal.py
-  COVIDQuantLib/review/rims.py
+  COVIDQuantLib/review/moving_walls.py
+  COVIDQuantLib/review/removal_effect.py
+  COVIDQuantLib/review/rim_splitting.py
   COVIDQuantLib/review/status.py
   COVIDQuantLib/review/suspicion.py
-  COVIDQuantLib/review/walls.py
   COVIDQuantLib/scene/__init__.py
-  COVIDQuantLib/scene/beside.py
-  COVIDQuantLib/scene/beside_child.py
-  COVIDQuantLib/scene/boxes.py
-  COVIDQuantLib/scene/charts.py
-  COVIDQuantLib/scene/checks.py
-  COVIDQuantLib/scene/checks_child.py
-  COVIDQuantLib/scene/counted.py
-  COVIDQuantLib/scene/counting.py
-  COVIDQuantLib/scene/density.py
-  COVIDQuantLib/scene/edits.py
-  COVIDQuantLib/scene/estimate.py
-  COVIDQuantLib/scene/exam.py
-  COVIDQuantLib/scene/export_child.py
-  COVIDQuantLib/scene/export_job.py
-  COVIDQuantLib/scene/figures.py
-  COVIDQuantLib/scene/findings.py
-  COVIDQuantLib/scene/fitness.py
-  COVIDQuantLib/scene/given.py
-  COVIDQuantLib/scene/grids.py
-  COVIDQuantLib/scene/job.py
-  COVIDQuantLib/scene/label_text.py
-  COVIDQuantLib/scene/layers.py
-  COVIDQuantLib/scene/links.py
-  COVIDQuantLib/scene/live.py
-  COVIDQuantLib/scene/observers.py
-  COVIDQuantLib/scene/original.py
-  COVIDQuantLib/scene/placed.py
-  COVIDQuantLib/scene/places.py
-  COVIDQuantLib/scene/rank_child.py
-  COVIDQuantLib/scene/rank_job.py
-  COVIDQuantLib/scene/reading.py
-  COVIDQuantLib/scene/run.py
-  COVIDQuantLib/scene/segment_measures.py
-  COVIDQuantLib/scene/segmentations.py
-  COVIDQuantLib/scene/segments.py
-  COVIDQuantLib/scene/session.py
-  COVIDQuantLib/scene/shared_labels.py
-  COVIDQuantLib/scene/status.py
-  COVIDQuantLib/scene/tables.py
-  COVIDQuantLib/scene/volumes.py
+  COVIDQuantLib/scene/export/__init__.py
+  COVIDQuantLib/scene/export/export_job.py
+  COVIDQuantLib/scene/export/node_exam.py
+  COVIDQuantLib/scene/given_lobes.py
+  COVIDQuantLib/scene/headless_scene.py
+  COVIDQuantLib/scene/live/__init__.py
+  COVIDQuantLib/scene/live/histogram_tracker.py
+  COVIDQuantLib/scene/live/layer_counts.py
+  COVIDQuantLib/scene/live/live_quantification.py
+  COVIDQuantLib/scene/live/segment_measures.py
+  COVIDQuantLib/scene/navigation.py
+  COVIDQuantLib/scene/nodes/__init__.py
+  COVIDQuantLib/scene/nodes/charts.py
+  COVIDQuantLib/scene/nodes/density_overlay.py
+  COVIDQuantLib/scene/nodes/layers.py
+  COVIDQuantLib/scene/nodes/node_geometry.py
+  COVIDQuantLib/scene/nodes/observers.py
+  COVIDQuantLib/scene/nodes/result_links.py
+  COVIDQuantLib/scene/nodes/segmentations.py
+  COVIDQuantLib/scene/nodes/segments.py
+  COVIDQuantLib/scene/nodes/tables.py
+  COVIDQuantLib/scene/nodes/volumes.py
+  COVIDQuantLib/scene/quantification_job.py
+  COVIDQuantLib/scene/quantification_run.py
+  COVIDQuantLib/scene/reading_session.py
+  COVIDQuantLib/scene/review/__init__.py
+  COVIDQuantLib/scene/review/ai_result.py
+  COVIDQuantLib/scene/review/findings.py
+  COVIDQuantLib/scene/review/rank_job.py
+  COVIDQuantLib/scene/review/result_checks.py
+  COVIDQuantLib/scene/review/segment_edits.py
+  COVIDQuantLib/scene/review/segment_status.py
+  COVIDQuantLib/scene/shared_copy.py
+  COVIDQuantLib/scene/volume_fitness.py
   COVIDQuantLib/segment_roles.py
   COVIDQuantLib/segmentation/__init__.py
   COVIDQuantLib/segmentation/airways.py
-  COVIDQuantLib/segmentation/atlas.py
-  COVIDQuantLib/segmentation/atlas_cut.py
-  COVIDQuantLib/segmentation/atlas_fit.py
-  COVIDQuantLib/segmentation/atlas_frame.py
-  COVIDQuantLib/segmentation/atlas_shares.py
-  COVIDQuantLib/segmentation/costal_surface.py
-  COVIDQuantLib/segmentation/fissures.py
-  COVIDQuantLib/segmentation/fissures_band.py
-  COVIDQuantLib/segmentation/fissures_evidence.py
-  COVIDQuantLib/segmentation/fissures_search.py
-  COVIDQuantLib/segmentation/fissures_sight.py
-  COVIDQuantLib/segmentation/lesions.py
-  COVIDQuantLib/segmentation/lesions_background.py
-  COVIDQuantLib/segmentation/lesions_grid.py
-  COVIDQuantLib/segmentation/lobes.py
-  COVIDQuantLib/segmentation/lobes_seen.py
-  COVIDQuantLib/segmentation/lobes_smooth.py
-  COVIDQuantLib/segmentation/lobes_whole.py
-  COVIDQuantLib/segmentation/lungs.py
-  COVIDQuantLib/segmentation/lungs_air.py
-  COVIDQuantLib/segmentation/lungs_edge.py
-  COVIDQuantLib/segmentation/lungs_given.py
-  COVIDQuantLib/segmentation/lungs_mirror.py
-  COVIDQuantLib/segmentation/lungs_sides.py
-  COVIDQuantLib/segmentation/lungs_support.py
-  COVIDQuantLib/segmentation/lungs_wall.py
-  COVIDQuantLib/segmentation/mask_fit.py
-  COVIDQuantLib/segmentation/masks_given.py
-  COVIDQuantLib/segmentation/morphology.py
-  COVIDQuantLib/segmentation/odds.py
-  COVIDQuantLib/segmentation/patient.py
-  COVIDQuantLib/segmentation/rays.py
+  COVIDQuantLib/segmentation/atlas/__init__.py
+  COVIDQuantLib/segmentation/atlas/fit.py
+  COVIDQuantLib/segmentation/atlas/lobe_shares.py
+  COVIDQuantLib/segmentation/atlas/lung_frame.py
+  COVIDQuantLib/segmentation/atlas/model.py
+  COVIDQuantLib/segmentation/atlas/partial_lung.py
+  COVIDQuantLib/segmentation/fissures/__init__.py
+  COVIDQuantLib/segmentation/fissures/band.py
+  COVIDQuantLib/segmentation/fissures/evidence_sources.py
+  COVIDQuantLib/segmentation/fissures/image_evidence.py
+  COVIDQuantLib/segmentation/fissures/surface_fit.py
+  COVIDQuantLib/segmentation/fissures/surface_search.py
+  COVIDQuantLib/segmentation/lesions/__init__.py
+  COVIDQuantLib/segmentation/lesions/model_free.py
+  COVIDQuantLib/segmentation/lesions/normal_lung.py
+  COVIDQuantLib/segmentation/lesions/vessels.py
+  COVIDQuantLib/segmentation/lobes/__init__.py
+  COVIDQuantLib/segmentation/lobes/connectivity.py
+  COVIDQuantLib/segmentation/lobes/model_free.py
+  COVIDQuantLib/segmentation/lobes/refinement.py
+  COVIDQuantLib/segmentation/lobes/smoothing.py
+  COVIDQuantLib/segmentation/log_odds.py
+  COVIDQuantLib/segmentation/lungs/__init__.py
+  COVIDQuantLib/segmentation/lungs/air.py
+  COVIDQuantLib/segmentation/lungs/chest_wall.py
+  COVIDQuantLib/segmentation/lungs/dense_support.py
+  COVIDQuantLib/segmentation/lungs/edge.py
+  COVIDQuantLib/segmentation/lungs/mirrored_lung.py
+  COVIDQuantLib/segmentation/lungs/model_free.py
+  COVIDQuantLib/segmentation/lungs/sides.py
+  COVIDQuantLib/segmentation/lungs/user_lungs.py
+  COVIDQuantLib/segmentation/masks/__init__.py
+  COVIDQuantLib/segmentation/masks/placement.py
+  COVIDQuantLib/segmentation/masks/user_masks.py
+  COVIDQuantLib/segmentation/patient/__init__.py
+  COVIDQuantLib/segmentation/patient/bounds.py
+  COVIDQuantLib/segmentation/patient/costal_surface.py
+  COVIDQuantLib/segmentation/patient/rays.py
   COVIDQuantLib/segmentation/result.py
-  COVIDQuantLib/segmentation/vessels.py
-  COVIDQuantLib/staging.py
+  COVIDQuantLib/simulation/__init__.py
+  COVIDQuantLib/simulation/anatomy/__init__.py
+  COVIDQuantLib/simulation/anatomy/arms.py
+  COVIDQuantLib/simulation/anatomy/body.py
+  COVIDQuantLib/simulation/anatomy/heart.py
+  COVIDQuantLib/simulation/anatomy/lobes.py
+  COVIDQuantLib/simulation/anatomy/patient.py
+  COVIDQuantLib/simulation/anatomy/posture.py
+  COVIDQuantLib/simulation/anatomy/skeleton.py
+  COVIDQuantLib/simulation/anatomy/surroundings.py
+  COVIDQuantLib/simulation/anatomy/thorax.py
+  COVIDQuantLib/simulation/anatomy/trees.py
+  COVIDQuantLib/simulation/anatomy/tubes.py
+  COVIDQuantLib/simulation/anatomy/vessels.py
+  COVIDQuantLib/simulation/artefacts/__init__.py
+  COVIDQuantLib/simulation/artefacts/motion.py
+  COVIDQuantLib/simulation/fields/__init__.py
+  COVIDQuantLib/simulation/fields/deformation.py
+  COVIDQuantLib/simulation/fields/section_grid.py
+  COVIDQuantLib/simulation/fields/smooth_fields.py
+  COVIDQuantLib/simulation/fields/tiled_fields.py
+  COVIDQuantLib/simulation/lesions/__init__.py
+  COVIDQuantLib/simulation/lesions/phantom_lesions.py
+  COVIDQuantLib/simulation/lesions/training_consolidation.py
+  COVIDQuantLib/simulation/lesions/training_density.py
+  COVIDQuantLib/simulation/lesions/training_lesions.py
+  COVIDQuantLib/simulation/lesions/training_mimics.py
+  COVIDQuantLib/simulation/lesions/training_shapes.py
+  COVIDQuantLib/simulation/lesions/training_spread.py
+  COVIDQuantLib/simulation/painted/__init__.py
+  COVIDQuantLib/simulation/painted/chest.py
+  COVIDQuantLib/simulation/painted/lobes.py
+  COVIDQuantLib/simulation/painted/lungs.py
+  COVIDQuantLib/simulation/painted/mediastinum.py
+  COVIDQuantLib/simulation/painted/painting.py
+  COVIDQuantLib/simulation/painted/people.py
+  COVIDQuantLib/simulation/painted/person.py
+  COVIDQuantLib/simulation/painted/surroundings.py
+  COVIDQuantLib/simulation/painted/trees.py
+  COVIDQuantLib/simulation/phantom/__init__.py
+  COVIDQuantLib/simulation/phantom/course.py
+  COVIDQuantLib/simulation/phantom/course_fates.py
+  COVIDQuantLib/simulation/phantom/files.py
+  COVIDQuantLib/simulation/phantom/make.py
+  COVIDQuantLib/simulation/phantom/render.py
+  COVIDQuantLib/simulation/phantom/truth.py
+  COVIDQuantLib/simulation/phantom_settings.py
+  COVIDQuantLib/simulation/scanner/__init__.py
+  COVIDQuantLib/simulation/scanner/phantom_scanner.py
+  COVIDQuantLib/simulation/scanner/scanner_randomisation.py
   COVIDQuantLib/structures.py
+  COVIDQuantLib/system/__init__.py
+  COVIDQuantLib/system/atomic_files.py
+  COVIDQuantLib/system/file_lock.py
+  COVIDQuantLib/system/json_file.py
+  COVIDQuantLib/system/memory.py
+  COVIDQuantLib/system/quiet_stderr.py
+  COVIDQuantLib/system/staging.py
   COVIDQuantLib/terminology.py
   COVIDQuantLib/terminology_text.py
   COVIDQuantLib/training/__init__.py
   COVIDQuantLib/training/augment.py
-  COVIDQuantLib/training/cases.py
   COVIDQuantLib/training/checkpoint.py
   COVIDQuantLib/training/engine.py
   COVIDQuantLib/training/feed.py
   COVIDQuantLib/training/history.py
-  COVIDQuantLib/training/label_free_chests.py
-  COVIDQuantLib/training/label_free_fissures.py
-  COVIDQuantLib/training/label_free_lesions.py
-  COVIDQuantLib/training/label_free_lobes.py
-  COVIDQuantLib/training/label_free_loss.py
-  COVIDQuantLib/training/label_free_make.py
-  COVIDQuantLib/training/label_free_measure.py
-  COVIDQuantLib/training/label_free_people.py
-  COVIDQuantLib/training/label_free_recipe.py
-  COVIDQuantLib/training/label_free_roles.py
-  COVIDQuantLib/training/label_free_run.py
-  COVIDQuantLib/training/label_free_subjects.py
-  COVIDQuantLib/training/label_free_warp.py
-  COVIDQuantLib/training/label_free_whole.py
+  COVIDQuantLib/training/label_free/__init__.py
+  COVIDQuantLib/training/label_free/chests.py
+  COVIDQuantLib/training/label_free/fissure_batches.py
+  COVIDQuantLib/training/label_free/lesion_batches.py
+  COVIDQuantLib/training/label_free/lobe_batches.py
+  COVIDQuantLib/training/label_free/loss.py
+  COVIDQuantLib/training/label_free/make.py
+  COVIDQuantLib/training/label_free/measure.py
+  COVIDQuantLib/training/label_free/people.py
+  COVIDQuantLib/training/label_free/real_cts.py
+  COVIDQuantLib/training/label_free/recipe.py
+  COVIDQuantLib/training/label_free/roles.py
+  COVIDQuantLib/training/label_free/run.py
+  COVIDQuantLib/training/label_free/subjects.py
   COVIDQuantLib/training/losses.py
-  COVIDQuantLib/training/measure.py
-  COVIDQuantLib/training/prepare.py
   COVIDQuantLib/training/recipe.py
   COVIDQuantLib/training/schema.py
   COVIDQuantLib/training/settings.py
-  COVIDQuantLib/training/site.py
-  COVIDQuantLib/training/slices.py
-  COVIDQuantLib/training/synth_anatomy.py
-  COVIDQuantLib/training/synth_anatomy_chest.py
-  COVIDQuantLib/training/synth_anatomy_lobes.py
-  COVIDQuantLib/training/synth_anatomy_lungs.py
-  COVIDQuantLib/training/synth_anatomy_trees.py
-  COVIDQuantLib/training/synth_around.py
-  COVIDQuantLib/training/synth_dense.py
-  COVIDQuantLib/training/synth_density.py
-  COVIDQuantLib/training/synth_fields.py
-  COVIDQuantLib/training/synth_inside.py
-  COVIDQuantLib/training/synth_lesions.py
-  COVIDQuantLib/training/synth_negatives.py
-  COVIDQuantLib/training/synth_people.py
-  COVIDQuantLib/training/synth_person.py
-  COVIDQuantLib/training/synth_scanner.py
-  COVIDQuantLib/training/synth_shapes.py
-  COVIDQuantLib/training/synth_spread.py
+  COVIDQuantLib/training/site/__init__.py
+  COVIDQuantLib/training/site/cases.py
+  COVIDQuantLib/training/site/measure.py
+  COVIDQuantLib/training/site/prepare.py
+  COVIDQuantLib/training/site/run.py
+  COVIDQuantLib/training/site/slices.py
+  COVIDQuantLib/voxels/__init__.py
+  COVIDQuantLib/voxels/block_grid.py
+  COVIDQuantLib/voxels/box.py
+  COVIDQuantLib/voxels/geometry.py
+  COVIDQuantLib/voxels/label_codec.py
+  COVIDQuantLib/voxels/morphology.py
+  COVIDQuantLib/voxels/placed_labels.py
+  COVIDQuantLib/voxels/sampling_grids.py
   COVIDQuantLib/worker/__init__.py
   COVIDQuantLib/worker/blocks.py
   COVIDQuantLib/worker/channel.py
   COVIDQuantLib/worker/child.py
   COVIDQuantLib/worker/failures.py
+  COVIDQuantLib/worker/function_child.py
+  COVIDQuantLib/worker/function_job.py
+  COVIDQuantLib/worker/jobs/__init__.py
+  COVIDQuantLib/worker/jobs/check_result.py
+  COVIDQuantLib/worker/jobs/export.py
+  COVIDQuantLib/worker/jobs/rank_findings.py
   COVIDQuantLib/worker/packing.py
   COVIDQuantLib/worker/process.py
+  COVIDQuantLib/worker/run_times.py
   COVIDQuantLib/worker/worker.py
   )

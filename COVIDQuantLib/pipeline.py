@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from COVIDQuantLib.checks.run import run_checks
-from COVIDQuantLib.ct.checks import check_lungs
-from COVIDQuantLib.ct.geometry import Reorientation
+from COVIDQuantLib.ct.checks.run import check_lungs
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.exam import Exam
@@ -20,17 +19,18 @@ from COVIDQuantLib.progress import Report, Stage, StagedProgress, part
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.table import compute_metrics
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
-from COVIDQuantLib.segmentation.lesions import find_lesions
-from COVIDQuantLib.segmentation.lobes import find_lobes
-from COVIDQuantLib.segmentation.lobes_smooth import smooth_lobes
-from COVIDQuantLib.segmentation.lobes_whole import make_whole
-from COVIDQuantLib.segmentation.lungs import Lungs, find_lungs
-from COVIDQuantLib.segmentation.lungs_given import part_lungs
-from COVIDQuantLib.segmentation.lungs_sides import sides_of_lobes
-from COVIDQuantLib.segmentation.mask_fit import MaskFit, check_lesions_fit, taken_as
-from COVIDQuantLib.segmentation.odds import OddsMap
-from COVIDQuantLib.segmentation.patient import ChestBounds, Patient, find_chest, find_patient
+from COVIDQuantLib.segmentation.lesions.model_free import find_lesions
+from COVIDQuantLib.segmentation.lobes.connectivity import make_whole
+from COVIDQuantLib.segmentation.lobes.model_free import find_lobes
+from COVIDQuantLib.segmentation.lobes.smoothing import smooth_lobes
+from COVIDQuantLib.segmentation.log_odds import OddsMap
+from COVIDQuantLib.segmentation.lungs.model_free import Lungs, find_lungs
+from COVIDQuantLib.segmentation.lungs.sides import sides_of_lobes
+from COVIDQuantLib.segmentation.lungs.user_lungs import part_lungs
+from COVIDQuantLib.segmentation.masks.placement import MaskFit, check_lesions_fit, taken_as
+from COVIDQuantLib.segmentation.patient.bounds import ChestBounds, Patient, find_chest, find_patient
 from COVIDQuantLib.segmentation.result import Segmentation
+from COVIDQuantLib.voxels.geometry import Reorientation
 
 if TYPE_CHECKING:
     from COVIDQuantLib.inference.networks import Networks

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from COVIDQuantLib.errors import UsageError
-from COVIDQuantLib.scene.export_child import write_snapshot
+from COVIDQuantLib.worker.jobs.export import write_snapshot
 
 # Bytes a file may have for "a disk that is full"; the segmentation of the tests is longer.
 ROOM = 600

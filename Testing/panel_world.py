@@ -18,9 +18,9 @@ import panel_widgets
 import slicer
 import vtk
 
-from COVIDQuantLib.scene.boxes import Box
-from COVIDQuantLib.scene.edits import remove_from_lesion
-from COVIDQuantLib.scene.session import HeadlessScene
+from COVIDQuantLib.scene.headless_scene import HeadlessScene
+from COVIDQuantLib.scene.review.segment_edits import remove_from_lesion
+from COVIDQuantLib.voxels.box import Box
 
 MODULE = pathlib.Path(__file__).resolve().parents[1] / "COVIDQuant"
 PATIENCE = 600.0

@@ -8,13 +8,13 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from COVIDQuantLib.anatomy import LESION, LOBES
-from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume
-from COVIDQuantLib.scene.segmentations import create_segmentation_node
-from COVIDQuantLib.scene.session import HeadlessScene
-from COVIDQuantLib.scene.volumes import node_of_ct
+from COVIDQuantLib.scene.headless_scene import HeadlessScene
+from COVIDQuantLib.scene.nodes.segmentations import create_segmentation_node
+from COVIDQuantLib.scene.nodes.volumes import node_of_ct
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.terminology_text import serialize
+from COVIDQuantLib.voxels.geometry import Geometry
 
 SHAPE = (14, 18, 20)
 LOBE_IDS = [lobe.segment_id for lobe in LOBES]

@@ -31,56 +31,69 @@ BASE = {
     "anatomy",
     "document_table",
     "errors",
-    "file_lock",
     "grades",
-    "json_file",
-    "memory",
     "progress",
     "resources",
     "segment_roles",
-    "staging",
     "structures",
+    "system",
     "terminology",
     "terminology_text",
 }
-CT = BASE | {"ct"}
+VOXELS = BASE | {"voxels"}
+CT = VOXELS | {"ct"}
 FLOORS = {
     **dict.fromkeys(BASE, BASE),
+    "voxels": VOXELS,
     "ct": CT,
     "segmentation": CT | {"segmentation"},
     "quantification": CT | {"quantification"},
     "exam": CT | {"segmentation", "quantification"},
-    "phantom": CT | {"segmentation", "quantification", "export", "phantom"},
+    "simulation": CT | {"segmentation", "quantification", "simulation", "export"},
     "networks": BASE | {"networks"},
     "models": CT | {"networks", "models"},
     "inference": CT | {"segmentation", "networks", "models", "inference"},
     "checks": CT | {"segmentation", "quantification", "checks"},
-    "pipeline": CT | {"segmentation", "quantification", "checks", "exam", "models", "inference"},
-    "worker": CT | {"segmentation", "quantification", "exam", "models", "inference", "pipeline", "worker"},
+    "pipeline": CT | {"segmentation", "quantification", "exam", "models", "inference", "checks"},
+    "worker": CT
+    | {"segmentation", "quantification", "exam", "models", "inference", "checks"}
+    | {"pipeline", "worker", "export", "review"},
     "export": CT | {"segmentation", "quantification", "exam", "export"},
-    "cohort": CT | {"segmentation", "quantification", "exam", "export", "cohort"},
+    "evaluation": CT | {"segmentation", "quantification", "exam", "export", "evaluation"},
+    "followup": CT | {"segmentation", "quantification", "exam", "export", "evaluation", "followup"} | {"review"},
     "training": CT
-    | {"segmentation", "quantification", "phantom", "export", "networks", "models", "inference", "cohort", "training"},
+    | {"segmentation", "quantification", "simulation", "networks", "models"}
+    | {"inference", "export", "evaluation", "training"},
     "review": CT | {"segmentation", "quantification", "review"},
-    "followup": CT | {"segmentation", "quantification", "exam", "export", "cohort", "review", "followup"},
     "scene": CT
-    | {"segmentation", "quantification", "exam", "export", "models", "inference", "pipeline", "worker", "review"}
-    | {"checks", "scene"},
+    | {"segmentation", "quantification", "exam", "models", "inference", "checks"}
+    | {"pipeline", "worker", "export", "followup", "review", "scene", "dicom"},
     "cli": CT
-    | {"segmentation", "quantification", "exam", "export", "phantom", "networks", "models", "inference", "pipeline"}
-    | {"worker", "cohort", "training", "cli"},
+    | {"segmentation", "quantification", "exam", "simulation", "networks", "models"}
+    | {"inference", "pipeline", "worker", "export", "evaluation", "followup", "training", "cli"}
+    | {"cohort", "statistics", "dicom"},
+    # Rooms to come.
+    "cohort": CT
+    | {"segmentation", "quantification", "exam", "models", "inference", "checks"}
+    | {"pipeline", "worker", "export", "evaluation", "followup", "cohort", "statistics"},
+    "statistics": BASE | {"quantification", "export", "evaluation", "statistics"},
+    "dicom": CT
+    | {"segmentation", "quantification", "exam", "checks", "pipeline", "worker"}
+    | {"export", "followup", "review", "dicom"},
 }
 EVERYWHERE = {"numpy", "scipy", "SimpleITK", "pydicom"}
 NETWORKS = {"torch", "monai", "safetensors"}
 FOREIGN = {
     "scene": {"slicer", "vtk", "vtkmodules"},
-    "cli": {"rich", "ignite"},
+    "cli": {"ignite", "rich"},
     "export": {"matplotlib"},
+    "followup": {"matplotlib"},
     "networks": {*NETWORKS, "lungmask"},
     "models": {*NETWORKS, "lungmask"},
     "inference": {*NETWORKS, "lungmask"},
     "worker": NETWORKS,
     "training": {*NETWORKS, "ignite", "matplotlib"},
+    "simulation": {"torch"},
 }
 ONLY_IN_FUNCTIONS = {"matplotlib"}
 MAX_FUNCTION_LINES = 60

@@ -3,7 +3,7 @@
 import numpy as np
 import SimpleITK as sitk
 
-from COVIDQuantLib.ct.geometry import Geometry
+from COVIDQuantLib.voxels.geometry import Geometry
 
 SHAPE = (16, 48, 48)
 SPACING = (6.0, 6.0, 8.0)  # i, j, k

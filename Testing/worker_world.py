@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from COVIDQuantLib import pipeline
-from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.segmentation.result import Segmentation
+from COVIDQuantLib.voxels.geometry import Geometry
 from COVIDQuantLib.worker.process import child_command
 from COVIDQuantLib.worker.worker import Worker
 

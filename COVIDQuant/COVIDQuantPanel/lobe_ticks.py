@@ -4,7 +4,7 @@ import slicer
 import vtk
 
 from COVIDQuantLib.anatomy import LOBES
-from COVIDQuantLib.scene.charts import LOBES_CHART_ROLE, is_chart
+from COVIDQuantLib.scene.nodes.charts import LOBES_CHART_ROLE, is_chart
 
 
 class LobeTicks:

@@ -5,14 +5,14 @@ import vtk
 from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
-from COVIDQuantLib.scene.links import latest_result, results_of, volume_of, was_followed
-from COVIDQuantPanel import showing
-from COVIDQuantPanel.advanced_section import AdvancedSection
-from COVIDQuantPanel.export_section import ExportSection
-from COVIDQuantPanel.input_section import InputSection
-from COVIDQuantPanel.results_section import ResultsSection
-from COVIDQuantPanel.review_section import ReviewSection
-from COVIDQuantPanel.section import timer
+from COVIDQuantLib.scene.nodes.result_links import latest_result, results_of, volume_of, was_followed
+from COVIDQuantPanel import views
+from COVIDQuantPanel.sections.advanced_section import AdvancedSection
+from COVIDQuantPanel.sections.export_section import ExportSection
+from COVIDQuantPanel.sections.input_section import InputSection
+from COVIDQuantPanel.sections.results_section import ResultsSection
+from COVIDQuantPanel.sections.review_section import ReviewSection
+from COVIDQuantPanel.sections.section import timer
 
 # Edits that come faster than this are counted together.
 _UPDATE_MS = 30
@@ -116,12 +116,12 @@ class Panel:
         """Take in the edits since the last time."""
         left, self._left = self._left, None
         if left is not None and not _is_there(left):
-            showing.let_go(left)
+            views.let_go(left)
         if self.reading is None:
             return
         if not self.reading.is_attached:
             # A node of it has left the scene.
-            showing.let_go(self.reading)
+            views.let_go(self.reading)
             self._stop_following()
             self.tell("on_reading")
             return
@@ -182,11 +182,11 @@ class Panel:
         before = self.reading
         self._stop_following()
         if before is not None:
-            (showing.step_back if _is_there(before) else showing.let_go)(before)
+            (views.step_back if _is_there(before) else views.let_go)(before)
         if segmentation is not None:
             try:
                 self.reading = self.logic.follow(volume, segmentation, self._timer.start)
-                showing.step_forward(self.reading)
+                views.step_forward(self.reading)
             except COVIDQuantError as error:
                 self.problem = error.line()
         # A node that is being removed is still there; look again later.

@@ -8,8 +8,8 @@ from slicer.i18n import tr as _
 
 from COVIDQuantLib import __version__
 from COVIDQuantLib.errors import Cancelled
-from COVIDQuantLib.scene.beside import BesideJob, SharedArrays
-from COVIDQuantLib.scene.volumes import node_of_ct
+from COVIDQuantLib.scene.nodes.volumes import node_of_ct
+from COVIDQuantLib.worker.function_job import BesideJob, SharedArrays
 
 _NAME = "COVIDQuantPhantom"
 _ICON = Path(__file__).resolve().parent.parent / "Resources" / "Icons" / f"{_NAME}.png"
@@ -25,7 +25,7 @@ def make_sample(settings=None):
     Args:
         settings: ``PhantomSettings``; None for the sample that is offered.
     """
-    from COVIDQuantLib.phantom import PhantomSettings, make_phantom
+    from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 
     return node_of_sample(make_phantom(settings or PhantomSettings(**_SETTINGS)))
 
@@ -36,10 +36,10 @@ def begin_sample():
     Raises:
         COVIDQuantError: the process cannot be started.
     """
-    from COVIDQuantLib.phantom import PhantomSettings
+    from COVIDQuantLib.simulation.phantom import PhantomSettings
 
     shared = SharedArrays({}, {"settings": PhantomSettings(**_SETTINGS)})
-    return BesideJob("COVIDQuantLib.phantom.make:make_phantom", shared, slicer.util.startupEnvironment())
+    return BesideJob("COVIDQuantLib.simulation.phantom.make:make_phantom", shared, slicer.util.startupEnvironment())
 
 
 def node_of_sample(phantom):
@@ -85,7 +85,7 @@ def _made_in_cache(address):
 
     ``downloadSample`` asks no downloader but rewrites every address, and downloads only what its cache does not hold.
     """
-    from COVIDQuantLib.phantom.files import write_phantom_ct
+    from COVIDQuantLib.simulation.phantom.files import write_phantom_ct
 
     path = Path(slicer.mrmlScene.GetCacheManager().GetRemoteCacheDirectory(), _FILE)
     if address == _ADDRESS and not path.is_file():

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import slicer
 
-from COVIDQuantLib.phantom import PhantomSettings
-from COVIDQuantLib.scene.boxes import Box
-from COVIDQuantLib.scene.edits import remove_from_lesion
-from COVIDQuantLib.scene.status import Figures
+from COVIDQuantLib.scene.review.segment_edits import remove_from_lesion
+from COVIDQuantLib.scene.review.segment_status import Figures
+from COVIDQuantLib.simulation.phantom import PhantomSettings
+from COVIDQuantLib.voxels.box import Box
 
 # Small, so that the model-free way takes seconds.
 _SETTINGS = PhantomSettings(seed=1, thickness_mm=8.0, matrix=96, extent_percent=10.0, motion=True)

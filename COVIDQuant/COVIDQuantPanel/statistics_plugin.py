@@ -6,7 +6,7 @@ from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.quantification.measures import MEASURES
-from COVIDQuantLib.scene.segment_measures import SegmentMeasures
+from COVIDQuantLib.scene.live.segment_measures import SegmentMeasures
 
 _DEFAULT = {"extent_percent", "weight_g", "ggo_volume_ml", "consolidation_volume_ml"}
 _MEASURE = {measure.name: measure for measure in MEASURES}

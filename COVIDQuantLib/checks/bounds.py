@@ -7,11 +7,11 @@ from typing import Protocol
 import numpy as np
 
 from COVIDQuantLib.ct.volume import CTVolume
-from COVIDQuantLib.segmentation.patient import find_chest
+from COVIDQuantLib.segmentation.patient.bounds import find_chest
 
 
 class Bounds(Protocol):
-    """What the checks use of :class:`COVIDQuantLib.segmentation.patient.ChestBounds`."""
+    """What the checks use of :class:`COVIDQuantLib.segmentation.patient.bounds.ChestBounds`."""
 
     @property
     def patient(self) -> np.ndarray:

@@ -10,13 +10,13 @@ from scipy import ndimage
 
 from COVIDQuantLib.anatomy import LOBES, labels_of_side
 from COVIDQuantLib.checks.bounds import Bounds
-from COVIDQuantLib.checks.sampling import Grids, block_mean, block_share
 from COVIDQuantLib.checks.second_path import aerated_lung
-from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.grades import Place
-from COVIDQuantLib.segmentation.morphology import close, dilate
-from COVIDQuantLib.segmentation.odds import OddsMap
+from COVIDQuantLib.segmentation.log_odds import OddsMap
+from COVIDQuantLib.voxels.geometry import Geometry
+from COVIDQuantLib.voxels.morphology import close, dilate
+from COVIDQuantLib.voxels.sampling_grids import Grids, block_mean, block_share
 
 # A voxel is aerated below this and dense above that, far enough from the edge's own values on both sides.
 AERATED_HU = -600
@@ -44,7 +44,7 @@ class Evidence:
 
     Attributes:
         geometry: of the CT.
-        grids: see :class:`~COVIDQuantLib.checks.sampling.Grids`.
+        grids: see :class:`~COVIDQuantLib.voxels.sampling_grids.Grids`.
         hu, lobes, lesions, measured: on the samples; ``measured`` is false in padding.
         patient, cavity: bool, on the blocks.
         odds: see above.

@@ -12,7 +12,7 @@ from COVIDQuantLib.checks.record import Check, Measured
 from COVIDQuantLib.checks.table import CHECKS
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.grades import CheckResult, Grade
-from COVIDQuantLib.segmentation.odds import OddsMap
+from COVIDQuantLib.segmentation.log_odds import OddsMap
 
 
 def run_checks(

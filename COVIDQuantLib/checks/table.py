@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from COVIDQuantLib.checks import containment, density, doubt, lesions, picture, shape, size
+from COVIDQuantLib.checks.measures import containment, density, doubt, lesions, picture, shape, size
 from COVIDQuantLib.checks.record import Check, at_least, at_most
 
 CHECKS: tuple[Check, ...] = (

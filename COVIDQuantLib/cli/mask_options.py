@@ -10,7 +10,7 @@ from typing import Any
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.pipeline import GivenMasks
-from COVIDQuantLib.segmentation.masks_given import read_given_masks
+from COVIDQuantLib.segmentation.masks.user_masks import read_given_masks
 
 GIVEN = {
     "lobes": "lobes to use instead of finding them: one file, or a file for each lobe, or their folder",
@@ -59,7 +59,7 @@ def given_masks(arguments: argparse.Namespace, ct: CTVolume) -> GivenMasks:
     """The masks of the options on the CT's grid; what was noticed is added to the CT's warnings.
 
     Raises:
-        UnfitInputError: see :func:`COVIDQuantLib.segmentation.masks_given.read_given_masks`.
+        UnfitInputError: see :func:`COVIDQuantLib.segmentation.masks.user_masks.read_given_masks`.
     """
     paths = {name: files for name in GIVEN if (files := getattr(arguments, name))}
     masks, sources, warnings = read_given_masks(paths, ct)

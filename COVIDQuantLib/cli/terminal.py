@@ -63,17 +63,23 @@ def shown(text: object) -> str:
 
 
 @contextmanager
-def progress_bar(stages: Sequence[Stage], *, quiet: bool = False) -> Iterator[StagedProgress]:
+def progress_bar(stages: Sequence[Stage], *, quiet: bool = False, log: bool = False) -> Iterator[StagedProgress]:
     """A staged progress shown on standard error as a bar with the stage and the time left.
 
-    Where standard error is no terminal, each stage is a line instead.
+    Where standard error is no terminal nothing is shown, so that a refusal is its only line.
+
+    Args:
+        stages: of the work.
+        quiet: whether nothing is shown anywhere.
+        log: whether a file or pipe gets a line for each stage after the first, in which inputs are read: for work
+            that goes on for hours.
     """
     screen = console(stderr=True)
-    if quiet:
+    if quiet or not (screen.is_terminal or log):
         yield StagedProgress(stages)
         return
     if not screen.is_terminal:
-        yield StagedProgress(stages, _line_per_stage(screen))
+        yield StagedProgress(stages, _line_per_stage(screen, stages[0].name))
         return
     bar = Progress(
         # Stages are named after files.
@@ -94,12 +100,11 @@ def progress_bar(stages: Sequence[Stage], *, quiet: bool = False) -> Iterator[St
         yield StagedProgress(stages, show)
 
 
-def _line_per_stage(screen: Console) -> Callable[[ProgressState], None]:
-    shown: list[str] = []
-
+def _line_per_stage(screen: Console, last: str) -> Callable[[ProgressState], None]:
     def show(state: ProgressState) -> None:
-        if not shown or shown[-1] != state.stage:
-            shown.append(state.stage)
+        nonlocal last
+        if state.stage not in {"", last}:
+            last = state.stage
             screen.print(f"{state.fraction:4.0%} {state.stage}")
 
     return show

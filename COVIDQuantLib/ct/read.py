@@ -7,20 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from COVIDQuantLib.ct.checks import HeaderFacts, check_ct
-from COVIDQuantLib.ct.dicom_choice import choose, rate
-from COVIDQuantLib.ct.dicom_directory import is_directory
-from COVIDQuantLib.ct.dicom_find import Findings, find_images
-from COVIDQuantLib.ct.dicom_headers import is_dicom, printable
-from COVIDQuantLib.ct.dicom_odd import without_blank_ends
-from COVIDQuantLib.ct.dicom_pixels import read_pixels
-from COVIDQuantLib.ct.dicom_series import SeriesInfo, group_series
-from COVIDQuantLib.ct.dicom_stack import Stack, stack_frames
-from COVIDQuantLib.ct.header_gaps import check_header_gaps
-from COVIDQuantLib.ct.input_files import check_input, shown
+from COVIDQuantLib.ct.blank_slices import mend_blank_slices
+from COVIDQuantLib.ct.checks.header_checks import check_header_gaps
+from COVIDQuantLib.ct.checks.run import HeaderFacts, check_ct
+from COVIDQuantLib.ct.dicom.dicomdir import is_directory
+from COVIDQuantLib.ct.dicom.exam import acquisition_date, patient_check
+from COVIDQuantLib.ct.dicom.file_search import Findings, find_images
+from COVIDQuantLib.ct.dicom.headers import is_dicom, printable
+from COVIDQuantLib.ct.dicom.pixels import read_pixels
+from COVIDQuantLib.ct.dicom.series.choice import choose, rate
+from COVIDQuantLib.ct.dicom.series.listing import SeriesInfo, group_series
+from COVIDQuantLib.ct.dicom.series.outliers import without_blank_ends
+from COVIDQuantLib.ct.dicom.series.stack import Stack, stack_frames
+from COVIDQuantLib.ct.files.input_files import check_input, shown
+from COVIDQuantLib.ct.files.volume_files import FORMATS, read_volume_file
+from COVIDQuantLib.ct.hu_normalisation import HUBuffer
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
-from COVIDQuantLib.ct.volume_files import FORMATS, read_volume_file
-from COVIDQuantLib.ct.whole_hu import HUBuffer
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.progress import Report, part, silent
 
@@ -69,6 +71,10 @@ def read_ct(path: Path, series: str | None = None, report: Report = silent) -> C
             "too-large",
         ) from error
     report(0.9)
+    mended = mend_blank_slices(ct)
+    if mended:
+        ct.source["padding_voxels"] = _padded(ct.padding)
+    ct.warnings += mended
     ct.warnings += check_ct(ct, facts)
     report(1.0)
     return ct
@@ -148,6 +154,8 @@ def _dicom_source(path: Path, chosen: SeriesInfo, stack: Stack, buffer: HUBuffer
         "name": _source_name(path),
         "format": "DICOM",
         "modality": "CT",
+        "acquisition_date": acquisition_date(head),
+        "patient_check": patient_check(head),
         "study_uid": head.text("StudyInstanceUID"),
         "series_uid": chosen.uid,
         "series_number": chosen.number,
@@ -172,12 +180,15 @@ def _source_name(path: Path) -> str:
 
 
 def _clipping(buffer: HUBuffer) -> dict[str, int]:
-    padded = 0 if buffer.padding is None else int(np.count_nonzero(buffer.padding))
     return {
         "clipped_below": buffer.clipped_below,
         "clipped_above": buffer.clipped_above,
-        "padding_voxels": padded,
+        "padding_voxels": _padded(buffer.padding),
     }
+
+
+def _padded(padding: np.ndarray | None) -> int:
+    return 0 if padding is None else int(np.count_nonzero(padding))
 
 
 def _dicom_facts(chosen: SeriesInfo, buffer: HUBuffer, distance: float) -> HeaderFacts:
@@ -198,18 +209,20 @@ def _dicom_facts(chosen: SeriesInfo, buffer: HUBuffer, distance: float) -> Heade
 
 def _read_file(path: Path) -> tuple[CTVolume, HeaderFacts]:
     volume = read_volume_file(path)
-    header, geometry = volume.header, volume.geometry
-    if volume.values.dtype.itemsize == 1:
+    header, geometry, voxels, noticed = volume.header, volume.geometry, volume.voxels, volume.warnings
+    if voxels.dtype.itemsize == 1:
         raise UnfitInputError(
             "8-bit values are no Hounsfield units",
             header.name,
             "Export the CT with its original 16-bit values.",
             "eight-bit",
         )
-    warnings = [*check_header_gaps(header), *volume.warnings]
+    warnings = [*check_header_gaps(header), *noticed]
     buffer = HUBuffer(geometry.shape)
-    for k in range(geometry.shape[0]):
-        buffer.put(k, volume.values[k])
+    for k, values in enumerate(voxels):
+        buffer.put(k, values)
+    # What the file stored is not needed any more, and large.
+    del volume, voxels, values
     source = {"name": header.name, "format": header.kind, "slice_thickness_mm": None, **_clipping(buffer)}
     facts = HeaderFacts(
         name=header.name,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from COVIDQuantLib.ct.geometry import Geometry, Reorientation
+from COVIDQuantLib.voxels.geometry import Geometry, Reorientation
 
 HU_MIN = -1024
 HU_MAX = 3071
@@ -18,7 +18,7 @@ PADDING_BELOW_HU = -1500
 def not_measured(values: np.ndarray) -> np.ndarray:
     """Where raw values are surely no measurement, whatever lies around them: below −1500 HU, NaN or infinite.
 
-    The one rule of files and nodes alike; a file's reader adds filler that is known by its place (``ct/filler.py``).
+    The one rule of files and nodes alike; a file's reader adds filler that is known by its place (``ct/padding.py``).
 
     Args:
         values: Hounsfield units, any number type and shape.

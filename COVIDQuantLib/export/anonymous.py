@@ -1,7 +1,8 @@
 """An exam without what can name a person: hashes stand for names of files, folders and series, and for UIDs.
 
 The same name always has the same hash, so that the same exam can be recognised; but who has a list of names can try
-them. Technical facts (scanner, kernel, thickness, spacing) and every figure stay as they are.
+them. Technical facts (scanner, kernel, thickness, spacing) and every figure stay as they are. The date of the exam is
+left out altogether: there are so few days that a hash of one hides nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ HASHED = "sha256:"
 _DIGITS = 16
 
 # Texts of the source that are technical facts.
-_FACTS = {"format", "modality", "manufacturer", "model", "kernel", "hashed"}
+_FACTS = {"format", "modality", "manufacturer", "model", "kernel", "hashed", "patient_check"}
+# Texts of the source that are left out.
+_DATES = {"acquisition_date"}
 # Texts of the source that this program words itself; names may stand in them.
 _WORDED = {"phase", "chosen_because", "reason", "other_files"}
 # Keys of the provenance whose texts are names; the names of models and networks are not a patient's.
@@ -110,6 +113,8 @@ def _hashed_source(value: Any, key: str, worded: Callable[[str], str]) -> Any:
         return [_hashed_source(item, key, worded) for item in value]
     if value is None or isinstance(value, (bool, int, float)) or key in _FACTS:
         return value
+    if key in _DATES:
+        return ""
     if key in _WORDED:
         return worded(str(value))
     return value if _is_number(value) else hashed(str(value))
@@ -147,7 +152,7 @@ def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 def _names_in(source: Any) -> Iterator[str]:
     """Every text of a source that is hashed, and the names of files without their endings."""
     for key, text in _texts(source):
-        if key not in _FACTS | _WORDED and not _is_number(text):
+        if key not in _FACTS | _WORDED | _DATES and not _is_number(text):
             yield from _long_enough(text)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from COVIDQuantLib.errors import UsageError
-from COVIDQuantLib.export.atomic import write_atomically
+from COVIDQuantLib.system.atomic_files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.errors import OutputError
-from COVIDQuantLib.export.atomic import write_atomically
+from COVIDQuantLib.system.atomic_files import write_atomically
+from COVIDQuantLib.voxels.geometry import Geometry
 
 
 def write_label_map(path: Path, labels: np.ndarray, geometry: Geometry) -> None:

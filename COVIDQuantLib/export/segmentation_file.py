@@ -16,13 +16,13 @@ import numpy as np
 
 from COVIDQuantLib import terminology_text as terms
 from COVIDQuantLib.anatomy import LESION, LOBES, Colour, Terminology
-from COVIDQuantLib.ct.geometry import Geometry
-from COVIDQuantLib.ct.slicer_segments import FileSegment, is_of, labels_of_segments, segments_of
-from COVIDQuantLib.ct.volume_files import read_volume_file
+from COVIDQuantLib.ct.files.volume_files import read_volume_file
+from COVIDQuantLib.ct.masks.slicer_segments import FileSegment, is_of, labels_of_segments, segments_of
 from COVIDQuantLib.errors import UnfitInputError
-from COVIDQuantLib.export.atomic import write_atomically
 from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.segmentation.result import Segmentation
+from COVIDQuantLib.system.atomic_files import write_atomically
+from COVIDQuantLib.voxels.geometry import Geometry
 
 LESION_LABEL = 1
 _LOBE_LAYER, _LESION_LAYER = 0, 1

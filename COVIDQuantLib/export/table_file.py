@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import platform
@@ -17,17 +16,19 @@ import numpy as np
 import COVIDQuantLib
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import COVIDQuantError, UnfitInputError
-from COVIDQuantLib.export.atomic import settle_results, write_atomically
+from COVIDQuantLib.export.csv_file import write_rows
 from COVIDQuantLib.grades import CheckResult, Grade, grade_of
-from COVIDQuantLib.json_file import read_json
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.table import MetricsTable, Value, compute_metrics
 from COVIDQuantLib.quantification.thresholds import Thresholds
 from COVIDQuantLib.segmentation.result import Segmentation
+from COVIDQuantLib.system.atomic_files import settle_results, write_atomically
+from COVIDQuantLib.system.json_file import read_json
 
 CSV_FILE = "metrics.csv"
 JSON_FILE = "metrics.json"
 FORMAT = "covidquant-metrics/1"
+_FORMATS = "covidquant-metrics/"
 _LIBRARIES = ("numpy", "scipy", "SimpleITK", "pydicom")
 # A JSON value this short stands on one line.
 _LINE = 110
@@ -50,21 +51,9 @@ def write_csv(path: Path, metrics: MetricsTable, grade: Grade | None = None) -> 
     Raises:
         OutputError: the file cannot be written.
     """
-
-    def write(target: Path) -> None:
-        with target.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([*metrics.columns, GRADE_COLUMN])
-            for row in metrics.rows:
-                writer.writerow([*(_cell(row[column]) for column in metrics.columns), grade or ""])
-
-    write_atomically(path, write)
-
-
-def _cell(value: Value) -> str:
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return ""
-    return repr(float(value)) if isinstance(value, float) else str(value)
+    heading = [*metrics.columns, GRADE_COLUMN]
+    rows = [[*(row[column] for column in metrics.columns), grade or ""] for row in metrics.rows]
+    write_atomically(path, lambda target: write_rows(target, [heading, *rows]))
 
 
 def metrics_record(
@@ -191,8 +180,7 @@ def read_metrics(path: Path) -> MetricsFile:
         record = read_json(path, _AGAIN)
     except FileNotFoundError as error:
         raise UnfitInputError("there is no such file", str(path), "Give a folder written by quantify.") from error
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise _unfit(path, f"is not of the format {FORMAT}")
+    _check_format(path, record)
     try:
         histogram = JointHistogram.from_record(record["histogram"])
         expected = compute_metrics(histogram, Thresholds(**record["thresholds"]))
@@ -211,6 +199,17 @@ def read_metrics(path: Path) -> MetricsFile:
     if record.get("grade") != grade_of(checks):
         raise _unfit(path, f"says its grade is {record.get('grade')}, its checks say {grade_of(checks)}")
     return MetricsFile(path, metrics, histogram, record, checks)
+
+
+def _check_format(path: Path, record: Any) -> None:
+    said = record.get("format") if isinstance(record, dict) else None
+    if said == FORMAT:
+        return
+    if isinstance(said, str) and said.startswith(_FORMATS):
+        what = f"is of the format {said[:40]}; this version of COVIDQuant reads {FORMAT}"
+        remedy = "Use the version that wrote it, or run quantify again with this one."
+        raise UnfitInputError(what, str(path), remedy, code="metrics-version")
+    raise _unfit(path, f"is not of the format {FORMAT}")
 
 
 def _check_figures(path: Path, metrics: MetricsTable, expected: MetricsTable) -> None:

@@ -20,7 +20,7 @@ from COVIDQuantLib.inference.device import Device, autocast, with_less_memory
 from COVIDQuantLib.inference.lattice import Box, Lattice, Triple, between, sample, sections_back
 from COVIDQuantLib.inference.slice_input import neighbour_indices, window
 from COVIDQuantLib.progress import Report, part, silent
-from COVIDQuantLib.segmentation.odds import OddsMap
+from COVIDQuantLib.segmentation.log_odds import OddsMap
 
 _BATCH = 16
 _MARGIN_MM = 6.0

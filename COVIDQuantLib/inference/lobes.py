@@ -25,10 +25,10 @@ from COVIDQuantLib.inference.lobes_rules import (
 )
 from COVIDQuantLib.inference.lung_edge import sharpen_lung_edge
 from COVIDQuantLib.progress import Report, part, silent
-from COVIDQuantLib.segmentation.atlas import LEFT_OBLIQUE, RIGHT_HORIZONTAL, RIGHT_OBLIQUE
-from COVIDQuantLib.segmentation.lobes_seen import part_along_fissures
-from COVIDQuantLib.segmentation.odds import OddsMap
-from COVIDQuantLib.segmentation.patient import ChestBounds, Patient, find_chest, find_patient
+from COVIDQuantLib.segmentation.atlas.model import LEFT_OBLIQUE, RIGHT_HORIZONTAL, RIGHT_OBLIQUE
+from COVIDQuantLib.segmentation.lobes.refinement import part_along_fissures
+from COVIDQuantLib.segmentation.log_odds import OddsMap
+from COVIDQuantLib.segmentation.patient.bounds import ChestBounds, Patient, find_chest, find_patient
 
 CLASSES = 6
 WINDOW_HU = (-1000.0, 400.0)

@@ -9,8 +9,8 @@ from scipy import ndimage
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.inference.lattice import Lattice, sample
 from COVIDQuantLib.inference.lobes_rules import NEVER
-from COVIDQuantLib.segmentation.morphology import dilate
-from COVIDQuantLib.segmentation.patient import WALL_MM, ChestBounds, Patient
+from COVIDQuantLib.segmentation.patient.bounds import WALL_MM, ChestBounds, Patient
+from COVIDQuantLib.voxels.morphology import dilate
 
 # What is shown to the networks in place of table and blanket, and how far beyond the patient's skin that begins.
 _NOTHING_HU, _SKIN_MM = -1000.0, 3.0

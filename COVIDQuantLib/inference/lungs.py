@@ -13,7 +13,7 @@ from COVIDQuantLib.inference.lattice import Lattice, sample, sections_back
 from COVIDQuantLib.inference.lesions import LesionsNetwork, run_slices
 from COVIDQuantLib.inference.slice_input import window
 from COVIDQuantLib.progress import Report, part, silent
-from COVIDQuantLib.segmentation.lungs_given import part_lungs
+from COVIDQuantLib.segmentation.lungs.user_lungs import part_lungs
 
 
 def find_lungs_by_slices(

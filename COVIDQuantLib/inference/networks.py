@@ -20,8 +20,8 @@ from COVIDQuantLib.inference.lungs import find_lungs_by_slices
 from COVIDQuantLib.models import Bundle, default_bundle, find_bundle
 from COVIDQuantLib.networks.fold import fold_batch_norms
 from COVIDQuantLib.progress import Report, silent
-from COVIDQuantLib.segmentation.odds import OddsMap
-from COVIDQuantLib.segmentation.patient import Patient
+from COVIDQuantLib.segmentation.log_odds import OddsMap
+from COVIDQuantLib.segmentation.patient.bounds import Patient
 
 _LUNGMASK = "lungmask-unet"
 # A bundle for lobes may lack it.

@@ -11,7 +11,7 @@ from pathlib import Path
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.models.bundle import Bundle, read_bundle
 from COVIDQuantLib.resources import resource_path
-from COVIDQuantLib.staging import settle
+from COVIDQuantLib.system.staging import settle
 
 # The bundle of each task that is used where the user names none.
 DEFAULTS = {"lobes": "lobes-unet-3d", "lesions": "lesions-default"}

@@ -12,7 +12,7 @@ from COVIDQuantLib.models.catalogue import is_plain, shipped_folder, user_folder
 from COVIDQuantLib.models.metadata import INFERENCE, METADATA, refuse_outside
 from COVIDQuantLib.models.write import new_folder
 from COVIDQuantLib.progress import Report, silent
-from COVIDQuantLib.staging import Staging, clear_gone
+from COVIDQuantLib.system.staging import Staging, clear_gone
 
 # Beside metadata, weights and docs; scripts and pickles of a stranger's bundle stay behind.
 _TEXTS = ("LICENSE", "LICENSE.txt", "README.md")

@@ -14,7 +14,7 @@ from typing import Any
 
 from COVIDQuantLib import __version__
 from COVIDQuantLib.errors import UnfitInputError
-from COVIDQuantLib.json_file import read_json
+from COVIDQuantLib.system.json_file import read_json
 
 FORMAT = 1
 TASKS = {

@@ -17,7 +17,7 @@ from COVIDQuantLib import __version__
 from COVIDQuantLib.errors import OutputError, UsageError
 from COVIDQuantLib.models.bundle import Bundle, read_bundle
 from COVIDQuantLib.models.metadata import FORMAT, INFERENCE, METADATA, TASKS, WEIGHTS_SUFFIX, check_metadata
-from COVIDQuantLib.staging import Staging, clear_gone
+from COVIDQuantLib.system.staging import Staging, clear_gone
 
 if TYPE_CHECKING:
     import torch

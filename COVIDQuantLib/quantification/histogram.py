@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from COVIDQuantLib.anatomy import LABEL_COUNT
+from COVIDQuantLib.ct.files.size_limits import MAX_VOXELS
 from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN
 
 HU_BINS = HU_MAX - HU_MIN + 1
@@ -16,6 +17,8 @@ HU_VALUES = np.arange(HU_MIN, HU_MAX + 1)
 # A slab's working arrays stay in the processor's cache at about this many voxels.
 _SLAB_VOXELS = 1 << 20
 _THREADS = 2
+# Larger than any voxel of a CT; what is read back from a file stays below.
+_MAX_VOXEL_ML = 1000.0
 
 
 @dataclass
@@ -82,12 +85,22 @@ class JointHistogram:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> JointHistogram:
-        """The histogram that :meth:`as_record` wrote."""
+        """The histogram that :meth:`as_record` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError, IndexError: it is something else.
+        """
         histogram = cls(float(record["voxel_volume_ml"]))
+        if not 0.0 < histogram.voxel_volume_ml < _MAX_VOXEL_ML:
+            raise ValueError(f"a voxel of {histogram.voxel_volume_ml} mL")
         for entry in record["entries"]:
-            start = int(entry["first_hu"]) - HU_MIN
-            counts = entry["counts"]
-            histogram.counts[entry["label"], int(entry["lesion"]), start : start + len(counts)] = counts
+            label, lesion, start = int(entry["label"]), int(entry["lesion"]), int(entry["first_hu"]) - HU_MIN
+            counts = np.asarray(entry["counts"])
+            if not 0 <= label < LABEL_COUNT or not 0 <= lesion <= 1 or start < 0:
+                raise ValueError("a count of no region or CT number")
+            if counts.dtype.kind != "i" or counts.ndim != 1 or counts.min() < 0 or counts.max() > MAX_VOXELS:
+                raise ValueError("counts are whole numbers of voxels")
+            histogram.counts[label, lesion, start : start + len(counts)] = counts
         return histogram
 
 

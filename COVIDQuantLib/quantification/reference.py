@@ -13,9 +13,9 @@ import numpy as np
 from COVIDQuantLib.anatomy import WHOLE_LUNG
 from COVIDQuantLib.ct.volume import HU_MIN
 from COVIDQuantLib.errors import UnfitInputError
-from COVIDQuantLib.json_file import read_json
 from COVIDQuantLib.quantification.histogram import HU_BINS, JointHistogram
 from COVIDQuantLib.resources import resource_path
+from COVIDQuantLib.system.json_file import read_json
 
 # Wide enough that the sampling noise of one scan does not count as distance, narrow against the lung's peak.
 BIN_WIDTH_HU = 16

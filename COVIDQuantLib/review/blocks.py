@@ -7,8 +7,8 @@ from math import ceil
 
 import numpy as np
 
-from COVIDQuantLib.ct.geometry import Triple
 from COVIDQuantLib.review.components import Box
+from COVIDQuantLib.voxels.geometry import Triple
 
 # Fine enough for a doubled edge 4 mm thick, coarse enough to average the noise.
 BLOCK_MM = 1.9

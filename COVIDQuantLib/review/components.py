@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from COVIDQuantLib.anatomy import LOBES
-from COVIDQuantLib.ct.geometry import Triple
+from COVIDQuantLib.voxels.geometry import Triple
 
 Box = tuple[slice, slice, slice]
 # Less than this is a crumb that no reader would go to: a ball of 6 mm across.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from COVIDQuantLib.review.evidence import Evidence
-from COVIDQuantLib.segmentation.morphology import distance_to
+from COVIDQuantLib.voxels.morphology import distance_to
 
 # How far motion reaches: the heart's border beats over some 4 to 8 mm, a breath moves the diaphragm by up to 12 mm.
 HEART_REACH_MM, DIAPHRAGM_REACH_MM = 10.0, 15.0

@@ -8,12 +8,12 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.ct.geometry import Triple
 from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN
 from COVIDQuantLib.review.blocks import Blocks
 from COVIDQuantLib.review.components import Box, Component
-from COVIDQuantLib.review.walls import find_walls
-from COVIDQuantLib.segmentation.lesions_background import lung_level
+from COVIDQuantLib.review.moving_walls import find_walls
+from COVIDQuantLib.segmentation.lesions.normal_lung import lung_level
+from COVIDQuantLib.voxels.geometry import Triple
 
 # Blocks around a component, for the lung beside it.
 _MARGIN = 3

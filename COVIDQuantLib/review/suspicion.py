@@ -7,15 +7,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from COVIDQuantLib.ct.geometry import Triple
 from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
 from COVIDQuantLib.review.components import MIN_ML, Box, Component, find_components
+from COVIDQuantLib.review.cue_scores import CueScorer
+from COVIDQuantLib.review.cue_weights import CueWeights, shipped_cue_weights
 from COVIDQuantLib.review.cues import CUES, Seen
-from COVIDQuantLib.review.judgement import Judgement, shipped_judgement
-from COVIDQuantLib.review.onlooker import Onlooker
-from COVIDQuantLib.review.removal import effect_of_removal, figures, without
+from COVIDQuantLib.review.removal_effect import effect_of_removal, figures, without
+from COVIDQuantLib.voxels.geometry import Triple
 
 # A cue at least this plain is told to the reader.
 _WORTH_SAYING = 0.35
@@ -90,7 +90,7 @@ def rank(
     *,
     histogram: JointHistogram | None = None,
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
-    judgement: Judgement | None = None,
+    judgement: CueWeights | None = None,
     report: Report = silent,
 ) -> list[Finding]:
     """Every component of the lesions with its suspicion, the most suspect first.
@@ -118,10 +118,10 @@ def rank(
     components = find_components(lesions, lobes, spacing_kji, MIN_ML)
     if not components:
         return []
-    judgement = judgement or shipped_judgement()
+    judgement = judgement or shipped_cue_weights()
     report(_FOUND)
-    onlooker = Onlooker(ct_hu, lobes, spacing_kji)
-    looks = _looks(onlooker, components, part(report, _CHEST_SEEN, _LOOKED))
+    scorer = CueScorer(ct_hu, lobes, spacing_kji)
+    looks = _looks(scorer, components, part(report, _CHEST_SEEN, _LOOKED))
     if histogram is None:
         voxel_ml = float(np.prod(sorted(spacing_kji))) / 1000.0
         histogram = JointHistogram.of(ct_hu, lobes.astype(np.uint8, copy=False), lesions, voxel_ml)
@@ -140,18 +140,18 @@ def rank(
 
 
 def _looks(
-    onlooker: Onlooker, components: Sequence[Component], report: Report
+    scorer: CueScorer, components: Sequence[Component], report: Report
 ) -> list[tuple[Component, dict[str, Seen]]]:
     """Every component, or the parts it is judged by, with what the cues say."""
     looks = []
     for number, component in enumerate(components, start=1):
-        looks += onlooker.looks(component)
+        looks += scorer.looks(component)
         report(number / len(components))
     return looks
 
 
 def _finding(
-    component: Component, hu: np.ndarray, seen: dict[str, Seen], judgement: Judgement, effect: dict[str, float]
+    component: Component, hu: np.ndarray, seen: dict[str, Seen], judgement: CueWeights, effect: dict[str, float]
 ) -> Finding:
     """A finding whose place in the list is not known yet."""
     values = {name: look.value for name, look in seen.items()}
@@ -173,7 +173,7 @@ def _finding(
     )
 
 
-def _reasons(seen: dict[str, Seen], judgement: Judgement) -> tuple[Reason, ...]:
+def _reasons(seen: dict[str, Seen], judgement: CueWeights) -> tuple[Reason, ...]:
     """The sentences of the cues that are plainly seen and count, the weightiest first."""
     told = [cue for cue in CUES if seen[cue.name].value >= _WORTH_SAYING and judgement.weights[cue.name] > 0]
     told.sort(key=lambda cue: -seen[cue.name].value * judgement.weights[cue.name])

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from COVIDQuantLib.progress import Report, silent
-from COVIDQuantLib.segmentation.morphology import Spacing
+from COVIDQuantLib.voxels.morphology import Spacing
 
 # Thresholds of the lumen, loosest first; the strictest still holds when lung is inflated to −900 HU.
 LUMEN_HU = (-700, -800, -870, -920, -950)

@@ -9,7 +9,7 @@ import numpy as np
 
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.grades import CheckResult
-from COVIDQuantLib.segmentation.odds import OddsMap
+from COVIDQuantLib.segmentation.log_odds import OddsMap
 
 
 @dataclass

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from COVIDQuantLib.file_lock import process_lives, try_to_lock
+from COVIDQuantLib.system.file_lock import process_lives, try_to_lock
 from COVIDQuantLib.worker.failures import WorkerError
 
 # Arrays begin at multiples of this many bytes, the length of a line of the processor's cache.

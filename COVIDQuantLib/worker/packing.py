@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.grades import CheckResult
 from COVIDQuantLib.pipeline import DEFAULT_PLAN, GivenMasks, Plan
 from COVIDQuantLib.segmentation.result import Segmentation
+from COVIDQuantLib.voxels.geometry import Geometry
 from COVIDQuantLib.worker.blocks import Block, Slot, lay_out, opened
 from COVIDQuantLib.worker.channel import Message
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from COVIDQuantLib.file_lock import FileLock, HeldError
+from COVIDQuantLib.system.file_lock import FileLock, HeldError
 from COVIDQuantLib.worker.channel import Inbox, Message, encoded
 from COVIDQuantLib.worker.failures import WorkerError
 

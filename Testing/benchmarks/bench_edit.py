@@ -27,16 +27,16 @@ import vtk
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from COVIDQuantLib.anatomy import LESION, LOBES
-from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.table import compute_metrics
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
-from COVIDQuantLib.scene.live import LiveQuantification
-from COVIDQuantLib.scene.segmentations import create_segmentation_node, segmentation_of_node
-from COVIDQuantLib.scene.session import HeadlessScene
-from COVIDQuantLib.scene.volumes import image_of_array, node_of_ct
+from COVIDQuantLib.scene.headless_scene import HeadlessScene
+from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
+from COVIDQuantLib.scene.nodes.segmentations import create_segmentation_node, segmentation_of_node
+from COVIDQuantLib.scene.nodes.volumes import image_of_array, node_of_ct
 from COVIDQuantLib.segmentation.result import Segmentation
+from COVIDQuantLib.voxels.geometry import Geometry
 
 # A chest of 360×360×300 mm whatever the number of voxels.
 CHEST_MM = (300.0, 360.0, 360.0)

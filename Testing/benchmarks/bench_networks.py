@@ -61,7 +61,7 @@ def make(arguments: argparse.Namespace) -> dict[str, Any]:
 
         ct, _ = read_ct(arguments.ct).canonical()
         return {"shape": ct.hu.shape, "spacing": ct.geometry.spacing_kji}
-    from COVIDQuantLib.phantom import PhantomSettings, make_phantom, write_phantom
+    from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom, write_phantom
 
     settings = PhantomSettings(2000, thickness_mm=1.0, matrix=arguments.matrix, slices=arguments.slices)
     phantom = make_phantom(settings)

@@ -24,8 +24,8 @@ from bench_edit import STROKES_IN, make_chest, sphere
 from panel_world import PanelWorld
 
 from COVIDQuantLib.ct.volume import CTVolume
-from COVIDQuantLib.scene.job import _add_segmentation
-from COVIDQuantLib.scene.volumes import node_of_ct
+from COVIDQuantLib.scene.nodes.volumes import node_of_ct
+from COVIDQuantLib.scene.quantification_job import _add_segmentation
 from COVIDQuantLib.segmentation.result import Segmentation
 
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from COVIDQuantLib.phantom import PhantomSettings, make_phantom, write_phantom
+from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom, write_phantom
 
 
 def main() -> int:

@@ -19,11 +19,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from COVIDQuantLib.ct.geometry import Triple
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.review.components import find_components
-from COVIDQuantLib.review.onlooker import Onlooker
+from COVIDQuantLib.review.cue_scores import CueScorer
 from COVIDQuantLib.review.suspicion import rank
+from COVIDQuantLib.voxels.geometry import Triple
 
 # A chest of 360×360×300 mm whatever the number of voxels.
 CHEST_MM = (300.0, 360.0, 360.0)
@@ -73,12 +73,12 @@ def run(shape: tuple[int, int, int], parts: int, repeats: int) -> dict[str, floa
     """All measurements, seconds."""
     hu, lobes, lesions, spacing = make_chest(shape, parts)
     found = find_components(lesions, lobes, spacing)
-    onlooker = Onlooker(hu, lobes, spacing)
+    scorer = CueScorer(hu, lobes, spacing)
     histogram = JointHistogram.of(hu, lobes, lesions, float(np.prod(spacing)) / 1000)
     work = {
         "components": lambda: find_components(lesions, lobes, spacing),
-        "chest": lambda: Onlooker(hu, lobes, spacing),
-        "cues": lambda: [onlooker.looks(component) for component in found],
+        "chest": lambda: CueScorer(hu, lobes, spacing),
+        "cues": lambda: [scorer.looks(component) for component in found],
         "list": lambda: rank(hu, lesions, lobes, spacing, histogram=histogram),
         "list_uncounted": lambda: rank(hu, lesions, lobes, spacing),
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.segmentation.morphology import Spacing, dilate, erode
+from COVIDQuantLib.voxels.morphology import Spacing, dilate, erode
 
 Masks = tuple[np.ndarray, np.ndarray]
 

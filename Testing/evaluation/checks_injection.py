@@ -27,7 +27,7 @@ from COVIDQuantLib.checks.run import run_checks
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.grades import CheckResult, Grade, grade_of
-from COVIDQuantLib.phantom import PhantomSettings, make_phantom
+from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 from Testing.evaluation.checks_damage import DAMAGES, Right
 
 WRONG_VOLUME, WRONG_EXTENT, WRONG_PLACE = 3.0, 2.0, 3.0

@@ -16,9 +16,8 @@ from scipy import ndimage, sparse
 from scipy.sparse.linalg import spsolve
 
 from COVIDQuantLib.anatomy import labels_of_side
-from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume
-from COVIDQuantLib.segmentation.atlas import (
+from COVIDQuantLib.segmentation.atlas.model import (
     FISSURES,
     RELIEF_REACH,
     RIGHT_HORIZONTAL,
@@ -27,10 +26,11 @@ from COVIDQuantLib.segmentation.atlas import (
     sheet_coordinates,
     sheet_mm,
 )
-from COVIDQuantLib.segmentation.lobes import SIDES, lobes_of_sheets, place_atlas
-from COVIDQuantLib.training.synth_anatomy import Structures, paint_chest, thick_sections
-from COVIDQuantLib.training.synth_anatomy_lobes import give_away_pieces
-from COVIDQuantLib.training.synth_lesions import insert_lesions
+from COVIDQuantLib.segmentation.lobes.model_free import SIDES, lobes_of_sheets, place_atlas
+from COVIDQuantLib.simulation.lesions.training_lesions import insert_lesions
+from COVIDQuantLib.simulation.painted.lobes import give_away_pieces
+from COVIDQuantLib.simulation.painted.painting import Structures, paint_chest, thick_sections
+from COVIDQuantLib.voxels.geometry import Geometry
 from Testing.evaluation.lidc_fissures import AIRWAY, FISSURE, part_sides, split_right
 
 VESSEL, NODULE = 3, 5

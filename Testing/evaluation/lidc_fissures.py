@@ -14,8 +14,8 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from COVIDQuantLib.anatomy import labels_of_side
-from COVIDQuantLib.ct.geometry import Geometry
-from COVIDQuantLib.segmentation.lobes import SIDES, lobes_of_sheets, place_atlas
+from COVIDQuantLib.segmentation.lobes.model_free import SIDES, lobes_of_sheets, place_atlas
+from COVIDQuantLib.voxels.geometry import Geometry
 
 FISSURE, AIRWAY = 2, 4
 PATIENTS = (1, 2, 3)

@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 
 from COVIDQuantLib.anatomy import LOBES, labels_of_side
 from COVIDQuantLib.pipeline import METHODS, Plan, quantify_ct
-from COVIDQuantLib.segmentation.atlas import SIDE_OF_FISSURE
+from COVIDQuantLib.segmentation.atlas.model import SIDE_OF_FISSURE
 from Testing.evaluation.lidc_ct import EXTENTS, PATIENTS, MadeCT, make_cts
 
 _FAR_MM = 100.0

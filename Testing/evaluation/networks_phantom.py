@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 
 from COVIDQuantLib.anatomy import LOBES
-from COVIDQuantLib.cohort.agreement import PairedAgreement
-from COVIDQuantLib.cohort.evaluation import Labels, evaluate_scan
-from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume
-from COVIDQuantLib.phantom import PhantomSettings, make_phantom
+from COVIDQuantLib.evaluation.agreement import PairedAgreement
+from COVIDQuantLib.evaluation.evaluate import Labels, evaluate_scan
 from COVIDQuantLib.pipeline import Plan, quantify_ct
+from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
+from COVIDQuantLib.voxels.geometry import Geometry
 
 THIN_MM, THICK_MM = 1.5, 5.0
 LEAST_LESION_FREE = 8

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume
+from COVIDQuantLib.voxels.geometry import Geometry
 from Testing.evaluation.people_body import Build, cavity, draw_build, outline, paint_spine, paint_wall
 from Testing.evaluation.people_grid import STEP, Chest, load_lobes, mix, ramp
 from Testing.evaluation.people_inner import draw_blood, find_hila, paint_airways, paint_belly, paint_mediastinum

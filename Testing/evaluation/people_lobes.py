@@ -20,7 +20,7 @@ from scipy.spatial import cKDTree
 
 from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.pipeline import METHODS, Plan, quantify_ct
-from COVIDQuantLib.training.label_free_people import HELD_OUT
+from COVIDQuantLib.training.label_free.people import HELD_OUT
 from Testing.evaluation.people_ct import PaintedCT, painted_ct
 from Testing.evaluation.people_lungs import FISSURES
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from COVIDQuantLib.anatomy import LOBES
-from COVIDQuantLib.phantom import Phantom, PhantomSettings, make_phantom
 from COVIDQuantLib.pipeline import GivenMasks, quantify_ct
+from COVIDQuantLib.simulation.phantom import Phantom, PhantomSettings, make_phantom
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:

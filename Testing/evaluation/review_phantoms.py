@@ -26,14 +26,14 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from scipy.stats import rankdata
 
-from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume
-from COVIDQuantLib.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.pipeline import DEFAULT_PLAN
 from COVIDQuantLib.review.components import find_components
+from COVIDQuantLib.review.cue_scores import CueScorer
+from COVIDQuantLib.review.cue_weights import FORMAT, shipped_cue_weights
 from COVIDQuantLib.review.cues import CUES
-from COVIDQuantLib.review.judgement import FORMAT, shipped_judgement
-from COVIDQuantLib.review.onlooker import Onlooker
+from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
+from COVIDQuantLib.voxels.geometry import Geometry
 
 NAMES = [cue.name for cue in CUES]
 # The bars of the default list: of the artefacts' volume, and of the lesions'.
@@ -75,10 +75,10 @@ def make(seed: int, *, motion: bool | None) -> Case | None:
 
 def rows_of(case: Case, mode: str, mask: np.ndarray) -> list[dict[str, Any]]:
     """One record per component of a mask: cues, volumes of it that are artefact and lesion."""
-    onlooker = Onlooker(case.hu, case.lobes, case.spacing)
+    scorer = CueScorer(case.hu, case.lobes, case.spacing)
     found = find_components(mask, case.lobes, case.spacing)
     rows = []
-    for component, seen in (pair for whole in found for pair in onlooker.looks(whole)):
+    for component, seen in (pair for whole in found for pair in scorer.looks(whole)):
         voxel_ml = component.volume_ml / np.count_nonzero(component.mask)
         artefact, lesion = (
             float(np.count_nonzero(truth[component.box] & component.mask)) * voxel_ml
@@ -194,7 +194,7 @@ def fit(options: argparse.Namespace) -> None:
         "threshold": round(best_threshold(scores, rows, list(chests.values())), 3),
         "source": {
             "fitted_on": "components of known motion artefacts and of known lesions, apart and in one mask, in made "
-            "chests with motion (COVIDQuantLib.phantom)",
+            "chests with motion (COVIDQuantLib.simulation.phantom)",
             "seeds": [int(seed) for seed in chests],
             "components": {"artefact": int(truth.sum()), "lesion": int((~truth).sum())},
             "method": "logistic regression, weights of at least 0.2, ridge 1; threshold: on these chests as far as "
@@ -209,7 +209,7 @@ def fit(options: argparse.Namespace) -> None:
 
 def measure(options: argparse.Namespace) -> None:
     chests = read(options.folder)
-    judgement = shipped_judgement()
+    judgement = shipped_cue_weights()
     overlap = {int(seed) for seed in chests} & set(judgement.source["seeds"])
     print(f"{len(chests)} chests, {len(overlap)} of them also fitted on")
     for mode in ("apart", "together", "network"):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from COVIDQuantLib.ct.geometry import Geometry
 from COVIDQuantLib.ct.volume import CTVolume
+from COVIDQuantLib.voxels.geometry import Geometry
 
 
 def averaged(volume: np.ndarray, step: float, thickness: float) -> np.ndarray:

@@ -1,0 +1,84 @@
+"""Advanced: given lobes, other model bundles, usual thresholds, a full count, a sample CT."""
+
+from slicer.i18n import tr as _
+
+from COVIDQuantLib.errors import COVIDQuantError
+from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS
+from COVIDQuantPanel.models import bundles_for
+from COVIDQuantPanel.sections.sample_button import SampleButton
+from COVIDQuantPanel.sections.section import Section, say, silently
+
+_TASKS = (("lobes", "lobesModelCombo", "lobesModel"), ("lesions", "lesionsModelCombo", "lesionsModel"))
+
+
+class AdvancedSection(Section):
+    """What most readers never need."""
+
+    def setup(self):
+        """Connect the widgets."""
+        ui = self.ui
+        self._names = {}
+        for task, combo, parameter in _TASKS:
+            getattr(ui, combo).connect(
+                "currentIndexChanged(int)", lambda place, t=task, p=parameter: self.on_model(t, p, place)
+            )
+        ui.resetThresholdsButton.connect("clicked(bool)", self.on_reset_thresholds)
+        ui.recountButton.connect("clicked(bool)", self.on_recount)
+        self._sample = SampleButton(ui.sampleButton, self.panel)
+
+    def on_enter(self):
+        """Bundles may have been installed since."""
+        self._list_models()
+        self.on_parameters()
+        self.on_reading()
+
+    def on_parameters(self):
+        """Show the chosen bundles."""
+        parameters = self.panel.parameters
+        networks = parameters.method == "network"
+        for task, combo, parameter in _TASKS:
+            names = self._names.get(task, [""])
+            chosen = getattr(parameters, parameter)
+            place = names.index(chosen) if chosen in names else 0
+            silently(getattr(self.ui, combo), lambda c, p=place: c.setCurrentIndex(p))
+            getattr(self.ui, combo).enabled = networks and len(names) > 1
+        # Given lobes take the place of the model that finds them.
+        if parameters.lobesFrom:
+            self.ui.lobesModelCombo.enabled = False
+
+    def on_reading(self):
+        """There must be a result to count anew."""
+        reason = "" if self.panel.reading else _("Quantify a CT, or choose a result")
+        self.allow(("resetThresholdsButton", "recountButton"), reason)
+
+    def on_close(self):
+        """A sample that is being made was for the scene that goes."""
+        self._sample.stop()
+
+    def on_model(self, task, parameter, place):
+        """Keep the chosen bundle."""
+        names = self._names.get(task, [""])
+        if self.panel.parameters is not None and 0 <= place < len(names):
+            setattr(self.panel.parameters, parameter, names[place])
+
+    def on_reset_thresholds(self):
+        """Go back to the thresholds of the papers."""
+        self.panel.reading.set_thresholds(DEFAULT_THRESHOLDS)
+        self.panel.tell("on_figures")
+
+    def on_recount(self):
+        """Count every voxel again."""
+        try:
+            self.panel.reading.recount()
+        except COVIDQuantError as error:
+            self.panel.show_error(error)
+        self.panel.tell("on_figures")
+
+    def _list_models(self):
+        refused = []
+        for task, combo, _parameter in _TASKS:
+            names, texts, damaged = bundles_for(task)
+            self._names[task] = names
+            refused += damaged
+            silently(getattr(self.ui, combo), lambda c, t=texts: (c.clear(), c.addItems(t)))
+        say(self.ui.modelLabel, "\n".join(refused))

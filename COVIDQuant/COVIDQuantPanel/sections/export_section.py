@@ -1,0 +1,157 @@
+"""Export: where to, what, and a link to what was written."""
+
+import importlib.util
+from pathlib import Path
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from COVIDQuantLib.errors import COVIDQuantError
+from COVIDQuantLib.export.exam_files import EXPORTS
+from COVIDQuantLib.progress import ProgressState
+from COVIDQuantLib.scene.export.export_job import ExportJob
+from COVIDQuantLib.scene.export.node_exam import files_in_the_way
+from COVIDQuantPanel.sections.section import Section, enable, say, silently, timer
+
+_POLL_MS = 100
+# Packages that an export needs beside what Slicer brings.
+_NEEDS = {"picture": "matplotlib"}
+# No choice at all means the usual files; this is the choice of none.
+_NOTHING = "nothing"
+
+
+class ExportSection(Section):
+    """Files of the result that is followed."""
+
+    def setup(self):
+        """Offer what can be written."""
+        self._job = None
+        self._name = ""
+        self._timer = timer(_POLL_MS, self._poll)
+        self.ui.exportBar.hide()
+        self._boxes = {}
+        for export in EXPORTS:
+            box = qt.QCheckBox(export.text)
+            box.setToolTip(", ".join(export.files))
+            box.connect("toggled(bool)", self.on_choice)
+            self.ui.filesWidget.layout().addWidget(box)
+            self._boxes[export.name] = box
+        self.ui.folderEdit.connect("currentPathChanged(QString)", self.on_folder)
+        self.ui.exportButton.connect("clicked(bool)", self.on_export)
+        self.ui.doneLabel.connect("linkActivated(QString)", lambda link: qt.QDesktopServices.openUrl(qt.QUrl(link)))
+
+    def on_parameters(self):
+        """Show the choices."""
+        silently(self.ui.folderEdit, self._show_folder)
+        chosen = set(self.panel.parameters.exports) or {export.name for export in EXPORTS if export.default}
+        for export in EXPORTS:
+            box, package = self._boxes[export.name], _NEEDS.get(export.name)
+            there = package is None or importlib.util.find_spec(package) is not None
+            missing = _("{package} is not installed: install what the networks need").format(package=package)
+            enable(box, "" if there else missing, ", ".join(export.files))
+            silently(box, lambda b, on=there and export.name in chosen: b.setChecked(on))
+        self._show_button()
+
+    def on_reading(self):
+        """Another result has not been written."""
+        if self._job is None:
+            say(self.ui.doneLabel, "")
+        self._show_button()
+
+    def on_quit(self):
+        """Stop writing; what was begun is cleared away. A scene that closes does not matter to the copy."""
+        self._stop("")
+
+    def on_folder(self, path):
+        """Keep the folder."""
+        if self.panel.parameters is not None and path != self.panel.parameters.exportFolder:
+            self.panel.parameters.exportFolder = path
+        self._show_button()
+
+    def on_choice(self, *_arguments):
+        """Keep what is to be written."""
+        if self.panel.parameters is not None:
+            self.panel.parameters.exports = self._wanted() or [_NOTHING]
+        self._show_button()
+
+    def on_export(self):
+        """Begin to write, after asking whether earlier files may go; or stop what was begun."""
+        if self._job is not None:
+            self._stop(_("Stopped. Nothing was written."))
+            return
+        folder, wanted = self._folder(), self._wanted()
+        earlier = files_in_the_way(folder, wanted)
+        if earlier:
+            question = _("These files are there already. Replace them?") + "\n\n" + "\n".join(p.name for p in earlier)
+            if not slicer.util.confirmOkCancelDisplay(question, windowTitle=_("COVIDQuant")):
+                return
+        self._name = self.panel.reading.segmentation.GetName()
+        try:
+            self._job = ExportJob(self.panel.reading, folder, wanted, slicer.util.startupEnvironment())
+        except COVIDQuantError as error:
+            self._fail(error)
+            return
+        self.ui.exportBar.value = 0
+        self.ui.exportBar.show()
+        self._timer.start()
+        self._show_button()
+
+    def _poll(self):
+        if self._job is None:
+            self._timer.stop()
+            return
+        try:
+            state = self._job.poll()
+        except COVIDQuantError as error:
+            self._fail(error)
+            return
+        if isinstance(state, ProgressState):
+            self.ui.exportBar.value = round(1000 * state.fraction)
+            say(self.ui.doneLabel, _("{result}: writing {name}").format(result=self._name, name=state.stage))
+            return
+        folder = self._job.folder
+        link = f'<a href="{folder.absolute().as_uri()}">{folder}</a>'
+        names = ", ".join(path.name for path in state)
+        done = _("{result}: written {names} in {folder}")
+        self._stop(done.format(result=self._name, names=names, folder=link))
+
+    def _fail(self, error):
+        self._stop(error.line())
+        self.panel.show_error(error)
+
+    def _stop(self, text):
+        """End the job if it is under way, and say what came of it."""
+        self._timer.stop()
+        job, self._job = self._job, None
+        if job is not None:
+            job.cancel()
+        self.ui.exportBar.hide()
+        say(self.ui.doneLabel, text)
+        self._show_button()
+
+    def _show_folder(self, edit):
+        if edit.currentPath != self.panel.parameters.exportFolder:
+            edit.currentPath = self.panel.parameters.exportFolder
+
+    def _folder(self):
+        """The chosen folder; None while none is."""
+        text = self.ui.folderEdit.currentPath
+        return Path(text).expanduser() if text else None
+
+    def _wanted(self):
+        return [name for name, box in self._boxes.items() if box.isChecked()]
+
+    def _show_button(self):
+        self.ui.exportButton.text = _("Export") if self._job is None else _("Cancel")
+        if self._job is not None:
+            enable(self.ui.exportButton, "", _("Stop; what was begun is cleared away"))
+            return
+        reason = ""
+        if self.panel.reading is None:
+            reason = _("Quantify a CT, or choose a result")
+        elif self._folder() is None:
+            reason = _("Choose a folder first")
+        elif not self._wanted():
+            reason = _("Choose what to write")
+        enable(self.ui.exportButton, reason, _("Write the chosen files, all of them or none"))

@@ -1,0 +1,222 @@
+"""The list of suspected artefacts within the review section, worked through by mouse or by keys."""
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from COVIDQuantLib.errors import COVIDQuantError
+from COVIDQuantLib.review.status import Status
+from COVIDQuantLib.scene.navigation import look_at
+from COVIDQuantPanel import views
+from COVIDQuantPanel.sections.section import say, silently, timer
+
+_POLL_MS = 100
+# Column of the statuses.
+_STATUS = 4
+_MEASURES = (("extent_percent", "%", 2), ("weight_g", "g", 1))
+
+
+class FindingsList:
+    """The findings of the result that is followed.
+
+    Args:
+        section: the review section, whose widgets it uses.
+    """
+
+    def __init__(self, section):
+        self._section = section
+        self._panel = section.panel
+        self._ui = section.ui
+        self._job = None
+        self._items = []
+        self._shown = []
+        self._mark = views.Mark()
+        self._timer = timer(_POLL_MS, self._poll)
+        self._commands = {
+            "keepButton": self.on_keep,
+            "removeButton": self.on_remove,
+            "reopenButton": self.on_reopen,
+            "nextButton": self.on_next,
+        }
+        for name, command in self._commands.items():
+            getattr(self._ui, name).connect("clicked(bool)", command)
+        table = self._ui.findingsTable
+        self._shortcuts = []
+        for key, command in (("K", self.on_keep), ("R", self.on_remove), ("U", self.on_reopen), ("N", self.on_next)):
+            shortcut = qt.QShortcut(qt.QKeySequence(key), table)
+            shortcut.setContext(qt.Qt.WidgetShortcut)
+            shortcut.connect("activated()", command)
+            self._shortcuts.append(shortcut)
+        table.verticalHeader().hide()
+        table.horizontalHeader().setHighlightSections(False)
+        table.horizontalHeader().setStretchLastSection(True)
+        table.connect("itemSelectionChanged()", self.on_selection)
+        self._ui.searchButton.connect("clicked(bool)", self.on_search)
+        self._ui.suspectedCheckBox.connect("toggled(bool)", self._lay_out)
+
+    @property
+    def current(self):
+        """The selected finding; None if none is."""
+        rows = [index.row() for index in self._ui.findingsTable.selectionModel().selectedRows()]
+        return self._shown[rows[0]] if rows and rows[0] < len(self._shown) else None
+
+    def on_reading(self):
+        """Take up another result's findings, or none."""
+        self.stop()
+        self._lay_out()
+
+    def stop(self):
+        """End a search that is under way."""
+        self._timer.stop()
+        job, self._job = self._job, None
+        if job is not None:
+            job.cancel()
+        self._ui.searchButton.text = _("Look for motion artefacts")
+
+    def unmark(self):
+        """Give the crosshair back."""
+        self._mark.put_back()
+
+    def refresh(self):
+        """Bring the statuses up to date."""
+        if self._panel.reading is None:
+            return
+        for placed, items in zip(self._shown, self._items, strict=True):
+            items[_STATUS].setText(self._status_text(placed))
+        self._ui.findingsTable.resizeColumnToContents(_STATUS)
+        self._allow()
+
+    def on_search(self):
+        """Begin to look for artefacts, or stop."""
+        if self._job is not None:
+            self.stop()
+            return
+        try:
+            self._job = self._panel.reading.findings.search(slicer.util.startupEnvironment())
+        except COVIDQuantError as error:
+            self._panel.show_error(error)
+            return
+        self._ui.searchButton.text = _("Stop looking")
+        self._timer.start()
+
+    def on_selection(self):
+        """Look at what was selected, and say what speaks for an artefact."""
+        placed = self.current
+        self._allow()
+        if placed is None:
+            self._mark.put_back()
+            say(self._ui.reasonLabel, "")
+            return
+        look_at(slicer.mrmlScene, placed.point)
+        self._mark.show()
+        say(self._ui.reasonLabel, _explanation(placed.finding))
+
+    def on_keep(self):
+        """It is pneumonia."""
+        self._decide(self._panel.reading.findings.keep)
+
+    def on_remove(self):
+        """It is an artefact."""
+        self._decide(self._panel.reading.findings.remove)
+
+    def on_reopen(self):
+        """Nothing was decided about it."""
+        self._decide(self._panel.reading.findings.reopen, go_on=False)
+
+    def on_next(self):
+        """Go to the next one without a decision."""
+        if self._panel.reading is None:
+            return
+        placed = self._panel.reading.findings.next_open(self.current)
+        if placed is None:
+            say(self._ui.reasonLabel, _("Every suspected part was decided on."))
+        elif placed in self._shown:
+            self._ui.findingsTable.selectRow(self._shown.index(placed))
+
+    def _decide(self, decide, *, go_on=True):
+        placed = self.current
+        if placed is None or self._panel.reading is None:
+            return
+        with self._section.undoable():
+            decide(placed)
+        self.refresh()
+        if go_on:
+            self.on_next()
+
+    def _poll(self):
+        if self._job is None:
+            self._timer.stop()
+            return
+        try:
+            state = self._job.poll()
+        except COVIDQuantError as error:
+            self.stop()
+            self._panel.show_error(error)
+            return
+        if not isinstance(state, list):
+            self._ui.searchButton.text = _("Stop looking ({n} %)").format(n=round(100 * state))
+            return
+        self.stop()
+        self._panel.reading.findings.take(state)
+        self._lay_out()
+        suspected = sum(finding.suspected for finding in state)
+        text = _("{n} of {all} parts of the pneumonia look like motion artefacts.").format(n=suspected, all=len(state))
+        say(self._ui.reasonLabel, text)
+
+    def _lay_out(self, *_arguments):
+        reading, table = self._panel.reading, self._ui.findingsTable
+        found = reading.findings.found if reading else ()
+        only_suspected = self._ui.suspectedCheckBox.checked
+        self._shown = [placed for placed in found if placed.finding.suspected or not only_suspected]
+        self._items = []
+        silently(table, lambda widget: widget.clear())
+        headings = [_("No."), _("Suspicion"), _("mL"), _("HU"), _("Status"), _("Where")]
+        table.setColumnCount(len(headings))
+        table.setHorizontalHeaderLabels(headings)
+        table.setRowCount(len(self._shown))
+        for row, placed in enumerate(self._shown):
+            texts = _cells(placed.finding)
+            texts.insert(_STATUS, self._status_text(placed))
+            items = [qt.QTableWidgetItem(text) for text in texts]
+            for column, item in enumerate(items):
+                table.setItem(row, column, item)
+            self._items.append(items)
+        table.resizeColumnsToContents()
+        table.resizeRowsToContents()
+        say(self._ui.reasonLabel, "")
+        self._allow()
+
+    def _allow(self):
+        reason = "" if self.current is not None else _("Select a part in the list first")
+        self._section.allow(("keepButton", "removeButton", "reopenButton"), reason)
+        self._section.allow(("nextButton",), "" if self._shown else _("Look for motion artefacts first"))
+
+    def _status_text(self, placed):
+        texts = {Status.UNTOUCHED: _("open"), Status.KEPT: _("kept"), Status.REMOVED: _("removed")}
+        return texts[self._panel.reading.findings.status(placed)]
+
+
+def _cells(finding):
+    return [
+        str(finding.number),
+        f"{finding.score:.2f}",
+        f"{finding.volume_ml:.1f}",
+        f"{finding.mean_hu:.0f}",
+        ", ".join(finding.lobes),
+    ]
+
+
+def _explanation(finding):
+    """Why it is suspected and what removing it would change, in words."""
+    reasons = [_(reason.template).format(**reason.values) for reason in finding.reasons]
+    changes = [
+        f"{_signed(finding.effect[name], digits)} {unit}" for name, unit, digits in _MEASURES if name in finding.effect
+    ]
+    effect = _("Removing it changes extent and weight by {changes}.").format(changes=", ".join(changes))
+    return " ".join([*(reasons or [_("Nothing speaks for an artefact.")]), effect])
+
+
+def _signed(value, digits):
+    """A change with its sign, which a change too small to show has not."""
+    text = f"{value:+.{digits}f}"
+    return text if float(text) else f"±{text[1:]}"

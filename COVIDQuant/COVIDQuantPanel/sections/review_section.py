@@ -1,0 +1,220 @@
+"""Review: Slicer's own segment editor, suspected artefacts, statuses, and the way back to the AI result."""
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from COVIDQuantLib.errors import COVIDQuantError
+from COVIDQuantLib.scene.navigation import voxel_of_world
+from COVIDQuantLib.scene.nodes.segments import roles_of
+from COVIDQuantLib.scene.review.ai_result import has_original, restore_at
+from COVIDQuantLib.scene.review.segment_status import Figures, Status, accept, statuses_of, take_back_acceptance
+from COVIDQuantLib.segment_roles import LESION_ROLE
+from COVIDQuantPanel.sections.findings_list import FindingsList
+from COVIDQuantPanel.sections.section import Section, say, timer
+
+_EDITOR_TAG = "COVIDQuant"
+
+
+class ReviewSection(Section):
+    """What the reader does about the result that is followed."""
+
+    def setup(self):
+        """Connect the widgets."""
+        ui = self.ui
+        self.findings = FindingsList(self)
+        ui.editor.setSegmentationNodeSelectorVisible(False)
+        ui.editor.setSourceVolumeNodeSelectorVisible(False)
+        ui.editor.setSwitchToSegmentationsButtonVisible(False)
+        ui.acceptSegmentButton.connect("clicked(bool)", self.on_accept_segment)
+        ui.acceptAllButton.connect("clicked(bool)", lambda: self._accept(None))
+        ui.takeBackButton.connect("clicked(bool)", self.on_take_back)
+        ui.restorePlaceButton.connect("clicked(bool)", self.on_restore_place)
+        ui.restoreAllButton.connect("clicked(bool)", self.on_restore_all)
+        self._role = None
+        self._erasing = False
+        self._entered = False
+        self._settle_timer = timer(0, self._settle, once=True)
+        self._show_what_can_be_done()
+
+    def on_enter(self):
+        """Let the keyboard reach the editor while the module is open."""
+        if not self._entered:
+            self.ui.editor.installKeyboardShortcuts()
+        self._entered = True
+        self.on_reading()
+
+    def on_exit(self):
+        """Give keyboard and views back."""
+        self._entered = False
+        self.findings.unmark()
+        self.ui.editor.setActiveEffect(None)
+        self.ui.editor.uninstallKeyboardShortcuts()
+        self.ui.editor.removeViewObservations()
+
+    def on_reading(self):
+        """Edit another result, or none."""
+        reading, editor = self.panel.reading, self.ui.editor
+        self.findings.on_reading()
+        self._role = None
+        if reading is None:
+            self._let_go()
+        elif self._entered:
+            self._edit(reading)
+            self._settle_timer.start()
+        editor.enabled = reading is not None
+        self._show_what_can_be_done()
+
+    def on_figures(self):
+        """Statuses may have changed; a lobe that was painted over its neighbour takes the voxels from it."""
+        reading = self.panel.reading
+        if reading is not None and self._role not in {None, LESION_ROLE}:
+            reading.settle_overlap(self.ui.editor.currentSegmentID())
+        self.findings.refresh()
+        self._show_what_can_be_done()
+
+    def on_close(self):
+        """Let go of the nodes and the views."""
+        self.findings.stop()
+        self.findings.unmark()
+        self._settle_timer.stop()
+        self.ui.editor.setActiveEffect(None)
+        self._let_go()
+        self.ui.editor.removeViewObservations()
+
+    def on_quit(self):
+        """Leave an editor behind that neither paints along with the one of a reloaded panel nor takes its keys."""
+        self.on_close()
+        self.ui.editor.uninstallKeyboardShortcuts()
+        self.ui.editor.setMRMLSegmentEditorNode(None)
+
+    def on_segment(self, _caller=None, _event=None):
+        """Pneumonia is painted within the lungs and covers no lobe; a lobe may be painted anywhere.
+
+        The eraser needs no such bounds, and Slicer is several times faster on a large CT without them.
+        """
+        node = _editor_node()
+        role, erasing = self._roles().get(self.ui.editor.currentSegmentID()), node.GetActiveEffectName() == "Erase"
+        if role is None or (role, erasing) == (self._role, self._erasing):
+            return
+        self._role, self._erasing = role, erasing
+        segmentation = slicer.vtkMRMLSegmentationNode
+        bounded = role == LESION_ROLE and not erasing
+        inside, everywhere = segmentation.EditAllowedInsideAllSegments, segmentation.EditAllowedEverywhere
+        node.SetMaskMode(inside if bounded else everywhere)
+        node.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
+
+    def select_segment(self, segment_id):
+        """Edit a segment next."""
+        if self._entered:
+            self.ui.editor.setCurrentSegmentID(segment_id)
+            self.on_segment()
+
+    def on_accept_segment(self):
+        """Accept what is selected in the editor."""
+        self._accept([self.ui.editor.currentSegmentID()])
+
+    def on_take_back(self):
+        """Accepted segments are what they were before."""
+        take_back_acceptance(self.panel.reading.segmentation, self.panel.reading.live.histogram)
+        self.panel.tell("on_figures")
+
+    def on_restore_all(self):
+        """Bring every segment back to the AI result."""
+        with self.undoable():
+            self.panel.reading.back_to_original()
+
+    def on_restore_place(self):
+        """Bring the pneumonia back to the AI result at the crosshair, which a selected finding moves to its place."""
+        reading = self.panel.reading
+        point = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode").GetCrosshairRAS()
+        changed = 0
+        with self.undoable():
+            changed = restore_at(reading.live, voxel_of_world(reading.volume, point))
+        nothing = _("Nothing was edited here. Hold Shift over the place in a slice view first, or select a finding.")
+        say(self.ui.reviewLabel, _("{n} voxels changed.").format(n=changed) if changed else nothing)
+
+    def undoable(self):
+        """Save a state, change segments, bring everything up to date; an error of the reader's is shown."""
+        return _Undoable(self.panel, self.ui.editor)
+
+    def _edit(self, reading):
+        """Have the editor edit a result, its pneumonia selected."""
+        editor, node, observer = self.ui.editor, _editor_node(), self.panel.observer
+        # The editor tells of a segment only if it was chosen by a click; its node always does.
+        if not observer.hasObserver(node, vtk.vtkCommand.ModifiedEvent, self.on_segment):
+            observer.addObserver(node, vtk.vtkCommand.ModifiedEvent, self.on_segment)
+        editor.setMRMLSegmentEditorNode(node)
+        editor.setSegmentationNode(reading.segmentation)
+        editor.setSourceVolumeNode(reading.volume)
+        lesions = [name for name, role in self._roles().items() if role == LESION_ROLE]
+        if lesions:
+            editor.setCurrentSegmentID(lesions[0])
+            self.on_segment()
+
+    def _settle(self):
+        """The editor's own selectors lose what they are given while a scene is loaded."""
+        reading = self.panel.reading
+        if reading is not None and self._entered and self.ui.editor.segmentationNode() is not reading.segmentation:
+            self._role = None
+            self._edit(reading)
+
+    def _let_go(self):
+        """The CT first: without a segmentation the editor takes no other."""
+        if self.ui.editor.segmentationNode() is not None:
+            self.ui.editor.setSourceVolumeNode(None)
+        self.ui.editor.setSegmentationNode(None)
+
+    def _accept(self, segment_ids):
+        accept(self.panel.reading.segmentation, self.panel.reading.live.histogram, segment_ids)
+        self.panel.tell("on_figures")
+        self.panel.tell("on_accepted")
+
+    def _roles(self):
+        reading = self.panel.reading
+        content = reading.segmentation.GetSegmentation() if reading else None
+        return roles_of(content) if content else {}
+
+    def _show_what_can_be_done(self):
+        reading = self.panel.reading
+        none = "" if reading else _("Quantify a CT, or choose a result")
+        self.allow(("acceptSegmentButton", "acceptAllButton", "searchButton"), none)
+        accepted = reading and Status.ACCEPTED in statuses_of(reading.segmentation).values()
+        self.allow(("takeBackButton",), none or ("" if accepted else _("No segment is accepted")))
+        kept = reading and has_original(reading.segmentation)
+        not_kept = "" if kept else _("This segmentation was not made by COVIDQuant")
+        self.allow(("restorePlaceButton",), none or not_kept)
+        untouched = "" if not reading or reading.is_edited else _("Nothing was edited")
+        self.allow(("restoreAllButton",), none or not_kept or untouched)
+        everything = _("Every segment is accepted.")
+        if reading is not None and reading.figures is Figures.ACCEPTED:
+            say(self.ui.reviewLabel, everything)
+        elif self.ui.reviewLabel.text == everything:
+            say(self.ui.reviewLabel, "")
+
+
+class _Undoable:
+    def __init__(self, panel, editor):
+        self._panel = panel
+        self._editor = editor
+
+    def __enter__(self):
+        self._editor.saveStateForUndo()
+
+    def __exit__(self, _kind, error, _trace):
+        self._panel.update()
+        if isinstance(error, COVIDQuantError):
+            self._panel.show_error(error)
+            return True
+        return False
+
+
+def _editor_node():
+    """The settings of our editor, apart from those of Slicer's Segment Editor."""
+    node = slicer.mrmlScene.GetSingletonNode(_EDITOR_TAG, "vtkMRMLSegmentEditorNode")
+    if node is None:
+        made = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
+        made.UnRegister(None)
+        made.SetSingletonTag(_EDITOR_TAG)
+        node = slicer.mrmlScene.AddNode(made)
+    return node

@@ -1,0 +1,114 @@
+"""What every section of the panel has."""
+
+from pathlib import Path
+
+import qt
+import slicer
+
+_UI_FOLDER = Path(__file__).resolve().parents[2] / "Resources" / "UI"
+
+
+class Section:
+    """A part of the panel with a .ui file of its own.
+
+    Args:
+        panel: what the sections share: ``logic``, ``parameters`` (None while the scene closes), ``reading`` (None if
+            no result is followed), ``show_error``.
+
+    Attributes:
+        widget: the section's widget.
+        ui: its named child widgets.
+    """
+
+    def __init__(self, panel):
+        self.panel = panel
+        self._tips = {}
+        self.widget = slicer.util.loadUI(str(_UI_FOLDER / f"{type(self).__name__}.ui"))
+        self.ui = slicer.util.childWidgetVariables(self.widget)
+        self.widget.setMRMLScene(slicer.mrmlScene)
+        self.setup()
+
+    def setup(self):
+        """Connect the widgets, once."""
+
+    def allow(self, names, reason_not):
+        """Let buttons be used, or say in their tooltips why they cannot be.
+
+        Args:
+            names: of the buttons.
+            reason_not: why not; empty if they can.
+        """
+        for name in names:
+            button = getattr(self.ui, name)
+            enable(button, reason_not, self._tips.setdefault(name, button.toolTip))
+
+    def on_parameters(self):
+        """The reader's choices changed."""
+
+    def on_reading(self):
+        """Another result is followed, or none."""
+
+    def on_figures(self):
+        """Figures, statuses or thresholds changed."""
+
+    def on_accepted(self):
+        """The reader accepted segments."""
+
+    def select_segment(self, segment_id):
+        """Take up a segment, in the section that edits them."""
+
+    def on_enter(self):
+        """The reader opened the module."""
+
+    def on_exit(self):
+        """The reader left the module."""
+
+    def on_close(self):
+        """The scene closes, the module is reloaded, or Slicer quits; let go of every node."""
+
+    def on_quit(self):
+        """The module is reloaded, or Slicer quits; end what runs."""
+        self.on_close()
+
+
+def enable(button, reason_not, tip):
+    """Let a button be used, or say in its tooltip why it cannot be.
+
+    Args:
+        button: the button.
+        reason_not: why not; empty if it can.
+        tip: what it does.
+    """
+    button.enabled = not reason_not
+    button.toolTip = reason_not or tip
+
+
+def say(label, text):
+    """Show a text; a label that has nothing to say takes no room."""
+    label.text = text
+    label.visible = bool(text)
+
+
+def fit_height(table):
+    """Give a table the height of its rows, a scroll bar below them included: it needs no more and scrolls no less."""
+    rows = sum(table.rowHeight(row) for row in range(table.rowCount))
+    bar = table.horizontalScrollBar().sizeHint.height()
+    table.setFixedHeight(table.horizontalHeader().sizeHint.height() + rows + bar + 2 * table.frameWidth)
+
+
+def timer(milliseconds, method, *, once=False):
+    """A timer that is started later and calls a method."""
+    made = qt.QTimer()
+    made.setSingleShot(once)
+    made.setInterval(milliseconds)
+    made.connect("timeout()", method)
+    return made
+
+
+def silently(widget, change):
+    """Change a widget without its telling anyone."""
+    was_blocked = widget.blockSignals(True)
+    try:
+        change(widget)
+    finally:
+        widget.blockSignals(was_blocked)

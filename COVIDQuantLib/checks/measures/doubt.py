@@ -1,0 +1,51 @@
+"""Checks of the networks' own doubt: how much would be found if they were asked to be a little surer, or less sure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from COVIDQuantLib.anatomy import LESION, WHOLE_LUNG
+from COVIDQuantLib.checks.evidence import Evidence
+from COVIDQuantLib.checks.record import Measured
+from COVIDQuantLib.segmentation.log_odds import OddsMap
+
+# Log odds of a probability of 82 %: who says less has not made up its mind.
+_SURE = 1.5
+
+
+def lung_doubt(evidence: Evidence) -> Iterator[Measured]:
+    """What may or may not be lung by the networks' odds, percent of the lungs; mostly the width of their edge."""
+    odds = evidence.odds.get("lungs")
+    if odds is not None:
+        percent, where = _doubtful(evidence, odds)
+        yield Measured(percent, f"the networks do not know of {percent:.0f} % of the lungs", WHOLE_LUNG.name, where)
+
+
+def lesion_doubt(evidence: Evidence) -> Iterator[Measured]:
+    """What may or may not be pneumonia by the networks' odds, percent of the lungs."""
+    odds = evidence.odds.get("lesions")
+    if odds is not None:
+        percent, where = _doubtful(evidence, odds)
+        text = f"the extent may be {percent:.1f} points more or less by the networks' own doubt"
+        yield Measured(percent, text, LESION.name, where)
+
+
+def _doubtful(evidence: Evidence, odds: OddsMap) -> tuple[float, np.ndarray]:
+    """Half of what lies between sure and sure not, percent of the lungs, and where on the blocks it is."""
+    doubtful = np.abs(odds.log_odds()) < _SURE
+    ml = float(np.count_nonzero(doubtful)) * float(np.prod(odds.step)) / 1000.0
+    return evidence.percent_of_lung(ml / 2), _on_blocks(evidence, doubtful, odds)
+
+
+def _on_blocks(evidence: Evidence, points: np.ndarray, odds: OddsMap) -> np.ndarray:
+    """The nearest point of the network's lattice for each block."""
+    places, inside = [], []
+    for axis, count in enumerate(evidence.patient.shape):
+        mm = evidence.grids.middles(axis, count) * evidence.grids.spacing[axis]
+        nearest = np.rint((mm - odds.start[axis]) / odds.step[axis]).astype(int)
+        places.append(np.clip(nearest, 0, points.shape[axis] - 1))
+        inside.append(places[-1] == nearest)
+    within = inside[0][:, None, None] & inside[1][:, None] & inside[2]
+    return points[np.ix_(*places)] & within

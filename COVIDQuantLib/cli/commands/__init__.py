@@ -1,0 +1,1 @@
+"""The subcommands of ``covidquant``, one module each, as ``cli/main.py`` lists them."""

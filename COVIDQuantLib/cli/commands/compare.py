@@ -1,0 +1,136 @@
+"""``covidquant compare``: the same patient again; what changed, whether it is more than error, the course in time."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import date, datetime
+from pathlib import Path
+
+from COVIDQuantLib.cli.compare_tables import show_comparison
+from COVIDQuantLib.cli.terminal import progress_bar, show_files, show_warnings
+from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.errors import NotSoundError
+from COVIDQuantLib.followup.comparison import Comparison, compare_exams
+from COVIDQuantLib.followup.comparison_files import CHART_FILE, FILES, put_comparison, refuse_others_files
+from COVIDQuantLib.followup.exam_result import ExamResult, read_result
+from COVIDQuantLib.followup.site_limits import read_site_limits
+from COVIDQuantLib.grades import Grade
+from COVIDQuantLib.progress import Stage, StagedProgress
+from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
+from COVIDQuantLib.system.atomic_files import OutputFolder
+
+NAME = "compare"
+HELP = "Compare exams of one patient: changes, whether they are more than error, the course in time."
+
+_READING, _COMPARING, _WRITING = Stage("reading", 1.0), Stage("comparing", 0.5), Stage("writing", 2.0)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("baseline", type=Path, metavar="BASELINE", help="a folder written by quantify")
+    parser.add_argument("followup", type=Path, nargs="+", metavar="FOLLOWUP", help="one or more later ones")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument(
+        "--date",
+        type=_day,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="YYYY-MM-DD",
+        help="the exams' days, one each in the order of the exams; else those that the results hold",
+    )
+    parser.add_argument("--onset", type=_day, metavar="YYYY-MM-DD", help="first day of symptoms")
+    parser.add_argument(
+        "--limits", type=Path, metavar="DIR", help="a folder written by evaluate: the site's own limits of agreement"
+    )
+    parser.add_argument("--ggo-hu", type=int, metavar="HU", help="recompute every figure at this threshold")
+    parser.add_argument("--consolidation-hu", type=int, metavar="HU", help="and at this")
+    parser.add_argument("--same-patient", action="store_true", help="it is one patient, whatever the IDs say")
+    parser.add_argument("--no-picture", action="store_true", help="do not draw the course in time")
+    parser.add_argument("--identify", action="store_true", help="write names of folders, and dates")
+    parser.add_argument("--strict", action="store_true", help="end with status 4 if an exam is not graded sound")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no table")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Do it.
+
+    Raises:
+        UnfitInputError: a result cannot be read, is of another patient or of the same exam, or holds no date.
+        UsageError: the number of dates is not that of the exams, or the thresholds are not in order.
+        OutputError: the folder cannot be written, or holds files of these names that compare did not write.
+        NotSoundError: with ``--strict``, an exam is not graded sound.
+    """
+    thresholds = _thresholds(arguments)
+    with OutputFolder(arguments.out) as out:
+        # Before the work, not after: a folder that cannot be written to, or a file's name that is taken.
+        out.expect(FILES)
+        refuse_others_files(arguments.out)
+        with progress_bar((_READING, _COMPARING, _WRITING), quiet=arguments.quiet) as progress:
+            results = _read(arguments, progress)
+            site = read_site_limits(arguments.limits) if arguments.limits else None
+            with progress.stage(_COMPARING.name):
+                comparison = compare_exams(
+                    results,
+                    arguments.date,
+                    onset=arguments.onset,
+                    thresholds=thresholds,
+                    site=site,
+                    same_patient=arguments.same_patient,
+                )
+            with progress.stage(_WRITING.name) as report:
+                options = {"identify": arguments.identify, "chart": not arguments.no_picture}
+                files = put_comparison(comparison, out, report, **options)
+    arguments.written = True
+    _show(arguments, comparison, files)
+    if arguments.strict:
+        _refuse_unsound(arguments, comparison)
+
+
+def _read(arguments: argparse.Namespace, progress: StagedProgress) -> list[ExamResult]:
+    paths = [arguments.baseline, *arguments.followup]
+    results = []
+    with progress.stage(_READING.name) as report:
+        for number, path in enumerate(paths, start=1):
+            results.append(read_result(path))
+            report(number / len(paths))
+    return results
+
+
+def _show(arguments: argparse.Namespace, comparison: Comparison, files: list[Path]) -> None:
+    left = arguments.out / CHART_FILE
+    earlier = []
+    if arguments.no_picture and left.exists():
+        earlier = [
+            CTWarning("earlier-files", f"{CHART_FILE} in {arguments.out} may be of an earlier run: left as found.")
+        ]
+    show_warnings([*comparison.warnings, *earlier])
+    if not arguments.quiet:
+        show_comparison(comparison)
+        show_files(files)
+
+
+def _refuse_unsound(arguments: argparse.Namespace, comparison: Comparison) -> None:
+    unsound = [str(exam.number) for exam in comparison.exams if exam.result.grade is not Grade.SOUND]
+    if unsound:
+        what = f"exam {', '.join(unsound)} is not graded sound"
+        raise NotSoundError(what, str(arguments.out), "Everything was written: look at the exams and correct them.")
+
+
+def _thresholds(arguments: argparse.Namespace) -> Thresholds | None:
+    """The user's thresholds, the default one for the one that was left out; None if none was given."""
+    ggo, consolidation = arguments.ggo_hu, arguments.consolidation_hu
+    if ggo is None and consolidation is None:
+        return None
+    return Thresholds(
+        DEFAULT_THRESHOLDS.ggo_hu if ggo is None else ggo,
+        DEFAULT_THRESHOLDS.consolidation_hu if consolidation is None else consolidation,
+    )
+
+
+def _day(text: str) -> date:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no time zone
+    except ValueError:
+        message = f"{text!r} is no day like 2020-02-29; name the exams before the dates"
+        raise argparse.ArgumentTypeError(message) from None

@@ -1,0 +1,121 @@
+"""``covidquant quantify``: a CT file in, segmentation, table and picture out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from COVIDQuantLib.cli.mask_options import GIVEN, add_mask_options, ct_path, given_masks
+from COVIDQuantLib.cli.terminal import progress_bar, show_files, show_grade, show_metrics, show_warnings
+from COVIDQuantLib.ct.read import read_ct
+from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.errors import NotSoundError
+from COVIDQuantLib.exam import Exam
+from COVIDQuantLib.export.exam_files import EXPORTS, files_of, put_exam
+from COVIDQuantLib.grades import Grade, findings_of
+from COVIDQuantLib.inference.device import DEVICES
+from COVIDQuantLib.pipeline import DEFAULT_PLAN, METHODS, Plan, quantify_ct
+from COVIDQuantLib.progress import Stage, StagedProgress
+from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
+from COVIDQuantLib.system.atomic_files import OutputFolder
+
+NAME = "quantify"
+HELP = "Find lobes and pneumonia on a chest CT and write a segmentation, a table and a picture."
+
+_READING, _WRITING = Stage("reading", 2.5), Stage("writing", 4.0)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "ct", type=Path, nargs="?", metavar="CT", help="a DICOM folder or file, NIfTI, NRRD or MetaImage"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument("--series", metavar="UID|NUMBER|TEXT", help="the DICOM series to take, by UID, number or name")
+    add_mask_options(parser)
+    parser.add_argument(
+        "--method", choices=METHODS, default=DEFAULT_PLAN.method, help="how lungs, lobes and lesions are found"
+    )
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="where networks run; model-free needs none")
+    for step in ("lobes", "lesions"):
+        parser.add_argument(
+            f"--{step}-model", metavar="NAME|DIR", help=f"model bundle for the {step}; default: shipped"
+        )
+    parser.add_argument("--ggo-hu", type=int, default=DEFAULT_THRESHOLDS.ggo_hu, metavar="HU", help="default −750")
+    parser.add_argument(
+        "--consolidation-hu", type=int, default=DEFAULT_THRESHOLDS.consolidation_hu, metavar="HU", help="default −350"
+    )
+    for export in EXPORTS:
+        if not export.default:
+            parser.add_argument(f"--{export.name}", action="store_true", help=f"write {export.text} as well")
+    parser.add_argument("--no-picture", action="store_true", help="do not write the sheet of overlays")
+    parser.add_argument("--identify", action="store_true", help="write names, UIDs and the day of the exam as they are")
+    parser.add_argument("--strict", action="store_true", help="end with status 4 if the result is not graded sound")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no table")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Do it; errors as in :func:`COVIDQuantLib.pipeline.quantify_ct` and the readers and writers."""
+    plan = Plan(arguments.method, arguments.device, arguments.lobes_model, arguments.lesions_model)
+    thresholds = Thresholds(arguments.ggo_hu, arguments.consolidation_hu)
+    wanted = [export.name for export in EXPORTS if _wanted(export.name, arguments, default=export.default)]
+    with OutputFolder(arguments.out) as out:
+        # Before the work, not after: a folder that cannot be written to, or a file's name that is taken.
+        out.expect(files_of(wanted))
+        with progress_bar((_READING, *plan.stages, _WRITING), quiet=arguments.quiet) as progress:
+            exam = _quantify(arguments, plan, thresholds, progress)
+            with progress.stage(_WRITING.name) as report:
+                files = put_exam(exam, out, wanted, report, identify=arguments.identify)
+    arguments.written = True
+    try:
+        show_warnings([*exam.warnings, *_earlier_files(arguments, wanted)])
+        if not arguments.quiet:
+            show_grade(exam.checks)
+            show_metrics(exam.metrics)
+            show_files(files)
+    finally:
+        if arguments.strict and exam.grade is not Grade.SOUND:
+            remedy = "Everything was written: look at it and correct it."
+            raise NotSoundError(_not_sound(exam), str(arguments.out), remedy)
+
+
+def _quantify(arguments: argparse.Namespace, plan: Plan, thresholds: Thresholds, progress: StagedProgress) -> Exam:
+    path = ct_path(arguments)
+    with progress.stage(_READING.name) as report:
+        ct = read_ct(path, arguments.series, report)
+        given = given_masks(arguments, ct)
+    return quantify_ct(ct, given, thresholds, progress, plan)
+
+
+def _earlier_files(arguments: argparse.Namespace, wanted: Collection[str]) -> list[CTWarning]:
+    """A warning if the folder holds files of an earlier run that this one did not replace."""
+    written = files_of(wanted)
+    given = [path for name in GIVEN for path in _paths(getattr(arguments, name))]
+    left = [
+        name
+        for name in files_of([export.name for export in EXPORTS])
+        if name not in written and (path := arguments.out / name).is_file() and not any(map(path.samefile, given))
+    ]
+    if not left:
+        return []
+    return [
+        CTWarning("earlier-files", f"{', '.join(left)} in {arguments.out} may be of an earlier run: left as found.")
+    ]
+
+
+def _paths(given: Path | Sequence[Path] | None) -> Sequence[Path]:
+    if given is None:
+        return ()
+    return (given,) if isinstance(given, Path) else given
+
+
+def _not_sound(exam: Exam) -> str:
+    codes = ", ".join(dict.fromkeys(check.code for check in findings_of(exam.checks)))
+    return f"the result is graded {exam.grade.text if exam.grade else 'by nothing'}, not sound ({codes})"
+
+
+def _wanted(name: str, arguments: argparse.Namespace, *, default: bool) -> bool:
+    if name == "picture":
+        return not arguments.no_picture
+    return default or bool(getattr(arguments, name))

@@ -1,1 +1,0 @@
-"""Many scans: agreement between two sets of results."""

@@ -1,0 +1,1 @@
+"""DICOM files: found, their headers and pixels read."""

@@ -1,0 +1,43 @@
+"""Which exam of which patient a DICOM header is of, told without naming either: a date, and a check value of the ID."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date, datetime
+
+from COVIDQuantLib.ct.dicom.headers import ImageFile
+
+# The scanner's own date first; the others are of later steps, and usually the same.
+_DATES = ("AcquisitionDate", "AcquisitionDateTime", "ContentDate", "SeriesDate", "StudyDate")
+# No CT is older; an anonymiser's stand-in for a date (19000101) is.
+_FIRST_CT = date(1971, 10, 1)
+# What anonymisers write instead of an ID: it tells nothing.
+_NO_ID = {"anon", "anonym", "anonymous", "anonymized", "anonymised", "unknown", "none", "null", "na", "n/a", "0", "-"}
+# Three hexadecimal digits: 4095 of 4096 other patients are found out, and yet thousands of IDs share each value, so
+# that who tries all IDs of a hospital learns nothing.
+_CHECK_DIGITS = 3
+
+
+def acquisition_date(head: ImageFile) -> str:
+    """The day of the exam as ``YYYY-MM-DD``; empty if the header names none that can be."""
+    for keyword in _DATES:
+        text = head.text(keyword).replace(".", "")
+        try:
+            # datetime's %d would take a single digit, and a longer value begins with the date.
+            day = datetime.strptime(text[:8], "%Y%m%d").date() if text[:8].isdigit() else None  # noqa: DTZ007
+        except ValueError:
+            continue
+        if day is not None and len(text) >= 8 and day >= _FIRST_CT:
+            return day.isoformat()
+    return ""
+
+
+def patient_check(head: ImageFile) -> str:
+    """A check value of the Patient ID: another one means another patient; empty if there is no ID.
+
+    It is short on purpose: it cannot be turned back into the ID.
+    """
+    text = head.text("PatientID").casefold()
+    if not text or text in _NO_ID:
+        return ""
+    return hashlib.sha256(f"COVIDQuant patient {text}".encode("utf-8", "surrogateescape")).hexdigest()[:_CHECK_DIGITS]

@@ -1,0 +1,1 @@
+"""From DICOM images to series: which there are, which is quantified, and its regular stack."""

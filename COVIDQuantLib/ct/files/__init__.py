@@ -1,0 +1,1 @@
+"""CTs and label maps in one file, read without trusting the header."""

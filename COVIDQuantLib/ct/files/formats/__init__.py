@@ -1,0 +1,1 @@
+"""The headers of NIfTI, NRRD and MetaImage files."""

@@ -1,0 +1,216 @@
+"""The user's own masks, in any file and orientation, brought onto the CT's grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from COVIDQuantLib.ct.dicom.headers import is_dicom
+from COVIDQuantLib.ct.files.input_files import check_input, shown
+from COVIDQuantLib.ct.files.volume_files import FORMATS, read_volume_file
+from COVIDQuantLib.ct.files.voxel_data import Voxels
+from COVIDQuantLib.ct.masks.interpretation import as_asked
+from COVIDQuantLib.ct.masks.slicer_segments import FileSegment, labels_of_segments, segments_of
+from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.structures import plain
+from COVIDQuantLib.voxels.geometry import Geometry, Reorientation
+
+# Grids whose corners agree to this share of a voxel hold the same voxels (NIfTI keeps positions in single precision).
+_SAME_VOXELS = 0.02
+# The reader is told when more than this share of a mask lies outside the CT.
+_OUTSIDE_SHARE = 0.01
+_MAX_LABEL = 65535
+# Scaling in a file's header leaves labels this near to whole numbers; probabilities are further off somewhere.
+_NEARLY = 0.01
+_MOST_SCALED = 10
+
+
+def read_label_map(path: Path, ct_geometry: Geometry, content: str = "") -> tuple[np.ndarray, list[CTWarning]]:
+    """Read a label map or a Slicer segmentation onto the CT's grid.
+
+    The same voxels in another order are reordered exactly; any other grid is resampled by nearest neighbour, with a
+    warning.
+
+    Args:
+        path: NIfTI, NRRD, MetaImage, or Slicer's ``.seg.nrrd``.
+        ct_geometry: the grid to bring it onto.
+        content: ``lungs``, ``lobes`` or ``lesions``: which segments of a segmentation are meant (by ID, terminology
+            or name), and whose labels another program's are brought to; without it a label map is taken as it is.
+
+    Returns:
+        Labels ``[k, j, i]`` on the CT's grid (uint8 or uint16), and warnings ``labels-resampled``,
+        ``labels-outside``, ``segments-joined``, ``segments-by-name``, ``mask-layout``.
+
+    Raises:
+        UnfitInputError: unreadable, no labels, something else than the content, or nowhere on the CT.
+    """
+    stored = read_labels(path, content)
+    placed, placing = place_labels(stored.labels, stored.geometry, ct_geometry, stored.name)
+    warnings = [*stored.warnings, *placing]
+    if stored.segments:
+        return placed, warnings
+    turn = Reorientation.of(ct_geometry)
+    meant, known = as_asked(turn.apply(placed), content, turn.canonical.spacing_kji, stored.name)
+    return (turn.undo(meant) if known else placed), [*warnings, *known]
+
+
+@dataclass(frozen=True)
+class StoredLabels:
+    """A label map as its file stores it.
+
+    Attributes:
+        labels: uint8 or uint16 ``[k, j, i]``.
+        geometry: the file's own grid.
+        name: of the file, one plain line.
+        segments: whether they come from a segmentation whose segments say what they are.
+        warnings: what was noticed.
+    """
+
+    labels: np.ndarray
+    geometry: Geometry
+    name: str
+    segments: bool
+    warnings: list[CTWarning]
+
+
+def read_labels(path: Path, content: str = "") -> StoredLabels:
+    """Read a label map or a Slicer segmentation on its own grid.
+
+    Args:
+        path: NIfTI, NRRD, MetaImage, or Slicer's ``.seg.nrrd``.
+        content: which segments of a segmentation are meant.
+
+    Raises:
+        UnfitInputError: unreadable, no labels, or no segment that can be meant.
+    """
+    path = Path(path)
+    check_input(path, folder=True)
+    if path.is_dir() or is_dicom(path):
+        raise UnfitInputError(
+            "masks are not read from DICOM", shown(path), f"Give {FORMATS}, or .seg.nrrd.", code="mask-dicom"
+        )
+    volume = read_volume_file(path, layers=True)
+    name = plain(shown(path.name))
+    segments = segments_of(volume.header.fields, name)
+    labels, warnings = _labels(volume.voxels, segments, content, name)
+    return StoredLabels(labels, volume.geometry, name, bool(segments), [*volume.warnings, *warnings])
+
+
+def _labels(voxels: Voxels, segments: list[FileSegment], content: str, name: str) -> tuple[np.ndarray, list[CTWarning]]:
+    stored = voxels.stored
+    if segments:
+        layers = voxels.whole()
+        return labels_of_segments(layers if layers.ndim == 4 else layers[..., np.newaxis], segments, content, name)
+    if stored.ndim == 4:
+        raise UnfitInputError(
+            f"the file has {stored.shape[3]} values per voxel and no segments",
+            name,
+            "Give one label map.",
+            code="mask-layers",
+        )
+    return whole_labels(voxels, name), []
+
+
+def whole_labels(values: np.ndarray | Voxels, name: str) -> np.ndarray:
+    """Values as labels: whole numbers from 0, uint8 or uint16; slice by slice, to spare memory.
+
+    Args:
+        values: ``[k, j, i]``, any number type; as near to whole numbers as a file's scaling leaves them.
+        name: where they came from, for messages.
+
+    Raises:
+        UnfitInputError: negative, huge or no numbers (``mask-no-labels``), or fractions (``mask-probabilities``).
+    """
+    extremes = [(plane.min(), plane.max()) for plane in values if plane.size]
+    low, high = (float(np.min(extremes)), float(np.max(extremes))) if extremes else (0.0, 0.0)
+    if not low >= -_NEARLY or not high <= _MAX_LABEL:
+        raise UnfitInputError(
+            f"values from {low:g} to {high:g} are no labels",
+            name,
+            "Give a mask: 0 outside, whole numbers inside.",
+            code="mask-no-labels",
+        )
+    kind = np.uint8 if high < 255.5 else np.uint16
+    if np.issubdtype(values.dtype, np.integer) or values.dtype == bool:
+        return (values if isinstance(values, np.ndarray) else values.whole()).astype(kind, copy=False)
+    labels = np.empty(values.shape, kind)
+    for k, plane in enumerate(values):
+        whole = np.rint(plane)
+        # A slope beside 1 moves a label in proportion.
+        if not (np.abs(plane - whole) <= _NEARLY * np.clip(whole, 1, _MOST_SCALED)).all():
+            raise UnfitInputError(
+                "values are not whole numbers, so no labels",
+                name,
+                "Threshold probabilities into a mask first.",
+                code="mask-probabilities",
+            )
+        labels[k] = whole
+    return labels
+
+
+def place_labels(
+    labels: np.ndarray, geometry: Geometry, ct_geometry: Geometry, name: str
+) -> tuple[np.ndarray, list[CTWarning]]:
+    """Labels of one grid on another.
+
+    Args:
+        labels: ``[k, j, i]`` on ``geometry``.
+        geometry: their grid.
+        ct_geometry: the grid wanted.
+        name: where they came from, for messages.
+
+    Raises:
+        UnfitInputError: no label lies on the wanted grid, though there are some.
+    """
+    if geometry.same_grid(ct_geometry, _SAME_VOXELS):
+        return np.ascontiguousarray(labels), []
+    own, wanted = Reorientation.of(geometry), Reorientation.of(ct_geometry)
+    if own.canonical.same_grid(wanted.canonical, _SAME_VOXELS):
+        return wanted.undo(own.apply(labels)), []
+    return _resampled(labels, geometry, ct_geometry, name)
+
+
+def _resampled(
+    labels: np.ndarray, geometry: Geometry, ct_geometry: Geometry, name: str
+) -> tuple[np.ndarray, list[CTWarning]]:
+    k, j, i = ct_geometry.shape
+    image = sitk.Resample(
+        geometry.to_image(labels),
+        (i, j, k),
+        sitk.Transform(),
+        sitk.sitkNearestNeighbor,
+        ct_geometry.origin,
+        ct_geometry.spacing,
+        ct_geometry.direction,
+        0,
+    )
+    placed = sitk.GetArrayFromImage(image)
+    before = np.count_nonzero(labels) * geometry.voxel_volume_ml
+    after = np.count_nonzero(placed) * ct_geometry.voxel_volume_ml
+    if before and not after:
+        raise UnfitInputError(
+            "its labels lie nowhere on the CT", name, "Give the mask of the same CT.", code="mask-elsewhere"
+        )
+    text = f"{name} lies on another grid and was resampled (nearest neighbour): {before:.1f} to {after:.1f} mL."
+    warnings = [CTWarning("labels-resampled", text)]
+    outside = _share_outside(labels, geometry, ct_geometry)
+    if outside > _OUTSIDE_SHARE:
+        text = f"{100 * outside:.0f} % of {name} lies outside the CT and was left out."
+        warnings.append(CTWarning("labels-outside", text))
+    return placed, warnings
+
+
+def _share_outside(labels: np.ndarray, geometry: Geometry, ct_geometry: Geometry) -> float:
+    """Share of the labelled voxels whose centre is outside the CT's grid."""
+    kji = np.argwhere(labels)
+    if not len(kji):
+        return 0.0
+    kji = kji[:: max(1, len(kji) // 100_000)]
+    to_ct = np.linalg.inv(ct_geometry.index_to_lps) @ geometry.index_to_lps
+    ijk = kji[:, ::-1] @ to_ct[:3, :3].T + to_ct[:3, 3]
+    last = np.array(ct_geometry.shape[::-1]) - 0.5
+    return float(1.0 - ((ijk >= -0.5) & (ijk <= last)).all(axis=1).mean())

@@ -1,0 +1,1 @@
+"""One segmentation held against another, for one scan or many: agreement."""

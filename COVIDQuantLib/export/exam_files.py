@@ -1,0 +1,128 @@
+"""A quantified exam's files as one set: the table of what can be written, and the writing of what is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from COVIDQuantLib.exam import Exam
+from COVIDQuantLib.export.anonymous import without_names
+from COVIDQuantLib.export.labelmaps import write_label_map
+from COVIDQuantLib.export.segmentation_file import write_segmentation
+from COVIDQuantLib.export.sheet.page import write_sheet
+from COVIDQuantLib.export.table_file import CSV_FILE, JSON_FILE, metrics_record, write_csv, write_json
+from COVIDQuantLib.progress import Report, part, silent
+from COVIDQuantLib.system.atomic_files import OutputFolder, Writer
+
+SEGMENTATION_FILE = "segmentation.seg.nrrd"
+PICTURE_FILE = "overlay.png"
+
+ExamWriter = Callable[[Path, Exam, Report], None]
+
+
+@dataclass(frozen=True)
+class Export:
+    """Files that belong together and are asked for by one name.
+
+    Attributes:
+        name: what it is asked for by, an option of the command line.
+        text: what it is, for people.
+        files: names of the files and what writes each.
+        default: whether it is written unasked.
+    """
+
+    name: str
+    text: str
+    files: dict[str, ExamWriter]
+    default: bool = True
+
+
+def _write_json(path: Path, exam: Exam, report: Report) -> None:  # noqa: ARG001 - quick
+    write_json(path, metrics_record(exam.ct, exam.segmentation, exam.histogram, exam.metrics))
+
+
+EXPORTS: tuple[Export, ...] = (
+    Export(
+        "segmentation",
+        "the segmentation for 3D Slicer",
+        {
+            SEGMENTATION_FILE: lambda path, exam, report: write_segmentation(
+                path, exam.segmentation, exam.ct.geometry, report
+            )
+        },
+    ),
+    Export(
+        "metrics",
+        "the table of figures",
+        {
+            CSV_FILE: lambda path, exam, report: write_csv(path, exam.metrics, exam.grade),  # noqa: ARG005
+            JSON_FILE: _write_json,
+        },
+    ),
+    Export(
+        "picture",
+        "a sheet of overlays",
+        {
+            PICTURE_FILE: lambda path, exam, report: write_sheet(
+                path, exam.ct, exam.segmentation, exam.metrics, report=report
+            )
+        },
+    ),
+    Export(
+        "nifti",
+        "label maps of lobes and lesions as NIfTI",
+        {
+            "lobes.nii.gz": lambda path, exam, report: write_label_map(  # noqa: ARG005
+                path, exam.segmentation.lobes, exam.ct.geometry
+            ),
+            "lesions.nii.gz": lambda path, exam, report: write_label_map(  # noqa: ARG005
+                path, exam.segmentation.lesions, exam.ct.geometry
+            ),
+        },
+        default=False,
+    ),
+)
+
+
+def files_of(wanted: Collection[str]) -> list[str]:
+    """The names of the files of the wanted exports, in the order of the table."""
+    return [name for export in EXPORTS if export.name in wanted for name in export.files]
+
+
+def write_exam(
+    exam: Exam, folder: Path, wanted: Collection[str], report: Report = silent, *, identify: bool = False
+) -> list[Path]:
+    """Write the wanted exports of an exam into a folder, all of them or none.
+
+    Args:
+        exam: what was found.
+        folder: made if missing; earlier files of the same names are replaced.
+        wanted: names of exports.
+        report: progress; may raise ``Cancelled``.
+        identify: keep names of files and series, and UIDs, as they are instead of their hashes.
+
+    Returns:
+        The files, in the order of the table.
+
+    Raises:
+        OutputError: the folder cannot be written; it is as it was.
+    """
+    with OutputFolder(folder) as out:
+        return put_exam(exam, out, wanted, report, identify=identify)
+
+
+def put_exam(
+    exam: Exam, out: OutputFolder, wanted: Collection[str], report: Report = silent, *, identify: bool = False
+) -> list[Path]:
+    """As :func:`write_exam`, into a set that was begun before; the files appear when its block ends."""
+    writers = {name: write for export in EXPORTS if export.name in wanted for name, write in export.files.items()}
+    shown = exam if identify else without_names(exam)
+    for number, (name, write) in enumerate(writers.items()):
+        inner = part(report, number / len(writers), (number + 1) / len(writers))
+        out.write(name, _bound(write, shown, inner))
+    return [out.path / name for name in writers]
+
+
+def _bound(write: ExamWriter, exam: Exam, report: Report) -> Writer:
+    return lambda path: write(path, exam, report)

@@ -1,0 +1,225 @@
+"""May these exams be compared at all, and with what reserve: patient, exam, method, thresholds, protocol, grade."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+from COVIDQuantLib.anatomy import WHOLE_LUNG
+from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.followup.exam_result import PROTOCOL, ExamResult
+from COVIDQuantLib.followup.sequence import DatedExam
+from COVIDQuantLib.grades import Grade
+from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
+
+# Sections that differ by less are told apart by no measure.
+_ALIKE_MM = 0.51
+
+
+def refuse_mixed(results: Sequence[ExamResult], *, same_patient: bool = False) -> None:
+    """Refuse the same exam twice, and exams of different patients.
+
+    Args:
+        results: as they were given.
+        same_patient: the user says that it is one patient, whatever the IDs say.
+
+    Raises:
+        UnfitInputError: so it is; names the two.
+    """
+    for key in (_folder, lambda result: result.series, _counts):
+        twins = _twins(results, key)
+        if twins:
+            what = f"this is the same exam as {twins[0].path}"
+            raise UnfitInputError(what, str(twins[1].path), "Give each exam once.", code="same-exam")
+    if same_patient:
+        return
+    known = [result for result in results if result.patient]
+    other = next((result for result in known if result.patient != known[0].patient), None)
+    if other is not None:
+        what = f"this is another patient than {known[0].path}"
+        remedy = "Give exams of one patient; if an anonymiser gave each exam an ID of its own, say --same-patient."
+        raise UnfitInputError(what, str(other.path), remedy, code="another-patient")
+
+
+def _twins(results: Sequence[ExamResult], key: Callable[[ExamResult], str]) -> tuple[ExamResult, ExamResult] | None:
+    """The first two results with the same key; an empty key is no key."""
+    seen: dict[str, ExamResult] = {}
+    for result in results:
+        value = key(result)
+        if value and value in seen:
+            return seen[value], result
+        seen[value] = result
+    return None
+
+
+def _folder(result: ExamResult) -> str:
+    return str(result.path.resolve())
+
+
+def _counts(result: ExamResult) -> str:
+    """What two different exams never share: how often each CT number occurs in each region."""
+    counts = result.histogram.counts
+    return hashlib.sha256(counts.tobytes()).hexdigest() if counts.any() else ""
+
+
+def _lungs(result: ExamResult) -> str:
+    counts = result.histogram.region(WHOLE_LUNG.labels).sum(axis=0)
+    return hashlib.sha256(counts.tobytes()).hexdigest() if counts.any() else ""
+
+
+def common_thresholds(results: Sequence[ExamResult]) -> Thresholds:
+    """The thresholds that all results were made at; the default ones if they differ."""
+    found = {result.thresholds for result in results}
+    return found.pop() if len(found) == 1 else DEFAULT_THRESHOLDS
+
+
+def reserves(exams: Sequence[DatedExam], thresholds: Thresholds, *, same_patient: bool = False) -> list[CTWarning]:
+    """What makes figures of exams less comparable than they look, each told once.
+
+    Args:
+        exams: in order.
+        thresholds: those that all figures are recomputed at.
+        same_patient: the user says that it is one patient.
+    """
+    return [
+        *_of_identity(exams, same_patient=same_patient),
+        *_of_thresholds(exams, thresholds),
+        *_of_methods(exams),
+        *_of_protocol(exams),
+        *_of_regions(exams),
+        *_of_grades(exams),
+    ]
+
+
+def _of_identity(exams: Sequence[DatedExam], *, same_patient: bool) -> list[CTWarning]:
+    results = [exam.result for exam in exams]
+    found = []
+    if same_patient and len({result.patient for result in results if result.patient}) > 1:
+        text = "The exams carry different patient IDs; they were taken for one patient because you said so."
+        found.append(CTWarning("patients-differ", text))
+    unknown = [exam for exam in exams if not exam.result.patient]
+    if unknown and not same_patient:
+        text = f"Nothing in {_numbers(unknown)} says which patient it is of: be sure that all are of one patient."
+        found.append(CTWarning("patient-unknown", text))
+    if _twins(results, lambda result: result.study):
+        text = "Two of the exams are series of one study: they may be two reconstructions or breaths of one day."
+        found.append(CTWarning("same-study", text))
+    if _twins(results, _lungs):
+        text = "The lungs of two exams have exactly the same CT numbers: it is one CT with two segmentations."
+        found.append(CTWarning("same-lungs", text))
+    return found
+
+
+def _of_thresholds(exams: Sequence[DatedExam], thresholds: Thresholds) -> list[CTWarning]:
+    other = [exam for exam in exams if exam.result.thresholds != thresholds]
+    if not other:
+        return []
+    text = (
+        f"The figures of {_numbers(other)} were made at other thresholds; all were recomputed from the stored counts "
+        f"at {thresholds.ggo_hu} and {thresholds.consolidation_hu} HU."
+    )
+    return [CTWarning("thresholds-differ", text)]
+
+
+def _of_methods(exams: Sequence[DatedExam]) -> list[CTWarning]:
+    found = []
+    steps = dict.fromkeys(step for exam in exams for step in exam.result.methods)
+    for step in steps:
+        told = _groups(exams, partial(_method, step))
+        if told:
+            text = f"The {step} were found in different ways, which alone changes figures: {told}."
+            found.append(CTWarning("methods-differ", text))
+    told = _groups(exams, lambda result: result.software)
+    if told:
+        found.append(
+            CTWarning("versions-differ", f"The results were made by different versions of COVIDQuant: {told}.")
+        )
+    return found
+
+
+def _method(step: str, result: ExamResult) -> str:
+    return result.methods.get(step, "unknown")
+
+
+def _made(key: str, result: ExamResult) -> str:
+    return result.protocol.get(key, "")
+
+
+def _of_protocol(exams: Sequence[DatedExam]) -> list[CTWarning]:
+    parts = []
+    for key, title, unit in PROTOCOL:
+        values = {exam.result.protocol.get(key, "") for exam in exams}
+        if unit == "mm" and _alike([float(value.split()[0]) for value in values if value]):
+            continue
+        told = _groups(exams, partial(_made, key))
+        if told and key == "contrast_agent":
+            told = "not the same in all"
+        parts += [f"{title} {told}"] if told else []
+    if not parts:
+        return []
+    text = f"The CTs were made differently, which shifts densities and small lesions: {'; '.join(parts)}."
+    return [CTWarning("protocols-differ", text)]
+
+
+def _alike(values: Sequence[float]) -> bool:
+    return not values or max(values) - min(values) < _ALIKE_MM
+
+
+def _of_regions(exams: Sequence[DatedExam]) -> list[CTWarning]:
+    """Lobes that some exams have and others lack."""
+    found = []
+    for exam in exams:
+        missing = [label for label in WHOLE_LUNG.labels if not exam.result.histogram.counts[label].any()]
+        found.append(frozenset(missing))
+    if len(set(found)) < 2:
+        return []
+    lacking = [exam for exam, missing in zip(exams, found, strict=True) if missing]
+    text = f"A lobe is missing in {_numbers(lacking)} and not in all: it is not compared, and the lungs with reserve."
+    return [CTWarning("lobes-differ", text)]
+
+
+def _of_grades(exams: Sequence[DatedExam]) -> list[CTWarning]:
+    found = []
+    for grade in (Grade.UNUSABLE, Grade.LOOK):
+        of = [exam for exam in exams if exam.result.grade is grade]
+        if of:
+            text = f"The result of {_numbers(of)} is graded {grade.text}: its changes are no surer than that."
+            found.append(CTWarning("grade-below-sound", text))
+    unchecked = [exam for exam in exams if exam.result.grade is None]
+    if unchecked:
+        text = f"The result of {_numbers(unchecked)} was never checked: run quantify again for a grade."
+        found.append(CTWarning("not-checked", text))
+    noticed: dict[str, list[DatedExam]] = {}
+    for exam in exams:
+        for code in exam.result.notices:
+            noticed.setdefault(code, []).append(exam)
+    if noticed:
+        told = "; ".join(f"{code} in {_numbers(of)}" for code, of in noticed.items())
+        text = f"What was noticed about each exam counts here too ({told})."
+        found.append(CTWarning("exam-warnings", text))
+    return found
+
+
+def _groups(exams: Sequence[DatedExam], value_of: Callable[[ExamResult], str]) -> str:
+    """``a (exam 1, 3), b (exam 2)`` of a property that is not the same in all; empty if it is, or is not known."""
+    groups: dict[str, list[DatedExam]] = {}
+    for exam in exams:
+        groups.setdefault(value_of(exam.result), []).append(exam)
+    if len(groups) < 2 or not any(groups):
+        return ""
+    return ", ".join(f"{value or 'not told'} ({_numbers(members)})" for value, members in groups.items())
+
+
+def _numbers(exams: Iterable[DatedExam]) -> str:
+    """``exam 2``, or ``exams 1, 3 to 5``."""
+    numbers = [exam.number for exam in exams]
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    told = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return f"{'exam' if len(numbers) == 1 else 'exams'} {', '.join(told)}"

@@ -1,0 +1,167 @@
+"""The patient's course in time as a picture, with the published courses behind it (papers.md rows P7 and H5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from COVIDQuantLib.errors import UsageError
+from COVIDQuantLib.followup.limits import published_limits
+from COVIDQuantLib.followup.time_course import (
+    ALL,
+    CURVES,
+    MODERATE,
+    SEVERE,
+    TRAJECTORY_REGION,
+    Curve,
+    TrajectoryPoint,
+    charted_measures,
+    curves_of,
+    has_onset,
+)
+from COVIDQuantLib.quantification.measures import Measure
+from COVIDQuantLib.system.atomic_files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_DPI = 150
+_COLUMNS = 2
+_PANEL_INCHES = (4.8, 3.3)
+_HEAD_INCHES = 0.95
+_FOOT_INCHES = 0.75
+_CURVE_POINTS = 300
+# No axis ends lower, so that healthy lungs do not look like rough ones.
+_LEAST_TOP = 1.0
+# More exam numbers than this would run into each other.
+_MOST_NUMBERS = 12
+_TEXT, _FAINT, _PATIENT = "#222222", "#666666", "#111111"
+# Told apart also by the colour-blind (Paul Tol, bright) and, by their dashes, without any colour.
+_STYLES: dict[str, dict[str, Any]] = {
+    MODERATE: {"color": "#4477AA", "linestyle": (0, (5, 2))},
+    SEVERE: {"color": "#EE6677", "linestyle": "-"},
+    ALL: {"color": "#228833", "linestyle": (0, (1, 1.5))},
+}
+_NO_ONSET = "days since the first exam; with --onset the published courses stand behind"
+_NOT_A_FORECAST = "Published courses are averages of groups, not a forecast for a patient."
+_NOT_A_DEVICE = "Not a medical device."
+
+
+def write_time_course(path: Path, trajectory: Sequence[TrajectoryPoint]) -> None:
+    """Draw a panel per measure that has a published course, and write them as PNG.
+
+    Args:
+        path: the file; appears whole or not at all.
+        trajectory: the patient's exams in order.
+
+    Raises:
+        OutputError: the file cannot be written.
+        UsageError: matplotlib is not installed.
+    """
+    figure = draw_time_course(trajectory)
+    write_atomically(path, lambda target: figure.savefig(target, format="png", dpi=_DPI, metadata={"Software": None}))
+
+
+def draw_time_course(trajectory: Sequence[TrajectoryPoint]) -> Figure:
+    """The picture as a figure of its own, without touching matplotlib's global state; see :func:`write_time_course`."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UsageError(
+            "the time course needs matplotlib, which is not installed",
+            remedy="Install matplotlib, or say --no-picture.",
+        ) from error
+    measures = charted_measures()
+    rows = -(-len(measures) // _COLUMNS)
+    tall = rows * _PANEL_INCHES[1] + _HEAD_INCHES + _FOOT_INCHES
+    figure = Figure(figsize=(_COLUMNS * _PANEL_INCHES[0], tall), dpi=_DPI)
+    FigureCanvasAgg(figure)
+    onset = has_onset(trajectory)
+    axes = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
+    for ax, measure in zip(axes, measures, strict=False):
+        _draw_panel(ax, measure, trajectory, onset=onset)
+    for ax in axes[len(measures) :]:
+        ax.set_axis_off()
+    bottom, top = (_FOOT_INCHES + 0.25) / tall, 1 - _HEAD_INCHES / tall
+    figure.subplots_adjust(left=0.085, right=0.98, bottom=bottom, top=top, hspace=0.36, wspace=0.22)
+    _draw_head(figure, axes[0], tall, onset=onset)
+    _draw_foot(figure, tall, onset=onset)
+    return figure
+
+
+def _draw_panel(ax: Axes, measure: Measure, trajectory: Sequence[TrajectoryPoint], *, onset: bool) -> None:
+    from matplotlib.patheffects import withStroke
+
+    corrected = [curve.group for curve in curves_of(measure.name) if onset and curve.correction]
+    if onset:
+        for curve in curves_of(measure.name):
+            axis = np.linspace(*curve.span, _CURVE_POINTS)
+            ax.plot(axis, curve.at(axis), linewidth=1.4, label=_label(curve), zorder=2, **_STYLES[curve.group])
+    known = [point for point in trajectory if point.values[measure.name] is not None]
+    days = [_day(point, onset=onset) for point in known]
+    values = [point.values[measure.name] or 0.0 for point in known]
+    _draw_limits(ax, measure, days, values)
+    ax.plot(days, values, "o-", color=_PATIENT, linewidth=1.6, markersize=5, label="this patient", zorder=4)
+    if len(known) <= _MOST_NUMBERS:
+        for point, day, value in zip(known, days, values, strict=True):
+            place: dict[str, Any] = {"xytext": (4, 5), "textcoords": "offset points"}
+            text = ax.annotate(str(point.exam), (day, value), color=_PATIENT, fontsize=7, zorder=5, **place)
+            text.set_path_effects([withStroke(linewidth=2.0, foreground="white")])
+    ax.set_title(f"{measure.title}, whole lung", fontsize=10, color=_TEXT, loc="left")
+    if corrected:
+        ax.set_title(f"corrected curve: {', '.join(corrected)}", fontsize=7, color=_FAINT, loc="right")
+    ax.set_ylabel(f"{measure.title}{', ' + measure.unit if measure.unit else ''}", fontsize=8)
+    ax.set_xlabel("days since onset of symptoms" if onset else "days since the first exam", fontsize=8)
+    # Read before the lower end is fixed, which ends matplotlib's own choice of the upper.
+    ax.margins(y=0.12)
+    ax.set_ylim(0.0, max(ax.get_ylim()[1], _LEAST_TOP))
+    if onset:
+        ax.set_xlim(left=min([0.0, *days]))
+    ax.tick_params(labelsize=8)
+    ax.grid(visible=True, linewidth=0.4, color="#dddddd")
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+
+
+def _draw_limits(ax: Axes, measure: Measure, days: Sequence[float], values: Sequence[float]) -> None:
+    """The published limits of a single measurement, where there are any."""
+    limits = published_limits().get((TRAJECTORY_REGION, measure.name))
+    if limits is None or not values:
+        return
+    halves = [limits.half_width(value) for value in values]
+    below = [min(half, value) for half, value in zip(halves, values, strict=True)]
+    label = "95 % limits of one measurement (Yoo 2022)"
+    ax.errorbar(days, values, (below, halves), fmt="none", ecolor=_FAINT, elinewidth=0.9, capsize=2.5, label=label)
+
+
+def _draw_head(figure: Figure, first: Axes, tall: float, *, onset: bool) -> None:
+    figure.text(0.02, 1 - 0.13 / tall, "Course in time", fontsize=12, color=_TEXT, va="top", weight="bold")
+    if not onset:
+        figure.text(0.22, 1 - 0.16 / tall, _NO_ONSET, fontsize=8.5, color=_FAINT, va="top")
+    # The first panel shows every kind of line there is.
+    handles, labels = first.get_legend_handles_labels()
+    place = (0.012, 1 - 0.34 / tall)
+    options = {"loc": "upper left", "bbox_to_anchor": place, "ncols": 5, "frameon": False, "fontsize": 7.5}
+    figure.legend(handles, labels, handlelength=2.6, columnspacing=1.2, **options)
+
+
+def _draw_foot(figure: Figure, tall: float, *, onset: bool) -> None:
+    lines = [f"{_NOT_A_FORECAST} {_NOT_A_DEVICE}" if onset else _NOT_A_DEVICE]
+    if onset:
+        lines += [f"{curve.source}, {curve.group}: {curve.correction}" for curve in CURVES if curve.correction]
+    for number, line in enumerate(reversed(lines)):
+        figure.text(0.02, (0.12 + 0.17 * number) / tall, line, fontsize=6.5, color=_FAINT, va="bottom")
+
+
+def _label(curve: Curve) -> str:
+    paper = curve.source.partition(" ")[0]
+    return f"{paper}, {curve.group}{' (corrected)' if curve.correction else ''}"
+
+
+def _day(point: TrajectoryPoint, *, onset: bool) -> float:
+    return float(point.onset_days if onset and point.onset_days is not None else point.days)

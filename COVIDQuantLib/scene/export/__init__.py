@@ -1,0 +1,1 @@
+"""What is shown in the scene, written to files beside the application."""

@@ -1,0 +1,72 @@
+"""An exam of nodes, for the writers of files: the segments and figures as the reader left them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from COVIDQuantLib.checks.run import check_labels
+from COVIDQuantLib.errors import UsageError
+from COVIDQuantLib.exam import Exam
+from COVIDQuantLib.export.exam_files import EXPORTS, write_exam
+from COVIDQuantLib.progress import Report, silent
+from COVIDQuantLib.scene.nodes.segmentations import provenance_of_node
+from COVIDQuantLib.scene.nodes.volumes import ct_of_node
+from COVIDQuantLib.scene.reading_session import Reading
+from COVIDQuantLib.scene.review.segment_status import status_record
+from COVIDQuantLib.segmentation.result import Segmentation
+from COVIDQuantLib.voxels.box import Box
+
+
+def exam_of_reading(reading: Reading) -> Exam:
+    """The CT, segments and figures of a reading, up to date, with what the reader did to them in the provenance.
+
+    Raises:
+        UnfitInputError: the CT or the segments cannot be read.
+    """
+    reading.update()
+    live = reading.live
+    if live.metrics is None:
+        raise RuntimeError("the figures were never counted")
+    ct = ct_of_node(live.volume)
+    lobes, lesions = live.labels(Box.of_shape(ct.geometry.shape))
+    checks = list(reading.checks.checks) if reading.is_checked else check_labels(ct, lobes, lesions)
+    segmentation = Segmentation(lobes, lesions, provenance_of_reading(reading), reading.warnings, checks)
+    return Exam(ct, segmentation, live.histogram, live.metrics)
+
+
+def provenance_of_reading(reading: Reading) -> dict[str, Any]:
+    """How the segments were made, and what the reader did to them."""
+    live = reading.live
+    review = status_record(live.segmentation, live.histogram) | {"findings": reading.findings.record()}
+    return {**provenance_of_node(live.segmentation), "review": review}
+
+
+def files_in_the_way(folder: Path, wanted: Collection[str]) -> list[Path]:
+    """The files that an export would replace."""
+    names = [name for export in EXPORTS if export.name in wanted for name in export.files]
+    return [folder / name for name in names if (folder / name).exists()]
+
+
+def export_reading(reading: Reading, folder: Path, wanted: Collection[str], report: Report = silent) -> list[Path]:
+    """Write the wanted exports of a reading into a folder, all of them or none.
+
+    Args:
+        reading: what is shown.
+        folder: made if missing; earlier files of the same names are replaced.
+        wanted: names of ``export.exam_files.EXPORTS``.
+        report: progress; may raise ``Cancelled``.
+
+    Returns:
+        The files.
+
+    Raises:
+        OutputError: the folder cannot be written; it is as it was.
+        UsageError: nothing is wanted.
+        UnfitInputError: the CT or the segments cannot be read.
+    """
+    known = [export.name for export in EXPORTS if export.name in wanted]
+    if not known:
+        raise UsageError("nothing was chosen to be written", remedy="Choose what to export.")
+    return write_exam(exam_of_reading(reading), folder, known, report)

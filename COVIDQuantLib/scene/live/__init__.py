@@ -1,0 +1,1 @@
+"""Figures that follow every edit of the segments."""

@@ -1,0 +1,75 @@
+"""Where to look: the middle of a region, a lobe's densest disease, and slices moved there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+
+from COVIDQuantLib.anatomy import REGIONS
+from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
+from COVIDQuantLib.scene.nodes.node_geometry import volume_to_world
+from COVIDQuantLib.voxels.box import Box, in_threads
+
+Point = tuple[float, float, float]
+
+
+def world_of_voxel(volume: Any, kji: tuple[float, float, float]) -> Point:
+    """Where a voxel ``(k, j, i)`` of a volume node's array lies, RAS millimetres, transforms applied."""
+    k, j, i = kji
+    r, a, s = (volume_to_world(volume) @ (i, j, k, 1.0))[:3]
+    return float(r), float(a), float(s)
+
+
+def voxel_of_world(volume: Any, point: Point) -> tuple[int, int, int]:
+    """The voxel ``(k, j, i)`` of a volume node's array nearest to a RAS point; it may lie outside the array."""
+    i, j, k = np.rint((np.linalg.inv(volume_to_world(volume)) @ (*point, 1.0))[:3]).astype(int)
+    return int(k), int(j), int(i)
+
+
+def place_of_region(live: LiveQuantification, region: str) -> Point | None:
+    """Where to look at a region: in its slice with the most pneumonia, or else the most lung, at the middle of that.
+
+    Args:
+        live: the figures; their labels as last counted are used.
+        region: name of a row of the table.
+
+    Returns:
+        A RAS point; None if the region has no voxel.
+    """
+    labels = next((region_.labels for region_ in REGIONS if region_.name == region), ())
+    table = np.zeros(256, bool)
+    table[list(labels)] = True
+
+    def count(box: Box) -> tuple[Box, np.ndarray, np.ndarray]:
+        inside, diseased = _masks(live, table, box)
+        return box, np.count_nonzero(inside, axis=(1, 2)), np.count_nonzero(diseased, axis=(1, 2))
+
+    i, j, k = live.volume.GetImageData().GetDimensions()
+    inside_by_slice, diseased_by_slice = np.zeros(k, int), np.zeros(k, int)
+    for box, inside, diseased in in_threads(count, Box.of_shape((k, j, i))):
+        inside_by_slice[box.slices[0]], diseased_by_slice[box.slices[0]] = inside, diseased
+    if not inside_by_slice.any():
+        return None
+    ill = bool(diseased_by_slice.any())
+    fullest = int((diseased_by_slice if ill else inside_by_slice).argmax())
+    shown = _masks(live, table, Box((fullest, 0, 0), (fullest + 1, j, i)))[ill][0]
+    row, column = np.argwhere(shown).mean(axis=0)
+    return world_of_voxel(live.volume, (float(fullest), float(row), float(column)))
+
+
+def _masks(live: LiveQuantification, table: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray]:
+    """Where a box belongs to the labels that a table marks, and where to their pneumonia."""
+    lobes, lesions = live.labels(box)
+    # Outside the lobes only pneumonia is of interest.
+    inside = table[lobes] & ((lobes != 0) | lesions)
+    return inside, inside & lesions
+
+
+def look_at(scene: Any, point: Point) -> None:
+    """Centre every slice view of a scene on a RAS point and put the crosshair there."""
+    slicer.vtkMRMLSliceNode.JumpAllSlices(scene, *point, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
+    crosshair = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    if crosshair is not None:
+        crosshair.SetCrosshairRAS(*point)

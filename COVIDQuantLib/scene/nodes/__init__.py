@@ -1,0 +1,1 @@
+"""MRML nodes and arrays, both ways."""

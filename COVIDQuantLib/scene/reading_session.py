@@ -1,0 +1,183 @@
+"""All that follows one result while a reader works on it: figures, statuses, charts, colours, findings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.quantification.thresholds import Thresholds
+from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
+from COVIDQuantLib.scene.nodes.charts import Charts
+from COVIDQuantLib.scene.nodes.density_overlay import DensityOverlay
+from COVIDQuantLib.scene.nodes.result_links import volume_of
+from COVIDQuantLib.scene.nodes.tables import write_checks
+from COVIDQuantLib.scene.quantification_job import warnings_of_node
+from COVIDQuantLib.scene.review.ai_result import restore_all
+from COVIDQuantLib.scene.review.findings import Findings
+from COVIDQuantLib.scene.review.result_checks import ChecksJob, KeptChecks, kept_checks
+from COVIDQuantLib.scene.review.segment_edits import take_from_other_lobes
+from COVIDQuantLib.scene.review.segment_status import Figures, StatusFollower, edited_roles, whose_figures
+
+
+class Reading:
+    """One result that is followed; close it when another is taken up.
+
+    Args:
+        volume: the CT for a segmentation that was never followed; None takes the one it was followed on.
+        segmentation: the vtkMRMLSegmentationNode.
+        wake: called at the first change after an update; the place to start a timer that calls :meth:`update`.
+
+    Raises:
+        UnfitInputError: there is no CT, or the segments cannot be counted.
+
+    Attributes:
+        live: the figures.
+        charts: their charts.
+        findings: suspected artefacts.
+        density: the pneumonia coloured by density; None until it is asked for.
+    """
+
+    def __init__(self, volume: Any, segmentation: Any, wake: Callable[[], None] | None = None) -> None:
+        if volume_of(segmentation) is not None or volume is None:
+            self.live = LiveQuantification.reattach(segmentation, wake=wake)
+        else:
+            self.live = LiveQuantification(volume, segmentation, wake=wake)
+        self.findings = Findings(self.live)
+        self.density: DensityOverlay | None = None
+        self.charts = Charts(self.live.table, segmentation.GetName())
+        self._status = StatusFollower(segmentation, self.live.histogram)
+        self._show()
+
+    @property
+    def volume(self) -> Any:
+        """The CT."""
+        return self.live.volume
+
+    @property
+    def segmentation(self) -> Any:
+        """The segmentation."""
+        return self.live.segmentation
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether changes are still followed: no node of it has gone."""
+        return self.live.is_attached
+
+    @property
+    def figures(self) -> Figures:
+        """Whose figures they are."""
+        return whose_figures(self.segmentation, self.live.histogram)
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether any segment differs from the kept AI result, accepted or not."""
+        return bool(edited_roles(self.segmentation, self.live.histogram))
+
+    @property
+    def warnings(self) -> list[CTWarning]:
+        """What was noticed when the segments were made, and on them as they are."""
+        return [*warnings_of_node(self.segmentation), *self.live.warnings()]
+
+    @property
+    def checks(self) -> KeptChecks:
+        """Whether the result can be right, as it was when it was last checked."""
+        return kept_checks(self.segmentation)
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether the checks are of the segments as they are."""
+        return self.checks.stands(self.live.histogram)
+
+    def check(self, environment: Mapping[str, str] | None = None) -> ChecksJob:
+        """Begin to check the segments as they are; poll the job.
+
+        Args:
+            environment: of the process, in Slicer ``slicer.util.startupEnvironment()``.
+
+        Raises:
+            UnfitInputError: the CT cannot be read.
+            WorkerError: the process cannot be started.
+        """
+        return ChecksJob(self.live, environment)
+
+    def update(self) -> bool:
+        """Take in what changed; the work is that of the changed boxes.
+
+        Returns:
+            Whether anything had changed.
+
+        Raises:
+            UnfitInputError: the segments cannot be counted; everything keeps what it last showed.
+        """
+        if not self.live.update():
+            return False
+        self._take_in()
+        return True
+
+    def recount(self) -> None:
+        """Count every voxel again, for data that were changed without telling VTK.
+
+        Raises:
+            UnfitInputError: the segments cannot be counted.
+        """
+        self.live.recount()
+        self._take_in()
+
+    def set_thresholds(self, thresholds: Thresholds) -> None:
+        """Part ground glass and consolidation elsewhere; no voxel is looked at."""
+        self.live.thresholds = thresholds
+        if self.density is not None:
+            self.density.recolour()
+        self._show()
+
+    def settle_overlap(self, segment_id: str) -> bool:
+        """Let a lobe that was just painted have its voxels alone, where the last update found more than one lobe.
+
+        Args:
+            segment_id: the lobe's segment.
+
+        Returns:
+            Whether any voxel was taken from another lobe.
+        """
+        if not self.live.overlap_voxels:
+            return False
+        settled = False
+        for box in self.live.changed_boxes:
+            mask = self.live.segment_mask(segment_id, box)
+            if mask is not None and mask.any():
+                take_from_other_lobes(self.segmentation, self.volume, segment_id, mask, box)
+                settled = True
+        return settled and self.update()
+
+    def density_overlay(self) -> DensityOverlay:
+        """The density colours, made at the first request."""
+        if self.density is None:
+            self.density = DensityOverlay(self.live)
+        return self.density
+
+    def back_to_original(self) -> None:
+        """Bring everything back to the AI result. Save a state for undo before.
+
+        Raises:
+            UnfitInputError: it was not kept, is damaged, or belongs to another CT.
+        """
+        restore_all(self.live)
+        self.update()
+
+    def close(self) -> None:
+        """Stop following; every node keeps what it shows."""
+        self.live.close()
+
+    def _take_in(self) -> None:
+        self._status.update(self.live.histogram)
+        self.findings.update()
+        if self.density is not None:
+            self.density.update()
+        self._show()
+
+    def _show(self) -> None:
+        if self.live.metrics is not None:
+            self.charts.update(self.live.metrics, self.live.histogram)
+            checks = self.checks
+            write_checks(self.live.table, checks.checks if checks.stands(self.live.histogram) else ())

@@ -1,0 +1,206 @@
+"""Suspected motion artefacts of one segmentation: found beside the application, kept or removed by the reader.
+
+What is looked at is the AI result as it was kept (else the segments as they are), so the list stays the same while the
+reader edits, and after the scene was loaded again. Whether a finding is still there is read off the voxels, so that
+undo and the brush count as well as the button.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import vtk
+
+from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.quantification.histogram import JointHistogram
+from COVIDQuantLib.review.status import ReviewStatus, Status
+from COVIDQuantLib.review.suspicion import Finding
+from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
+from COVIDQuantLib.scene.navigation import Point
+from COVIDQuantLib.scene.nodes.node_geometry import geometry_of
+from COVIDQuantLib.scene.nodes.volumes import ct_of_node
+from COVIDQuantLib.scene.review.ai_result import has_original, original_labels
+from COVIDQuantLib.scene.review.rank_job import RankJob
+from COVIDQuantLib.scene.review.segment_edits import add_to_lesion, remove_from_lesion, segments_of_role
+from COVIDQuantLib.segment_roles import LESION_ROLE
+from COVIDQuantLib.voxels.box import Box
+from COVIDQuantLib.voxels.geometry import Reorientation
+
+REVIEW_ATTRIBUTE = "COVIDQuant.review"
+# On the pneumonia's segment, so that Slicer's undo takes a mark back in its turn among the edits.
+KEPT_TAG = "COVIDQuant.kept"
+
+
+@dataclass(frozen=True)
+class PlacedFinding:
+    """A finding on the CT node's own voxels.
+
+    Attributes:
+        finding: what was found, on the canonical grid.
+        mask: bool ``[k, j, i]``, its voxels within the box.
+        box: where they lie on the CT node's array.
+        point: where to look, RAS millimetres.
+    """
+
+    finding: Finding
+    mask: np.ndarray = field(repr=False, compare=False)
+    box: Box
+    point: Point
+
+
+class Findings:
+    """The list of one segmentation.
+
+    Args:
+        live: the figures of the segmentation.
+    """
+
+    def __init__(self, live: LiveQuantification) -> None:
+        self._live = live
+        self.found: tuple[PlacedFinding, ...] = ()
+        self._gone: set[str] = set()
+        self._state = _read(live.segmentation)
+
+    def search(self, environment: Mapping[str, str] | None = None) -> RankJob:
+        """Begin to look for artefacts; poll the job and hand what it finds to :meth:`take`.
+
+        Args:
+            environment: of the process, in Slicer ``slicer.util.startupEnvironment()``.
+
+        Raises:
+            UnfitInputError: the CT cannot be read.
+            WorkerError: the process cannot be started.
+        """
+        live = self._live
+        ct = ct_of_node(live.volume)
+        lobes, lesions = self._labels()
+        counts = JointHistogram.of(ct.hu, lobes, lesions, ct.geometry.voxel_volume_ml, ct.padding)
+        return RankJob(ct.hu, lesions, lobes, ct.geometry, counts, live.thresholds, environment)
+
+    def take(self, findings: Iterable[Finding]) -> None:
+        """Take in what a search has found."""
+        turn = Reorientation.of(geometry_of(self._live.volume))
+        self.found = tuple(_placed(finding, turn) for finding in findings)
+        self._gone = set()
+        self._look_again(self.found)
+
+    def update(self) -> None:
+        """Take in what the last update of the figures changed; findings elsewhere are not looked at."""
+        boxes = self._live.changed_boxes
+        self._look_again(p for p in self.found if any(p.box.intersect(box) for box in boxes))
+
+    def status(self, placed: PlacedFinding) -> Status:
+        """Removed if none of its voxels was pneumonia at the last update; else kept, or untouched."""
+        if placed.finding.id in self._gone:
+            return Status.REMOVED
+        return Status.KEPT if placed.finding.id in _kept(self._live.segmentation) else Status.UNTOUCHED
+
+    def keep(self, placed: PlacedFinding) -> None:
+        """Mark it as pneumonia; one that was removed comes back. Save a state for undo before."""
+        self._bring_back(placed)
+        self._decide(placed, Status.KEPT)
+
+    def remove(self, placed: PlacedFinding) -> None:
+        """Take its voxels out of the pneumonia. Save a state for undo before."""
+        remove_from_lesion(self._live.segmentation, self._live.volume, placed.mask, placed.box)
+        self._decide(placed, Status.REMOVED)
+
+    def reopen(self, placed: PlacedFinding) -> None:
+        """Take a decision back: its voxels are pneumonia again, and nothing is said about it."""
+        self._bring_back(placed)
+        self._decide(placed, Status.UNTOUCHED)
+
+    def next_open(self, after: PlacedFinding | None) -> PlacedFinding | None:
+        """The next suspected finding without a decision, after one in the list and then from the start."""
+        place = self.found.index(after) + 1 if after in self.found else 0
+        waiting = (*self.found[place:], *self.found[:place])
+        return next(
+            (p for p in waiting if p.finding.suspected and p is not after and self.status(p) is Status.UNTOUCHED), None
+        )
+
+    def record(self) -> list[dict[str, Any]]:
+        """What the exported file says about each finding."""
+        return [
+            {
+                "id": placed.finding.id,
+                "score": placed.finding.score,
+                "suspected": placed.finding.suspected,
+                "volume_ml": placed.finding.volume_ml,
+                "lobes": list(placed.finding.lobes),
+                "reasons": [str(reason) for reason in placed.finding.reasons],
+                "status": str(self.status(placed)),
+            }
+            for placed in self.found
+        ]
+
+    def _labels(self) -> tuple[np.ndarray, np.ndarray]:
+        size = self._live.volume.GetImageData().GetDimensions()
+        if has_original(self._live.segmentation):
+            lobes, lesions = original_labels(self._live.segmentation)
+            if lobes.shape == size[::-1]:
+                return lobes, lesions
+        return self._live.labels(Box.of_shape((size[2], size[1], size[0])))
+
+    def _look_again(self, some: Iterable[PlacedFinding]) -> None:
+        for placed in some:
+            _, lesions = self._live.labels(placed.box)
+            if (lesions & placed.mask).any():
+                self._gone.discard(placed.finding.id)
+            else:
+                self._gone.add(placed.finding.id)
+
+    def _bring_back(self, placed: PlacedFinding) -> None:
+        if self.status(placed) is Status.REMOVED:
+            add_to_lesion(self._live.segmentation, self._live.volume, placed.mask, placed.box)
+
+    def _decide(self, placed: PlacedFinding, status: Status) -> None:
+        self._state.decide(placed.finding, status)
+        self._live.segmentation.SetAttribute(REVIEW_ATTRIBUTE, self._state.to_json())
+        others = _kept(self._live.segmentation) - {placed.finding.id}
+        _mark(self._live.segmentation, others | ({placed.finding.id} if status is Status.KEPT else set()))
+
+
+def _read(segmentation: Any) -> ReviewStatus:
+    try:
+        return ReviewStatus.from_json(segmentation.GetAttribute(REVIEW_ATTRIBUTE) or "")
+    except UnfitInputError:
+        # Marks of a review are not worth refusing the segments they were made on.
+        return ReviewStatus()
+
+
+def _kept(segmentation: Any) -> set[str]:
+    """IDs of the findings that are marked as pneumonia."""
+    tag = vtk.reference("")
+    found = [segment for segment in _lesion_segments(segmentation) if segment.GetTag(KEPT_TAG, tag)]
+    return set(str(tag).split(",")) - {""} if found else set()
+
+
+def _mark(segmentation: Any, kept: set[str]) -> None:
+    if kept != _kept(segmentation):
+        for segment in _lesion_segments(segmentation):
+            segment.SetTag(KEPT_TAG, ",".join(sorted(kept)))
+
+
+def _lesion_segments(segmentation: Any) -> list[Any]:
+    content = segmentation.GetSegmentation()
+    return [content.GetSegment(segment_id) for segment_id in segments_of_role(segmentation, LESION_ROLE)]
+
+
+def _placed(finding: Finding, turn: Reorientation) -> PlacedFinding:
+    mask = turn.undo(finding.mask())
+    corners = []
+    for axis in range(3):
+        place = turn.axes.index(axis)
+        span, size = finding.box[place], turn.canonical.shape[place]
+        corners.append((size - span.stop, size - span.start) if turn.flips[place] else (span.start, span.stop))
+    (k0, k1), (j0, j1), (i0, i1) = corners
+    box = Box((k0, j0, i0), (k1, j1, i1))
+    # The middle of a crescent lies outside it: look at its own voxel nearest to that.
+    voxels = np.argwhere(finding.mask())
+    nearest = voxels[((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1).argmin()]
+    k, j, i = (int(n) + span.start for n, span in zip(nearest, finding.box, strict=True))
+    left, back, up = (turn.canonical.index_to_lps @ (i, j, k, 1.0))[:3]
+    return PlacedFinding(finding, mask, box, (-float(left), -float(back), float(up)))

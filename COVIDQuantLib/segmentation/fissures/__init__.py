@@ -1,0 +1,1 @@
+"""Where the image shows the fissures between lobes."""

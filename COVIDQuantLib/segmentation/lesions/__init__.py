@@ -1,0 +1,1 @@
+"""Pneumonia without a network."""

@@ -1,0 +1,1 @@
+"""The five lobes: from atlas and fissures, refined, connected, smoothed."""

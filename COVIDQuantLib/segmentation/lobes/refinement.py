@@ -1,0 +1,139 @@
+"""Lobes that were found roughly, parted anew along the fissures that are seen (row P2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableSequence
+from dataclasses import replace
+
+import numpy as np
+from scipy import ndimage
+
+from COVIDQuantLib.progress import Report, part, silent
+from COVIDQuantLib.segmentation.atlas.lung_frame import FloatArray
+from COVIDQuantLib.segmentation.atlas.model import (
+    LEFT_OBLIQUE,
+    RELIEF_REACH,
+    RIGHT_HORIZONTAL,
+    RIGHT_OBLIQUE,
+    SIDE_OF_FISSURE,
+    FissureSheet,
+    sheet_coordinates,
+    sheet_mm,
+)
+from COVIDQuantLib.segmentation.fissures.evidence_sources import NetworkEvidence
+from COVIDQuantLib.segmentation.fissures.surface_fit import draw_to_image
+from COVIDQuantLib.segmentation.lobes.model_free import SIDES, lobes_of_sheets, place_atlas
+from COVIDQuantLib.segmentation.lungs.sides import sides_of_lobes
+from COVIDQuantLib.voxels.geometry import Geometry, Triple
+
+# The lobes above and below each fissure.
+PARTED = {RIGHT_OBLIQUE: ((1, 2), (3,)), RIGHT_HORIZONTAL: ((1,), (2,)), LEFT_OBLIQUE: ((4,), (5,))}
+# A fissure is seen where its trust is so high; one lobe on either side of it (1 and 2 of a table, multiplied).
+_SEEN, _BOTH = 0.3, 2
+# Seen over a smaller share of its course than this, a border is called a guess.
+_GUESS = 0.2
+_LEAST_FACES, _MOST_FACES = 200, 4000
+# The faces of a border stand for so many independent points, each off by so much.
+_POINTS, _POINT_MM = 400.0, 4.0
+
+
+def part_along_fissures(
+    lobes: np.ndarray,
+    geometry: Geometry,
+    chance: Mapping[str, FloatArray],
+    start: Triple,
+    step: Triple,
+    report: Report = silent,
+    unseen: MutableSequence[str] | None = None,
+) -> np.ndarray:
+    """Lobes whose borders follow the fissures; the lungs stay as they are.
+
+    Lungs that go on beyond the CT keep their lobes, for their frame is uncertain.
+
+    Args:
+        lobes: uint8 ``[k, j, i]``, label values of the contract, on a canonical grid.
+        geometry: of that grid.
+        chance: by fissure, chance of a fissure on a lattice, float ``[k, j, i]``.
+        start: position of that lattice's first point along ``k, j, i``, millimetres from the CT's first voxel.
+        step: distance of its points, millimetres.
+        report: progress; may raise ``Cancelled``.
+        unseen: gets the names of the fissures that are hardly seen, whose borders are a guess.
+    """
+    lungs = sides_of_lobes(lobes)
+    sheets = {name: sheet for name, sheet in sheets_of_lobes(lobes, lungs, geometry).items() if not sheet.loose}
+    report(0.2)
+    sight = NetworkEvidence(chance, start, step, lungs, geometry.spacing)
+    drawn, sightings = draw_to_image(sight, sheets, part(report, 0.2, 0.8))
+    if unseen is not None:
+        unseen += [name for name in PARTED if name not in sightings or sightings[name].share < _GUESS]
+    lungs[~np.isin(lungs, [SIDES[SIDE_OF_FISSURE[name]] for name in sightings])] = 0
+    parted = lobes_of_sheets(lungs, geometry, drawn, part(report, 0.8, 1.0))
+    result = np.where(lungs > 0, parted, lobes)
+    for name, sighting in sightings.items():
+        _keep_where_unseen(result, lobes, drawn[name], sighting.trust, geometry)
+    return result
+
+
+def _keep_where_unseen(
+    result: np.ndarray, lobes: np.ndarray, sheet: FissureSheet, seen: FloatArray, geometry: Geometry
+) -> None:
+    """Take back what a sheet changed where its fissure was not seen: there the rough lobes know as much."""
+    above, below = PARTED[sheet.fissure]
+    table = np.zeros(256, np.uint8)
+    table[list(above)], table[list(below)] = 1, 2
+    changed = np.nonzero(table[result] * table[lobes] == _BOTH)
+    points = (np.stack(changed, axis=1) * np.array(geometry.spacing_kji))[:, ::-1]
+    first, second, _ = sheet_coordinates(sheet.fissure, sheet.frame.to_unit(points))
+    places = [
+        np.clip((along / RELIEF_REACH + 1) * 0.5 * (count - 1), 0, count - 1)
+        for along, count in zip((first, second), seen.shape, strict=True)
+    ]
+    unseen = ndimage.map_coordinates(seen, np.stack(places), order=1) < _SEEN
+    back = tuple(axis[unseen] for axis in changed)
+    result[back] = lobes[back]
+
+
+def sheets_of_lobes(lobes: np.ndarray, lungs: np.ndarray, geometry: Geometry) -> dict[str, FissureSheet]:
+    """The atlas's fissures bent to the borders between lobes.
+
+    Args:
+        lobes: uint8 ``[k, j, i]``, label values of the contract, on a canonical grid.
+        lungs: on that grid, 1 right, 2 left.
+        geometry: of that grid.
+    """
+    spacing = np.array(geometry.spacing_kji)
+    return {
+        name: _bent(sheet, (_faces(lobes, *PARTED[name]) * spacing)[:, ::-1])
+        for name, sheet in place_atlas(lungs, geometry).items()
+    }
+
+
+def _faces(lobes: np.ndarray, above: tuple[int, ...], below: tuple[int, ...]) -> FloatArray:
+    """Voxel indices ``(n, 3)``, halves included, of the faces between two groups of lobes; an even choice of many."""
+    table = np.zeros(256, np.uint8)
+    table[list(above)], table[list(below)] = 1, 2
+    parts, found = table[lobes], []
+    for axis in range(3):
+        low, high = np.moveaxis(parts, axis, 0)[:-1], np.moveaxis(parts, axis, 0)[1:]
+        faces = np.argwhere(np.moveaxis(low * high == 2, 0, axis)).astype(float)
+        faces[:, axis] += 0.5
+        found.append(faces)
+    all_faces = np.concatenate(found)
+    return all_faces[:: max(1, len(all_faces) // _MOST_FACES)]
+
+
+def _bent(sheet: FissureSheet, points: FloatArray) -> FissureSheet:
+    """The sheet of the population that runs nearest to points ``(n, 3)`` in millimetres, outliers aside."""
+    if len(points) < _LEAST_FACES:
+        return sheet
+    first, second, across = sheet_coordinates(sheet.fissure, sheet.frame.to_unit(points))
+    terms = sheet.model.terms(first, second)
+    lift, target = terms @ sheet.model.modes, across - terms @ sheet.model.mean
+    sigma = _POINT_MM / sheet_mm(sheet.fissure, sheet.frame)[2]
+    weights, robust = sheet.expected, np.ones(len(points))
+    for _ in range(5):
+        share = (robust * _POINTS / len(points) / sigma**2)[:, None]
+        normal = (lift * share).T @ lift + np.eye(lift.shape[1])
+        weights = np.linalg.solve(normal, (lift * share).T @ target + sheet.expected)
+        robust = 1 / (1 + ((target - lift @ weights) / (3 * sigma)) ** 2)
+    return replace(sheet, expected=weights, weights=weights)

@@ -1,0 +1,1 @@
+"""The lungs without a network, and lungs that the user gives."""

@@ -1,0 +1,1 @@
+"""The patient and the chest, before the lungs are looked for."""

@@ -1,0 +1,1 @@
+"""The phantom's body: shapes computed from a seed."""

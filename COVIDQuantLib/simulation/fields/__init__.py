@@ -1,0 +1,1 @@
+"""Random fields, grids and deformations that everything simulated is made from."""

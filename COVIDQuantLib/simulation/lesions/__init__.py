@@ -1,0 +1,1 @@
+"""Pneumonia: one model for the phantom and one for training, with no lesion code in common."""

@@ -1,0 +1,1 @@
+"""Sections, kernels, noise: what a scanner makes of a body."""

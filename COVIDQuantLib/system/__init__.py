@@ -1,0 +1,1 @@
+"""Files, locks, memory and streams: what the library asks of the operating system."""

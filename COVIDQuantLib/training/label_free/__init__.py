@@ -1,0 +1,1 @@
+"""Training without a drawn label, as the shipped networks were made."""

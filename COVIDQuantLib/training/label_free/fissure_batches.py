@@ -1,0 +1,60 @@
+"""Training batches for the network of the fissures: patches at 2 mm, and where one lobe ends and the next begins.
+
+A network that is given the coarse lobes trusts them, however far off; this one sees the CT alone, so that it must look
+for the fissures themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from COVIDQuantLib.inference.lobes import lobes_window
+from COVIDQuantLib.training.label_free.lobe_batches import Batch, HardPoints, PatchBatches, View, blanked, recoloured
+
+OBLIQUE, HORIZONTAL = 1, 2
+CLASSES = 3
+# Lobes on either side of each kind.
+_PARTED = {OBLIQUE: ((1, 3), (2, 3), (4, 5)), HORIZONTAL: ((1, 2),)}
+# Shares of the patches laid at any fissure, and at the horizontal one, which is small; every n-th point is kept.
+_AT, _FEW = {OBLIQUE: 0.4, HORIZONTAL: 0.35}, 7
+# Weights of the cross-entropy: nearly all points are none.
+CLASS_WEIGHTS = (0.5, 2.0, 2.5)
+
+
+def fissure_labels(lobes: torch.Tensor) -> torch.Tensor:
+    """Points at the border of two lobes of a lung, two points thick.
+
+    Args:
+        lobes: label values ``[k, j, i]``; those of unknown lobe border on nothing.
+
+    Returns:
+        int64 ``[k, j, i]``, 0 none, 1 oblique, 2 horizontal fissure.
+    """
+    result = torch.zeros(lobes.shape, dtype=torch.long)
+    for axis, count in enumerate(lobes.shape):
+        low, high = lobes.narrow(axis, 0, count - 1), lobes.narrow(axis, 1, count - 1)
+        for kind, pairs in _PARTED.items():
+            meets = torch.zeros(low.shape, dtype=torch.bool)
+            for a, b in pairs:
+                meets |= ((low == a) & (high == b)) | ((low == b) & (high == a))
+            for start in (0, 1):
+                side = result.narrow(axis, start, count - 1)
+                side[meets] = side[meets].clamp(min=kind)
+    return result
+
+
+@dataclass(frozen=True)
+class FissureBatches(PatchBatches):
+    """Patches most of which lie at a fissure; inputs and targets have one channel."""
+
+    def _hard(self, view: View) -> HardPoints:
+        kinds = fissure_labels(torch.from_numpy(view["lobes"])).numpy()
+        return tuple((share, np.argwhere(kinds == kind)[::_FEW]) for kind, share in _AT.items())
+
+    def _shown(
+        self, view: View, places: torch.Tensor, seen: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
+    ) -> Batch:
+        return lobes_window(blanked(recoloured(seen, labels, rng), view, places, rng)), fissure_labels(labels[0])[None]

@@ -1,0 +1,163 @@
+"""How each network of a label-free bundle learns: its batches, its loss, its figure, what it is given in use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from monai.losses.dice import DiceCELoss
+from monai.metrics.meandice import compute_dice
+from torch import nn
+
+from COVIDQuantLib.inference.lesions import PLANES
+from COVIDQuantLib.inference.lobes import CLASSES, WINDOW_HU, lobes_window
+from COVIDQuantLib.inference.slice_input import neighbour_indices, window
+from COVIDQuantLib.training.feed import Batches
+from COVIDQuantLib.training.label_free import fissure_batches as fissures
+from COVIDQuantLib.training.label_free import lesion_batches as lesions
+from COVIDQuantLib.training.label_free.chests import View
+from COVIDQuantLib.training.label_free.lobe_batches import CoarseBatches, FineBatches, doubtful
+from COVIDQuantLib.training.label_free.loss import LobesLoss
+from COVIDQuantLib.training.label_free.subjects import COARSE_MM, FINE_MM, PIXEL_MM
+
+DICE = "dice"
+_LOBES_INPUT = {"window_hu": list(WINDOW_HU)}
+
+
+@dataclass(frozen=True)
+class Role:
+    """How one network of a bundle learns.
+
+    Attributes:
+        batches: from views, draws (how often each) and the recipe's entry.
+        loss: makes the loss.
+        outputs: of a network for a tuning view, as labels.
+        classes: of these labels, background included.
+        input: the bundle's record of what the network is given, from its channels and the recipe's entry.
+    """
+
+    batches: Callable[[list[View], list[float], dict[str, Any], int], Batches]
+    loss: Callable[[], nn.Module]
+    outputs: Callable[[nn.Module, View, int], tuple[torch.Tensor, torch.Tensor]]
+    classes: int
+    input: Callable[[int, Mapping[str, Any]], dict[str, Any]]
+
+
+def repeated(views: Sequence[View], draws: Sequence[float]) -> list[View]:
+    """Views as often as they are to be drawn, for batches that draw all alike."""
+    least = min(draws)
+    return [view for view, often in zip(views, draws, strict=True) for _ in range(max(1, round(often / least)))]
+
+
+def _coarse(network: nn.Module, view: View, _channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    seen = lobes_window(torch.from_numpy(view["hu"]).float())[None, None]
+    return _answer(network, seen).argmax(1)[0], torch.from_numpy(view["lobes"])
+
+
+def _fine(network: nn.Module, view: View, _channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    hu, lobes, sick = (torch.from_numpy(view[name])[None].float() for name in ("hu", "lobes", "lesions"))
+    # The same doubts in every epoch.
+    seen = torch.cat([lobes_window(hu), doubtful(lobes, sick, np.random.default_rng(5))])[None]
+    return _answer(network, seen).argmax(1)[0], torch.from_numpy(view["lobes"])
+
+
+def _fissures(network: nn.Module, view: View, _channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    seen = lobes_window(torch.from_numpy(view["hu"]).float())[None, None]
+    lobes = torch.from_numpy(view["lobes"])
+    # What it says outside the lungs is not asked for.
+    return _answer(network, seen).argmax(1)[0] * (lobes > 0), fissures.fissure_labels(lobes)
+
+
+def _slices(network: nn.Module, view: View, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    inside = torch.from_numpy(view["lobes"]) > 0
+    seen = window(torch.from_numpy(view["hu"]), *lesions.WINDOW_HU, inside)
+    rows = torch.nonzero(inside.flatten(1).any(dim=1)).ravel()[::3]
+    beside = neighbour_indices(len(seen), lesions.NEIGHBOUR_MM / float(view["spacing"][0]), channels)[rows]
+    found = [(_answer(network, seen[few])[:, 0] > 0) for few in beside.split(8)]
+    return (torch.cat(found).cpu() & inside[rows]).long(), torch.from_numpy(view["lesions"])[rows]
+
+
+def _answer(network: nn.Module, seen: torch.Tensor) -> torch.Tensor:
+    return network(seen.to(next(network.parameters()).device)).float().cpu()
+
+
+def _of_slices(plane: str) -> Role:
+    return Role(
+        lambda views, draws, plan, channels: lesions.SliceBatches(
+            views,
+            channels=channels,
+            count=plan["batches_per_epoch"],
+            size=plan["batch_size"],
+            seed=plan["seed"],
+            weights=draws,
+            plane=plane,
+        ),
+        lambda: DiceCELoss(sigmoid=True, batch=True),
+        _slices,
+        2,
+        lambda channels, plan: {
+            "channels": channels,
+            "pixel_mm": PIXEL_MM,
+            "least_section_mm": PIXEL_MM,
+            "neighbour_mm": lesions.NEIGHBOUR_MM,
+            "window_hu": list(lesions.WINDOW_HU),
+            "cut": plan["cut"],
+            "piece_cut": plan["piece_cut"],
+            "mirrored": plan["mirrored"],
+        },
+    )
+
+
+ROLES: dict[str, Role] = {
+    "coarse": Role(
+        lambda views, draws, plan, _: CoarseBatches(
+            repeated(views, draws), count=plan["batches_per_epoch"], size=plan["batch_size"], seed=plan["seed"]
+        ),
+        LobesLoss,
+        _coarse,
+        CLASSES,
+        lambda _, __: {"spacing_mm": COARSE_MM, **_LOBES_INPUT},
+    ),
+    "fine": Role(
+        lambda views, draws, plan, _: FineBatches(
+            repeated(views, draws), count=plan["batches_per_epoch"], size=plan["batch_size"], seed=plan["seed"]
+        ),
+        LobesLoss,
+        _fine,
+        CLASSES,
+        lambda _, __: {"spacing_mm": FINE_MM, **_LOBES_INPUT},
+    ),
+    "fissures": Role(
+        lambda views, draws, plan, _: fissures.FissureBatches(
+            repeated(views, draws), count=plan["batches_per_epoch"], size=plan["batch_size"], seed=plan["seed"]
+        ),
+        lambda: DiceCELoss(softmax=True, to_onehot_y=True, batch=True, weight=torch.tensor(fissures.CLASS_WEIGHTS)),
+        _fissures,
+        fissures.CLASSES,
+        lambda _, __: {"spacing_mm": FINE_MM, **_LOBES_INPUT},
+    ),
+    **{plane: _of_slices(plane) for plane in PLANES},
+}
+
+
+def tuned(
+    views: Sequence[View], role: str, channels: int, context: Callable[[], AbstractContextManager[Any]]
+) -> Callable[[nn.Module], dict[str, float]]:
+    """The validation of a role: mean Dice over its classes and the tuning views that hold them."""
+    how = ROLES[role]
+
+    def validation(network: nn.Module) -> dict[str, float]:
+        values = []
+        for view in views:
+            with context():
+                found, truth = how.outputs(network, view, channels)
+            hot = [nn.functional.one_hot(x.long(), how.classes).movedim(-1, 0)[None].float() for x in (found, truth)]
+            values.append(compute_dice(*hot, include_background=False)[0].numpy())
+        # A view without lesions says nothing about their Dice.
+        return {DICE: float(np.nanmean(np.stack(values)))}
+
+    return validation

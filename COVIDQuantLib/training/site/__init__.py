@@ -1,0 +1,1 @@
+"""Training on a site's own CT and mask pairs."""

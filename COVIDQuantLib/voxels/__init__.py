@@ -1,0 +1,1 @@
+"""Grids of voxels, boxes, labels and shapes, whatever they show; below every other room."""

@@ -1,0 +1,1 @@
+"""Functions that run in the process beside the window; nothing of Slicer is imported here."""

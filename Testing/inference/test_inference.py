@@ -1,0 +1,324 @@
+"""Networks on a CT: the shipped bundles, orientation, memory, errors, cancelling."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from COVIDQuantLib.anatomy import LOBES
+from COVIDQuantLib.ct.volume import CTVolume, CTWarning
+from COVIDQuantLib.errors import Cancelled, UnfitInputError, UsageError
+from COVIDQuantLib.inference.device import CPU_INSTEAD, Device
+from COVIDQuantLib.inference.lesions import LesionsNetwork, find_lesions_by_network
+from COVIDQuantLib.inference.lobes import (
+    LobesNetworks,
+    find_lobes_by_networks,
+)
+from COVIDQuantLib.inference.lobes_rules import leave_out_air, take_in_dense_disease, take_in_likely_disease, tidy
+from COVIDQuantLib.inference.networks import Networks, warm_networks
+from COVIDQuantLib.models import default_bundle
+from COVIDQuantLib.pipeline import DEFAULT_PLAN, MODEL_FREE, NETWORK, GivenMasks, Plan, quantify_ct
+from COVIDQuantLib.progress import StagedProgress
+from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
+from COVIDQuantLib.voxels.geometry import Geometry
+
+CPU = Device("cpu")
+
+
+def dice(a, b):
+    return 2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b))
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    return make_phantom(PhantomSettings(seed=1500, thickness_mm=5.0, matrix=128, extent_percent=15.0, motion=False))
+
+
+@pytest.fixture(scope="module")
+def exam(phantom):
+    return quantify_ct(phantom.ct)
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return Networks(device="cpu")
+
+
+# ------------------------------------------------------------------------------------------------- the shipped bundles
+
+
+def test_the_default_is_the_shipped_networks_and_the_record_says_so(exam):
+    assert DEFAULT_PLAN.method == NETWORK
+    for step in ("lobes", "lesions"):
+        record = exam.segmentation.provenance[step]
+        assert record["method"] == NETWORK
+        assert record["model"] == default_bundle(step).record()
+        assert all(len(sha) == 64 for sha in record["model"]["sha256"].values())
+        assert record["precision"] in {"float32", "bfloat16", "float16"}
+
+
+def test_a_made_chest_is_found(phantom, exam):
+    assert dice(exam.segmentation.lobes > 0, phantom.lobes > 0) > 0.95
+    for lobe in LOBES:
+        assert dice(exam.segmentation.lobes == lobe.label, phantom.lobes == lobe.label) > 0.7
+    assert dice(exam.segmentation.lesions, phantom.lesions) > 0.6
+    assert not (exam.segmentation.lesions & (exam.segmentation.lobes == 0)).any()
+
+
+def test_a_turned_ct_gives_the_turned_result(phantom, exam):
+    ct = phantom.ct
+    i, j, k = ct.geometry.spacing
+    turned = CTVolume(
+        np.ascontiguousarray(ct.hu.transpose(2, 0, 1)[:, ::-1]),
+        Geometry(
+            (ct.hu.shape[2], ct.hu.shape[0], ct.hu.shape[1]),
+            (j, k, i),
+            (ct.geometry.origin[0], ct.geometry.origin[1], ct.geometry.origin[2] + k * (ct.hu.shape[0] - 1)),
+            (0, 0, 1, 1, 0, 0, 0, -1, 0),
+        ),
+        np.ascontiguousarray(ct.padding.transpose(2, 0, 1)[:, ::-1]),
+    )
+    found = quantify_ct(turned).segmentation
+    assert np.array_equal(found.lobes, exam.segmentation.lobes.transpose(2, 0, 1)[:, ::-1])
+    assert np.array_equal(found.lesions, exam.segmentation.lesions.transpose(2, 0, 1)[:, ::-1])
+
+
+def test_bundles_hold_what_the_metadata_promise():
+    for task in ("lobes", "lesions"):
+        bundle = default_bundle(task)
+        bundle.verify()
+        ours = bundle.metadata["covidquant"]
+        assert ours["not_a_medical_device"] is True
+        assert ours["measured"], "a shipped bundle says what was measured"
+        assert ours["training"], "and how it was trained"
+        assert sum(path.stat().st_size for path in bundle.path.rglob("*") if path.is_file()) < 20e6
+
+
+def test_networks_stay_warm_for_the_next_ct():
+    assert warm_networks(None, None, "cpu") is warm_networks(None, None, "cpu")
+
+
+def test_a_replaced_bundle_is_loaded_anew(tmp_path):
+    folder = tmp_path / "mine"
+    shutil.copytree(default_bundle("lesions").path, folder)
+    before = warm_networks(None, str(folder), "cpu")
+    version = before.bundle("lesions").version
+    assert version == default_bundle("lesions").version != "9.9.9"
+    metadata = folder / "configs" / "metadata.json"
+    metadata.write_text(metadata.read_text().replace(f'"version": "{version}"', '"version": "9.9.9"'))
+    after = warm_networks(None, str(folder), "cpu")
+    assert after is not before
+    assert after.bundle("lesions").version == "9.9.9"
+
+
+def test_the_record_says_that_the_cpu_took_over(networks):
+    plain = networks.record("lobes")["device"]
+    assert networks.record("lobes", [CTWarning(CPU_INSTEAD, "")])["device"].startswith(f"{plain}; CPU")
+
+
+def test_the_precision_of_the_cpu_changes_little(phantom, networks):
+    ct, _ = phantom.ct.canonical()
+    record = default_bundle("lobes")
+    roles = {role: record.load(role) for role in record.networks}
+    inputs = {role: record.network(role).input for role in roles}
+    both = [
+        find_lobes_by_networks(ct, LobesNetworks.of(roles, inputs), Device("cpu", precision=precision), [])
+        for precision in ("float32", "bfloat16")
+    ]
+    assert dice(both[0] > 0, both[1] > 0) > 0.995
+    assert np.mean(both[0] != both[1]) < 0.005
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_a_gpu_finds_what_the_cpu_finds(phantom, exam):
+    found = quantify_ct(phantom.ct, plan=Plan(NETWORK, "cuda")).segmentation
+    assert np.mean(found.lobes != exam.segmentation.lobes) < 0.005
+    assert dice(found.lesions, exam.segmentation.lesions) > 0.98
+
+
+# ------------------------------------------------------------------------------------------------------ plan and masks
+
+
+def test_masks_take_the_place_of_networks(phantom):
+    given = GivenMasks(lobes=phantom.lobes, lesions=phantom.lesions)
+    found = quantify_ct(phantom.ct, given).segmentation
+    assert np.array_equal(found.lobes, phantom.lobes)
+    assert np.array_equal(found.lesions, phantom.lesions)
+    found = quantify_ct(phantom.ct, GivenMasks(lungs=phantom.lobes)).segmentation
+    assert np.array_equal(found.lobes > 0, phantom.lobes > 0)
+    assert found.provenance["lobes"]["method"] == MODEL_FREE
+    assert found.provenance["lesions"]["method"] == NETWORK
+
+
+def test_a_bundle_that_is_not_needed_may_be_missing(phantom):
+    plan = Plan(NETWORK, lobes_model="no-such-bundle")
+    assert quantify_ct(phantom.ct, GivenMasks(lobes=phantom.lobes), plan=plan).segmentation.lesions.any()
+    with pytest.raises(UnfitInputError, match="no such model"):
+        quantify_ct(phantom.ct, plan=plan)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"method": "magic"},
+        {"method": MODEL_FREE, "device": "cuda"},
+        {"method": MODEL_FREE, "lobes_model": "lobes-unet-3d"},
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(wrong):
+    with pytest.raises(UsageError):
+        Plan(**wrong)
+
+
+def test_a_bundle_for_another_task_is_refused(phantom):
+    name = default_bundle("lobes").name
+    with pytest.raises(UnfitInputError, match="for lobes, not for lesions"):
+        quantify_ct(phantom.ct, plan=Plan(NETWORK, "cpu", None, name))
+
+
+@pytest.mark.parametrize("hu", [-1000, 40])
+def test_no_lungs_no_result(phantom, hu):
+    ct = CTVolume(np.full(phantom.ct.hu.shape, hu, np.int16), phantom.ct.geometry, source={"path": "air.nrrd"})
+    with pytest.raises(UnfitInputError, match=r"air.nrrd: no lungs"):
+        quantify_ct(ct, plan=Plan(NETWORK, "cpu"))
+
+
+@pytest.mark.parametrize("stop_at", [0.0, 0.2, 0.5, 0.7, 0.95])
+def test_cancelling_stops_at_once(phantom, stop_at):
+    told = []
+
+    def show(state):
+        told.append(state.fraction)
+        if state.fraction >= stop_at:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        quantify_ct(phantom.ct, progress=StagedProgress(DEFAULT_PLAN.stages, show))
+    assert told == sorted(told)
+    assert sum(fraction >= stop_at for fraction in told) == 1
+
+
+# ---------------------------------------------------------------------------------------------- memory, pieces, tidying
+
+
+class Hungry(nn.Module):
+    """Runs out of memory above a size (slices in 2D, numbers in 3D); else says what the first channel says."""
+
+    def __init__(self, limit, classes):
+        super().__init__()
+        self.limit, self.classes = limit, classes
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        if (len(x) if x.ndim == 4 else x.numel()) > self.limit:
+            raise RuntimeError("CUDA out of memory (simulated)")
+        lung = (x[:, :1] < -0.2) * 4.0 - 2.0
+        return torch.cat([-lung, *([lung] * (self.classes - 1))], dim=1) if self.classes > 1 else lung
+
+
+def box_ct(shape=(60, 48, 56), spacing=4.0):
+    hu = np.full(shape, 40, np.int16)
+    hu[6:-6, 10:-10, 8:24] = hu[6:-6, 10:-10, 32:48] = -850
+    return CTVolume(hu, Geometry(shape, (spacing,) * 3))
+
+
+def test_little_memory_changes_the_slabs_and_not_the_labels():
+    ct = box_ct()
+    answers, notices = [], []
+    for limit in (1e12, 6.5e6):
+        network = Hungry(limit, 6)
+        answers.append(find_lobes_by_networks(ct, LobesNetworks(network, network), CPU, notices))
+    assert np.array_equal(*answers)
+    assert {notice.code for notice in notices} == {"smaller-batch"}
+    assert np.array_equal(answers[0] > 0, ct.hu < -500)
+
+
+def test_little_memory_changes_the_batches_and_not_the_lesions():
+    ct = box_ct()
+    lungs = (ct.hu < -500).astype(np.uint8)
+    answers, notices = [], []
+    for limit in (1000, 3):
+        network = LesionsNetwork(Hungry(limit, 1), window_hu=(-3000.0, 150.0))
+        answers.append(find_lesions_by_network(ct, lungs, network, CPU, notices))
+    assert np.array_equal(*answers)
+    assert {notice.code for notice in notices} == {"smaller-batch"}
+
+
+def test_dense_tissue_that_its_surroundings_call_lung_is_taken_in():
+    shape = (24, 24, 24)
+    hu = torch.full(shape, -850.0)
+    hu[:, 12:] = 40.0
+    logits = torch.zeros(6, *shape)
+    logits[0] = -6.0  # lung
+    logits[0, :, 12:] = 2.0  # consolidation that is a little more likely wall
+    logits[0, :, 20:] = 8.0  # wall
+    take_in_likely_disease(logits, hu, 2.0)
+    lung = logits.argmax(dim=0) > 0
+    assert lung[4:-4, 12:17, 4:-4].all()
+    assert not lung[:, 20:].any()
+
+
+def test_the_blurred_rim_of_the_wall_is_not_taken_in():
+    shape = (24, 24, 24)
+    hu = torch.full(shape, -850.0)
+    hu[:, 12:] = 40.0
+    logits = torch.zeros(6, *shape)
+    logits[0] = -6.0
+    logits[0, :, 12] = 2.0
+    logits[0, :, 13:] = 8.0
+    take_in_likely_disease(logits, hu, 2.0)
+    assert not (logits.argmax(dim=0) > 0)[:, 12:].any()
+
+
+def test_no_lungs_no_lesions():
+    network = LesionsNetwork(Hungry(1e12, 1))
+    assert not find_lesions_by_network(box_ct(), np.zeros((60, 48, 56), np.uint8), network, CPU, []).any()
+
+
+def test_islands_fall_to_what_is_likely_there():
+    logits = torch.zeros(6, 12, 20, 20)
+    logits[0] = 2.0
+    logits[1, :, :, :8] = 5.0  # right upper lobe
+    logits[3, :, :, :8] = 4.0
+    logits[3, 5:7, 5:7, 2:4] = 9.0  # an island of the lower lobe within it
+    logits[3, :4, :, :8] = 9.0  # and the lower lobe itself
+    logits[5, :, :, 12:] = 5.0
+    logits[1, 8:10, 8:10, 14:16] = 9.0  # a crumb of right lung in the left
+    tidy(logits)
+    labels = logits.argmax(dim=0)
+    assert (labels[5:7, 5:7, 2:4] == 1).all()
+    assert (labels[8:10, 8:10, 14:16] == 5).all()
+    assert (labels[:4, :, :8] == 3).all()
+
+
+def test_air_is_no_lung():
+    logits = torch.zeros(6, 10, 12, 30)
+    logits[0] = 2.0
+    logits[1, :, :, :8] = logits[4, :, :, 12:18] = logits[3, :, :, 22:] = 5.0
+    hu = torch.full((10, 12, 30), -850.0)
+    hu[..., 12:18] = -940.0  # emphysema
+    hu[..., 22:] = -1000.0  # beside the patient
+    logits[5, :3, :3, 9:11] = 5.0
+    hu[:3, :3, 9:11] = -900.0  # foam of the table
+    leave_out_air(logits, hu)
+    labels = logits.argmax(dim=0)
+    assert (labels[..., :8] == 1).all()
+    assert (labels[..., 12:18] == 4).all()
+    assert (labels[..., 22:] == 0).all()
+    assert (labels[:3, :3, 9:11] == 0).all()
+
+
+def test_a_notch_of_consolidation_is_taken_in_and_the_mediastinum_is_not():
+    logits = torch.full((6, 20, 20, 40), -8.0)
+    logits[0] = 8.0
+    logits[0, :, :, :14] = logits[0, :, :, 26:] = -8.0
+    logits[1, :, :, :14] = logits[5, :, :, 26:] = 8.0
+    logits[0, 8:11, 8:11, 4:9] = 1.0  # doubted lung within lung
+    logits[1, 8:11, 8:11, 4:9] = -0.5
+    take_in_dense_disease(logits)
+    labels = logits.argmax(dim=0)
+    assert (labels[..., :14] == 1).all()
+    assert (labels[..., 14:26] == 0).all()
+    assert (labels[..., 26:] == 5).all()

@@ -1,0 +1,107 @@
+"""The panel's export: beside the window, stopped by a click, whatever becomes of scene and module meanwhile."""
+
+import pytest
+
+pytest.importorskip("slicer", reason="slicer-core is not installed")
+
+from panel_world import PanelWorld, Timer
+from test_panel_story import add_ct, add_result, lesions_of, phantom, whole  # noqa: F401 - phantom is a fixture
+from test_scene_export_job import contents, lingering
+from test_scene_life import nothing_is_logged  # noqa: F401 - a fixture of all tests here
+from worker_world import blocks_left, is_running
+
+from COVIDQuantLib.export.table_file import read_metrics
+from COVIDQuantLib.scene.review.segment_edits import remove_from_lesion
+
+_EXPORT = 3
+
+
+@pytest.fixture
+def read(phantom):  # noqa: F811
+    """A result that is followed, and a folder to export to is still to be chosen."""
+    world = PanelWorld()
+    add_result(world, phantom, add_ct(world, phantom))
+    yield world
+    world.close()
+    assert world.errors == []
+    assert Timer.running == []
+    assert blocks_left() == []
+
+
+def choose(world, folder, *names):
+    section = world.panel.sections[_EXPORT]
+    world.ui.folderEdit.currentPath = str(folder)
+    for name, box in section._boxes.items():
+        box.checked = name in names
+
+
+def finish(world):
+    world.until(lambda: world.ui.exportButton.text == "Export")
+
+
+def test_an_edit_after_the_click_is_not_in_the_files(read, tmp_path):
+    choose(read, tmp_path, "metrics")
+    before = read.panel.reading.live.metrics.rows
+    read.ui.exportButton.click()
+    lesions, box = lesions_of(read)
+    remove_from_lesion(read.panel.reading.segmentation, read.panel.reading.volume, lesions, box)
+    read.process_events()
+    assert whole(read) == 0
+    finish(read)
+    assert read_metrics(tmp_path).metrics.rows == before
+
+
+def test_a_second_click_stops_it(read, tmp_path, monkeypatch):
+    lingering(monkeypatch)
+    choose(read, tmp_path / "case", "metrics")
+    read.ui.exportButton.click()
+    pid = read.panel.sections[_EXPORT]._job.pid
+    read.until(lambda: read.ui.exportBar.value == 500)
+    assert "metrics" in read.ui.doneLabel.text
+    read.ui.exportButton.click()
+    assert read.ui.exportButton.text == "Export"
+    assert "Stopped" in read.ui.doneLabel.text
+    assert not read.ui.exportBar.visible
+    assert list(tmp_path.iterdir()) == []
+    assert not is_running(pid)
+
+
+def test_closing_the_scene_or_leaving_the_module_does_not_lose_an_export(read, tmp_path):
+    choose(read, tmp_path, "metrics")
+    before = read.panel.reading.live.metrics.rows
+    read.ui.exportButton.click()
+    read.leave()
+    read.scene.Clear(0)
+    finish(read)
+    assert read_metrics(tmp_path).metrics.rows == before
+    assert "metrics.csv" in read.ui.doneLabel.text
+    read.open()
+    assert not read.ui.exportButton.enabled
+
+
+def test_quitting_ends_it_and_leaves_nothing(read, tmp_path, monkeypatch):
+    lingering(monkeypatch)
+    choose(read, tmp_path / "case", "metrics")
+    read.ui.exportButton.click()
+    pid = read.panel.sections[_EXPORT]._job.pid
+    read.until(lambda: read.ui.exportBar.value == 500)
+    read.widget.cleanup()
+    assert not is_running(pid)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_on_the_way_is_told_once_and_the_button_works_again(read, tmp_path, monkeypatch):
+    lingering(monkeypatch, "write_and_crash")
+    (tmp_path / "metrics.csv").write_text("mine", encoding="utf-8")
+    before = contents(tmp_path)
+    choose(read, tmp_path, "metrics")
+    read.ui.exportButton.click()
+    assert "metrics.csv" in read.questions[0]
+    finish(read)
+    assert len(read.errors) == 1
+    assert read.errors.pop() == read.ui.doneLabel.text
+    assert contents(tmp_path) == before
+    monkeypatch.undo()
+    read.ui.exportButton.click()
+    finish(read)
+    assert read_metrics(tmp_path).metrics.rows == read.panel.reading.live.metrics.rows

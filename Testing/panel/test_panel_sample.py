@@ -1,0 +1,150 @@
+"""The sample CT: made beside the window, by the panel's button, Sample Data's button and ``downloadSample``."""
+
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("slicer", reason="slicer-core is not installed")
+
+import sample_data
+from panel_world import PanelWorld, Timer
+from test_scene_life import nothing_is_logged  # noqa: F401 - a fixture of all tests here
+from worker_world import blocks_left, is_running
+
+from COVIDQuantLib.errors import Cancelled
+from COVIDQuantLib.scene.nodes.volumes import ct_of_node
+from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
+
+_ADVANCED = 4
+SMALL = {"seed": 1, "thickness_mm": 10.0, "matrix": 64, "extent_percent": 10.0}
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """The sample's CT, parts of which no scanner measured."""
+    return make_phantom(PhantomSettings(**SMALL)).ct
+
+
+@pytest.fixture
+def world(monkeypatch):
+    world = PanelWorld()
+    from COVIDQuantPanel import sample
+
+    monkeypatch.setattr(sample, "_SETTINGS", SMALL)
+    yield world
+    world.close()
+    assert world.errors == []
+    assert Timer.running == []
+    assert world.dialogs == []
+    assert blocks_left() == []
+
+
+@pytest.fixture
+def logic(world, monkeypatch):
+    """Slicer's Sample Data with our sample registered."""
+    made = type("SampleDataLogic", (sample_data.SampleDataLogic,), {"sources": [], "rules": {}, "downloads": []})
+    monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=made))
+    from COVIDQuantPanel import sample
+
+    sample.register()
+    return made
+
+
+def same(volume, expected):
+    ct = ct_of_node(volume)
+    assert ct.geometry.same_grid(expected.geometry)
+    assert np.array_equal(ct.padding, expected.padding)
+    return np.array_equal(ct.hu, expected.hu)
+
+
+def cache(world):
+    """What lies in the cache, beside what Slicer itself keeps there."""
+    folder = Path(world.scene.GetCacheManager().GetRemoteCacheDirectory())
+    return sorted(path.name for path in folder.iterdir() if path.name != ".slicer-cache")
+
+
+def test_the_panels_button_makes_it_beside_the_window(world, expected):
+    button = world.ui.sampleButton
+    text = button.text
+    button.click()
+    assert "Stop" in button.text
+    assert world.panel.volume is None
+    world.until(lambda: world.panel.volume)
+    assert button.text == text
+    assert world.background is world.panel.volume
+    assert same(world.panel.volume, expected)
+
+
+@pytest.mark.parametrize("end", ["click", "close the scene", "quit"])
+def test_making_it_ends_with_whatever_ends_it(world, end):
+    button = world.ui.sampleButton
+    text = button.text
+    button.click()
+    pid = world.panel.sections[_ADVANCED]._sample._job.pid
+    ends = {"click": button.click, "close the scene": lambda: world.scene.Clear(0), "quit": world.widget.cleanup}
+    ends[end]()
+    assert button.text == text
+    assert not is_running(pid)
+    assert world.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0
+
+
+def test_a_reader_who_left_the_module_finds_it_later(world):
+    world.ui.sampleButton.click()
+    world.leave()
+    world.until(lambda: world.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode"))
+    world.open()
+    assert world.panel.volume is not None
+
+
+def test_a_failure_is_told(world, monkeypatch):
+    from COVIDQuantPanel import sample
+
+    monkeypatch.setattr(sample, "_SETTINGS", SMALL | {"matrix": -5})
+    world.ui.sampleButton.click()
+    world.until(lambda: world.errors)
+    assert len(world.errors) == 1
+    assert "Stop" not in world.ui.sampleButton.text
+    world.errors.clear()
+
+
+def test_download_sample_makes_it_without_a_network(world, logic, expected):
+    volume = logic().downloadSample("COVIDQuantPhantom")
+    assert volume.GetName() == "COVIDQuantPhantom"
+    assert volume.GetStorageNode() is None
+    assert same(volume, expected)
+    assert logic.downloads == []
+    assert cache(world) == [logic.sources[0].fileNames]
+
+
+def test_a_second_time_it_comes_from_the_cache(world, logic, monkeypatch, expected):
+    logic().downloadSample("COVIDQuantPhantom")
+    from COVIDQuantPanel import sample
+
+    monkeypatch.setattr(sample, "begin_sample", None)
+    assert same(logic().downloadSample("COVIDQuantPhantom"), expected)
+
+
+def test_other_addresses_stay_as_they_are(logic):
+    (rule,) = logic.rules.values()
+    assert rule("https://example.org/ct.nrrd") == "https://example.org/ct.nrrd"
+
+
+def test_sample_datas_button_shows_it(world, logic):
+    (source,) = logic.sources
+    assert Path(source.thumbnailFileName).is_file()
+    (volume,) = source.customDownloader(source)
+    assert world.background is volume
+
+
+def test_it_can_be_stopped_in_sample_data(world, logic):
+    (source,) = logic.sources
+    world.impatient = 2
+    assert source.customDownloader(source) == []
+    assert cache(world) == []
+    world.looks = 0
+    with pytest.raises(Cancelled):
+        logic().downloadSample("COVIDQuantPhantom")
+    assert world.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0
