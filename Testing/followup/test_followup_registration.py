@@ -150,6 +150,7 @@ def quality(**figures):
     ("figures", "code"),
     [
         ({"lung_dice": 0.93}, "registration-lungs"),
+        ({"lung_dice_affine": 0.89}, "registration-shape"),
         ({"fissure_mm": 6.0}, "registration-fissures"),
         ({"folded_share": 0.01}, "registration-folds"),
         ({"volume_ratio": 2.0}, "registration-volumes"),
