@@ -123,7 +123,18 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/followup/document.py
   COVIDQuantLib/followup/exam_result.py
   COVIDQuantLib/followup/inspiration.py
+  COVIDQuantLib/followup/lesions/__init__.py
+  COVIDQuantLib/followup/lesions/change_map.py
+  COVIDQuantLib/followup/lesions/fates.py
+  COVIDQuantLib/followup/lesions/records.py
   COVIDQuantLib/followup/limits.py
+  COVIDQuantLib/followup/registration/__init__.py
+  COVIDQuantLib/followup/registration/affine.py
+  COVIDQuantLib/followup/registration/channels.py
+  COVIDQuantLib/followup/registration/demons.py
+  COVIDQuantLib/followup/registration/exam_images.py
+  COVIDQuantLib/followup/registration/quality.py
+  COVIDQuantLib/followup/registration/register.py
   COVIDQuantLib/followup/sequence.py
   COVIDQuantLib/followup/signs.py
   COVIDQuantLib/followup/site_limits.py
@@ -266,6 +277,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/simulation/anatomy/heart.py
   COVIDQuantLib/simulation/anatomy/lobes.py
   COVIDQuantLib/simulation/anatomy/patient.py
+  COVIDQuantLib/simulation/anatomy/posture.py
   COVIDQuantLib/simulation/anatomy/skeleton.py
   COVIDQuantLib/simulation/anatomy/surroundings.py
   COVIDQuantLib/simulation/anatomy/thorax.py
@@ -305,6 +317,8 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/simulation/painted/trees.py
   COVIDQuantLib/simulation/painted/whole_body.py
   COVIDQuantLib/simulation/phantom/__init__.py
+  COVIDQuantLib/simulation/phantom/course.py
+  COVIDQuantLib/simulation/phantom/course_fates.py
   COVIDQuantLib/simulation/phantom/files.py
   COVIDQuantLib/simulation/phantom/make.py
   COVIDQuantLib/simulation/phantom/render.py

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -84,10 +86,28 @@ class Pneumonia:
         self.extent_percent = extent_percent
         self.lesions: list[Lesion] = []
         self._level = np.inf
+        self._lungs = np.zeros((0, 3)), np.zeros(0)
         if extent_percent > 0:
-            points, depth = self._lung_points(vasculature.outside)
-            self.lesions = self._draw(rng, points, depth, vasculature.nodes)
-            self._level = self._find_level(points, depth)
+            self._lungs = self._lung_points(vasculature.outside)
+            self.lesions = self._draw(rng, *self._lungs, vasculature.nodes)
+            self.settle_level()
+
+    def settle_level(self) -> None:
+        """Cut the field anew, so that its lesions as they are now make up the wanted extent."""
+        self._level = self._find_level(*self._lungs) if self.lesions else np.inf
+
+    def later(self, extent_percent: float, lesions: Sequence[Lesion]) -> Pneumonia:
+        """The same pneumonia on another day: its waves and places stay.
+
+        Args:
+            extent_percent: wanted share of the lungs that day.
+            lesions: those of this pneumonia, with the ranks and densities of that day.
+        """
+        other = copy.copy(self)
+        other.extent_percent = extent_percent
+        other.lesions = list(lesions) if extent_percent > 0 else []
+        other.settle_level()
+        return other
 
     def _lung_points(self, outside: Tubes) -> tuple[FloatArray, FloatArray]:
         """Points ``[n, 3]`` evenly throughout the lungs, and their depth under the lungs' surface."""

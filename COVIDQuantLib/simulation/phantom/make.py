@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.simulation.anatomy.body import Body
 from COVIDQuantLib.simulation.anatomy.lobes import Lobes, draw_fissures
 from COVIDQuantLib.simulation.anatomy.patient import draw_patient
+from COVIDQuantLib.simulation.anatomy.posture import Placement
 from COVIDQuantLib.simulation.anatomy.surroundings import Surroundings, cut_circle_mm
 from COVIDQuantLib.simulation.anatomy.thorax import Thorax
 from COVIDQuantLib.simulation.anatomy.vessels import grow_vasculature
@@ -38,6 +39,8 @@ from COVIDQuantLib.voxels.geometry import Geometry
 from COVIDQuantLib.voxels.morphology import components
 
 _MARGIN_MM = 16.0
+# Breath and tilt bring this much more into view.
+_POSTURE_MM = 16.0
 _SPECK_SHARE = 0.002
 # Fields of view are wide enough for a part of the arms, and for no more.
 _ARMS_MM = 84.0
@@ -66,7 +69,7 @@ class Phantom:
 
 
 @dataclass(frozen=True)
-class _Drawn:
+class Drawn:
     """The settings with everything that was left open drawn from the seed."""
 
     extent_percent: float
@@ -93,23 +96,55 @@ def make_phantom(settings: PhantomSettings, report: Report = silent) -> Phantom:
         UnfitInputError: there is too little memory for it.
     """
     settings.check()
-    drawn = _draw(settings)
-    anatomy = _anatomy(settings, drawn.extent_percent)
-    grid = _grid(settings, anatomy)
+    drawn = draw_settings(settings)
+    return scan_anatomy(settings, drawn, draw_anatomy(settings, drawn.extent_percent), report=report)
+
+
+def scan_anatomy(
+    settings: PhantomSettings,
+    drawn: Drawn,
+    anatomy: Anatomy,
+    placement: Placement | None = None,
+    noise_seed: int | None = None,
+    report: Report = silent,
+) -> Phantom:
+    """Render and scan a patient.
+
+    Args:
+        settings: what is wanted.
+        drawn: with what was left open drawn.
+        anatomy: the patient.
+        placement: how the patient lies and breathes; None as drawn.
+        noise_seed: for the noise of this exam; None takes the settings' seed.
+        report: told the fraction done.
+
+    Raises:
+        UnfitInputError: there is too little memory for it.
+    """
+    grid = _grid(settings, anatomy, 0.0 if placement is None else _POSTURE_MM)
+    rest = grid if placement is None else placement.rest_grid(grid)
     refuse_too_large(
-        math.prod(grid.shape) * _BYTES_PER_VOXEL,
+        math.prod(rest.shape) * _BYTES_PER_VOXEL,
         f"a phantom of {grid.shape[0] // grid.fine} sections of {settings.matrix}×{settings.matrix} pixels",
         "Choose a smaller matrix, or fewer or thicker sections.",
     )
     report(0.05)
-    hu, lobes, lesions = render(anatomy, grid, part(report, 0.05, 0.7))
+    hu, lobes, lesions = render(anatomy, rest, part(report, 0.05, 0.65))
     spoiled = np.zeros((0,))
     if drawn.motion is not None:
-        moved = move(hu, grid, anatomy.thorax, drawn.motion, part(report, 0.7, 0.85))
+        moved = move(hu, rest, anatomy.thorax, drawn.motion, part(report, 0.65, 0.75))
         spoiled = artefacts(hu, moved, lobes > 0, lesions)
         hu = moved
+    geometry = grid.geometry
+    if placement is not None:
+        volumes = [hu, lobes, lesions] + [spoiled] * bool(spoiled.size)
+        hu, lobes, lesions, *others = placement.carry(volumes, rest, grid, part(report, 0.75, 0.85))
+        spoiled = others[0] if others else spoiled
+        x, y, z = (a + b for a, b in zip(geometry.origin, placement.posture.table_mm, strict=True))
+        geometry = replace(geometry, origin=(x, y, z))
     labels = _without_specks(majority_labels(lobes, grid.fine))
-    ct = CTVolume(_scan(hu, grid, drawn, settings.seed, part(report, 0.85, 0.97)), grid.geometry)
+    noise = settings.seed if noise_seed is None else noise_seed
+    ct = CTVolume(_scan(hu, grid, drawn, noise, part(report, 0.85, 0.97)), geometry)
     radius = min(labels.shape[1:]) / 2 if drawn.circle else math.inf
     if CUT in settings.surroundings:
         radius = min(radius, cut_circle_mm(labels, grid.pixel_mm, anatomy.body.half_width()) / grid.pixel_mm)
@@ -123,7 +158,8 @@ def make_phantom(settings: PhantomSettings, report: Report = silent) -> Phantom:
     return Phantom(ct, labels, lesions, mask, truth)
 
 
-def _draw(settings: PhantomSettings) -> _Drawn:
+def draw_settings(settings: PhantomSettings) -> Drawn:
+    """Draw what the settings leave open."""
     rng = _stream(settings.seed, 1)
     extent = 0.0 if rng.random() < 0.1 else float(MAX_EXTENT_PERCENT * rng.beta(0.8, 3.0))
     kernel = str(rng.choice(KERNELS, p=(0.25, 0.5, 0.25)))
@@ -131,7 +167,7 @@ def _draw(settings: PhantomSettings) -> _Drawn:
     circle = bool(rng.random() < 0.2)
     kernel = settings.kernel or kernel
     noise = section_noise(rng, kernel, settings.thickness_mm)
-    return _Drawn(
+    return Drawn(
         extent if settings.extent_percent is None else settings.extent_percent,
         motion if (moves if settings.motion is None else settings.motion) else None,
         kernel,
@@ -140,7 +176,8 @@ def _draw(settings: PhantomSettings) -> _Drawn:
     )
 
 
-def _anatomy(settings: PhantomSettings, extent_percent: float) -> Anatomy:
+def draw_anatomy(settings: PhantomSettings, extent_percent: float) -> Anatomy:
+    """All shapes of the seed's patient, with pneumonia of an extent."""
     seed = settings.seed
     thorax = Thorax(draw_patient(_stream(seed, 2)), _stream(seed, 3))
     lobes = Lobes(thorax, draw_fissures(_stream(seed, 4)), _stream(seed, 5))
@@ -154,15 +191,15 @@ def _anatomy(settings: PhantomSettings, extent_percent: float) -> Anatomy:
     return Anatomy(thorax, lobes, body, vasculature, pneumonia, textures, around)
 
 
-def _grid(settings: PhantomSettings, anatomy: Anatomy) -> Grid:
+def _grid(settings: PhantomSettings, anatomy: Anatomy, room_mm: float) -> Grid:
     p = anatomy.thorax.patient
     pixel = settings.pixel_mm
     if pixel is None:
         arms = _ARMS_MM if set(settings.surroundings) & {ARMS_DOWN, ARMS_UP} else 0.0
-        pixel = round((2 * anatomy.body.half_width() + 24 + arms) / settings.matrix, 4)
+        pixel = round((2 * anatomy.body.half_width() + 24 + room_mm + arms) / settings.matrix, 4)
     slices = settings.slices
     if slices is None:
-        slices = math.ceil((p.z_apex - p.z_sulcus + 2 * _MARGIN_MM) / settings.thickness_mm)
+        slices = math.ceil((p.z_apex - p.z_sulcus + 2 * _MARGIN_MM + 2 * room_mm) / settings.thickness_mm)
     centre = (0.0, anatomy.body.centre_y(), (p.z_apex + p.z_sulcus) / 2)
     return Grid.make(settings.matrix, pixel, settings.thickness_mm, slices, centre)
 
@@ -186,7 +223,7 @@ def _blank_beyond(radius: float, ct: CTVolume, lobes: np.ndarray) -> None:
     lobes[:, corners] = 0
 
 
-def _scan(hu: np.ndarray, grid: Grid, drawn: _Drawn, seed: int, report: Report) -> np.ndarray:
+def _scan(hu: np.ndarray, grid: Grid, drawn: Drawn, seed: int, report: Report) -> np.ndarray:
     scanner = Scanner(grid, drawn.kernel, drawn.noise_hu, seed)
     sections = in_blocks(hu, grid.fine)
     result = np.empty((len(sections), *hu.shape[1:]), np.int16)
@@ -198,7 +235,7 @@ def _scan(hu: np.ndarray, grid: Grid, drawn: _Drawn, seed: int, report: Report) 
 
 def _truth(
     settings: PhantomSettings,
-    drawn: _Drawn,
+    drawn: Drawn,
     anatomy: Anatomy,
     ct: CTVolume,
     masks: tuple[np.ndarray, np.ndarray, np.ndarray],

@@ -1,0 +1,192 @@
+"""The records of what became of each lesion, and the limits by which it is said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from COVIDQuantLib.review.components import MIN_ML
+from COVIDQuantLib.voxels.geometry import Triple
+
+CRUMB_ML, LESION_ML = MIN_ML, 0.5
+LINK_SHARE, UNCHANGED_RATIO = 0.1, 1.25
+FATES = ("new", "grown", "unchanged", "shrunk", "resolved", "merged", "split", "merged and split")
+
+COLUMNS = (
+    "lesion",
+    "fate",
+    "region",
+    "baseline_volume_ml",
+    "followup_volume_ml",
+    "change_ml",
+    "change_percent",
+    "overlap_percent",
+    "baseline_parts_count",
+    "followup_parts_count",
+)
+
+
+@dataclass(frozen=True)
+class FateLimits:
+    """The limits of the definitions above.
+
+    Attributes:
+        lesion_ml: least volume of a lesion.
+        crumb_ml: least volume of a part that is followed at all.
+        link_share: least share of either part that lies in the other, 0..1.
+        unchanged_ratio: greatest ratio of the volumes of an unchanged lesion, 1 or more.
+    """
+
+    lesion_ml: float = LESION_ML
+    crumb_ml: float = CRUMB_ML
+    link_share: float = LINK_SHARE
+    unchanged_ratio: float = UNCHANGED_RATIO
+
+    def as_record(self) -> dict[str, float]:
+        """Ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class LesionPart:
+    """One connected part of the lesions in one exam.
+
+    Attributes:
+        id: where its first voxel lies, ``"k-j-i"``.
+        volume_ml: its volume in this exam.
+        lobe: name of the lobe that holds most of it; empty where it lies in none.
+        centre_lps_mm: mean position of its voxels in this exam's patient coordinates.
+    """
+
+    id: str
+    volume_ml: float
+    lobe: str
+    centre_lps_mm: Triple
+
+    def as_record(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "id": self.id,
+            "volume_ml": self.volume_ml,
+            "lobe": self.lobe,
+            "centre_lps_mm": list(self.centre_lps_mm),
+        }
+
+
+@dataclass(frozen=True)
+class LesionRecord:
+    """One lesion in both exams.
+
+    Attributes:
+        number: 1 for the largest (the larger of both volumes).
+        fate: of ``FATES``.
+        baseline: its parts in the baseline, the largest first; none if it is new.
+        followup: its parts in the follow-up; none if it has resolved.
+        baseline_centre_lps_mm: its middle in the baseline's patient coordinates; of a new one, where it will be.
+        followup_centre_lps_mm: its middle in the follow-up's; of a resolved one, where it was.
+        overlap_percent: how much of the smaller of both lies in the other one after registration, 0..100.
+    """
+
+    number: int
+    fate: str
+    baseline: tuple[LesionPart, ...]
+    followup: tuple[LesionPart, ...]
+    baseline_centre_lps_mm: Triple
+    followup_centre_lps_mm: Triple
+    overlap_percent: float
+
+    @property
+    def baseline_ml(self) -> float:
+        """Volume in the baseline; 0 if it is new."""
+        return sum(part.volume_ml for part in self.baseline)
+
+    @property
+    def followup_ml(self) -> float:
+        """Volume in the follow-up; 0 if it has resolved."""
+        return sum(part.volume_ml for part in self.followup)
+
+    @property
+    def change_percent(self) -> float | None:
+        """Change of the volume in percent of the baseline's; None if it is new."""
+        return 100.0 * (self.followup_ml / self.baseline_ml - 1.0) if self.baseline else None
+
+    @property
+    def region(self) -> str:
+        """The lobe that holds most of it, by the follow-up if it is there, else by the baseline."""
+        volumes: dict[str, float] = {}
+        for part in self.followup or self.baseline:
+            volumes[part.lobe] = volumes.get(part.lobe, 0.0) + part.volume_ml
+        return max(volumes, key=lambda lobe: (volumes[lobe], lobe))
+
+    def as_record(self) -> dict[str, Any]:
+        """Ready for JSON, parts included."""
+        return {
+            **self.as_row(),
+            "baseline_centre_lps_mm": list(self.baseline_centre_lps_mm),
+            "followup_centre_lps_mm": list(self.followup_centre_lps_mm),
+            "baseline_parts": [part.as_record() for part in self.baseline],
+            "followup_parts": [part.as_record() for part in self.followup],
+        }
+
+    def as_row(self) -> dict[str, Any]:
+        """The figures of a row of the table; what is not defined is None."""
+        return {
+            "lesion": self.number,
+            "fate": self.fate,
+            "region": self.region,
+            "baseline_volume_ml": self.baseline_ml,
+            "followup_volume_ml": self.followup_ml,
+            "change_ml": self.followup_ml - self.baseline_ml,
+            "change_percent": self.change_percent,
+            "overlap_percent": self.overlap_percent,
+            "baseline_parts_count": len(self.baseline),
+            "followup_parts_count": len(self.followup),
+        }
+
+
+@dataclass(frozen=True)
+class LesionFates:
+    """The lesions of two exams and what became of them.
+
+    Attributes:
+        records: the largest lesion first.
+        limits: by which the words were chosen.
+    """
+
+    records: tuple[LesionRecord, ...]
+    limits: FateLimits
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The table: a row for each lesion, its columns in the order of ``COLUMNS``."""
+        return [record.as_row() for record in self.records]
+
+    def counts(self) -> dict[str, int]:
+        """How many lesions of each fate, every fate named."""
+        return {fate: sum(record.fate == fate for record in self.records) for fate in FATES}
+
+    def as_record(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "limits": self.limits.as_record(),
+            "counts": self.counts(),
+            "lesions": [record.as_record() for record in self.records],
+        }
+
+
+def fate_of(old: Sequence[LesionPart], new: Sequence[LesionPart], limits: FateLimits) -> str:
+    """The word for parts in the baseline and in the follow-up."""
+    if not old:
+        return "new"
+    if not new:
+        return "resolved"
+    merged, split = (sum(part.volume_ml >= limits.lesion_ml for part in side) > 1 for side in (old, new))
+    if merged and split:
+        return "merged and split"
+    if merged or split:
+        return "merged" if merged else "split"
+    before, after = (sum(part.volume_ml for part in side) for side in (old, new))
+    # Products, so that exchanging the exams cannot change the side of a limit.
+    if after > limits.unchanged_ratio * before:
+        return "grown"
+    return "shrunk" if before > limits.unchanged_ratio * after else "unchanged"
