@@ -171,7 +171,6 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/quantification/thresholds.py
   COVIDQuantLib/resources.py
   COVIDQuantLib/review/__init__.py
-  COVIDQuantLib/review/blocks.py
   COVIDQuantLib/review/components.py
   COVIDQuantLib/review/cue_scores.py
   COVIDQuantLib/review/cue_weights.py
@@ -233,6 +232,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/segmentation/fissures/surface_fit.py
   COVIDQuantLib/segmentation/fissures/surface_search.py
   COVIDQuantLib/segmentation/lesions/__init__.py
+  COVIDQuantLib/segmentation/lesions/lung_blocks.py
   COVIDQuantLib/segmentation/lesions/model_free.py
   COVIDQuantLib/segmentation/lesions/normal_lung.py
   COVIDQuantLib/segmentation/lesions/vessels.py
@@ -350,6 +350,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/voxels/block_grid.py
   COVIDQuantLib/voxels/box.py
   COVIDQuantLib/voxels/geometry.py
+  COVIDQuantLib/voxels/interpolation.py
   COVIDQuantLib/voxels/label_codec.py
   COVIDQuantLib/voxels/morphology.py
   COVIDQuantLib/voxels/placed_labels.py

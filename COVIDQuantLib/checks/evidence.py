@@ -14,9 +14,10 @@ from COVIDQuantLib.checks.second_path import aerated_lung
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.grades import Place
 from COVIDQuantLib.segmentation.log_odds import OddsMap
+from COVIDQuantLib.voxels.block_grid import block_means, block_shares
 from COVIDQuantLib.voxels.geometry import Geometry
 from COVIDQuantLib.voxels.morphology import close, dilate
-from COVIDQuantLib.voxels.sampling_grids import Grids, block_mean, block_share
+from COVIDQuantLib.voxels.sampling_grids import Grids
 
 # A voxel is aerated below this and dense above that, far enough from the edge's own values on both sides.
 AERATED_HU = -600
@@ -116,7 +117,7 @@ class Evidence:
     @cached_property
     def block_hu(self) -> np.ndarray:
         """Mean HU of each block."""
-        return block_mean(self.hu, self.grids.factors)
+        return block_means(self.hu, self.grids.factors)
 
     @cached_property
     def aerated(self) -> np.ndarray:
@@ -171,7 +172,7 @@ class Evidence:
 
     def shares(self, samples: np.ndarray) -> np.ndarray:
         """Which part of each block some samples fill, 0..1."""
-        return block_share(samples, self.grids.factors)
+        return block_shares(samples, self.grids.factors)
 
     def on_samples(self, blocks: np.ndarray) -> np.ndarray:
         """Each block's value for all its samples."""

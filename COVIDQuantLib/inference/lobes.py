@@ -14,7 +14,7 @@ from torch.nn import functional
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.inference.device import Device, autocast, with_less_memory
-from COVIDQuantLib.inference.lattice import Box, Lattice, between, sections_back
+from COVIDQuantLib.inference.lattice import Lattice, between, sections_back
 from COVIDQuantLib.inference.lobes_bounds import keep_to_chest, keep_to_patient, lungs_on_grid, patient_alone
 from COVIDQuantLib.inference.lobes_rules import (
     leave_out_air,
@@ -29,6 +29,7 @@ from COVIDQuantLib.segmentation.atlas.model import LEFT_OBLIQUE, RIGHT_HORIZONTA
 from COVIDQuantLib.segmentation.lobes.refinement import part_along_fissures
 from COVIDQuantLib.segmentation.log_odds import OddsMap
 from COVIDQuantLib.segmentation.patient.bounds import ChestBounds, Patient, find_chest, find_patient
+from COVIDQuantLib.voxels.box import Slices
 
 CLASSES = 6
 WINDOW_HU = (-1000.0, 400.0)
@@ -194,7 +195,7 @@ def _run(
     return result[:, _RIM : _RIM + k, _RIM : _RIM + j, _RIM : _RIM + i].clone()
 
 
-def _lungs_box(lungs: np.ndarray, lattice: Lattice, ct: CTVolume) -> Box:
+def _lungs_box(lungs: np.ndarray, lattice: Lattice, ct: CTVolume) -> Slices:
     """The CT's voxels around the lungs that the coarse look found."""
     if np.count_nonzero(lungs) * float(np.prod(lattice.step)) / 1000 < _LEAST_LUNG_ML:
         raise UnfitInputError(

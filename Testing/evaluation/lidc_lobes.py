@@ -14,17 +14,12 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from COVIDQuantLib.anatomy import LOBES, labels_of_side
+from COVIDQuantLib.evaluation.overlap import dice
 from COVIDQuantLib.pipeline import METHODS, Plan, quantify_ct
 from COVIDQuantLib.segmentation.atlas.model import SIDE_OF_FISSURE
 from Testing.evaluation.lidc_ct import EXTENTS, PATIENTS, MadeCT, make_cts
 
 _FAR_MM = 100.0
-
-
-def dice(a: np.ndarray, b: np.ndarray) -> float:
-    """Dice coefficient of two bool arrays; 1 if both are empty."""
-    total = int(a.sum()) + int(b.sum())
-    return 2.0 * int((a & b).sum()) / total if total else 1.0
 
 
 def border(lobes: np.ndarray, above: tuple[int, ...], below: tuple[int, ...]) -> np.ndarray:
@@ -76,18 +71,18 @@ def assess(made: MadeCT, plan: Plan) -> dict[str, float]:
     found = quantify_ct(made.ct, plan=plan).segmentation
     seconds = time.perf_counter() - started
     lungs = made.lobes > 0
-    lobes = {lobe.short: dice(found.lobes == lobe.label, made.lobes == lobe.label) for lobe in LOBES}
+    lobes = {lobe.short: dice(found.lobes == lobe.label, made.lobes == lobe.label, 1.0) for lobe in LOBES}
     apart = fissure_distances(found.lobes, made)
     means = {name: float(values.mean()) for name, values in apart.items()}
     pooled = np.concatenate([apart[f"{name}, any"] for name in made.fissures])
     return {
-        "lungs": dice(found.lobes > 0, lungs),
+        "lungs": dice(found.lobes > 0, lungs, 1.0),
         **lobes,
         "mean lobe": float(np.mean(list(lobes.values()))),
         **{f"{name} mm": means[name] for name in made.fissures},
         "same fissure mm": float(np.mean(np.concatenate([apart[name] for name in made.fissures]))),
         "any border mm": float(pooled.mean()),
-        "lesion": dice(found.lesions, made.lesions),
+        "lesion": dice(found.lesions, made.lesions, 1.0),
         "true extent %": 100.0 * made.lesions.sum() / lungs.sum(),
         "found extent %": 100.0 * found.lesions.sum() / max(int((found.lobes > 0).sum()), 1),
         "s": seconds,

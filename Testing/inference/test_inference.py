@@ -10,6 +10,7 @@ from torch import nn
 from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import Cancelled, UnfitInputError, UsageError
+from COVIDQuantLib.evaluation.overlap import dice
 from COVIDQuantLib.inference.device import CPU_INSTEAD, Device
 from COVIDQuantLib.inference.lesions import LesionsNetwork, find_lesions_by_network
 from COVIDQuantLib.inference.lobes import (
@@ -25,10 +26,6 @@ from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.voxels.geometry import Geometry
 
 CPU = Device("cpu")
-
-
-def dice(a, b):
-    return 2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b))
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from scipy import ndimage
 from COVIDQuantLib.anatomy import LOBES, labels_of_side
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import Cancelled
+from COVIDQuantLib.evaluation.overlap import dice
 from COVIDQuantLib.segmentation.atlas import fit
 from COVIDQuantLib.segmentation.atlas.lung_frame import LungFrame
 from COVIDQuantLib.segmentation.atlas.model import (
@@ -50,8 +51,7 @@ def lungs_of(lobes):
 
 
 def mean_dice(found, truth):
-    shared = [2 * np.sum((found == n) & (truth == n)) / (np.sum(found == n) + np.sum(truth == n)) for n in range(1, 6)]
-    return float(np.mean(shared))
+    return float(np.mean([dice(found == lobe.label, truth == lobe.label) for lobe in LOBES]))
 
 
 def assert_parts_lungs(found, lungs):

@@ -172,13 +172,13 @@ def render(scene: Scene, view: View, shape: Sequence[int]) -> Page:
     plane = view.plane
     labels = plane.cut(scene.lobes, view.index, scene.box)
     return Page(
-        _stretch(plane.cut(scene.hu, view.index, scene.box), shape),
-        {lobe.label: _stretch(labels == lobe.label, shape) for lobe in LOBES if (labels == lobe.label).any()},
-        _stretch(plane.cut(scene.lesions, view.index, scene.box), shape),
+        _resampled(plane.cut(scene.hu, view.index, scene.box), shape),
+        {lobe.label: _resampled(labels == lobe.label, shape) for lobe in LOBES if (labels == lobe.label).any()},
+        _resampled(plane.cut(scene.lesions, view.index, scene.box), shape),
     )
 
 
-def _stretch(page: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+def _resampled(page: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Bilinear resampling to a number of pixels, edge on edge."""
     factors = [new / old for new, old in zip(shape, page.shape, strict=True)]
     # Shrinking without smoothing would drop thin vessels and speckle.

@@ -8,15 +8,8 @@ import numpy as np
 from scipy import ndimage
 
 from COVIDQuantLib.anatomy import labels_of_side
-from COVIDQuantLib.voxels.morphology import (
-    Spacing,
-    bounding_box,
-    components,
-    dilate,
-    enlarge,
-    open_,
-    shrink_factors,
-)
+from COVIDQuantLib.voxels.block_grid import block_factors, enlarge
+from COVIDQuantLib.voxels.morphology import Spacing, bounding_box, components, dilate, open_
 
 # A larger piece can be real: beside the heart the tip of a lobe hangs on by a thread.
 _CRUMB_SHARE = 0.002
@@ -64,7 +57,7 @@ def make_whole(lobes: np.ndarray, spacing: Spacing) -> None:
 
 
 def _without_blades(lobes: np.ndarray, values: tuple[int, ...], spacing: Spacing) -> None:
-    factors = shrink_factors(spacing, _GRID_MM)
+    factors = block_factors(spacing, _GRID_MM)
     k, j, i = (s * f for s, f in zip(spacing, factors, strict=True))
     middle = tuple(slice(f // 2, None, f) for f in factors)
     coarse = np.ascontiguousarray(lobes[middle])

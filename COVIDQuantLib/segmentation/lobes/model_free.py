@@ -24,6 +24,7 @@ from COVIDQuantLib.segmentation.fissures.evidence_sources import ImageEvidence
 from COVIDQuantLib.segmentation.fissures.surface_fit import draw_to_image
 from COVIDQuantLib.segmentation.lobes.connectivity import join_pieces
 from COVIDQuantLib.voxels.geometry import Geometry
+from COVIDQuantLib.voxels.interpolation import linear_matrix, neighbours
 
 SIDES = {"right": 1, "left": 2}
 _SAMPLE_MM = 3.0
@@ -139,28 +140,19 @@ def _above(sheet: FissureSheet, shape: tuple[int, ...], start: FloatArray, geome
         *((axis + first) * mm for axis, first, mm in zip(axes, start, spacing, strict=True)), indexing="ij"
     )
     coarse = sheet.height(np.stack([i, j, k], axis=-1)).astype(np.float32)
-    rows, columns = (_stretch(axis, n) for axis, n in zip(axes[1:], shape[1:], strict=True))
+    rows, columns = (linear_matrix(_places(axis, n), len(axis)) for axis, n in zip(axes[1:], shape[1:], strict=True))
     above = np.empty(shape, bool)
-    for number, (low, share) in enumerate(zip(*_between(axes[0], shape[0]), strict=True)):
-        section = (1 - share) * coarse[low] + share * coarse[low + 1]
+    for number, (low, high, share) in enumerate(
+        zip(*neighbours(_places(axes[0], shape[0]), len(axes[0])), strict=True)
+    ):
+        section = (1 - share) * coarse[low] + share * coarse[high]
         above[number] = rows @ section @ columns.T > 0
     return above
 
 
-def _between(axis: FloatArray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """For voxels 0..count−1 the lattice node before each, and the share of the way to the next."""
-    place = np.interp(np.arange(count), axis, np.arange(len(axis))) if count > 1 else np.zeros(1)
-    low = np.minimum(place.astype(int), len(axis) - 2)
-    return low, place - low
-
-
-def _stretch(axis: FloatArray, count: int) -> np.ndarray:
-    """Matrix ``(count, len(axis))`` of linear interpolation."""
-    low, share = _between(axis, count)
-    matrix = np.zeros((count, len(axis)), np.float32)
-    matrix[np.arange(count), low] = 1 - share
-    matrix[np.arange(count), low + 1] += share
-    return matrix
+def _places(axis: FloatArray, count: int) -> FloatArray:
+    """Voxels 0..count−1 in units of the lattice's nodes."""
+    return np.interp(np.arange(count), axis, np.arange(len(axis))) if count > 1 else np.zeros(1)
 
 
 def _partial_lung(lungs: np.ndarray, value: int, geometry: Geometry) -> PartialLung | None:

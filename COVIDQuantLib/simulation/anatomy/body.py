@@ -10,7 +10,7 @@ from COVIDQuantLib.simulation.anatomy.skeleton import Skeleton
 from COVIDQuantLib.simulation.anatomy.thorax import Thorax
 from COVIDQuantLib.simulation.fields.smooth_fields import (
     FloatArray,
-    Lattice,
+    GrainField,
     Table,
     cover,
     ellipse_distance,
@@ -50,11 +50,11 @@ class Body:
         self.thorax = thorax
         self._table = table
         self._outline = [Table(points) for points in (_WIDTH, _FRONT, _BACK)]
-        self._contour = Lattice(rng, 42.0)
-        self._planes = Lattice(rng, 24.0)
-        self._bundles = Lattice(rng, 9.0)
-        self._gland = Lattice(rng, 7.0)
-        self._grain = Lattice(rng, 3.0)
+        self._contour = GrainField(rng, 42.0)
+        self._planes = GrainField(rng, 24.0)
+        self._bundles = GrainField(rng, 9.0)
+        self._gland = GrainField(rng, 7.0)
+        self._grain = GrainField(rng, 3.0)
         self._skeleton = Skeleton(thorax, rng)
         self._table_gap = rng.uniform(1, 4)
         self._stomach_size = rng.uniform(0.8, 1.25)

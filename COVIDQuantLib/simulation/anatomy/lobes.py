@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from COVIDQuantLib.simulation.anatomy.thorax import Thorax
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, Lattice
+from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, GrainField
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class Lobes:
     def __init__(self, thorax: Thorax, shape: FissureShape, rng: np.random.Generator) -> None:
         self.thorax = thorax
         self.shape = shape
-        self._waves = [Lattice(rng, 38.0) for _ in range(3)]
-        self._gaps = [Lattice(rng, 24.0) for _ in range(3)]
+        self._waves = [GrainField(rng, 38.0) for _ in range(3)]
+        self._gaps = [GrainField(rng, 24.0) for _ in range(3)]
         self._frame = [float(v) for v in thorax.section(-40.0 * thorax.patient.height)]
 
     def _oblique(self, x: FloatArray, y: FloatArray, side: int) -> FloatArray:

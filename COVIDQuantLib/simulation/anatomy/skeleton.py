@@ -7,7 +7,7 @@ import numpy as np
 from COVIDQuantLib.simulation.anatomy.thorax import Thorax
 from COVIDQuantLib.simulation.fields.smooth_fields import (
     FloatArray,
-    Lattice,
+    GrainField,
     capsule_distance,
     cover,
     ellipse_distance,
@@ -30,7 +30,7 @@ class Skeleton:
 
     def __init__(self, thorax: Thorax, rng: np.random.Generator) -> None:
         self.thorax = thorax
-        self._spongy = Lattice(rng, 2.6)
+        self._spongy = GrainField(rng, 2.6)
         self._phase = rng.uniform(0, 1)
         self._drop = _RIB_DROP * rng.uniform(0.85, 1.15)
         self._cartilage = rng.uniform(0.78, 0.86)

@@ -8,7 +8,7 @@ import numpy as np
 
 from COVIDQuantLib.simulation.anatomy.arms import Arm
 from COVIDQuantLib.simulation.anatomy.body import Body
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, Lattice, capsule_distance, cover, paint
+from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, GrainField, capsule_distance, cover, paint
 from COVIDQuantLib.simulation.phantom_settings import ARMS_DOWN, ARMS_UP, STREAKS
 
 _FOAM_HU, _SHELL_HU, _BOARD_HU, _CUSHION_HU, _CLOTH_HU = -900.0, 40.0, -60.0, -930.0, -520.0
@@ -34,7 +34,7 @@ class Surroundings:
         self._body = body
         self._streaks = STREAKS in names
         self._side = 1.0 if rng.random() < 0.5 else -1.0
-        self._folds, self._lumps = Lattice(rng, 34.0), Lattice(rng, 13.0)
+        self._folds, self._lumps = GrainField(rng, 34.0), GrainField(rng, 13.0)
         self._layers = int(rng.integers(2, 4))
         self._leads = [(float(rng.uniform(-95, 95)), float(rng.uniform(-0.25, 0.25))) for _ in range(4)]
         self._electrodes = [float(rng.uniform(-60, 80)) for _ in self._leads]

@@ -6,7 +6,7 @@ import numpy as np
 
 from COVIDQuantLib.simulation.anatomy.heart import Heart
 from COVIDQuantLib.simulation.anatomy.patient import Patient
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, Lattice, Table, smooth_step
+from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, GrainField, Table, smooth_step
 
 # Cross-section of half the rib cage against the way from apex (0) to posterior recess (1): centre and half axes, mm.
 _CENTRE_X = ((0, 48), (0.08, 47), (0.18, 44), (0.3, 40), (0.5, 37), (0.7, 35), (0.85, 35), (1, 35))
@@ -48,8 +48,8 @@ class Thorax:
             -1: [Table(points) for points in (_FRONT, _MIDDLE_RIGHT, _BACK_RIGHT)],
             1: [Table(points) for points in (_FRONT, _MIDDLE_LEFT, _BACK_LEFT)],
         }
-        self._wall_bumps = Lattice(rng, 26.0)
-        self._dome_bumps = Lattice(rng, 30.0)
+        self._wall_bumps = GrainField(rng, 26.0)
+        self._dome_bumps = GrainField(rng, 30.0)
 
     def section(self, z: FloatArray | float) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Centre ``|x|``, half width, centre ``y``, half depth of half the rib cage at a height."""

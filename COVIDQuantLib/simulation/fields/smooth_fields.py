@@ -26,7 +26,7 @@ class Table:
         return self._curve(np.clip(at, self._low, self._high)).astype(np.float32)
 
 
-class Lattice:
+class GrainField:
     """A random field of unit standard deviation and given grain, the same whatever grid it is sampled on.
 
     White values on a periodic lattice, interpolated by cubic B-splines.

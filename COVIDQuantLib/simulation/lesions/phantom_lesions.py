@@ -13,7 +13,7 @@ from COVIDQuantLib.simulation.anatomy.trees import Tubes
 from COVIDQuantLib.simulation.anatomy.tubes import draw_tubes
 from COVIDQuantLib.simulation.anatomy.vessels import Vasculature
 from COVIDQuantLib.simulation.fields.section_grid import Grid
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, Lattice, smooth_step
+from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, GrainField, smooth_step
 
 _KINDS = ("ground glass", "mixed", "crazy paving", "consolidation")
 _KIND_SHARES = (0.46, 0.28, 0.14, 0.12)
@@ -74,8 +74,8 @@ class Pneumonia:
         self, thorax: Thorax, vasculature: Vasculature, extent_percent: float, rng: np.random.Generator
     ) -> None:
         self._thorax = thorax
-        self._waves = Lattice(rng, 9.0), Lattice(rng, 3.2)
-        self._core_wave, self._mottle, self._septa = Lattice(rng, 10.0), Lattice(rng, 4.0), Lattice(rng, 3.4)
+        self._waves = GrainField(rng, 9.0), GrainField(rng, 3.2)
+        self._core_wave, self._mottle, self._septa = GrainField(rng, 10.0), GrainField(rng, 4.0), GrainField(rng, 3.4)
         self.extent_percent = extent_percent
         self.lesions: list[Lesion] = []
         self._level = np.inf

@@ -11,10 +11,10 @@ from scipy import ndimage
 from COVIDQuantLib.simulation.fields.tiled_fields import Axes, Fields, FloatArray
 from COVIDQuantLib.simulation.lesions.training_density import KINDS, Density, draw_density
 from COVIDQuantLib.simulation.lesions.training_shapes import Place, Shape, draw_shape, signed_depth
+from COVIDQuantLib.voxels.box import Slices
 
 BoolArray = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.uint8]
-Box = tuple[slice, slice, slice]
 
 _COARSE_MM = 4.0
 _MOST_LESIONS = 160
@@ -71,7 +71,7 @@ class Lesion:
     allowed: BoolArray = field(repr=False)
 
 
-def reach_box(shape: Shape, origin: FloatArray, step: FloatArray, size: tuple[int, ...]) -> Box:
+def reach_box(shape: Shape, origin: FloatArray, step: FloatArray, size: tuple[int, ...]) -> Slices:
     """The part of a grid (first voxel and steps in mm, size) that a shape can reach."""
     low = np.floor((shape.centre - shape.reach - origin) / step).astype(int)
     high = np.ceil((shape.centre + shape.reach - origin) / step).astype(int) + 1
@@ -111,7 +111,7 @@ class Lungs:
         values = self.points[:, axis].astype(np.float32)
         return (values - values.min()) / max(float(np.ptp(values)), 1.0)
 
-    def levels(self, lesion: Lesion, fields: Fields) -> tuple[Box, FloatArray]:
+    def levels(self, lesion: Lesion, fields: Fields) -> tuple[Slices, FloatArray]:
         """The part of the coarse grid that a lesion can reach, and how deep in the lesion its points lie, mm."""
         box = reach_box(lesion.shape, self.origin, self.step, self.labels.shape)
         axes: Axes = tuple(axis[part] for axis, part in zip(self.axes, box, strict=True))  # type: ignore[assignment]

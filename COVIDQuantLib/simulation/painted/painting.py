@@ -26,6 +26,7 @@ from COVIDQuantLib.simulation.painted.trees import grow_trees, walled
 from COVIDQuantLib.simulation.phantom_settings import KERNELS
 from COVIDQuantLib.simulation.scanner.phantom_scanner import Scanner, section_noise
 from COVIDQuantLib.voxels.geometry import Triple
+from COVIDQuantLib.voxels.interpolation import linear_matrix, neighbours
 
 _ATTEMPTS = 20
 _WALL_HU, _AIRWAY_HU, _FISSURE_HU = -60.0, -985.0, 10.0
@@ -219,26 +220,22 @@ class _Sections:
     def __init__(self, coarse: ChestFields, shape: tuple[int, ...]) -> None:
         self._fields = {field.name: getattr(coarse, field.name) for field in fields(coarse)}
         counts = coarse.gap.shape
-        self._up = np.linspace(0, counts[0] - 1, shape[0])
-        self._rows, self._columns = (_stretch(c, n) for c, n in zip(counts[1:], shape[1:], strict=True))
+        self._up = neighbours(np.linspace(0, counts[0] - 1, shape[0]), counts[0])
+        self._rows, self._columns = (_drawn_out(c, n) for c, n in zip(counts[1:], shape[1:], strict=True))
 
     def at(self, k: int) -> dict[str, FloatArray]:
         """Every field of one section, float32 ``[j, i]``."""
-        low = min(int(self._up[k]), len(self._fields["gap"]) - 2)
-        part = np.float32(self._up[k] - low)
+        low, high, share = (values[k] for values in self._up)
+        part = np.float32(share)
         return {
-            name: self._rows @ ((1 - part) * field[low] + part * field[low + 1]) @ self._columns.T
+            name: self._rows @ ((1 - part) * field[low] + part * field[high]) @ self._columns.T
             for name, field in self._fields.items()
         }
 
 
-def _stretch(count: int, wanted: int) -> FloatArray:
-    at = np.linspace(0, count - 1, wanted)
-    low = np.minimum(at.astype(int), count - 2)
-    matrix = np.zeros((wanted, count), np.float32)
-    matrix[np.arange(wanted), low] = 1 - (at - low)
-    matrix[np.arange(wanted), low + 1] += at - low
-    return matrix
+def _drawn_out(count: int, wanted: int) -> FloatArray:
+    """Matrix ``(wanted, count)`` that draws a coarse line out to more places, ends on ends."""
+    return linear_matrix(np.linspace(0, count - 1, wanted), count)
 
 
 @dataclass(frozen=True)
@@ -321,8 +318,8 @@ def _parenchyma(rng: np.random.Generator, lobes: np.ndarray, step: FloatArray) -
 
 
 def _zoomed(field: FloatArray, shape: tuple[int, ...]) -> FloatArray:
-    up = _stretch(field.shape[0], shape[0])
-    rows, columns = _stretch(field.shape[1], shape[1]), _stretch(field.shape[2], shape[2])
+    up = _drawn_out(field.shape[0], shape[0])
+    rows, columns = _drawn_out(field.shape[1], shape[1]), _drawn_out(field.shape[2], shape[2])
     return np.einsum("ka,ajc,ic->kji", up, np.matmul(rows, field), columns, optimize=True)
 
 

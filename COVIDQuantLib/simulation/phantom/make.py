@@ -20,7 +20,7 @@ from COVIDQuantLib.simulation.anatomy.thorax import Thorax
 from COVIDQuantLib.simulation.anatomy.vessels import grow_vasculature
 from COVIDQuantLib.simulation.artefacts.motion import Motion, artefacts, draw_motion, move
 from COVIDQuantLib.simulation.fields.section_grid import Grid
-from COVIDQuantLib.simulation.fields.smooth_fields import Lattice
+from COVIDQuantLib.simulation.fields.smooth_fields import GrainField
 from COVIDQuantLib.simulation.lesions.phantom_lesions import Pneumonia
 from COVIDQuantLib.simulation.phantom.render import Anatomy, render
 from COVIDQuantLib.simulation.phantom.truth import region_truth, total_truth
@@ -147,7 +147,7 @@ def _anatomy(settings: PhantomSettings, extent_percent: float) -> Anatomy:
     vasculature = grow_vasculature(_stream(seed, 6), thorax, lobes)
     pneumonia = Pneumonia(thorax, vasculature, extent_percent, _stream(seed, 8))
     texture = _stream(seed, 9)
-    textures = (Lattice(texture, 1.6), Lattice(texture, 5.0), Lattice(texture, 30.0))
+    textures = (GrainField(texture, 1.6), GrainField(texture, 5.0), GrainField(texture, 30.0))
     table = settings.table and not set(settings.surroundings) & set(TABLES)
     body = Body(thorax, _stream(seed, 10), table=table)
     around = Surroundings(settings.surroundings, body, _stream(seed, 11)) if settings.surroundings else None

@@ -16,7 +16,7 @@ from COVIDQuantLib.simulation.anatomy.trees import Tubes
 from COVIDQuantLib.simulation.anatomy.tubes import draw_tubes
 from COVIDQuantLib.simulation.anatomy.vessels import Vasculature
 from COVIDQuantLib.simulation.fields.section_grid import Grid
-from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, Lattice, cover, paint, smooth_step
+from COVIDQuantLib.simulation.fields.smooth_fields import FloatArray, GrainField, cover, paint, smooth_step
 from COVIDQuantLib.simulation.lesions.phantom_lesions import Pneumonia
 
 _CUFF_MM, _CUFF_LEVEL = 1.8, 0.2
@@ -42,7 +42,7 @@ class Anatomy:
     body: Body
     vasculature: Vasculature
     pneumonia: Pneumonia
-    textures: tuple[Lattice, Lattice, Lattice]
+    textures: tuple[GrainField, GrainField, GrainField]
     surroundings: Surroundings | None = None
 
 
