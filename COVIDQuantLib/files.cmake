@@ -237,6 +237,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/segmentation/lesions/normal_lung.py
   COVIDQuantLib/segmentation/lesions/vessels.py
   COVIDQuantLib/segmentation/lobes/__init__.py
+  COVIDQuantLib/segmentation/lobes/between_fissures.py
   COVIDQuantLib/segmentation/lobes/connectivity.py
   COVIDQuantLib/segmentation/lobes/model_free.py
   COVIDQuantLib/segmentation/lobes/refinement.py

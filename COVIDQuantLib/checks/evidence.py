@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.anatomy import LOBES, labels_of_side
+from COVIDQuantLib.anatomy import LOBES, SIDES, labels_of_side
 from COVIDQuantLib.checks.bounds import Bounds
 from COVIDQuantLib.checks.second_path import aerated_lung
 from COVIDQuantLib.ct.volume import CTVolume
@@ -132,7 +132,7 @@ class Evidence:
         """
         columns = np.arange(self.patient.shape[2])
         middles = []
-        for side in ("right", "left"):
+        for side in SIDES:
             lung = np.sum([self.lobe_shares[label].sum(axis=(0, 1)) for label in labels_of_side(side)], axis=0)
             middles.append(float(np.average(columns, weights=lung)) if lung.any() else np.nan)
         midline = float(np.mean(middles))

@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
-from COVIDQuantLib.anatomy import LOBES, labels_of_side
+from COVIDQuantLib.anatomy import FISSURE, LOBES, labels_of_side
 from COVIDQuantLib.evaluation.overlap import dice
 from COVIDQuantLib.pipeline import METHODS, Plan, quantify_ct
-from COVIDQuantLib.segmentation.atlas.model import SIDE_OF_FISSURE
 from Testing.evaluation.lidc_ct import EXTENTS, PATIENTS, MadeCT, make_cts
 
 _FAR_MM = 100.0
@@ -40,13 +39,6 @@ def border(lobes: np.ndarray, above: tuple[int, ...], below: tuple[int, ...]) ->
     return np.concatenate(found)
 
 
-GROUPS = {
-    "right oblique": ((1, 2), (3,)),
-    "right horizontal": ((1,), (2,)),
-    "left oblique": ((4,), (5,)),
-}
-
-
 def fissure_distances(lobes: np.ndarray, made: MadeCT) -> dict[str, np.ndarray]:
     """Millimetres from every drawn point to the border of that fissure, and to any border of the lung, by name.
 
@@ -56,8 +48,8 @@ def fissure_distances(lobes: np.ndarray, made: MadeCT) -> dict[str, np.ndarray]:
     step, height = np.array(geometry.spacing_kji), geometry.origin[2]
     found = {}
     for name, points in made.fissures.items():
-        own = border(lobes, *GROUPS[name])
-        side = labels_of_side(SIDE_OF_FISSURE[name])
+        own = border(lobes, FISSURE[name].above, FISSURE[name].below)
+        side = labels_of_side(FISSURE[name].side)
         anyone = [border(lobes, (label,), tuple(other for other in side if other != label)) for label in side]
         for key, faces in ((name, own), (f"{name}, any", np.concatenate(anyone))):
             places = (faces * step + [height, 0, 0])[:, ::-1]

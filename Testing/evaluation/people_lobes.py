@@ -18,12 +18,11 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from COVIDQuantLib.anatomy import LOBES
+from COVIDQuantLib.anatomy import FISSURE, LOBES
 from COVIDQuantLib.evaluation.overlap import dice
 from COVIDQuantLib.pipeline import METHODS, Plan, quantify_ct
 from COVIDQuantLib.training.label_free.people import HELD_OUT
 from Testing.evaluation.people_ct import PaintedCT, painted_ct
-from Testing.evaluation.people_lungs import FISSURES
 
 _FAR_MM = 100.0
 _DENSE_HU = -350
@@ -59,7 +58,7 @@ def faces(lobes: np.ndarray, above: tuple[int, ...], below: tuple[int, ...], spa
 
 def fissure_distance(found: np.ndarray, true: np.ndarray, spacing: tuple, name: str) -> float:
     """Mean millimetres from the true border of a fissure to the found one, and back; 100 if it was not found."""
-    places = [faces(lobes, *FISSURES[name], spacing)[::3] for lobes in (true, found)]
+    places = [faces(lobes, FISSURE[name].above, FISSURE[name].below, spacing)[::3] for lobes in (true, found)]
     if not len(places[0]):
         return float("nan")
     if not len(places[1]):
@@ -82,7 +81,7 @@ def assess(made: PaintedCT, plan: Plan) -> dict[str, Any]:
     found, geometry = exam.segmentation, made.ct.geometry
     by_lobe = {lobe.short: dice(found.lobes == lobe.label, made.lobes == lobe.label, 1.0) for lobe in LOBES}
     parts = {lobe.short: pieces(found.lobes == lobe.label, geometry.voxel_volume_ml) for lobe in LOBES}
-    apart = {name: fissure_distance(found.lobes, made.lobes, geometry.spacing_kji, name) for name in FISSURES}
+    apart = {name: fissure_distance(found.lobes, made.lobes, geometry.spacing_kji, name) for name in FISSURE}
     return {
         "person": made.name,
         "lungs": dice(found.lobes > 0, made.lobes > 0, 1.0),

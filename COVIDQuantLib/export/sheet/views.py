@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.anatomy import LABEL_COUNT, LOBES, labels_of_side
+from COVIDQuantLib.anatomy import LABEL_COUNT, LOBES, SIDES, labels_of_side
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.voxels.geometry import Geometry, Reorientation
@@ -116,7 +116,7 @@ class Scene:
     def sagittal(self) -> list[View]:
         """One sagittal level through each lung that there is, the right one first."""
         views = []
-        for side in ("right", "left"):
+        for side in SIDES:
             of_side = np.zeros(LABEL_COUNT, bool)
             of_side[list(labels_of_side(side))] = True
             inside = of_side[self.lobes[self.box]]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.anatomy import labels_of_side
+from COVIDQuantLib.anatomy import SIDES, labels_of_side
 from COVIDQuantLib.voxels.block_grid import block_factors, enlarge
 from COVIDQuantLib.voxels.morphology import Spacing, bounding_box, components, dilate, open_
 
@@ -47,7 +47,7 @@ def make_whole(lobes: np.ndarray, spacing: Spacing) -> None:
         lobes: uint8 ``[k, j, i]``, label values of the contract.
         spacing: along k, j, i, millimetres.
     """
-    for side in ("right", "left"):
+    for side in SIDES:
         values = labels_of_side(side)
         box = bounding_box(np.isin(lobes, values), (1, 1, 1))
         if box is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.anatomy import labels_of_side
+from COVIDQuantLib.anatomy import SIDES, labels_of_side
 from COVIDQuantLib.voxels.block_grid import block_factors
 from COVIDQuantLib.voxels.box import Slices
 from COVIDQuantLib.voxels.morphology import Spacing, bounding_box
@@ -26,7 +26,7 @@ def smooth_lobes(lobes: np.ndarray, spacing: Spacing, mm: float = SMOOTH_MM) -> 
         spacing: along k, j, i, millimetres.
         mm: standard deviation of the Gaussian.
     """
-    for side in ("right", "left"):
+    for side in SIDES:
         values = labels_of_side(side)
         box = bounding_box(np.isin(lobes, values))
         if box is not None:

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from COVIDQuantLib.segmentation.lungs.sides import sides_of_lobes
 from COVIDQuantLib.simulation.fields.tiled_fields import Axes, Fields, FloatArray, smooth_step
 
 _MARGIN = 4
-_RIGHT, _LEFT = (1, 2, 3), (4, 5)
 
 
 @dataclass(frozen=True)
@@ -194,15 +194,14 @@ def _fissures(scene: Scene, rng: np.random.Generator) -> FloatArray:
     labels = scene.labels
     if labels.max(initial=0) <= 2:
         return scene.hu
-    side = np.zeros(256, np.uint8)
-    side[list(_RIGHT)], side[list(_LEFT)] = 1, 2
+    sides = sides_of_lobes(labels)
     border = np.zeros(labels.shape, np.float32)
     for axis in range(3):
         after = [slice(None)] * 3
         before = [slice(None)] * 3
         after[axis], before[axis] = slice(1, None), slice(None, -1)
         a, b = labels[tuple(after)], labels[tuple(before)]
-        meets = (a != b) & (side[a] == side[b]) & (a > 0) & (b > 0)
+        meets = (a != b) & (sides[tuple(after)] == sides[tuple(before)]) & (a > 0) & (b > 0)
         border[tuple(before)][meets] = 1
     line = ndimage.gaussian_filter(border, float(rng.uniform(0.4, 1.3)) / scene.spacing)
     line /= max(float(line.max()), 1e-3)

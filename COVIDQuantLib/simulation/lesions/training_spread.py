@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from COVIDQuantLib.anatomy import LOBES, SIDE_VALUE
 from COVIDQuantLib.simulation.fields.tiled_fields import Axes, Fields, FloatArray
 from COVIDQuantLib.simulation.lesions.training_density import KINDS, Density, draw_density
 from COVIDQuantLib.simulation.lesions.training_shapes import Place, Shape, draw_shape, signed_depth
@@ -18,7 +19,6 @@ Labels = npt.NDArray[np.uint8]
 
 _COARSE_MM = 4.0
 _MOST_LESIONS = 160
-_SIDES = {1: 1, 2: 1, 3: 1, 4: 2, 5: 2}
 _NOWHERE_MM = -99.0
 
 
@@ -123,8 +123,8 @@ def side_table(labels: Labels) -> Labels:
     """Which lung each label value belongs to, ``[256]``; labels 1 and 2 alone are lungs."""
     table = np.arange(256, dtype=np.uint8)
     if labels.max(initial=0) > 2:
-        for label, side in _SIDES.items():
-            table[label] = side
+        for lobe in LOBES:
+            table[lobe.label] = SIDE_VALUE[lobe.side]
     return table
 
 

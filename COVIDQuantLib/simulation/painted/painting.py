@@ -14,6 +14,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import ndtri
 
+from COVIDQuantLib.anatomy import FISSURES, HORIZONTAL
 from COVIDQuantLib.simulation.anatomy.trees import Tubes
 from COVIDQuantLib.simulation.anatomy.tubes import draw_tubes
 from COVIDQuantLib.simulation.fields.section_grid import Grid
@@ -34,7 +35,6 @@ _FISSURE_SIGMA = 1.3
 # A reader drew only what was visible, so less of it goes missing.
 _SEEN_MISSING = 0.4
 # Groups of lobes that each fissure parts.
-_FISSURES = {"right oblique": ((1, 2), (3,)), "right horizontal": ((1,), (2,)), "left oblique": ((4,), (5,))}
 
 
 @dataclass(frozen=True)
@@ -328,15 +328,15 @@ def _fissure_share(
 ) -> FloatArray:
     """How much of each voxel the visible parts of the fissures fill."""
     share = np.zeros(lobes.shape, np.float32)
-    for name, (above, below) in _FISSURES.items():
+    for fissure in FISSURES:
         visible = rng.uniform(0.15, 1.0) if look.visibility is None else look.visibility
-        missing = rng.uniform(0.1, 0.7) if name == "right horizontal" else rng.uniform(0.0, 0.5)
+        missing = rng.uniform(0.1, 0.7) if fissure.kind == HORIZONTAL else rng.uniform(0.0, 0.5)
         if given.fissures is not None:
             missing *= _SEEN_MISSING
         thickness = rng.uniform(0.7, 1.5)
-        box = ndimage.find_objects(np.isin(lobes, (*above, *below)).astype(np.uint8))[0]
+        box = ndimage.find_objects(np.isin(lobes, (*fissure.above, *fissure.below)).astype(np.uint8))[0]
         part = lobes[box]
-        distance = _border_distance(np.isin(part, above), np.isin(part, below), step)
+        distance = _border_distance(np.isin(part, fissure.above), np.isin(part, fissure.below), step)
         if given.fissures is not None:
             # Real sheets are painted where they were seen; the rest of the border stays invisible.
             sheet = _soft(given.fissures[box]) / np.float32(255) * (np.abs(distance) < 8)

@@ -14,6 +14,7 @@ import SimpleITK as sitk
 import torch
 from scipy import ndimage
 
+from COVIDQuantLib.anatomy import SIDES, labels_of_side
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.simulation.fields.deformation import WarpRange, draw_warp, pull
 from COVIDQuantLib.voxels.morphology import close
@@ -80,8 +81,8 @@ def soft_lobes(labels: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """
     k, j, i = (float(mm) for mm in spacing)
     filled = np.zeros(labels.shape, bool)
-    for side in ((1, 2, 3), (4, 5)):
-        lung = close(np.isin(labels, side), _HOLES_MM, (k, j, i))
+    for side in SIDES:
+        lung = close(np.isin(labels, labels_of_side(side)), _HOLES_MM, (k, j, i))
         filled |= ndimage.binary_fill_holes(lung)
     shares = np.stack(
         [ndimage.gaussian_filter((labels == n + 1).astype(np.float32), _SMOOTH, truncate=3) for n in range(_LOBES)]

@@ -6,11 +6,12 @@ import torch
 from monai.losses import MaskedDiceLoss
 from torch.nn import functional
 
+from COVIDQuantLib.anatomy import labels_of_side
 from COVIDQuantLib.inference.lobes import CLASSES
 from COVIDQuantLib.training.label_free.subjects import LEFT_LUNG, RIGHT_LUNG
 
 # Lobes that a lung of unknown lobe may be.
-LOBES_OF = {RIGHT_LUNG: (1, 2, 3), LEFT_LUNG: (4, 5)}
+LOBES_OF = {RIGHT_LUNG: labels_of_side("right"), LEFT_LUNG: labels_of_side("left")}
 
 
 class LobesLoss(torch.nn.Module):
