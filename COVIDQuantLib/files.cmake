@@ -164,9 +164,11 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/quantification/__init__.py
   COVIDQuantLib/quantification/document.py
   COVIDQuantLib/quantification/histogram.py
+  COVIDQuantLib/quantification/measure_table.py
   COVIDQuantLib/quantification/measures.py
   COVIDQuantLib/quantification/presentation.py
   COVIDQuantLib/quantification/reference.py
+  COVIDQuantLib/quantification/region_counts.py
   COVIDQuantLib/quantification/table.py
   COVIDQuantLib/quantification/thresholds.py
   COVIDQuantLib/resources.py

@@ -7,7 +7,8 @@ from typing import Any
 
 from COVIDQuantLib.anatomy import OUTSIDE_LOBES, REGIONS, WHOLE_LUNG, Region
 from COVIDQuantLib.quantification.histogram import JointHistogram
-from COVIDQuantLib.quantification.measures import COLUMNS, MEASURES, Measure, RegionCounts, region_counts
+from COVIDQuantLib.quantification.measure_table import Measure
+from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.quantification.reference import (
     NormalReference,
     distribution,
@@ -16,6 +17,7 @@ from COVIDQuantLib.quantification.reference import (
     lung_counts,
     shipped_reference,
 )
+from COVIDQuantLib.quantification.region_counts import RegionCounts, region_counts
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
 
 Value = str | float | int | None
@@ -45,7 +47,7 @@ class MetricsTable:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns, ``region`` first."""
-        return COLUMNS
+        return MEASURES.columns
 
     def row(self, region: str) -> Row:
         """The row of a region by name.
