@@ -86,6 +86,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/masks/slicer_segments.py
   COVIDQuantLib/ct/padding.py
   COVIDQuantLib/ct/read.py
+  COVIDQuantLib/ct/source.py
   COVIDQuantLib/ct/volume.py
   COVIDQuantLib/document_table.py
   COVIDQuantLib/errors.py

@@ -71,7 +71,7 @@ def metrics_record(
         **metrics.summary(),
         "models": [step["model"] for step in steps if isinstance(step, Mapping) and step.get("model")],
         "segmentation": segmentation.provenance,
-        "input": ct.source,
+        "input": dict(ct.source),
         "geometry": ct.geometry.as_record(),
         "warnings": [_warning_record(warning) for warning in (*ct.warnings, *segmentation.warnings)],
         "grade": grade_of(segmentation.checks),

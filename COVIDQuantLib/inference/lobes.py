@@ -202,8 +202,9 @@ def _lungs_box(lungs: np.ndarray, lattice: Lattice, ct: CTVolume) -> Slices:
     if np.count_nonzero(lungs) * float(np.prod(lattice.step)) / 1000 < _LEAST_LUNG_ML:
         raise UnfitInputError(
             "no lungs were found on this CT",
-            str(ct.source.get("path", "")),
+            ct.source.where,
             "Give a chest CT, or lobes of your own; --method model-free looks for them in another way.",
+            code="no-lungs",
         )
     spacing = ct.geometry.spacing_kji
     edges = []

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from COVIDQuantLib.ct.source import CTSource
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.grades import CheckResult
 from COVIDQuantLib.pipeline import DEFAULT_PLAN, GivenMasks, Plan
@@ -39,7 +41,14 @@ def pack_task(task: Task) -> tuple[Block, Message]:
         WorkerError: there is too little shared memory.
     """
     ct, given = task.ct, task.given
-    record = {"geometry": asdict(ct.geometry), "source": ct.source, "sources": given.sources, "plan": asdict(task.plan)}
+    record = {
+        "geometry": asdict(ct.geometry),
+        "source": dict(ct.source),
+        # So that an error says where; what names a DICOM series is not needed there.
+        "path": None if ct.source.path is None else str(ct.source.path),
+        "sources": given.sources,
+        "plan": asdict(task.plan),
+    }
     text = json.dumps(record, default=str)
     # The CT comes first: its two bytes a voxel are where lobes and lesions come back.
     arrays = {"hu": ct.hu.astype(np.int16, copy=False), "padding": ct.padding}
@@ -60,7 +69,8 @@ def unpack_task(message: Message) -> Task:
         arrays = {name: slot.view(buffer).copy() for name, slot in slots.items()}
     record = json.loads(arrays.pop(_TEXT).tobytes().decode("utf-8"))
     geometry = _geometry(record["geometry"])
-    ct = CTVolume(arrays.pop("hu"), geometry, arrays.pop("padding", None), record["source"])
+    source = CTSource(record["source"], None if record["path"] is None else Path(record["path"]))
+    ct = CTVolume(arrays.pop("hu"), geometry, arrays.pop("padding", None), source)
     return Task(ct, GivenMasks(**arrays, sources=record["sources"]), Plan(**record["plan"]))
 
 

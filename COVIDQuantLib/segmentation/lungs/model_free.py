@@ -84,8 +84,9 @@ def find_lungs(ct: CTVolume, report: Report = silent, bounds: ChestBounds | None
     if aerated.sum() * grid.voxel_ml < LEAST_LUNGS_ML:
         raise UnfitInputError(
             "no lungs found in the CT (empty lungs)",
-            str(ct.source.get("path", "")),
+            ct.source.where,
             "Choose a chest CT that shows the lungs.",
+            code="no-lungs",
         )
     report(0.45)
     sides = part_sides(aerated, grid.midline, grid.spacing)

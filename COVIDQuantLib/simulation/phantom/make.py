@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from COVIDQuantLib.anatomy import LOBES
+from COVIDQuantLib.ct.source import CTSource
 from COVIDQuantLib.ct.volume import HU_MIN, CTVolume
 from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.simulation.anatomy.body import Body
@@ -117,7 +118,7 @@ def make_phantom(settings: PhantomSettings, report: Report = silent) -> Phantom:
         _blank_beyond(radius, ct, labels)
     lesions = _majority(lesions, grid.fine) & (labels > 0)
     mask = _majority(spoiled, grid.fine) & (labels > 0) & ~lesions if spoiled.size else np.zeros(labels.shape, bool)
-    ct.source = {"phantom_seed": settings.seed, "thickness_mm": settings.thickness_mm, "kernel": drawn.kernel}
+    ct.source = CTSource({"phantom_seed": settings.seed, "thickness_mm": settings.thickness_mm, "kernel": drawn.kernel})
     truth = _truth(settings, drawn, anatomy, ct, (labels, lesions, mask))
     report(1.0)
     return Phantom(ct, labels, lesions, mask, truth)
