@@ -54,17 +54,19 @@ class Lobe:
 
 @dataclass(frozen=True)
 class Region:
-    """A row of the metrics table: a set of label values counted together.
+    """A row of the metrics table: a set of label values counted together, everywhere or within a zone.
 
     Attributes:
         name: the row's name in the contract.
         labels: lobe label values it holds; ``(0,)`` is what lies outside every lobe.
         is_lobe: whether it is one lobe (has a CT score of its own, not a sum).
+        zone: name of the zone (``quantification/zones.py``) within which its labels count; empty for all of them.
     """
 
     name: str
     labels: tuple[int, ...]
     is_lobe: bool = False
+    zone: str = ""
 
 
 ANATOMICAL_STRUCTURE = Code("SCT", "123037004", "Anatomical Structure")

@@ -172,6 +172,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/quantification/region_counts.py
   COVIDQuantLib/quantification/table.py
   COVIDQuantLib/quantification/thresholds.py
+  COVIDQuantLib/quantification/zones.py
   COVIDQuantLib/resources.py
   COVIDQuantLib/review/__init__.py
   COVIDQuantLib/review/components.py

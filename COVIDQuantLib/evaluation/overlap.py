@@ -36,7 +36,7 @@ LESIONS = Structure("lesions", WHOLE_LUNG.labels, "lesions")
 LOBE_STRUCTURES = tuple(Structure(region.name, region.labels, "lobes") for region in REGIONS if region.is_lobe)
 STRUCTURES: tuple[Structure, ...] = (
     LUNGS,
-    *(Structure(r.name, r.labels, "lobes") for r in REGIONS if r not in (WHOLE_LUNG, OUTSIDE_LOBES)),
+    *(Structure(r.name, r.labels, "lobes") for r in REGIONS if r not in (WHOLE_LUNG, OUTSIDE_LOBES) and not r.zone),
     LESIONS,
 )
 

@@ -93,6 +93,12 @@ def _mean_hu(by_hu: np.ndarray, voxels: int) -> float | None:
     return int(by_hu @ HU_VALUES) / voxels if voxels else None
 
 
-def region_counts(histogram: JointHistogram, labels: tuple[int, ...], thresholds: Thresholds) -> RegionCounts:
-    """The counts of some label values together."""
-    return RegionCounts(histogram.region(labels), histogram.voxel_volume_ml, thresholds)
+def region_counts(
+    histogram: JointHistogram, labels: tuple[int, ...], thresholds: Thresholds, zone: str = ""
+) -> RegionCounts:
+    """The counts of some label values together, within a zone or everywhere.
+
+    Raises:
+        KeyError: that zone was not counted.
+    """
+    return RegionCounts(histogram.region(labels, zone), histogram.voxel_volume_ml, thresholds)

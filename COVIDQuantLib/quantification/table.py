@@ -90,7 +90,11 @@ def compute_metrics(
         thresholds: bounds of ground glass and consolidation.
         reference: normal lungs to compare with; the shipped one by default.
     """
-    counts = {region.name: region_counts(histogram, region.labels, thresholds) for region in REGIONS}
+    counts = {
+        region.name: region_counts(histogram, region.labels, thresholds, region.zone)
+        for region in REGIONS
+        if not region.zone or region.zone in histogram.zones
+    }
     rows = tuple(_row(region, counts) for region in REGIONS)
     lobes = [region for region in REGIONS if region.is_lobe]
     lungs = lung_counts(histogram)
@@ -118,6 +122,9 @@ def _row(region: Region, counts: dict[str, RegionCounts]) -> Row:
 
 def _value(measure: Measure, region: Region, counts: dict[str, RegionCounts]) -> float | None:
     if region is OUTSIDE_LOBES and not measure.outside:
+        return None
+    # A zone that was not counted has no figures, and no zone has those of whole lobes.
+    if region.name not in counts or (region.zone and measure.summed_over_lobes):
         return None
     if measure.summed_over_lobes and not region.is_lobe:
         lobes = (lobe for lobe in REGIONS if lobe.is_lobe and lobe.labels[0] in region.labels)
