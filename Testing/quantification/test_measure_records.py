@@ -12,7 +12,8 @@ from rich.console import Console
 from COVIDQuantLib.anatomy import OUTSIDE_LOBES, REGIONS
 from COVIDQuantLib.cli import compare_tables, terminal
 from COVIDQuantLib.ct.volume import CTVolume
-from COVIDQuantLib.export.table_file import metrics_record, write_csv, write_json
+from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.export.table_file import metrics_record, read_metrics, write_csv, write_json
 from COVIDQuantLib.followup.changes import compare_tables as changes_of
 from COVIDQuantLib.followup.inspiration import inspiration_of
 from COVIDQuantLib.quantification.document import measures_table
@@ -141,3 +142,19 @@ def test_names_are_told_once_and_found():
     assert MEASURES.named("weight_g") is MEASURES[MEASURES.names.index("weight_g")]
     with pytest.raises(KeyError):
         MEASURES.named("nonsense")
+
+
+def test_a_result_from_before_the_measure_is_read(tmp_path, request):
+    histogram, shape = lungs(ggo=500), (2, 2, 2)
+    ct = CTVolume(np.zeros(shape, np.int16), Geometry(shape, (1.0, 1.0, 1.0)))
+    segmentation = Segmentation(np.zeros(shape, np.uint8), np.zeros(shape, bool))
+    record = metrics_record(ct, segmentation, histogram, compute_metrics(histogram))
+    write_json(tmp_path / "metrics.json", record)
+    request.getfixturevalue("added")
+    metrics = read_metrics(tmp_path / "metrics.json").metrics
+    assert metrics.value("whole lung", NAME) == 2.0 * metrics.value("whole lung", "volume_ml")
+    # One row without a column that the others have is no older file.
+    del record["regions"][3]["weight_g"]
+    write_json(tmp_path / "metrics.json", record)
+    with pytest.raises(UnfitInputError, match="weight_g"):
+        read_metrics(tmp_path / "metrics.json")
