@@ -54,17 +54,19 @@ class Lobe:
 
 @dataclass(frozen=True)
 class Region:
-    """A row of the metrics table: a set of label values counted together.
+    """A row of the metrics table: a set of label values counted together, everywhere or within a zone.
 
     Attributes:
         name: the row's name in the contract.
         labels: lobe label values it holds; ``(0,)`` is what lies outside every lobe.
         is_lobe: whether it is one lobe (has a CT score of its own, not a sum).
+        zone: name of the zone (``quantification/zones.py``) within which its labels count; empty for all of them.
     """
 
     name: str
     labels: tuple[int, ...]
     is_lobe: bool = False
+    zone: str = ""
 
 
 ANATOMICAL_STRUCTURE = Code("SCT", "123037004", "Anatomical Structure")
@@ -103,9 +105,51 @@ OUTSIDE_LABEL = 0
 LABEL_COUNT = 1 + len(LOBES)
 
 
+# The lungs, and their values in a map that knows right from left: the patient's right and left.
+SIDE_VALUE: dict[str, int] = {"right": 1, "left": 2}
+SIDES: tuple[str, ...] = tuple(SIDE_VALUE)
+
+
 def labels_of_side(side: str) -> tuple[int, ...]:
     """Label values of the lobes of the ``right`` or ``left`` lung."""
     return tuple(lobe.label for lobe in LOBES if lobe.side == side)
+
+
+OBLIQUE, HORIZONTAL = "oblique", "horizontal"
+
+
+@dataclass(frozen=True)
+class Fissure:
+    """A border between lobes of one lung.
+
+    Attributes:
+        name: its name, as in the atlas of the fissures.
+        kind: ``oblique`` or ``horizontal``.
+        side: the lung, ``right`` or ``left``.
+        above: label values of the lobes above it (and in front of it), the uppermost first.
+        below: of those below it.
+        ends_at: name of the fissure at which it ends within the lung; empty if it runs through the whole lung.
+    """
+
+    name: str
+    kind: str
+    side: str
+    above: tuple[int, ...]
+    below: tuple[int, ...]
+    ends_at: str = ""
+
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """Every two lobes that it parts, the upper one first."""
+        return tuple((upper, lower) for upper in self.above for lower in self.below)
+
+
+FISSURES: tuple[Fissure, ...] = (
+    Fissure("right oblique", OBLIQUE, "right", (1, 2), (3,)),
+    Fissure("right horizontal", HORIZONTAL, "right", (1,), (2,), ends_at="right oblique"),
+    Fissure("left oblique", OBLIQUE, "left", (4,), (5,)),
+)
+FISSURE: dict[str, Fissure] = {fissure.name: fissure for fissure in FISSURES}
 
 
 WHOLE_LUNG = Region("whole lung", tuple(lobe.label for lobe in LOBES))

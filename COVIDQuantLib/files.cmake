@@ -87,6 +87,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/masks/slicer_segments.py
   COVIDQuantLib/ct/padding.py
   COVIDQuantLib/ct/read.py
+  COVIDQuantLib/ct/source.py
   COVIDQuantLib/ct/volume.py
   COVIDQuantLib/document_table.py
   COVIDQuantLib/errors.py
@@ -175,14 +176,16 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/quantification/__init__.py
   COVIDQuantLib/quantification/document.py
   COVIDQuantLib/quantification/histogram.py
+  COVIDQuantLib/quantification/measure_table.py
   COVIDQuantLib/quantification/measures.py
   COVIDQuantLib/quantification/presentation.py
   COVIDQuantLib/quantification/reference.py
+  COVIDQuantLib/quantification/region_counts.py
   COVIDQuantLib/quantification/table.py
   COVIDQuantLib/quantification/thresholds.py
+  COVIDQuantLib/quantification/zones.py
   COVIDQuantLib/resources.py
   COVIDQuantLib/review/__init__.py
-  COVIDQuantLib/review/blocks.py
   COVIDQuantLib/review/components.py
   COVIDQuantLib/review/cue_scores.py
   COVIDQuantLib/review/cue_weights.py
@@ -244,10 +247,12 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/segmentation/fissures/surface_fit.py
   COVIDQuantLib/segmentation/fissures/surface_search.py
   COVIDQuantLib/segmentation/lesions/__init__.py
+  COVIDQuantLib/segmentation/lesions/lung_blocks.py
   COVIDQuantLib/segmentation/lesions/model_free.py
   COVIDQuantLib/segmentation/lesions/normal_lung.py
   COVIDQuantLib/segmentation/lesions/vessels.py
   COVIDQuantLib/segmentation/lobes/__init__.py
+  COVIDQuantLib/segmentation/lobes/between_fissures.py
   COVIDQuantLib/segmentation/lobes/connectivity.py
   COVIDQuantLib/segmentation/lobes/model_free.py
   COVIDQuantLib/segmentation/lobes/refinement.py
@@ -372,6 +377,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/voxels/block_grid.py
   COVIDQuantLib/voxels/box.py
   COVIDQuantLib/voxels/geometry.py
+  COVIDQuantLib/voxels/interpolation.py
   COVIDQuantLib/voxels/label_codec.py
   COVIDQuantLib/voxels/morphology.py
   COVIDQuantLib/voxels/placed_labels.py

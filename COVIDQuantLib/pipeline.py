@@ -19,6 +19,7 @@ from COVIDQuantLib.progress import Report, Stage, StagedProgress, part
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.table import compute_metrics
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
+from COVIDQuantLib.quantification.zones import zone_masks
 from COVIDQuantLib.segmentation.lesions.model_free import find_lesions
 from COVIDQuantLib.segmentation.lobes.connectivity import make_whole
 from COVIDQuantLib.segmentation.lobes.model_free import find_lobes
@@ -162,9 +163,9 @@ def quantify_ct(
     progress = progress or StagedProgress(plan.stages)
     segmentation = segment_ct(ct, given or GivenMasks(), progress, plan)
     with progress.stage("figures"):
-        histogram = JointHistogram.of(
-            ct.hu, segmentation.lobes, segmentation.lesions, ct.geometry.voxel_volume_ml, ct.padding
-        )
+        lobes, lesions = segmentation.lobes, segmentation.lesions
+        zones = zone_masks(lobes, ct.geometry)
+        histogram = JointHistogram.of(ct.hu, lobes, lesions, ct.geometry.voxel_volume_ml, ct.padding, zones)
         metrics = compute_metrics(histogram, thresholds)
     return Exam(ct, segmentation, histogram, metrics)
 

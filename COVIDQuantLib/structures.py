@@ -15,8 +15,6 @@ AIRWAYS, VESSELS = "airways", "vessels"
 
 LOBE_NAMES: tuple[str, ...] = tuple(lobe.name for lobe in LOBES)
 LABEL_OF_LOBE: dict[str, int] = {lobe.name: lobe.label for lobe in LOBES}
-# Values of a mask that knows right from left.
-SIDE_VALUE = {"right": 1, "left": 2}
 # Whose volume is lung; pneumonia lies within, airways do not count.
 SIDE_OF: dict[str, str] = {
     **{lobe.name: lobe.side for lobe in LOBES},

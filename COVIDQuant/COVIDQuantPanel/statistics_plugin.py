@@ -5,11 +5,9 @@ from SegmentStatisticsPlugins import SegmentStatisticsPluginBase
 from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
+from COVIDQuantLib.quantification.measure_table import View
 from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.scene.live.segment_measures import SegmentMeasures
-
-_DEFAULT = {"extent_percent", "weight_g", "ggo_volume_ml", "consolidation_volume_ml"}
-_MEASURE = {measure.name: measure for measure in MEASURES}
 
 
 class COVIDQuantSegmentStatisticsPlugin(SegmentStatisticsPluginBase):
@@ -19,8 +17,8 @@ class COVIDQuantSegmentStatisticsPlugin(SegmentStatisticsPluginBase):
         super().__init__()
         self.name = "COVIDQuant"
         self.title = _("COVIDQuant")
-        self.keys = list(_MEASURE)
-        self.defaultKeys = [name for name in _MEASURE if name in _DEFAULT]
+        self.keys = list(MEASURES.names)
+        self.defaultKeys = [measure.name for measure in MEASURES.shown_in(View.SEGMENTS)]
         self._nodes = None
         self._measures = None
 
@@ -44,9 +42,9 @@ class COVIDQuantSegmentStatisticsPlugin(SegmentStatisticsPluginBase):
 
     def getMeasurementInfo(self, key):
         """Name, definition and unit of a measure."""
-        if key not in _MEASURE:
+        if key not in MEASURES.names:
             return None
-        measure = _MEASURE[key]
+        measure = MEASURES.named(key)
         title = f"{measure.title} [{measure.unit}]" if measure.unit else measure.title
         return self.createMeasurementInfo(f"COVIDQuant {measure.name}", title, measure.formula, measure.unit)
 

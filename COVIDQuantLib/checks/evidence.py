@@ -8,15 +8,16 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.anatomy import LOBES, labels_of_side
+from COVIDQuantLib.anatomy import LOBES, SIDES, labels_of_side
 from COVIDQuantLib.checks.bounds import Bounds
 from COVIDQuantLib.checks.second_path import aerated_lung
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.grades import Place
 from COVIDQuantLib.segmentation.log_odds import OddsMap
+from COVIDQuantLib.voxels.block_grid import block_means, block_shares
 from COVIDQuantLib.voxels.geometry import Geometry
 from COVIDQuantLib.voxels.morphology import close, dilate
-from COVIDQuantLib.voxels.sampling_grids import Grids, block_mean, block_share
+from COVIDQuantLib.voxels.sampling_grids import Grids
 
 # A voxel is aerated below this and dense above that, far enough from the edge's own values on both sides.
 AERATED_HU = -600
@@ -116,7 +117,7 @@ class Evidence:
     @cached_property
     def block_hu(self) -> np.ndarray:
         """Mean HU of each block."""
-        return block_mean(self.hu, self.grids.factors)
+        return block_means(self.hu, self.grids.factors)
 
     @cached_property
     def aerated(self) -> np.ndarray:
@@ -131,7 +132,7 @@ class Evidence:
         """
         columns = np.arange(self.patient.shape[2])
         middles = []
-        for side in ("right", "left"):
+        for side in SIDES:
             lung = np.sum([self.lobe_shares[label].sum(axis=(0, 1)) for label in labels_of_side(side)], axis=0)
             middles.append(float(np.average(columns, weights=lung)) if lung.any() else np.nan)
         midline = float(np.mean(middles))
@@ -171,7 +172,7 @@ class Evidence:
 
     def shares(self, samples: np.ndarray) -> np.ndarray:
         """Which part of each block some samples fill, 0..1."""
-        return block_share(samples, self.grids.factors)
+        return block_shares(samples, self.grids.factors)
 
     def on_samples(self, blocks: np.ndarray) -> np.ndarray:
         """Each block's value for all its samples."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.voxels.morphology import components, dilate, erode
-from COVIDQuantLib.voxels.sampling_grids import Spacing
+from COVIDQuantLib.voxels.morphology import Spacing, components, dilate, erode
 
 AERATED_HU = -500.0
 # Lung tissue lies between these; what is emptier over a few millimetres is gas in an airway or the gut, or a bulla.

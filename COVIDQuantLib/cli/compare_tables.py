@@ -7,11 +7,12 @@ from rich.table import Table
 from rich.text import Text
 
 from COVIDQuantLib.anatomy import WHOLE_LUNG
-from COVIDQuantLib.cli.terminal import TERMINAL_MEASURES, console, shown
+from COVIDQuantLib.cli.terminal import console, shown
 from COVIDQuantLib.followup.changes import Case, Change, Figure
 from COVIDQuantLib.followup.comparison import CONSECUTIVE, Comparison, ExamPair
 from COVIDQuantLib.followup.inspiration import DIFFERS_PERCENT
 from COVIDQuantLib.followup.limits import CueWeights, Verdict
+from COVIDQuantLib.quantification.measure_table import View
 from COVIDQuantLib.quantification.measures import MEASURES
 
 _VERDICTS = {
@@ -25,9 +26,8 @@ _CASES = {
     Case.UNDEFINED_AFTER: "none after",
     Case.REGION_ABSENT: "region absent",
 }
-_HEADLINES = ("volume_ml", "extent_percent", "weight_g", "mean_lesion_hu", "ct_score")
-# What a narrower terminal has room for beside the exams' days.
-_WIDE, _NARROW_HEADLINES = 105, ("extent_percent", "weight_g")
+# A narrower terminal has room for the briefest choice of measures beside the exams' days.
+_WIDE = 105
 _OF_LOBES = "extent_percent"
 
 
@@ -47,8 +47,7 @@ def show_comparison(comparison: Comparison) -> None:
 
 
 def _show_exams(comparison: Comparison, screen: Console) -> None:
-    headlines = _HEADLINES if screen.width >= _WIDE else _NARROW_HEADLINES
-    measures = [measure for measure in MEASURES if measure.name in headlines]
+    measures = MEASURES.shown_in(View.EXAMS if screen.width >= _WIDE else View.BRIEF)
     table = Table(header_style="bold", title="exams")
     table.add_column("exam", no_wrap=True)
     table.add_column("folder", overflow="fold", min_width=6)
@@ -81,7 +80,7 @@ def _show_changes(pair: ExamPair, screen: Console, *, site: bool) -> None:
     table.add_column("published limits")
     if site:
         table.add_column("site's limits")
-    for name in TERMINAL_MEASURES:
+    for name in (measure.name for measure in MEASURES.shown_in(View.TERMINAL)):
         change = lungs.changes[name]
         figure = change.figure
         cells: list[str | Text] = [f"{figure.title}{', ' + figure.unit if figure.unit else ''}"]

@@ -16,20 +16,10 @@ from rich.text import Text
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.grades import CheckResult, Grade, findings_of, grade_of, told
 from COVIDQuantLib.progress import ProgressState, Stage, StagedProgress
-from COVIDQuantLib.quantification.measures import MEASURES, Measure
+from COVIDQuantLib.quantification.measure_table import Measure, View
+from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.quantification.table import MetricsTable, Row
 
-# The terminal has room for these; the files hold every column.
-TERMINAL_MEASURES = (
-    "volume_ml",
-    "lesion_volume_ml",
-    "extent_percent",
-    "weight_g",
-    "ggo_percent",
-    "consolidation_percent",
-    "mean_lesion_hu",
-    "ct_score",
-)
 _PIPED_WIDTH = 110
 
 
@@ -143,7 +133,7 @@ def show_grade(checks: Sequence[CheckResult]) -> None:
 
 def show_metrics(metrics: MetricsTable) -> None:
     """The table on standard output."""
-    measures = [measure for measure in MEASURES if measure.name in TERMINAL_MEASURES]
+    measures = MEASURES.shown_in(View.TERMINAL)
     table = Table(header_style="bold")
     table.add_column("region", no_wrap=True)
     for measure in measures:

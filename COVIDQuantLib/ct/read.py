@@ -11,7 +11,7 @@ from COVIDQuantLib.ct.blank_slices import mend_blank_slices
 from COVIDQuantLib.ct.checks.header_checks import check_header_gaps
 from COVIDQuantLib.ct.checks.run import HeaderFacts, check_ct
 from COVIDQuantLib.ct.dicom.dicomdir import is_directory
-from COVIDQuantLib.ct.dicom.exam import acquisition_date, patient_check
+from COVIDQuantLib.ct.dicom.exam import acquisition_date, identity_of, patient_check
 from COVIDQuantLib.ct.dicom.file_search import Findings, find_images
 from COVIDQuantLib.ct.dicom.headers import is_dicom, printable
 from COVIDQuantLib.ct.dicom.pixels import read_pixels
@@ -22,6 +22,7 @@ from COVIDQuantLib.ct.dicom.series.stack import Stack, stack_frames
 from COVIDQuantLib.ct.files.input_files import check_input, shown
 from COVIDQuantLib.ct.files.volume_files import FORMATS, read_volume_file
 from COVIDQuantLib.ct.hu_normalisation import HUBuffer
+from COVIDQuantLib.ct.source import CTSource
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.progress import Report, part, silent
@@ -73,7 +74,7 @@ def read_ct(path: Path, series: str | None = None, report: Report = silent) -> C
     report(0.9)
     mended = mend_blank_slices(ct)
     if mended:
-        ct.source["padding_voxels"] = _padded(ct.padding)
+        ct.source.facts["padding_voxels"] = _padded(ct.padding)
     ct.warnings += mended
     ct.warnings += check_ct(ct, facts)
     report(1.0)
@@ -113,10 +114,11 @@ def _read_dicom(path: Path, wanted: str | None, report: Report) -> tuple[CTVolum
     if len(patients) > 1:
         text = f"The folder holds CTs of {len(patients)} patients; {chosen.name} of one of them was taken."
         warnings.append(CTWarning("several-patients", text))
-    source = _dicom_source(path, chosen, stack, buffer)
-    source["chosen_because"] = why
-    source["other_series"] = [one.as_record() for one in all_series if one is not chosen]
-    source["other_files"] = sorted(set(findings.others.values()))
+    facts = _dicom_source(path, chosen, stack, buffer)
+    facts["chosen_because"] = why
+    facts["other_series"] = [one.as_record() for one in all_series if one is not chosen]
+    facts["other_files"] = sorted(set(findings.others.values()))
+    source = CTSource(facts, path, identity_of(stack.frames))
     ct = CTVolume(buffer.hu, stack.geometry, buffer.padding, source, [*warnings, *stack.warnings])
     return ct, _dicom_facts(chosen, buffer, stack.geometry.spacing[2])
 
@@ -213,7 +215,7 @@ def _read_file(path: Path) -> tuple[CTVolume, HeaderFacts]:
         buffer.put(k, values)
     # What the file stored is not needed any more, and large.
     del volume, voxels, values
-    source = {"name": header.name, "format": header.kind, "slice_thickness_mm": None, **_clipping(buffer)}
+    told = {"name": header.name, "format": header.kind, "slice_thickness_mm": None, **_clipping(buffer)}
     facts = HeaderFacts(
         name=header.name,
         clipped_below=buffer.clipped_below,
@@ -222,4 +224,4 @@ def _read_file(path: Path) -> tuple[CTVolume, HeaderFacts]:
         highest=buffer.highest,
         filler=buffer.filler,
     )
-    return CTVolume(buffer.hu, geometry, buffer.padding, source, warnings), facts
+    return CTVolume(buffer.hu, geometry, buffer.padding, CTSource(told, path), warnings), facts

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from COVIDQuantLib.ct.source import CTSource
 from COVIDQuantLib.voxels.geometry import Geometry, Reorientation
 
 HU_MIN = -1024
@@ -48,15 +48,20 @@ class CTVolume:
         hu: int16 Hounsfield units ``[k, j, i]``, clipped to −1024..3071.
         geometry: where the grid lies in the patient.
         padding: bool array of the same shape, true where the scanner measured nothing; None if nowhere.
-        source: where it came from, for the record: path, series description, UIDs, thickness, kernel ...
+        source: where it came from; a plain mapping becomes the facts of one.
         warnings: what was noticed on reading and checking.
     """
 
     hu: np.ndarray
     geometry: Geometry
     padding: np.ndarray | None = None
-    source: dict[str, Any] = field(default_factory=dict)
+    source: CTSource = field(default_factory=CTSource)
     warnings: list[CTWarning] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Take a plain mapping as facts."""
+        if not isinstance(self.source, CTSource):
+            self.source = CTSource(dict(self.source))
 
     @classmethod
     def from_values(cls, values: np.ndarray, geometry: Geometry, padding_value: float | None = None) -> CTVolume:

@@ -15,7 +15,7 @@ from COVIDQuantLib.anatomy import OUTSIDE_LABEL
 from COVIDQuantLib.evaluation.overlap import ALL_LABELS, LESIONS, LUNGS, Overlap, Structure
 from COVIDQuantLib.evaluation.surfaces import SurfaceDistances
 from COVIDQuantLib.quantification.histogram import JointHistogram
-from COVIDQuantLib.quantification.measures import RegionCounts, region_counts
+from COVIDQuantLib.quantification.region_counts import RegionCounts, region_counts
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS
 
 

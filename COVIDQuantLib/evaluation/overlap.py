@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +36,7 @@ LESIONS = Structure("lesions", WHOLE_LUNG.labels, "lesions")
 LOBE_STRUCTURES = tuple(Structure(region.name, region.labels, "lobes") for region in REGIONS if region.is_lobe)
 STRUCTURES: tuple[Structure, ...] = (
     LUNGS,
-    *(Structure(r.name, r.labels, "lobes") for r in REGIONS if r not in (WHOLE_LUNG, OUTSIDE_LOBES)),
+    *(Structure(r.name, r.labels, "lobes") for r in REGIONS if r not in (WHOLE_LUNG, OUTSIDE_LOBES) and not r.zone),
     LESIONS,
 )
 
@@ -95,6 +96,28 @@ class Overlap:
     def ppv(self) -> float | None:
         """Positive predictive value, the share of the predicted that is right; None if nothing was predicted."""
         return _ratio(self.both, self.predicted)
+
+
+def mask_overlap(predicted: np.ndarray, reference: np.ndarray) -> Overlap:
+    """How two masks coincide, in voxels.
+
+    Args:
+        predicted: bool, any shape.
+        reference: bool, same shape.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    if predicted.shape != reference.shape:
+        raise ValueError(f"the masks differ in shape: {predicted.shape} and {reference.shape}")
+    both = int(np.count_nonzero(predicted & reference))
+    return Overlap(both, int(np.count_nonzero(predicted)) - both, int(np.count_nonzero(reference)) - both)
+
+
+def dice(predicted: np.ndarray, reference: np.ndarray, both_empty: float = math.nan) -> float:
+    """Dice coefficient of two bool masks of one shape; ``both_empty`` where neither has a voxel."""
+    value = mask_overlap(predicted, reference).dice
+    return both_empty if value is None else value
 
 
 def _ratio(part: float, whole: float) -> float | None:

@@ -15,6 +15,7 @@ from pathlib import PurePath
 from typing import Any
 
 from COVIDQuantLib.anatomy import REGIONS
+from COVIDQuantLib.ct.source import CTSource
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.exam import Exam
 
@@ -62,7 +63,8 @@ def without_names(exam: Exam) -> Exam:
 
     ct = replace(
         exam.ct,
-        source={**_hashed_source(source, "", worded), "hashed": True},
+        # Neither the path nor what names the series goes along.
+        source=CTSource({**_hashed_source(source, "", worded), "hashed": True}),
         warnings=[_hashed_warning(warning, worded) for warning in exam.ct.warnings],
     )
     segmentation = replace(

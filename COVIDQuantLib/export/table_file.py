@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 import COVIDQuantLib
+from COVIDQuantLib.anatomy import REGIONS
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import COVIDQuantError, UnfitInputError
 from COVIDQuantLib.export.csv_file import write_rows
 from COVIDQuantLib.grades import CheckResult, Grade, grade_of
 from COVIDQuantLib.quantification.histogram import JointHistogram
-from COVIDQuantLib.quantification.table import MetricsTable, Value, compute_metrics
+from COVIDQuantLib.quantification.table import MetricsTable, Row, Value, compute_metrics
 from COVIDQuantLib.quantification.thresholds import Thresholds
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.system.atomic_files import settle_results, write_atomically
@@ -71,7 +72,7 @@ def metrics_record(
         **metrics.summary(),
         "models": [step["model"] for step in steps if isinstance(step, Mapping) and step.get("model")],
         "segmentation": segmentation.provenance,
-        "input": ct.source,
+        "input": dict(ct.source),
         "geometry": ct.geometry.as_record(),
         "warnings": [_warning_record(warning) for warning in (*ct.warnings, *segmentation.warnings)],
         "grade": grade_of(segmentation.checks),
@@ -185,7 +186,7 @@ def read_metrics(path: Path) -> MetricsFile:
         histogram = JointHistogram.from_record(record["histogram"])
         expected = compute_metrics(histogram, Thresholds(**record["thresholds"]))
         metrics = MetricsTable(
-            tuple({column: row[column] for column in expected.columns} for row in record["regions"]),
+            _rows(record["regions"], expected),
             record["ct_score_total"],
             record["involved_lobes"],
             record["hellinger_distance"],
@@ -199,6 +200,25 @@ def read_metrics(path: Path) -> MetricsFile:
     if record.get("grade") != grade_of(checks):
         raise _unfit(path, f"says its grade is {record.get('grade')}, its checks say {grade_of(checks)}")
     return MetricsFile(path, metrics, histogram, record, checks)
+
+
+def _rows(told: Sequence[Mapping[str, Any]], expected: MetricsTable) -> tuple[Row, ...]:
+    """The file's rows with every column of ours.
+
+    A measure that is in no row, and a zone without a row, are newer than the file: what its counts say stands in.
+    """
+    newer = [name for name in expected.columns[1:] if not any(name in row for row in told)]
+    right = {row["region"]: row for row in expected.rows}
+    rows: list[Row] = []
+    for row in told:
+        filled = {**row, **{name: right.get(row["region"], {}).get(name) for name in newer}}
+        rows.append({name: filled[name] for name in expected.columns})
+    there = {row["region"] for row in rows}
+    zones = {region.name for region in REGIONS if region.zone}
+    for place, row in enumerate(expected.rows):
+        if row["region"] in zones - there:
+            rows.insert(place, row)
+    return tuple(rows)
 
 
 def _check_format(path: Path, record: Any) -> None:

@@ -12,7 +12,6 @@ from COVIDQuantLib.followup.time_course import CURVES, Curve
 from COVIDQuantLib.quantification.measures import MEASURES
 
 _WRITTEN = "(written by `python -m COVIDQuantLib.followup.document`)"
-_UNITS = {measure.name: measure.unit for measure in MEASURES}
 
 
 def columns_table() -> str:
@@ -29,7 +28,7 @@ def limits_table() -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for one in published_fits():
-        unit, limits = _UNITS[one.measure], one.limits
+        unit, limits = MEASURES.named(one.measure).unit, one.limits
         for point, (low, high) in zip(one.points, one.residuals, strict=True):
             half = limits.half_width(point.level)
             cells = [

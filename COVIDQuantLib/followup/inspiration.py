@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from COVIDQuantLib.anatomy import WHOLE_LUNG
 from COVIDQuantLib.followup.changes import Change, RegionChange
+from COVIDQuantLib.quantification.measures import MEASURES
 
 # A lung volume that differs by more than this share of the earlier one is another breath (or another lung).
 DIFFERS_PERCENT = 15.0
-# Air weighs nothing here, so that these hardly change with the breath.
-LESS_SENSITIVE = ("weight_g", "lung_weight_g")
 _VOLUME = "volume_ml"
 
 
@@ -35,4 +34,6 @@ def inspiration_of(regions: Sequence[RegionChange]) -> Inspiration:
     lungs = next(region for region in regions if region.region == WHOLE_LUNG.name)
     volume = lungs.changes[_VOLUME]
     differs = volume.percent is not None and abs(volume.percent) > DIFFERS_PERCENT
-    return Inspiration(volume, differs, tuple(lungs.changes[name] for name in LESS_SENSITIVE))
+    return Inspiration(
+        volume, differs, tuple(lungs.changes[measure.name] for measure in MEASURES if measure.breath_free)
+    )

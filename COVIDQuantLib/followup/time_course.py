@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from COVIDQuantLib.anatomy import WHOLE_LUNG
-from COVIDQuantLib.quantification.measures import MEASURES, Measure
+from COVIDQuantLib.quantification.measure_table import Measure
+from COVIDQuantLib.quantification.measures import MEASURES
 
 _HORIZON_DAYS = 120
 _STEP_DAYS = 0.1
@@ -103,8 +104,7 @@ def curves_of(measure: str) -> tuple[Curve, ...]:
 
 def charted_measures() -> tuple[Measure, ...]:
     """The measures that have a published course, in the order of the table of curves."""
-    by_name = {measure.name: measure for measure in MEASURES}
-    return tuple(by_name[name] for name in dict.fromkeys((_LESION, *(curve.measure for curve in CURVES))))
+    return tuple(MEASURES.named(name) for name in dict.fromkeys((_LESION, *(curve.measure for curve in CURVES))))
 
 
 @dataclass(frozen=True)

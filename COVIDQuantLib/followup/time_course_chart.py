@@ -22,7 +22,7 @@ from COVIDQuantLib.followup.time_course import (
     curves_of,
     has_onset,
 )
-from COVIDQuantLib.quantification.measures import Measure
+from COVIDQuantLib.quantification.measure_table import Measure
 from COVIDQuantLib.system.atomic_files import write_atomically
 
 if TYPE_CHECKING:

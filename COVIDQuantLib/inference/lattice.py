@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-Triple = tuple[float, float, float]
-Box = tuple[slice, slice, slice]
+from COVIDQuantLib.voxels.box import Slices
+from COVIDQuantLib.voxels.geometry import Triple
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Lattice:
     shape: tuple[int, int, int]
 
     @classmethod
-    def over(cls, shape: tuple[int, ...], spacing: Triple, step: Triple, box: Box | None = None) -> Lattice:
+    def over(cls, shape: tuple[int, ...], spacing: Triple, step: Triple, box: Slices | None = None) -> Lattice:
         """The lattice that covers a box of voxels (the whole CT by default), centred on it.
 
         Args:
@@ -56,7 +56,7 @@ class Lattice:
         """Positions of the points along one axis, millimetres."""
         return self.start[axis] + self.step[axis] * np.arange(self.shape[axis])
 
-    def box_in(self, shape: tuple[int, ...], spacing: Triple) -> Box:
+    def box_in(self, shape: tuple[int, ...], spacing: Triple) -> Slices:
         """The voxels of the CT that the lattice covers."""
         edges = []
         for axis in range(3):
@@ -119,7 +119,7 @@ def sample(hu: np.ndarray, spacing: Triple, lattice: Lattice, device: str | torc
 
 
 def sections_back(
-    values: torch.Tensor, lattice: Lattice, spacing: Triple, box: Box
+    values: torch.Tensor, lattice: Lattice, spacing: Triple, box: Slices
 ) -> Iterator[tuple[int, torch.Tensor]]:
     """Values on a lattice drawn out to a CT's voxels, a few sections at a time.
 
@@ -157,7 +157,7 @@ def between(values: torch.Tensor, source: Lattice, target: Lattice) -> torch.Ten
     return torch.einsum("sk,ckji->csji", up, flat)
 
 
-def _reach(shape: tuple[int, ...], spacing: Triple, lattice: Lattice) -> Box:
+def _reach(shape: tuple[int, ...], spacing: Triple, lattice: Lattice) -> Slices:
     """The voxels that lend weight to some point of the lattice."""
     edges = []
     for axis in range(3):

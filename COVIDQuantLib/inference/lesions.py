@@ -17,10 +17,12 @@ from torch import nn
 
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.inference.device import Device, autocast, with_less_memory
-from COVIDQuantLib.inference.lattice import Box, Lattice, Triple, between, sample, sections_back
+from COVIDQuantLib.inference.lattice import Lattice, between, sample, sections_back
 from COVIDQuantLib.inference.slice_input import neighbour_indices, window
 from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.segmentation.log_odds import OddsMap
+from COVIDQuantLib.voxels.box import Slices
+from COVIDQuantLib.voxels.geometry import Triple
 
 _BATCH = 16
 _MARGIN_MM = 6.0
@@ -255,7 +257,7 @@ def run_slices(
 _NOWHERE = -6.0
 
 
-def _widened(box: Box, shape: tuple[int, ...], spacing: Triple) -> Box:
+def _widened(box: Slices, shape: tuple[int, ...], spacing: Triple) -> Slices:
     edges = [
         slice(max(0, s.start - round(_MARGIN_MM / mm)), min(n, s.stop + round(_MARGIN_MM / mm)))
         for s, mm, n in zip(box, spacing, shape, strict=True)

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from COVIDQuantLib.anatomy import FISSURES, HORIZONTAL, OBLIQUE
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.inference.device import Device, autocast, with_less_memory
-from COVIDQuantLib.inference.lattice import Box, Lattice, between, sections_back
+from COVIDQuantLib.inference.lattice import Lattice, between, sections_back
 from COVIDQuantLib.inference.lobes_bounds import keep_to_chest, keep_to_patient, lungs_on_grid, patient_alone
 from COVIDQuantLib.inference.lobes_rules import (
     leave_out_air,
@@ -25,12 +26,14 @@ from COVIDQuantLib.inference.lobes_rules import (
 )
 from COVIDQuantLib.inference.lung_edge import sharpen_lung_edge
 from COVIDQuantLib.progress import Report, part, silent
-from COVIDQuantLib.segmentation.atlas.model import LEFT_OBLIQUE, RIGHT_HORIZONTAL, RIGHT_OBLIQUE
 from COVIDQuantLib.segmentation.lobes.refinement import part_along_fissures
 from COVIDQuantLib.segmentation.log_odds import OddsMap
 from COVIDQuantLib.segmentation.patient.bounds import ChestBounds, Patient, find_chest, find_patient
+from COVIDQuantLib.voxels.box import Slices
 
 CLASSES = 6
+# Classes of the network of the fissures; 0 is none.
+FISSURE_CLASS = {OBLIQUE: 1, HORIZONTAL: 2}
 WINDOW_HU = (-1000.0, 400.0)
 _MARGIN_MM = 16.0
 _LEAST_LUNG_ML = 30.0
@@ -142,8 +145,8 @@ def _parted(
     report: Report,
 ) -> np.ndarray:
     """Lobes parted anew along the fissures that the third network sees (logits ``[3, k, j, i]``)."""
-    _, oblique, horizontal = torch.softmax(logits, dim=0).numpy()
-    chance = {RIGHT_OBLIQUE: oblique, LEFT_OBLIQUE: oblique, RIGHT_HORIZONTAL: horizontal}
+    chances = torch.softmax(logits, dim=0).numpy()
+    chance = {fissure.name: chances[FISSURE_CLASS[fissure.kind]] for fissure in FISSURES}
     unseen: list[str] = []
     lobes = part_along_fissures(lobes, ct.geometry, chance, lattice.start, lattice.step, report, unseen)
     if unseen:
@@ -195,13 +198,14 @@ def _run(
     return result[:, _RIM : _RIM + k, _RIM : _RIM + j, _RIM : _RIM + i].clone()
 
 
-def _lungs_box(lungs: np.ndarray, lattice: Lattice, ct: CTVolume) -> Box:
+def _lungs_box(lungs: np.ndarray, lattice: Lattice, ct: CTVolume) -> Slices:
     """The CT's voxels around the lungs that the coarse look found."""
     if np.count_nonzero(lungs) * float(np.prod(lattice.step)) / 1000 < _LEAST_LUNG_ML:
         raise UnfitInputError(
             "no lungs were found on this CT",
-            str(ct.source.get("path", "")),
+            ct.source.where,
             "Give a chest CT, or lobes of your own; --method model-free looks for them in another way.",
+            code="no-lungs",
         )
     spacing = ct.geometry.spacing_kji
     edges = []

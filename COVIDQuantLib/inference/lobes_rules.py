@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from COVIDQuantLib.anatomy import LOBES, labels_of_side
+from COVIDQuantLib.anatomy import LOBES, SIDES, labels_of_side
 
 # What is taken from the log odds of that which cannot be.
 NEVER = 1e4
@@ -62,7 +62,7 @@ def tidy(logits: torch.Tensor) -> None:
         logits: ``[6, k, j, i]`` on the CPU, changed in place.
     """
     labels = logits.argmax(dim=0).numpy()
-    for side in ("right", "left"):
+    for side in SIDES:
         lung = np.isin(labels, labels_of_side(side))
         crumbs = torch.from_numpy(lung & ~without_crumbs(lung))
         logits[list(labels_of_side(side))] -= NEVER * crumbs
@@ -81,7 +81,7 @@ def take_in_dense_disease(logits: torch.Tensor) -> None:
     """
     labels = logits.argmax(dim=0).numpy()
     conceivable = (torch.logsumexp(logits[1:], dim=0) - logits[0] > _CONCEIVABLE).numpy() & (labels == 0)
-    for side in ("right", "left"):
+    for side in SIDES:
         filled = np.isin(labels, labels_of_side(side)).astype(np.uint8)
         for filter_line in (ndimage.maximum_filter1d, ndimage.minimum_filter1d):
             for axis in range(3):

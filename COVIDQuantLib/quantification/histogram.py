@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,10 +30,12 @@ class JointHistogram:
         counts: int64 ``[6 labels, 2, 4096]``: label 0 is outside every lobe; second axis 0 is no lesion, 1 is
             lesion; third axis is HU from −1024. Outside the lobes only lesion voxels are counted.
         voxel_volume_ml: volume of one voxel, millilitres.
+        zones: by name of a zone of the CT the counts within it, axes as of ``counts``; what is missing was not counted.
     """
 
     voxel_volume_ml: float
     counts: np.ndarray = field(default_factory=lambda: np.zeros((LABEL_COUNT, 2, HU_BINS), np.int64))
+    zones: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -42,6 +45,7 @@ class JointHistogram:
         lesions: np.ndarray,
         voxel_volume_ml: float,
         padding: np.ndarray | None = None,
+        zones: Mapping[str, np.ndarray] | None = None,
     ) -> JointHistogram:
         """Count a whole volume.
 
@@ -51,25 +55,40 @@ class JointHistogram:
             lesions: nonzero in lesion, same shape.
             voxel_volume_ml: volume of one voxel.
             padding: true where nothing was measured; such voxels are never counted.
+            zones: by name, where each zone lies, bool; ``quantification/zones.py``.
 
         Raises:
             ValueError: shapes differ, or a label is not 0..5.
         """
-        return cls(voxel_volume_ml, count_voxels(hu, lobes, lesions, padding))
+        beyond = {name: ~zone if padding is None else ~zone | padding for name, zone in (zones or {}).items()}
+        within = {name: count_voxels(hu, lobes, lesions, outside) for name, outside in beyond.items()}
+        return cls(voxel_volume_ml, count_voxels(hu, lobes, lesions, padding), within)
 
     def replace(self, before: np.ndarray, after: np.ndarray) -> None:
         """Take a box's old counts out and put its new counts in (both as ``count_voxels`` gives them)."""
         self.counts += after - before
 
-    def region(self, labels: tuple[int, ...]) -> np.ndarray:
-        """Counts ``[2, 4096]`` of some labels together."""
-        return self.counts[list(labels)].sum(axis=0)
+    def region(self, labels: tuple[int, ...], zone: str = "") -> np.ndarray:
+        """Counts ``[2, 4096]`` of some labels together, within a zone or everywhere.
+
+        Raises:
+            KeyError: that zone was not counted.
+        """
+        counts = self.zones[zone] if zone else self.counts
+        return counts[list(labels)].sum(axis=0)
 
     def as_record(self) -> dict[str, Any]:
-        """The counts for ``metrics.json``: per label and lesion state the occupied span of HU bins."""
+        """The counts for ``metrics.json``: per label and lesion state the occupied span of HU bins; zones if any."""
+        record: dict[str, Any] = {"voxel_volume_ml": self.voxel_volume_ml, "entries": self._entries(self.counts)}
+        if self.zones:
+            record["zones"] = {name: self._entries(counts) for name, counts in self.zones.items()}
+        return record
+
+    @staticmethod
+    def _entries(counts: np.ndarray) -> list[dict[str, Any]]:
         entries = []
-        for label, lesion in np.ndindex(self.counts.shape[:2]):
-            row = self.counts[label, lesion]
+        for label, lesion in np.ndindex(counts.shape[:2]):
+            row = counts[label, lesion]
             occupied = np.flatnonzero(row)
             if occupied.size:
                 first, last = int(occupied[0]), int(occupied[-1])
@@ -81,7 +100,7 @@ class JointHistogram:
                         "counts": row[first : last + 1].tolist(),
                     }
                 )
-        return {"voxel_volume_ml": self.voxel_volume_ml, "entries": entries}
+        return entries
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> JointHistogram:
@@ -93,15 +112,22 @@ class JointHistogram:
         histogram = cls(float(record["voxel_volume_ml"]))
         if not 0.0 < histogram.voxel_volume_ml < _MAX_VOXEL_ML:
             raise ValueError(f"a voxel of {histogram.voxel_volume_ml} mL")
-        for entry in record["entries"]:
-            label, lesion, start = int(entry["label"]), int(entry["lesion"]), int(entry["first_hu"]) - HU_MIN
-            counts = np.asarray(entry["counts"])
-            if not 0 <= label < LABEL_COUNT or not 0 <= lesion <= 1 or start < 0:
-                raise ValueError("a count of no region or CT number")
-            if counts.dtype.kind != "i" or counts.ndim != 1 or counts.min() < 0 or counts.max() > MAX_VOXELS:
-                raise ValueError("counts are whole numbers of voxels")
-            histogram.counts[label, lesion, start : start + len(counts)] = counts
+        _read_entries(record["entries"], histogram.counts)
+        for name, entries in record.get("zones", {}).items():
+            histogram.zones[str(name)] = np.zeros_like(histogram.counts)
+            _read_entries(entries, histogram.zones[str(name)])
         return histogram
+
+
+def _read_entries(entries: Iterable[dict[str, Any]], into: np.ndarray) -> None:
+    for entry in entries:
+        label, lesion, start = int(entry["label"]), int(entry["lesion"]), int(entry["first_hu"]) - HU_MIN
+        counts = np.asarray(entry["counts"])
+        if not 0 <= label < LABEL_COUNT or not 0 <= lesion <= 1 or start < 0:
+            raise ValueError("a count of no region or CT number")
+        if counts.dtype.kind != "i" or counts.ndim != 1 or counts.min() < 0 or counts.max() > MAX_VOXELS:
+            raise ValueError("counts are whole numbers of voxels")
+        into[label, lesion, start : start + len(counts)] = counts
 
 
 def count_voxels(

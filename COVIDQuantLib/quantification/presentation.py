@@ -6,27 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from COVIDQuantLib.anatomy import WHOLE_LUNG
-from COVIDQuantLib.quantification.measures import MEASURES, Measure
+from COVIDQuantLib.quantification.measure_table import Measure, View
+from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.quantification.table import MetricsTable, Row
 
-# What a reader wants first; the others are a click away.
-DEFAULT_COLUMNS = (
-    "extent_percent",
-    "lesion_volume_ml",
-    "weight_g",
-    "ggo_percent",
-    "consolidation_percent",
-    "mean_lesion_hu",
-    "ct_score",
-)
-_MEASURE = {measure.name: measure for measure in MEASURES}
 _UNDEFINED = "–"
 
 
 def chosen_measures(names: Iterable[str]) -> list[Measure]:
     """The measures of some names in the contract's order; the default ones if none of the names is known."""
-    wanted = set(names) & set(_MEASURE)
-    return [measure for measure in MEASURES if measure.name in (wanted or DEFAULT_COLUMNS)]
+    wanted = set(names)
+    return [measure for measure in MEASURES if measure.name in wanted] or list(MEASURES.shown_in(View.PANEL))
 
 
 def heading(measure: Measure) -> str:
@@ -59,7 +49,7 @@ def sorted_rows(metrics: MetricsTable, column: str = "", *, descending: bool = T
         descending: the highest first.
     """
     rows = list(metrics.rows)
-    if column not in _MEASURE:
+    if column not in MEASURES.names:
         return rows
     defined = [row for row in rows if row[column] is not None]
     undefined = [row for row in rows if row[column] is None]
@@ -95,26 +85,21 @@ class Headline:
     explanation: str
 
 
-# Name of the measure of the whole lung, and its title as a headline.
-_HEADLINES = (
-    ("extent_percent", "Extent"),
-    ("weight_g", "Weight"),
-    ("ggo_percent", "Ground glass"),
-    ("consolidation_percent", "Consolidation"),
-)
+# The CT score stands third: the total of the lobes, which the table tells once.
+_SCORE, _SCORE_PLACE = "ct_score", 3
 
 
 def headlines(metrics: MetricsTable) -> list[Headline]:
     """What is said first about a patient: extent, weight, CT score, ground glass and consolidation."""
-    found = []
-    for name, title in _HEADLINES:
-        measure = _MEASURE[name]
-        value = metrics.value(WHOLE_LUNG.name, name)
+    placed: list[tuple[int, Headline]] = []
+    for measure in MEASURES.headlines:
+        value = metrics.value(WHOLE_LUNG.name, measure.name)
         text = cell(measure, value) + (f" {measure.unit}" if value is not None else "")
-        found.append(Headline(title, text, measure.formula))
+        placed.append((measure.headline or 0, Headline(measure.called, text, measure.formula)))
     score = _UNDEFINED if metrics.ct_score_total is None else f"{metrics.ct_score_total} / 25"
     lobes = f"{metrics.involved_lobes} of 5 lobes involved"
-    found.insert(2, Headline("CT score", score, f"{_MEASURE['ct_score'].formula}; {lobes}"))
+    placed.append((_SCORE_PLACE, Headline("CT score", score, f"{MEASURES.named(_SCORE).formula}; {lobes}")))
+    found = [headline for _, headline in sorted(placed, key=lambda one: one[0])]
     if metrics.hellinger_distance is not None:
         text = f"{metrics.hellinger_distance:.2f}"
         found.append(

@@ -7,7 +7,8 @@ from typing import Any
 
 from COVIDQuantLib.anatomy import OUTSIDE_LOBES, REGIONS, WHOLE_LUNG, Region
 from COVIDQuantLib.quantification.histogram import JointHistogram
-from COVIDQuantLib.quantification.measures import COLUMNS, MEASURES, Measure, RegionCounts, region_counts
+from COVIDQuantLib.quantification.measure_table import Measure
+from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.quantification.reference import (
     NormalReference,
     distribution,
@@ -16,6 +17,7 @@ from COVIDQuantLib.quantification.reference import (
     lung_counts,
     shipped_reference,
 )
+from COVIDQuantLib.quantification.region_counts import RegionCounts, region_counts
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
 
 Value = str | float | int | None
@@ -45,7 +47,7 @@ class MetricsTable:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns, ``region`` first."""
-        return COLUMNS
+        return MEASURES.columns
 
     def row(self, region: str) -> Row:
         """The row of a region by name.
@@ -88,7 +90,11 @@ def compute_metrics(
         thresholds: bounds of ground glass and consolidation.
         reference: normal lungs to compare with; the shipped one by default.
     """
-    counts = {region.name: region_counts(histogram, region.labels, thresholds) for region in REGIONS}
+    counts = {
+        region.name: region_counts(histogram, region.labels, thresholds, region.zone)
+        for region in REGIONS
+        if not region.zone or region.zone in histogram.zones
+    }
     rows = tuple(_row(region, counts) for region in REGIONS)
     lobes = [region for region in REGIONS if region.is_lobe]
     lungs = lung_counts(histogram)
@@ -116,6 +122,9 @@ def _row(region: Region, counts: dict[str, RegionCounts]) -> Row:
 
 def _value(measure: Measure, region: Region, counts: dict[str, RegionCounts]) -> float | None:
     if region is OUTSIDE_LOBES and not measure.outside:
+        return None
+    # A zone that was not counted has no figures, and no zone has those of whole lobes.
+    if region.name not in counts or (region.zone and measure.summed_over_lobes):
         return None
     if measure.summed_over_lobes and not region.is_lobe:
         lobes = (lobe for lobe in REGIONS if lobe.is_lobe and lobe.labels[0] in region.labels)

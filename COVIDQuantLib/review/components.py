@@ -8,9 +8,9 @@ import numpy as np
 from scipy import ndimage
 
 from COVIDQuantLib.anatomy import LOBES
+from COVIDQuantLib.voxels.box import Slices
 from COVIDQuantLib.voxels.geometry import Triple
 
-Box = tuple[slice, slice, slice]
 # Smaller components are not worth a reader's time: a ball 6 mm across.
 MIN_ML = 0.1
 
@@ -30,7 +30,7 @@ class Component:
     """
 
     id: str
-    box: Box
+    box: Slices
     mask: np.ndarray = field(repr=False, compare=False)
     volume_ml: float
     centroid_kji: tuple[float, float, float]
@@ -86,12 +86,12 @@ def find_components(
     return sorted(found, key=lambda component: (-component.volume_ml, component.id))
 
 
-def _shifted(part: Box, box: Box) -> Box:
+def _shifted(part: Slices, box: Slices) -> Slices:
     k, j, i = (slice(p.start + b.start, p.stop + b.start) for p, b in zip(part, box, strict=True))
     return k, j, i
 
 
-def _component(mask: np.ndarray, box: Box, lobes: np.ndarray, voxel_ml: float, part_of: str = "") -> Component:
+def _component(mask: np.ndarray, box: Slices, lobes: np.ndarray, voxel_ml: float, part_of: str = "") -> Component:
     where = np.nonzero(mask)
     first = [int(at[0]) + span.start for at, span in zip(where, box, strict=True)]
     centre = [float(at.mean()) + span.start for at, span in zip(where, box, strict=True)]

@@ -9,14 +9,19 @@ import numpy as np
 from scipy import ndimage
 
 from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN
-from COVIDQuantLib.review.blocks import Blocks
-from COVIDQuantLib.review.components import Box, Component
+from COVIDQuantLib.review.components import Component
 from COVIDQuantLib.review.moving_walls import find_walls
 from COVIDQuantLib.segmentation.lesions.normal_lung import lung_level
+from COVIDQuantLib.voxels.block_grid import BlockGrid
+from COVIDQuantLib.voxels.box import Slices
 from COVIDQuantLib.voxels.geometry import Triple
 
 # Margin around a component, in blocks, for the lung beside it.
 _MARGIN = 3
+# Fine enough for a doubled edge 4 mm thick, coarse enough to average the noise.
+BLOCK_MM = 1.9
+# Margins around the lungs along k, j, i: for what lies under the diaphragm, and for a neighbour on every side.
+MARGINS_MM = (34.0, 6.0, 6.0)
 # A block is inside the component if at least this fraction of it is.
 _INSIDE = 0.5
 # A smaller fraction of a block is ignored.
@@ -120,7 +125,7 @@ class Chest:
         base_hu: HU of normal lung.
     """
 
-    blocks: Blocks
+    blocks: BlockGrid
     hu: np.ndarray
     lung: np.ndarray
     heart: np.ndarray
@@ -139,8 +144,8 @@ class Chest:
         found = ndimage.find_objects(lungs.view(np.uint8))
         if not found:
             return None
-        box: Box = found[0]
-        blocks = Blocks.around(box, lungs.shape, spacing_kji)
+        box: Slices = found[0]
+        blocks = BlockGrid.around(box, lungs.shape, spacing_kji, BLOCK_MM, MARGINS_MM)
         voxels = blocks.voxels(blocks.all)
         hu = blocks.means(np.clip(ct_hu[voxels], HU_MIN, HU_MAX))
         lung = blocks.means(lungs[voxels].view(np.uint8)) >= _INSIDE
@@ -179,7 +184,7 @@ class Chest:
             spans.append(np.clip(block - around.start, 0, labels.shape[axis] - 1))
         return np.where(component.mask, np.maximum(labels[np.ix_(*spans)], 1), 0)
 
-    def _around(self, component: Component) -> Box:
+    def _around(self, component: Component) -> Slices:
         return self.blocks.over(component.box, _MARGIN)
 
     @cached_property
@@ -190,8 +195,8 @@ class Chest:
         return np.clip(heights, 0.0, 1.0).astype(np.float32)
 
 
-def _pasted(component: Component, voxels: Box) -> np.ndarray:
-    """The component's mask, over another box."""
+def _pasted(component: Component, voxels: Slices) -> np.ndarray:
+    """The component's mask over another box."""
     mask = np.zeros(tuple(span.stop - span.start for span in voxels), bool)
     both = [slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(component.box, voxels, strict=True)]
     if all(span.stop > span.start for span in both):

@@ -7,10 +7,9 @@ import numpy as np
 from COVIDQuantLib.anatomy import LABEL_COUNT, OUTSIDE_LABEL, WHOLE_LUNG
 from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN
 from COVIDQuantLib.quantification.histogram import HU_BINS, JointHistogram
-from COVIDQuantLib.quantification.measures import MEASURES, ct_score, region_counts
+from COVIDQuantLib.quantification.measures import MEASURES
+from COVIDQuantLib.quantification.region_counts import region_counts
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
-
-CT_SCORE = "ct_score"
 
 
 def without(histogram: JointHistogram, hu: np.ndarray, labels: np.ndarray) -> JointHistogram:
@@ -39,9 +38,10 @@ def figures(
     whole = region_counts(histogram, WHOLE_LUNG.labels, thresholds)
     values = {measure.name: measure.of(whole) for measure in MEASURES if not measure.summed_over_lobes}
     if lobes_known:
-        scores = [ct_score(region_counts(histogram, (label,), thresholds)) for label in WHOLE_LUNG.labels]
-        known = [score for score in scores if score is not None]
-        values[CT_SCORE] = sum(known) if known else None
+        lobes = [region_counts(histogram, (label,), thresholds) for label in WHOLE_LUNG.labels]
+        for measure in (measure for measure in MEASURES if measure.summed_over_lobes):
+            known = [value for lobe in lobes if (value := measure.of(lobe)) is not None]
+            values[measure.name] = sum(known) if known else None
     return {name: value for name, value in values.items() if value is not None}
 
 

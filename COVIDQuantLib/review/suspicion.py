@@ -10,11 +10,12 @@ import numpy as np
 from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
-from COVIDQuantLib.review.components import MIN_ML, Box, Component, find_components
+from COVIDQuantLib.review.components import MIN_ML, Component, find_components
 from COVIDQuantLib.review.cue_scores import CueScorer
 from COVIDQuantLib.review.cue_weights import CueWeights, shipped_cue_weights
 from COVIDQuantLib.review.cues import CUES, CueValue
 from COVIDQuantLib.review.removal_effect import effect_of_removal, figures, without
+from COVIDQuantLib.voxels.box import Slices
 from COVIDQuantLib.voxels.geometry import Triple
 
 # A cue with at least this value is shown to the reader.
@@ -65,7 +66,7 @@ class Finding:
 
     number: int
     id: str
-    box: Box
+    box: Slices
     centroid_kji: tuple[float, float, float]
     volume_ml: float
     mean_hu: float

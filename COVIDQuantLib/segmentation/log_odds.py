@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Triple = tuple[float, float, float]
+from COVIDQuantLib.voxels.geometry import Triple
+
 _STEPS = 8.0
 # int8 holds so much either way.
 GREATEST = 127 / _STEPS

@@ -15,6 +15,9 @@ _CHUNK_VOXELS = 1 << 20
 # More threads than this wait for memory.
 THREADS = min(4, os.cpu_count() or 1)
 
+# A box as numpy indexes an array with it; :class:`Box` is the same for voxels of a CT, whatever array holds them.
+Slices = tuple[slice, slice, slice]
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -32,7 +35,7 @@ class Box:
         return cls((0, 0, 0), shape)
 
     @property
-    def slices(self) -> tuple[slice, slice, slice]:
+    def slices(self) -> Slices:
         """Index of an array that begins at voxel (0, 0, 0)."""
         k, j, i = (slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
         return k, j, i

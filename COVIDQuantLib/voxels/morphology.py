@@ -1,4 +1,4 @@
-"""Fast shape operations on voxel masks, in millimetres: distances, opening and closing, components, coarse grids.
+"""Fast shape operations on voxel masks, in millimetres: distances, opening and closing, components.
 
 All arrays are ``[k, j, i]`` and spacings ``(k, j, i)`` in millimetres. Beyond the array's edge nothing is known, so an
 edge neither erodes nor closes a mask.
@@ -10,61 +10,16 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-Spacing = tuple[float, float, float]
-Box = tuple[slice, slice, slice]
+from COVIDQuantLib.voxels.box import Slices
+from COVIDQuantLib.voxels.geometry import Triple
+
+Spacing = Triple
+# The distance to nothing, mm: further than any CT is long, and finite, so that means and differences stay numbers.
 FAR = 1e6
 _IN_PLANE = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))], bool)
 
 
-def shrink_factors(spacing: Spacing, target_mm: float) -> tuple[int, int, int]:
-    """Whole numbers of voxels per axis that make blocks of about ``target_mm``."""
-    k, j, i = (max(1, round(target_mm / s)) for s in spacing)
-    return k, j, i
-
-
-def block_middles(
-    shape: tuple[int, ...], factors: tuple[int, int, int], spacing: Spacing
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions along ``k, j, i`` of the middles of blocks, millimetres from the first voxel.
-
-    Args:
-        shape: blocks per axis.
-        factors: voxels in a block per axis.
-        spacing: of the voxels.
-    """
-    k, j, i = ((np.arange(n) * f + (f - 1) / 2) * mm for n, f, mm in zip(shape, factors, spacing, strict=True))
-    return k, j, i
-
-
-def shrink_mean(volume: np.ndarray, factors: tuple[int, int, int]) -> np.ndarray:
-    """Mean of each block of ``factors`` voxels, rounded to int16; blocks at the far edges may be smaller.
-
-    Args:
-        volume: integer or bool array ``[k, j, i]``.
-        factors: block size per axis.
-    """
-    starts = [np.arange(0, n, f) for n, f in zip(volume.shape, factors, strict=True)]
-    coarse = np.empty(tuple(len(s) for s in starts), np.int16)
-    sizes = [np.diff(np.append(s, n)) for s, n in zip(starts, volume.shape, strict=True)]
-    in_plane = np.outer(sizes[1], sizes[2])
-    for index, start in enumerate(starts[0]):
-        slab = volume[start : start + factors[0]].sum(axis=0, dtype=np.int32)
-        rows = np.add.reduceat(slab, starts[1], axis=0)
-        blocks = np.add.reduceat(rows, starts[2], axis=1)
-        coarse[index] = np.rint(blocks / (in_plane * sizes[0][index]))
-    return coarse
-
-
-def enlarge(coarse: np.ndarray, factors: tuple[int, int, int], shape: tuple[int, ...]) -> np.ndarray:
-    """Each coarse value repeated over its block, cut to ``shape`` (the way back from :func:`shrink_mean`)."""
-    fine = coarse
-    for axis, factor in enumerate(factors):
-        if factor > 1:
-            fine = np.repeat(fine, factor, axis=axis)
-    return fine[: shape[0], : shape[1], : shape[2]]
-
-
-def bounding_box(mask: np.ndarray, margin: tuple[int, int, int] = (0, 0, 0)) -> Box | None:
+def bounding_box(mask: np.ndarray, margin: tuple[int, int, int] = (0, 0, 0)) -> Slices | None:
     """The smallest box around the true voxels, widened by ``margin`` voxels; None if there are none."""
     spans = []
     for axis in range(3):

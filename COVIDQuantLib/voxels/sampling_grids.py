@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Factors = tuple[int, int, int]
-Spacing = tuple[float, float, float]
+from COVIDQuantLib.voxels.block_grid import Factors
+from COVIDQuantLib.voxels.geometry import Triple
 
 # Samples this far apart see an edge that is off by less than a millimetre; blocks are as fine as a thin lobe needs.
 SAMPLE_MM = 1.3
@@ -27,25 +27,25 @@ class Grids:
     """
 
     shape: tuple[int, int, int]
-    spacing: Spacing
+    spacing: Triple
     steps: Factors
     factors: Factors
 
     @classmethod
-    def of(cls, shape: tuple[int, int, int], spacing: Spacing) -> Grids:
+    def of(cls, shape: tuple[int, int, int], spacing: Triple) -> Grids:
         """The grids of a CT with these voxels."""
         steps = _triple(max(1, round(SAMPLE_MM / mm)) for mm in spacing)
         factors = _triple(max(1, round(BLOCK_MM / (mm * n))) for mm, n in zip(spacing, steps, strict=True))
         return cls(shape, spacing, steps, factors)
 
     @property
-    def sample_spacing(self) -> Spacing:
+    def sample_spacing(self) -> Triple:
         """Millimetres from sample to sample."""
         k, j, i = (mm * n for mm, n in zip(self.spacing, self.steps, strict=True))
         return k, j, i
 
     @property
-    def block_spacing(self) -> Spacing:
+    def block_spacing(self) -> Triple:
         """Millimetres from block to block."""
         k, j, i = (mm * n for mm, n in zip(self.sample_spacing, self.factors, strict=True))
         return k, j, i
@@ -82,30 +82,3 @@ class Grids:
 def _triple(values: Iterable[int]) -> Factors:
     k, j, i = values
     return k, j, i
-
-
-def block_share(mask: np.ndarray, factors: Factors) -> np.ndarray:
-    """Which part of each block of samples a mask fills, float32 0..1; what lies beyond the array's end is empty.
-
-    Args:
-        mask: bool ``[k, j, i]`` on the samples.
-        factors: samples per block.
-    """
-    return _block_sum(mask.view(np.uint8), factors, np.uint8).astype(np.float32) / np.float32(np.prod(factors))
-
-
-def block_mean(values: np.ndarray, factors: Factors) -> np.ndarray:
-    """Mean of each block of samples, float32; a block at the far end counts what it has."""
-    sums = _block_sum(values, factors, np.int32)
-    held = [np.minimum(f, n - np.arange(0, n, f)) for n, f in zip(values.shape, factors, strict=True)]
-    return sums / (held[0][:, None, None] * held[1][:, None] * held[2]).astype(np.float32)
-
-
-def _block_sum(values: np.ndarray, factors: Factors, dtype: type) -> np.ndarray:
-    sums = np.zeros(tuple(-(-n // f) for n, f in zip(values.shape, factors, strict=True)), dtype)
-    for k in range(factors[0]):
-        for j in range(factors[1]):
-            for i in range(factors[2]):
-                part = values[k :: factors[0], j :: factors[1], i :: factors[2]]
-                sums[: part.shape[0], : part.shape[1], : part.shape[2]] += part
-    return sums

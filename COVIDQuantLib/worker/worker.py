@@ -34,8 +34,9 @@ class Job:
     def __init__(self, worker: Worker, number: int, ct: CTVolume, given: GivenMasks, plan: Plan) -> None:
         self._worker = worker
         hu = ct.hu.astype(np.int16, copy=False)
-        # The CT's warnings stay here.
-        arguments = {"ct": CTVolume(hu, ct.geometry, ct.padding, ct.source), "given": given, "plan": plan}
+        # The CT's warnings stay here, and so does the patient's identity.
+        sent = CTVolume(hu, ct.geometry, ct.padding, ct.source.without_identity())
+        arguments = {"ct": sent, "given": given, "plan": plan}
         # Lobes and lesions, one byte per voxel each, overwrite the CT's two bytes.
         shared = SharedArguments({}, arguments, room=_ROOM_FOR_TEXT)
         self.call = Call(f"{_JOBS}:segmented", shared, number=number, keep=True)

@@ -15,8 +15,9 @@ from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.grades import CheckResult, Grade, findings_of, grade_of, told
 from COVIDQuantLib.segmentation.log_odds import OddsMap
 from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
+from COVIDQuantLib.voxels.block_grid import block_means, block_shares
 from COVIDQuantLib.voxels.geometry import Geometry
-from COVIDQuantLib.voxels.sampling_grids import Grids, block_mean, block_share
+from COVIDQuantLib.voxels.sampling_grids import Grids
 from Testing.evaluation.checks_damage import DAMAGES, Right
 from Testing.evaluation.checks_injection import is_wrong, right_of
 
@@ -215,8 +216,8 @@ def test_grids_hold_every_voxel_once(shape):
     if samples is None:
         return
     counts = [grids.block_count(axis) for axis in range(3)]
-    assert block_share(samples == 1, grids.factors).shape == tuple(counts)
-    assert np.allclose(block_mean(samples, grids.factors), 1.0)
+    assert block_shares(samples == 1, grids.factors).shape == tuple(counts)
+    assert np.allclose(block_means(samples, grids.factors), 1.0)
     for axis, count in enumerate(counts):
         middles = grids.middles(axis, count)
         assert (np.diff(middles) == grids.steps[axis] * grids.factors[axis]).all()

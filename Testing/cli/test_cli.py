@@ -17,7 +17,7 @@ from COVIDQuantLib.cli.main import main, make_parser
 from COVIDQuantLib.cli.mask_options import ct_path
 from COVIDQuantLib.export.segmentation_file import read_segmentation
 from COVIDQuantLib.export.table_file import read_metrics
-from COVIDQuantLib.quantification.measures import COLUMNS
+from COVIDQuantLib.quantification.measures import MEASURES
 
 # Small enough to be quick, whole enough to have lungs.
 PHANTOM = ["--matrix", "128", "--thickness", "3", "--seed", "1001", "--quiet"]
@@ -55,7 +55,7 @@ def test_phantom_writes_the_contract(phantom):
 def test_quantify_writes_the_contract(quantified):
     assert names(quantified) == FILES | {"lobes.nii.gz", "lesions.nii.gz"}
     rows = list(csv.reader((quantified / "metrics.csv").open()))
-    assert tuple(rows[0]) == (*COLUMNS, "grade")
+    assert tuple(rows[0]) == (*MEASURES.columns, "grade")
     assert [row[0] for row in rows[1:]] == [region.name for region in REGIONS]
     record = read_metrics(quantified / "metrics.json").record
     assert {row[-1] for row in rows[1:]} == {record["grade"]}
@@ -87,7 +87,7 @@ def test_figures_with_the_truth_given_are_exact(phantom, tmp_path):
     assert quantify(phantom, tmp_path, "--lobes", phantom / "lobes.nrrd", "--lesions", phantom / "lesions.nrrd") == 0
     found = read_metrics(tmp_path).record["regions"]
     for row, truth in zip(found, json.loads((phantom / "truth.json").read_text())["regions"], strict=True):
-        for column in COLUMNS[1:]:
+        for column in MEASURES.names:
             expected = truth[column]
             assert row[column] == (None if expected is None else pytest.approx(expected, rel=1e-6)), (row, column)
 

@@ -15,18 +15,15 @@ import SimpleITK as sitk
 from scipy import ndimage, sparse
 from scipy.sparse.linalg import spsolve
 
-from COVIDQuantLib.anatomy import labels_of_side
+from COVIDQuantLib.anatomy import FISSURES, SIDE_VALUE, labels_of_side
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.segmentation.atlas.model import (
-    FISSURES,
     RELIEF_REACH,
-    RIGHT_HORIZONTAL,
-    RIGHT_OBLIQUE,
     FissureSheet,
     sheet_coordinates,
     sheet_mm,
 )
-from COVIDQuantLib.segmentation.lobes.model_free import SIDES, lobes_of_sheets, place_atlas
+from COVIDQuantLib.segmentation.lobes.model_free import lobes_of_sheets, place_atlas
 from COVIDQuantLib.simulation.lesions.training_lesions import insert_lesions
 from COVIDQuantLib.simulation.painted.drawn_lobes import give_away_pieces
 from COVIDQuantLib.simulation.painted.painting import Structures, paint_chest
@@ -105,10 +102,10 @@ def load_anatomy(path: Path) -> Anatomy:
     placed = place_atlas(lungs, geometry)
     sheets = {name: fitted(sheet, fissures[name]) for name, sheet in placed.items()}
     # Some points of the oblique fissure were taken for the horizontal one, near where they meet.
-    oblique = sheets[RIGHT_OBLIQUE]
-    roof = fissures[RIGHT_HORIZONTAL]
-    roof = roof[oblique.height(roof) * sheet_mm(RIGHT_OBLIQUE, oblique.frame)[2] > _APART_MM]
-    sheets[RIGHT_HORIZONTAL] = fitted(placed[RIGHT_HORIZONTAL], roof)
+    oblique = sheets["right oblique"]
+    roof = fissures["right horizontal"]
+    roof = roof[oblique.height(roof) * sheet_mm("right oblique", oblique.frame)[2] > _APART_MM]
+    sheets["right horizontal"] = fitted(placed["right horizontal"], roof)
     lobes = lobes_of_sheets(lungs, geometry, sheets)
     # Behind the drawn horizontal fissure surfaces run on across each other: that wedge is upper lobe.
     lobes[(lobes == _MIDDLE) & ~_under(roof, geometry)] = 1
@@ -121,7 +118,9 @@ def _distances(lungs: np.ndarray, geometry: Geometry) -> tuple[np.ndarray, np.nd
     """Millimetres from the right and from the left lung, on every second voxel."""
     step = 2 * np.array(geometry.spacing_kji)
     coarse = lungs[::2, ::2, ::2]
-    right, left = (ndimage.distance_transform_edt(coarse != SIDES[side], sampling=step) for side in ("right", "left"))
+    right, left = (
+        ndimage.distance_transform_edt(coarse != SIDE_VALUE[side], sampling=step) for side in ("right", "left")
+    )
     return right, left
 
 
@@ -162,7 +161,7 @@ def _under(points: np.ndarray, geometry: Geometry) -> np.ndarray:
 
 def join_cut_off(lobes: np.ndarray, lungs: np.ndarray, drawn: np.ndarray) -> None:
     """Give each piece that drawn fissures part from its lobe to the lobe of the lung it touches most, in place."""
-    for side, value in SIDES.items():
+    for side, value in SIDE_VALUE.items():
         free = np.where((lungs == value) & ~drawn, lobes, 0)
         for label in labels_of_side(side):
             pieces, _ = ndimage.label(free == label)
@@ -195,7 +194,7 @@ def _by_name(
     right = points[(away[0][at] <= away[1][at]) & ~junction]
     left = points[(away[0][at] > away[1][at]) & ~junction]
     horizontal = split_right(right, lungs, geometry)
-    return {"right oblique": right[~horizontal], RIGHT_HORIZONTAL: right[horizontal], "left oblique": left}
+    return {"right oblique": right[~horizontal], "right horizontal": right[horizontal], "left oblique": left}
 
 
 def fitted(sheet: FissureSheet, points: np.ndarray) -> FissureSheet:
@@ -271,5 +270,5 @@ def _load(cache: Path, name: str) -> MadeCT:
         k, j, i = (float(mm) for mm in stored["spacing"])
         hu = stored["hu"]
         geometry = Geometry(hu.shape, (i, j, k), (0.0, 0.0, float(stored["height"])))
-        fissures = {fissure: stored[fissure] for fissure in FISSURES}
+        fissures = {fissure.name: stored[fissure.name] for fissure in FISSURES}
         return MadeCT(name, CTVolume.from_values(hu, geometry), stored["lobes"], stored["lesions"], fissures)

@@ -13,8 +13,8 @@ import SimpleITK as sitk
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from COVIDQuantLib.anatomy import labels_of_side
-from COVIDQuantLib.segmentation.lobes.model_free import SIDES, lobes_of_sheets, place_atlas
+from COVIDQuantLib.anatomy import SIDE_VALUE, labels_of_side
+from COVIDQuantLib.segmentation.lobes.model_free import lobes_of_sheets, place_atlas
 from COVIDQuantLib.voxels.geometry import Geometry
 
 FISSURE, AIRWAY = 2, 4
@@ -48,7 +48,7 @@ def load_case(path: Path) -> Case:
     junction = (away[0][at] < JUNCTION_MM) & (away[1][at] < JUNCTION_MM)
     points = (fissure * np.array(spacing[::-1]))[:, ::-1]
     nearer = np.where(away[0][at] <= away[1][at], 1, 2)
-    fissures = {side: points[(nearer == value) & ~junction] for side, value in SIDES.items()}
+    fissures = {side: points[(nearer == value) & ~junction] for side, value in SIDE_VALUE.items()}
     return Case(lungs, geometry, fissures, points[junction])
 
 

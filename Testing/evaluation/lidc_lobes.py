@@ -13,18 +13,12 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
-from COVIDQuantLib.anatomy import LOBES, labels_of_side
+from COVIDQuantLib.anatomy import FISSURE, LOBES, labels_of_side
+from COVIDQuantLib.evaluation.overlap import dice
 from COVIDQuantLib.pipeline import METHODS, Plan, quantify_ct
-from COVIDQuantLib.segmentation.atlas.model import SIDE_OF_FISSURE
 from Testing.evaluation.lidc_ct import EXTENTS, PATIENTS, MadeCT, make_cts
 
 _FAR_MM = 100.0
-
-
-def dice(a: np.ndarray, b: np.ndarray) -> float:
-    """Dice coefficient of two bool arrays; 1 if both are empty."""
-    total = int(a.sum()) + int(b.sum())
-    return 2.0 * int((a & b).sum()) / total if total else 1.0
 
 
 def border(lobes: np.ndarray, above: tuple[int, ...], below: tuple[int, ...]) -> np.ndarray:
@@ -45,13 +39,6 @@ def border(lobes: np.ndarray, above: tuple[int, ...], below: tuple[int, ...]) ->
     return np.concatenate(found)
 
 
-GROUPS = {
-    "right oblique": ((1, 2), (3,)),
-    "right horizontal": ((1,), (2,)),
-    "left oblique": ((4,), (5,)),
-}
-
-
 def fissure_distances(lobes: np.ndarray, made: MadeCT) -> dict[str, np.ndarray]:
     """Millimetres from every drawn point to the border of that fissure, and to any border of the lung, by name.
 
@@ -61,8 +48,8 @@ def fissure_distances(lobes: np.ndarray, made: MadeCT) -> dict[str, np.ndarray]:
     step, height = np.array(geometry.spacing_kji), geometry.origin[2]
     found = {}
     for name, points in made.fissures.items():
-        own = border(lobes, *GROUPS[name])
-        side = labels_of_side(SIDE_OF_FISSURE[name])
+        own = border(lobes, FISSURE[name].above, FISSURE[name].below)
+        side = labels_of_side(FISSURE[name].side)
         anyone = [border(lobes, (label,), tuple(other for other in side if other != label)) for label in side]
         for key, faces in ((name, own), (f"{name}, any", np.concatenate(anyone))):
             places = (faces * step + [height, 0, 0])[:, ::-1]
@@ -76,18 +63,18 @@ def assess(made: MadeCT, plan: Plan) -> dict[str, float]:
     found = quantify_ct(made.ct, plan=plan).segmentation
     seconds = time.perf_counter() - started
     lungs = made.lobes > 0
-    lobes = {lobe.short: dice(found.lobes == lobe.label, made.lobes == lobe.label) for lobe in LOBES}
+    lobes = {lobe.short: dice(found.lobes == lobe.label, made.lobes == lobe.label, 1.0) for lobe in LOBES}
     apart = fissure_distances(found.lobes, made)
     means = {name: float(values.mean()) for name, values in apart.items()}
     pooled = np.concatenate([apart[f"{name}, any"] for name in made.fissures])
     return {
-        "lungs": dice(found.lobes > 0, lungs),
+        "lungs": dice(found.lobes > 0, lungs, 1.0),
         **lobes,
         "mean lobe": float(np.mean(list(lobes.values()))),
         **{f"{name} mm": means[name] for name in made.fissures},
         "same fissure mm": float(np.mean(np.concatenate([apart[name] for name in made.fissures]))),
         "any border mm": float(pooled.mean()),
-        "lesion": dice(found.lesions, made.lesions),
+        "lesion": dice(found.lesions, made.lesions, 1.0),
         "true extent %": 100.0 * made.lesions.sum() / lungs.sum(),
         "found extent %": 100.0 * found.lesions.sum() / max(int((found.lobes > 0).sum()), 1),
         "s": seconds,

@@ -18,11 +18,11 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from COVIDQuantLib.anatomy import LOBES
+from COVIDQuantLib.anatomy import FISSURE, LOBES
+from COVIDQuantLib.evaluation.overlap import dice
 from COVIDQuantLib.pipeline import METHODS, Plan, quantify_ct
 from COVIDQuantLib.training.label_free.people import HELD_OUT
 from Testing.evaluation.people_ct import PaintedCT, painted_ct
-from Testing.evaluation.people_lungs import FISSURES
 
 _FAR_MM = 100.0
 _DENSE_HU = -350
@@ -43,12 +43,6 @@ _SHOWN = (
 BARS = (("lungs", "mean", 0.985), ("mean lobe", "mean", 0.96), ("worst lobe", "least", 0.90))
 
 
-def dice(a: np.ndarray, b: np.ndarray) -> float:
-    """Dice coefficient of two bool arrays; 1 if both are empty."""
-    total = np.count_nonzero(a) + np.count_nonzero(b)
-    return 2.0 * np.count_nonzero(a & b) / total if total else 1.0
-
-
 def faces(lobes: np.ndarray, above: tuple[int, ...], below: tuple[int, ...], spacing: tuple) -> np.ndarray:
     """Middles (mm, ``[n, 3]`` z, y, x) of the voxel faces between two groups of lobes."""
     group = np.zeros(256, np.uint8)
@@ -64,7 +58,7 @@ def faces(lobes: np.ndarray, above: tuple[int, ...], below: tuple[int, ...], spa
 
 def fissure_distance(found: np.ndarray, true: np.ndarray, spacing: tuple, name: str) -> float:
     """Mean millimetres from the true border of a fissure to the found one, and back; 100 if it was not found."""
-    places = [faces(lobes, *FISSURES[name], spacing)[::3] for lobes in (true, found)]
+    places = [faces(lobes, FISSURE[name].above, FISSURE[name].below, spacing)[::3] for lobes in (true, found)]
     if not len(places[0]):
         return float("nan")
     if not len(places[1]):
@@ -85,12 +79,12 @@ def assess(made: PaintedCT, plan: Plan) -> dict[str, Any]:
     exam = quantify_ct(made.ct, plan=plan)
     seconds = time.perf_counter() - began
     found, geometry = exam.segmentation, made.ct.geometry
-    by_lobe = {lobe.short: dice(found.lobes == lobe.label, made.lobes == lobe.label) for lobe in LOBES}
+    by_lobe = {lobe.short: dice(found.lobes == lobe.label, made.lobes == lobe.label, 1.0) for lobe in LOBES}
     parts = {lobe.short: pieces(found.lobes == lobe.label, geometry.voxel_volume_ml) for lobe in LOBES}
-    apart = {name: fissure_distance(found.lobes, made.lobes, geometry.spacing_kji, name) for name in FISSURES}
+    apart = {name: fissure_distance(found.lobes, made.lobes, geometry.spacing_kji, name) for name in FISSURE}
     return {
         "person": made.name,
-        "lungs": dice(found.lobes > 0, made.lobes > 0),
+        "lungs": dice(found.lobes > 0, made.lobes > 0, 1.0),
         "mean lobe": float(np.mean(list(by_lobe.values()))),
         "worst lobe": min(by_lobe.values()),
         "lobes": by_lobe,
@@ -110,7 +104,7 @@ def lesion_figures(lesions: np.ndarray, lobes: np.ndarray, made: PaintedCT) -> d
     dense = made.lesions & (made.ct.hu > _DENSE_HU)
     sick, much = bool(made.lesions.any()), int(dense.sum())
     return {
-        "lesion": dice(lesions, made.lesions) if sick else None,
+        "lesion": dice(lesions, made.lesions, 1.0) if sick else None,
         "dense recall": float((lesions & dense).sum() / much) if much else None,
         "dense in lungs": float(((lobes > 0) & dense).sum() / much) if much else None,
         "true %": 100.0 * float(made.lesions.sum() / (made.lobes > 0).sum()),

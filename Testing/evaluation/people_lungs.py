@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from COVIDQuantLib.anatomy import FISSURES
 from Testing.evaluation.people_grid import STEP, Chest, along, mix, ramp, stamp
 from Testing.evaluation.people_inner import Blood, Hila
 
-FISSURES = {"right oblique": ((1, 2), (3,)), "right horizontal": ((1,), (2,)), "left oblique": ((4,), (5,))}
 _LEAVES_PER_LITRE = 900
 _LEAF_MM, _MURRAY = 0.48, 2.8
 
@@ -68,15 +68,15 @@ def parenchyma(chest: Chest, air: Air) -> np.ndarray:
 def fissure_share(chest: Chest, air: Air) -> np.ndarray:
     """Share of each voxel that a fissure fills: thin, faint, with gaps and in parts absent."""
     share = np.zeros(chest.shape, np.float32)
-    for name, (above, below) in FISSURES.items():
-        upper, lower = (np.isin(chest.lobes, part) for part in (above, below))
+    for fissure in FISSURES:
+        upper, lower = (np.isin(chest.lobes, part) for part in (fissure.above, fissure.below))
         both = ndimage.binary_dilation(upper, iterations=2) & ndimage.binary_dilation(lower, iterations=2) & chest.lungs
         smooth = [ndimage.gaussian_filter(part.astype(np.float32), 1.3) for part in (upper, lower)]
         rise = smooth[0] - smooth[1]
         steep = np.sqrt(sum(slope**2 for slope in np.gradient(rise, STEP))) + 0.02
         width = float(chest.rng.uniform(0.5, 1.1))
         sheet = np.clip((width + STEP) / 2 - np.abs(rise) / steep, 0, width) / STEP
-        cut = float(np.quantile(field := chest.field(28), 1 - air.shown[name]))
+        cut = float(np.quantile(field := chest.field(28), 1 - air.shown[fissure.name]))
         gaps = ramp(field + 0.25 * chest.field(6), cut - 0.1, cut + 0.15)
         share = np.maximum(share, sheet * gaps * both)
     return share

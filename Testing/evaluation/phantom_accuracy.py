@@ -15,14 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from COVIDQuantLib.anatomy import LOBES
+from COVIDQuantLib.evaluation.overlap import dice
 from COVIDQuantLib.pipeline import GivenMasks, quantify_ct
 from COVIDQuantLib.simulation.phantom import Phantom, PhantomSettings, make_phantom
-
-
-def dice(a: np.ndarray, b: np.ndarray) -> float:
-    """Dice coefficient of two bool arrays; 1 if both are empty."""
-    total = int(a.sum()) + int(b.sum())
-    return 2.0 * int((a & b).sum()) / total if total else 1.0
 
 
 def worst_figure_error(phantom: Phantom) -> float:
@@ -48,14 +43,14 @@ def assess(seed: int, thickness: float) -> dict[str, float]:
     exam = quantify_ct(phantom.ct)
     seconds = time.perf_counter() - started
     found, truth = exam.segmentation, phantom.lobes
-    lobes = {f"dice_{lobe.short}": dice(found.lobes == lobe.label, truth == lobe.label) for lobe in LOBES}
+    lobes = {f"dice_{lobe.short}": dice(found.lobes == lobe.label, truth == lobe.label, 1.0) for lobe in LOBES}
     return {
         "seed": seed,
         "thickness_mm": thickness,
-        "dice_lungs": dice(found.lobes > 0, truth > 0),
+        "dice_lungs": dice(found.lobes > 0, truth > 0, 1.0),
         "dice_lobes_mean": float(np.mean(list(lobes.values()))),
         **lobes,
-        "dice_lesions": dice(found.lesions, phantom.lesions),
+        "dice_lesions": dice(found.lesions, phantom.lesions, 1.0),
         "true_extent": 100.0 * phantom.lesions.sum() / (truth > 0).sum(),
         "found_extent": exam.metrics.value("whole lung", "extent_percent") or 0.0,
         "worst_figure_error": worst_figure_error(phantom),

@@ -26,6 +26,7 @@ import SimpleITK as sitk
 from COVIDQuantLib.anatomy import labels_of_side
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.ct.volume import CTVolume
+from COVIDQuantLib.evaluation.overlap import dice
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.grades import Grade, grade_of
 from COVIDQuantLib.pipeline import METHODS, NETWORK, Plan, quantify_ct
@@ -87,11 +88,6 @@ class Run:
         return mirrored(ct) if self.mirror else ct
 
 
-def dice(a: np.ndarray, b: np.ndarray) -> float:
-    """Dice coefficient of two bool arrays; 0 if both are empty."""
-    return 2 * np.count_nonzero(a & b) / max(1, np.count_nonzero(a) + np.count_nonzero(b))
-
-
 def labels(name: str) -> np.ndarray:
     """A label map of the data folder, as stored."""
     return sitk.GetArrayFromImage(sitk.DICOMOrient(sitk.ReadImage(str(DATA / name)), "LPS"))
@@ -103,13 +99,13 @@ def slab_figures(exam: Exam) -> dict[str, float]:
     lungs = exam.segmentation.lobes > 0
     return {
         "published_in_lungs_percent": 100 * np.count_nonzero(published & lungs) / np.count_nonzero(published),
-        "lesion_dice_in_lungs": dice(exam.segmentation.lesions, published & lungs),
+        "lesion_dice_in_lungs": dice(exam.segmentation.lesions, published & lungs, 0.0),
     }
 
 
 def cip_figures(exam: Exam) -> dict[str, float]:
     """Agreement of the lungs with the label map of cip_ct64."""
-    return {"lung_dice": dice(exam.segmentation.lobes > 0, labels("cip_ct64_lungs_L1_R2.nrrd") > 0)}
+    return {"lung_dice": dice(exam.segmentation.lobes > 0, labels("cip_ct64_lungs_L1_R2.nrrd") > 0, 0.0)}
 
 
 FIGURES = {"slab": slab_figures, "cip_ct64": cip_figures}
@@ -131,7 +127,9 @@ def mirror_agreement(straight: np.ndarray, turned: np.ndarray) -> dict[str, floa
     back = turned[:, :, ::-1]
     other = {"right": "left", "left": "right"}
     return {
-        f"{side}_of_mirrored": dice(np.isin(back, labels_of_side(side)), np.isin(straight, labels_of_side(other[side])))
+        f"{side}_of_mirrored": dice(
+            np.isin(back, labels_of_side(side)), np.isin(straight, labels_of_side(other[side])), 0.0
+        )
         for side in other
     }
 

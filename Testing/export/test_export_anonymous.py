@@ -209,7 +209,7 @@ def test_identify_writes_the_names(named, tmp_path):
 
 def test_uids_of_a_series_are_not_written():
     source = {**SOURCE, "study_uid": UID, "frames": [{"uid": UID + ".1"}]}
-    assert UID not in json.dumps(without_names(exam(source)).ct.source)
+    assert UID not in json.dumps(dict(without_names(exam(source)).ct.source))
 
 
 @pytest.mark.parametrize("identify", [False, True])

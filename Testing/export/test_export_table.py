@@ -13,7 +13,7 @@ from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.export.table_file import metrics_record, read_metrics, write_csv, write_json
 from COVIDQuantLib.grades import CheckResult, Grade
 from COVIDQuantLib.quantification.histogram import JointHistogram
-from COVIDQuantLib.quantification.measures import COLUMNS
+from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.quantification.table import compute_metrics
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.voxels.geometry import Geometry
@@ -43,10 +43,10 @@ def test_csv_has_the_contracts_rows_and_every_digit(tmp_path, empty):
     with (tmp_path / "metrics.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["region"] for row in rows] == [region.name for region in REGIONS]
-    assert tuple(rows[0]) == (*COLUMNS, "grade")
+    assert tuple(rows[0]) == (*MEASURES.columns, "grade")
     assert {row["grade"] for row in rows} == {""}
     for row, source in zip(rows, metrics.rows, strict=True):
-        for column in COLUMNS[1:]:
+        for column in MEASURES.names:
             if source[column] is None:
                 assert row[column] == ""
             else:

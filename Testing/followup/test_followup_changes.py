@@ -13,15 +13,14 @@ from hypothesis import strategies as st
 from COVIDQuantLib.anatomy import REGIONS
 from COVIDQuantLib.export.csv_file import write_rows
 from COVIDQuantLib.export.table_file import write_json
-from COVIDQuantLib.followup import changes as changes_module
 from COVIDQuantLib.followup.changes import PATIENT_FIGURES, Case, Disease, Figure, compare_tables, compare_values
 from COVIDQuantLib.followup.comparison import CONSECUTIVE, FROM_BASELINE, compare_exams
 from COVIDQuantLib.followup.comparison_files import COLUMNS, change_rows, comparison_record
 from COVIDQuantLib.followup.inspiration import inspiration_of
 from COVIDQuantLib.followup.limits import PUBLISHED, USED, Verdict, judge, published_fits, published_limits
 from COVIDQuantLib.followup.signs import signs_of
-from COVIDQuantLib.quantification import table as table_module
-from COVIDQuantLib.quantification.measures import MEASURES, Measure
+from COVIDQuantLib.quantification.measure_table import Measure
+from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.quantification.table import compute_metrics
 from COVIDQuantLib.quantification.thresholds import Thresholds
 
@@ -109,9 +108,8 @@ def test_different_thresholds_are_never_compared():
 
 
 def test_a_new_measure_is_compared_without_new_code(monkeypatch):
-    air = Measure("air_ml", "Air", "mL", "voxels as air", "-", lambda r: r.voxels * 2.0, outside=True)
-    for module in (table_module, changes_module):
-        monkeypatch.setattr(module, "MEASURES", (*MEASURES, air))
+    air = Measure("air_ml", "Air", "mL", "voxels as air", "-", lambda r: r.voxels * 2.0)
+    monkeypatch.setattr(MEASURES, "records", (*MEASURES.records, air))
     comparison = compare_exams([result(lungs(ggo=1), "a"), result(lungs(ggo=2, voxels=110_000), "b")], DAYS[:2])
     change = comparison.pair(1, 2).region("whole lung").changes["air_ml"]
     assert change.change == 2.0 * 5 * 10_000

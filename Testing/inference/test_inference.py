@@ -1,6 +1,7 @@
 """Networks on a CT: the shipped bundles, orientation, memory, errors, cancelling."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ import torch
 from torch import nn
 
 from COVIDQuantLib.anatomy import LOBES
+from COVIDQuantLib.ct.source import CTSource
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import Cancelled, UnfitInputError, UsageError
+from COVIDQuantLib.evaluation.overlap import dice
 from COVIDQuantLib.inference.device import CPU_INSTEAD, Device
 from COVIDQuantLib.inference.lesions import LesionsNetwork, find_lesions_by_network
 from COVIDQuantLib.inference.lobes import (
@@ -25,10 +28,6 @@ from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.voxels.geometry import Geometry
 
 CPU = Device("cpu")
-
-
-def dice(a, b):
-    return 2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b))
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +179,9 @@ def test_a_bundle_for_another_task_is_refused(phantom):
 
 @pytest.mark.parametrize("hu", [-1000, 40])
 def test_no_lungs_no_result(phantom, hu):
-    ct = CTVolume(np.full(phantom.ct.hu.shape, hu, np.int16), phantom.ct.geometry, source={"path": "air.nrrd"})
+    ct = CTVolume(
+        np.full(phantom.ct.hu.shape, hu, np.int16), phantom.ct.geometry, source=CTSource(path=Path("air.nrrd"))
+    )
     with pytest.raises(UnfitInputError, match=r"air.nrrd: no lungs"):
         quantify_ct(ct, plan=Plan(NETWORK, "cpu"))
 

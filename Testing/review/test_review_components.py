@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from COVIDQuantLib.review.blocks import Blocks
 from COVIDQuantLib.review.components import find_components
+from COVIDQuantLib.review.evidence import BLOCK_MM, MARGINS_MM
 from COVIDQuantLib.review.evidence import Chest as Seen
 from COVIDQuantLib.review.moving_walls import find_walls
+from COVIDQuantLib.voxels.block_grid import BlockGrid
 from Testing.review_chest import Chest
 
 SPACING = (2.0, 1.0, 1.5)
@@ -96,7 +97,7 @@ def test_blocks_keep_sums_and_cover_a_box(seed, spacing):
     rng = np.random.default_rng(seed)
     volume = rng.integers(-1000, 1000, (23, 29, 31)).astype(np.int16)
     box = np.s_[8:14, 7:20, 5:25]
-    blocks = Blocks.around(box, volume.shape, spacing)
+    blocks = BlockGrid.around(box, volume.shape, spacing, BLOCK_MM, MARGINS_MM)
     voxels = blocks.voxels(blocks.all)
     assert all(span.start >= 0 and span.stop <= n for span, n in zip(voxels, volume.shape, strict=True))
     assert blocks.sums(volume[voxels]).sum(dtype=np.float64) == pytest.approx(volume[voxels].sum(), abs=0.5)

@@ -16,9 +16,9 @@ from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.export.sheet.colours import lesion_rgb
 from COVIDQuantLib.pipeline import MODEL_FREE, NETWORK, Plan
 from COVIDQuantLib.progress import ProgressState
+from COVIDQuantLib.quantification.measure_table import View
 from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.quantification.presentation import (
-    DEFAULT_COLUMNS,
     as_text,
     cell,
     chosen_measures,
@@ -60,7 +60,7 @@ def paint(world, center=(10, 14, 14), mode=None):
 def test_columns_are_in_the_contracts_order_and_never_none():
     assert [m.name for m in chosen_measures(["ct_score", "volume_ml", "nonsense"])] == ["volume_ml", "ct_score"]
     for nothing in ([], ["nonsense"]):
-        assert {m.name for m in chosen_measures(nothing)} == set(DEFAULT_COLUMNS)
+        assert {m.name for m in chosen_measures(nothing)} == {m.name for m in MEASURES.shown_in(View.PANEL)}
 
 
 def test_cells_show_the_digits_that_mean_something():

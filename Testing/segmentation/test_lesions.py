@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import Cancelled
+from COVIDQuantLib.evaluation.overlap import dice
 from COVIDQuantLib.segmentation.lesions.model_free import find_lesions
 from COVIDQuantLib.segmentation.lesions.normal_lung import lung_level
 from COVIDQuantLib.segmentation.lungs.model_free import find_lungs
@@ -14,10 +15,6 @@ from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.voxels.geometry import Geometry, Reorientation
 
 SIZE_MM = (150.0, 170.0, 250.0)
-
-
-def dice(found, truth):
-    return 2 * np.count_nonzero(found & truth) / max(1, np.count_nonzero(found) + np.count_nonzero(truth))
 
 
 class Chest:

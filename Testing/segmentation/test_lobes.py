@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from COVIDQuantLib.anatomy import LOBES, labels_of_side
+from COVIDQuantLib.anatomy import FISSURE, LOBES, labels_of_side
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import Cancelled
+from COVIDQuantLib.evaluation.overlap import dice
 from COVIDQuantLib.segmentation.atlas import fit
 from COVIDQuantLib.segmentation.atlas.lung_frame import LungFrame
 from COVIDQuantLib.segmentation.atlas.model import (
-    FISSURES,
     atlas_path,
     load_atlas,
     sheet_coordinates,
@@ -22,7 +22,7 @@ from COVIDQuantLib.segmentation.atlas.model import (
 from COVIDQuantLib.segmentation.fissures.surface_search import cheapest_surface
 from COVIDQuantLib.segmentation.lobes.connectivity import join_pieces
 from COVIDQuantLib.segmentation.lobes.model_free import find_lobes, place_atlas
-from COVIDQuantLib.segmentation.lobes.refinement import PARTED, part_along_fissures
+from COVIDQuantLib.segmentation.lobes.refinement import part_along_fissures
 from COVIDQuantLib.segmentation.lungs.model_free import find_lungs
 from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.voxels.geometry import Geometry
@@ -50,8 +50,7 @@ def lungs_of(lobes):
 
 
 def mean_dice(found, truth):
-    shared = [2 * np.sum((found == n) & (truth == n)) / (np.sum(found == n) + np.sum(truth == n)) for n in range(1, 6)]
-    return float(np.mean(shared))
+    return float(np.mean([dice(found == lobe.label, truth == lobe.label) for lobe in LOBES]))
 
 
 def assert_parts_lungs(found, lungs):
@@ -198,13 +197,13 @@ def test_frame_and_sheet_coordinates_turn_back():
     frame = LungFrame.of(ball)
     unit = rng.uniform(-0.9, 0.9, (500, 3))
     np.testing.assert_allclose(frame.to_unit(frame.to_points(unit)), unit, atol=2e-3)
-    for name in FISSURES:
+    for name in FISSURE:
         np.testing.assert_allclose(sheet_to_unit(name, *sheet_coordinates(name, unit)), unit, atol=1e-12)
 
 
 def test_atlas_file_holds_three_fissures_and_its_licence():
     atlas = load_atlas()
-    assert set(atlas.fissures) == set(FISSURES)
+    assert set(atlas.fissures) == set(FISSURE)
     for model in atlas.fissures.values():
         sizes = np.linalg.norm(model.modes, axis=0)
         assert np.all(np.diff(sizes) <= 1e-6)
@@ -271,7 +270,7 @@ def test_pieces_go_to_the_lobe_around_them_and_islands_stay():
 
 def test_sheets_are_placed_for_the_lungs_present():
     ct, truth = phantom(THICK)
-    assert set(place_atlas(lungs_of(truth), ct.geometry)) == set(FISSURES)
+    assert set(place_atlas(lungs_of(truth), ct.geometry)) == set(FISSURE)
 
 
 # ----------------------------------------------------------------------------------------------- fissures by a network
@@ -280,7 +279,8 @@ def test_sheets_are_placed_for_the_lungs_present():
 def true_chance(lobes):
     """What a network that is never wrong says: 1 at the voxels on either side of each fissure."""
     chance = {}
-    for name, (above, below) in PARTED.items():
+    for name, fissure in FISSURE.items():
+        above, below = fissure.above, fissure.below
         chance[name] = np.zeros(lobes.shape, np.float32)
         for axis in range(3):
             low, high = (np.moveaxis(lobes, axis, 0)[s] for s in (slice(None, -1), slice(1, None)))
@@ -305,7 +305,7 @@ def test_rough_lobes_are_parted_along_the_fissures_that_are_seen():
 
 def test_lobes_stay_where_no_fissure_is_seen():
     ct, true = phantom(THIN)
-    nothing = dict.fromkeys(FISSURES, np.zeros((4, 4, 4), np.float32))
+    nothing = dict.fromkeys(FISSURE, np.zeros((4, 4, 4), np.float32))
     found = part_along_fissures(true, ct.geometry, nothing, (0.0, 0.0, 0.0), (60.0, 60.0, 60.0))
     np.testing.assert_array_equal(found, true)
 

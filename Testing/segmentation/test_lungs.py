@@ -7,14 +7,12 @@ from scipy import ndimage
 
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import Cancelled, UnfitInputError
+from COVIDQuantLib.evaluation.overlap import dice
 from COVIDQuantLib.segmentation.lungs.model_free import find_lungs
 from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.voxels import morphology
+from COVIDQuantLib.voxels.block_grid import enlarge, shrink_mean
 from COVIDQuantLib.voxels.geometry import Geometry, Reorientation
-
-
-def dice(one: np.ndarray, other: np.ndarray) -> float:
-    return 2.0 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other))
 
 
 def sides_of(lobes: np.ndarray) -> np.ndarray:
@@ -227,11 +225,11 @@ def test_real_parts_of_chests(shared_data, name):
 
 def test_shrunk_blocks_hold_their_means():
     volume = np.arange(7 * 5 * 9, dtype=np.int16).reshape(7, 5, 9)
-    coarse = morphology.shrink_mean(volume, (2, 2, 4))
+    coarse = shrink_mean(volume, (2, 2, 4))
     assert coarse.shape == (4, 3, 3)
     assert coarse[0, 0, 0] == round(volume[:2, :2, :4].mean())
     assert coarse[-1, -1, -1] == volume[-1, -1, -1]
-    assert morphology.enlarge(coarse, (2, 2, 4), volume.shape).shape == volume.shape
+    assert enlarge(coarse, (2, 2, 4), volume.shape).shape == volume.shape
 
 
 @pytest.mark.parametrize("mm", [2.0, 5.0])

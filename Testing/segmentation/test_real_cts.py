@@ -9,10 +9,11 @@ from functools import cache
 import numpy as np
 import pytest
 
+from COVIDQuantLib.evaluation.overlap import dice
 from COVIDQuantLib.pipeline import METHODS, MODEL_FREE, NETWORK, Plan, quantify_ct
 from COVIDQuantLib.simulation.phantom import Phantom, PhantomSettings, make_phantom
 from Testing.evaluation.lung_soundness import look
-from Testing.evaluation.real_cts import BEYOND_SHARE, Run, dice
+from Testing.evaluation.real_cts import BEYOND_SHARE, Run
 
 # Averaged to thick sections where they are thin: quicker, and the harder case.
 REAL = (("ricord_whole", 5.0), ("lidc0001", 5.0), ("lungdx_a0001", None), ("lungdx_a0002", None))

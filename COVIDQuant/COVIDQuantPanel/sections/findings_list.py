@@ -5,6 +5,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
+from COVIDQuantLib.quantification.measure_table import View
+from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.review.status import FindingStatus
 from COVIDQuantLib.scene.navigation import look_at
 from COVIDQuantPanel import views
@@ -13,7 +15,6 @@ from COVIDQuantPanel.sections.section import say, silently, timer
 _POLL_MS = 100
 # Column of the statuses.
 _STATUS = 4
-_MEASURES = (("extent_percent", "%", 2), ("weight_g", "g", 1))
 
 
 class FindingsList:
@@ -210,7 +211,9 @@ def _explanation(finding):
     """A text with the reasons for suspicion and the effect of removal."""
     reasons = [_(reason.template).format(**reason.values) for reason in finding.reasons]
     changes = [
-        f"{_signed(finding.effect[name], digits)} {unit}" for name, unit, digits in _MEASURES if name in finding.effect
+        f"{_signed(finding.effect[measure.name], measure.decimals)} {measure.unit}"
+        for measure in MEASURES.shown_in(View.BRIEF)
+        if measure.name in finding.effect
     ]
     effect = _("Removing it changes extent and weight by {changes}.").format(changes=", ".join(changes))
     return " ".join([*(reasons or [_("Nothing suggests an artefact.")]), effect])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.anatomy import LOBES, WHOLE_LUNG, labels_of_side
+from COVIDQuantLib.anatomy import FISSURES, LOBES, OBLIQUE, SIDES, WHOLE_LUNG, labels_of_side
 from COVIDQuantLib.checks.evidence import Evidence
 from COVIDQuantLib.checks.record import Measured
 
@@ -53,11 +53,8 @@ def lung_of_chest(evidence: Evidence) -> Iterator[Measured]:
 
 # Which lobe's middle lies on which side of which other lobe's: axis of ``[k, j, i]``, and how far at least, mm.
 _ORDER = (
-    (1, 3, 0, 1.0, "above"),
-    (4, 5, 0, 1.0, "above"),
-    (1, 2, 0, 1.0, "above"),
-    (2, 3, 1, -1.0, "in front of"),
-    (4, 5, 1, -1.0, "in front of"),
+    *((f.above[0], f.below[0], 0, 1.0, "above") for f in sorted(FISSURES, key=lambda fissure: bool(fissure.ends_at))),
+    *((f.above[-1], f.below[0], 1, -1.0, "in front of") for f in FISSURES if f.kind == OBLIQUE),
 )
 
 
@@ -73,7 +70,7 @@ def lobe_order(evidence: Evidence) -> Iterator[Measured]:
         if one in middles and two in middles:
             mm = float(sign * (middles[one][axis] - middles[two][axis]))
             yield Measured(mm, f"the {names[one]} is not {word} the {names[two]} ({mm:.0f} mm)", names[one])
-    sides = [[middles[label] for label in labels_of_side(side) if label in middles] for side in ("right", "left")]
+    sides = [[middles[label] for label in labels_of_side(side) if label in middles] for side in SIDES]
     if all(sides):
         right, left = (np.mean(side, axis=0)[2] for side in sides)
         mm = float(left - right)

@@ -26,10 +26,9 @@ def check_lungs(lungs: np.ndarray, ct: CTVolume) -> list[CTWarning]:
     """
     mask = lungs != 0
     volume = float(np.count_nonzero(mask)) * ct.geometry.voxel_volume_ml
-    name = str(ct.source.get("series_description") or ct.source.get("name") or "")
     if volume < MIN_LUNG_ML:
         what = "no lungs were found" if not volume else f"the lungs found are too small ({volume:.0f} mL)"
-        raise UnfitInputError(what, name, "Give a chest CT, or the lungs as a mask.")
+        raise UnfitInputError(what, ct.source.where, "Give a chest CT, or the lungs as a mask.", code="no-lungs")
     warnings = []
     places = [*_cut_slices(mask, ct), *_cut_in_plane(mask, ct)]
     if places:

@@ -1,11 +1,18 @@
-"""Which exam of which patient a DICOM header is of, told without naming either: a date, and a check value of the ID."""
+"""Which exam of which patient DICOM headers are of.
+
+A date and a check value of the ID name neither and are written; the identity, to which an object made from the images
+refers, stays in memory.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import date, datetime
 
-from COVIDQuantLib.ct.dicom.headers import ImageFile
+from COVIDQuantLib.ct.dicom.frames import Frame
+from COVIDQuantLib.ct.dicom.headers import PATIENT_MODULE, STUDY_MODULE, ImageFile
+from COVIDQuantLib.ct.source import DicomIdentity, SourceImage
 
 # The scanner's own date first; the others are of later steps, and usually the same.
 _DATES = ("AcquisitionDate", "AcquisitionDateTime", "ContentDate", "SeriesDate", "StudyDate")
@@ -41,3 +48,32 @@ def patient_check(head: ImageFile) -> str:
     if not text or text in _NO_ID:
         return ""
     return hashlib.sha256(f"COVIDQuant patient {text}".encode("utf-8", "surrogateescape")).hexdigest()[:_CHECK_DIGITS]
+
+
+def identity_of(frames: Sequence[Frame]) -> DicomIdentity:
+    """What names the series of some sections.
+
+    Args:
+        frames: the sections of the CT, in its order; at least one.
+    """
+    head = frames[0].file
+    images = tuple(
+        SourceImage(
+            frame.file.text("SOPClassUID"),
+            frame.file.text("SOPInstanceUID"),
+            frame.index + 1 if frame.file.frames > 1 else None,
+        )
+        for frame in frames
+    )
+    patient, study = (
+        {keyword: text for keyword in module if (text := head.text(keyword))}
+        for module in (PATIENT_MODULE, STUDY_MODULE)
+    )
+    return DicomIdentity(
+        head.text("StudyInstanceUID"),
+        head.text("SeriesInstanceUID"),
+        head.text("FrameOfReferenceUID"),
+        images,
+        patient,
+        study,
+    )

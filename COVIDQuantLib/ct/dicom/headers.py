@@ -22,7 +22,10 @@ from COVIDQuantLib.ct.dicom.open import open_dicom
 # Without a handler of the host's own, what pydicom logs about damaged files would reach the terminal.
 logging.getLogger("pydicom").addHandler(logging.NullHandler())
 
-# Everything later steps ask of a header. Nothing that names the patient leaves this package.
+# What an object made from the images repeats of them (DICOM PS3.3, C.7.1.1 and C.7.2.1).
+PATIENT_MODULE = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")
+STUDY_MODULE = ("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName", "StudyDescription")
+# Everything later steps ask of a header. What names the patient leaves this package in ``DicomIdentity`` alone.
 _KEYWORDS = [
     "SOPClassUID",
     "SOPInstanceUID",
@@ -32,10 +35,8 @@ _KEYWORDS = [
     "SeriesInstanceUID",
     "SeriesNumber",
     "SeriesDescription",
-    "StudyDescription",
     "ProtocolName",
     "BodyPartExamined",
-    "PatientID",
     "PatientPosition",
     "Manufacturer",
     "ManufacturerModelName",
@@ -54,7 +55,6 @@ _KEYWORDS = [
     "ContentDate",
     "ContentTime",
     "SeriesDate",
-    "StudyDate",
     "NominalPercentageOfCardiacPhase",
     "InstanceNumber",
     "ImagePositionPatient",
@@ -77,6 +77,8 @@ _KEYWORDS = [
     "BurnedInAnnotation",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
+    *PATIENT_MODULE,
+    *STUDY_MODULE,
 ]
 _MAGIC_AT = 128
 # Longer than any value that is asked for; what is more is damage.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from COVIDQuantLib.anatomy import LOBES
+from COVIDQuantLib.anatomy import LOBES, SIDE_VALUE
 from COVIDQuantLib.ct.masks.label_positions import label_counts
 from COVIDQuantLib.ct.masks.label_schemes import BY_PLACE, Reading, read_by_layout
 from COVIDQuantLib.ct.volume import CTWarning
@@ -21,7 +21,6 @@ from COVIDQuantLib.structures import (
     PNEUMONIA,
     RIGHT_LUNG,
     SIDE_OF,
-    SIDE_VALUE,
     plain,
 )
 from COVIDQuantLib.voxels.geometry import Triple

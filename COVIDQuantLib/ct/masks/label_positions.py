@@ -7,7 +7,7 @@ from itertools import combinations, permutations
 
 import numpy as np
 
-from COVIDQuantLib.anatomy import LOBES
+from COVIDQuantLib.anatomy import LOBES, SIDES
 from COVIDQuantLib.structures import AIRWAYS, LOBE_NAMES, PNEUMONIA, SIDE_OF
 from COVIDQuantLib.voxels.geometry import Triple
 
@@ -179,7 +179,7 @@ def _on_its_side(places: Places, value: int, side: str) -> bool:
 
 def _inner_agree(places: Places, meaning: dict[int, str], sided: dict[int, str]) -> bool:
     """Whether airways lie between the lungs and pneumonia does not."""
-    lungs = [next((v for v, side in sided.items() if side == wanted), None) for wanted in ("right", "left")]
+    lungs = [next((v for v, side in sided.items() if side == wanted), None) for wanted in SIDES]
     right, left = lungs
     if right is None or left is None or len(sided) > 2:
         return True

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from COVIDQuantLib import terminology_text as terms
-from COVIDQuantLib.anatomy import LESION, LOBES, LUNG, LesionKind, Lobe, Terminology
+from COVIDQuantLib.anatomy import LESION, LOBES, LUNG, SIDE_VALUE, LesionKind, Lobe, Terminology
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.segment_roles import role_of, sct_value
@@ -21,7 +21,6 @@ from COVIDQuantLib.structures import (
     PNEUMONIA,
     RIGHT_LUNG,
     SIDE_OF,
-    SIDE_VALUE,
     listed,
     plain,
     structure_named,

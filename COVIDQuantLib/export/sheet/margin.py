@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +12,7 @@ from COVIDQuantLib.anatomy import LOBES, WHOLE_LUNG
 from COVIDQuantLib.export.sheet.colours import colour_range, lesion_rgb
 from COVIDQuantLib.export.sheet.style import ALARM, FAINT, FINE, LINE, PLAIN, STRONG, TEXT_SIZE, WARN
 from COVIDQuantLib.grades import CheckResult, Grade, findings_of, grade_of
+from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.quantification.table import MetricsTable, Value
 
 if TYPE_CHECKING:
@@ -25,25 +25,6 @@ NOTICE = "Not a medical device. For research only."
 _UNDEFINED = "–"
 _LINE_LETTERS = 52
 _LOBE_RIGHT = 2.45
-
-
-@dataclass(frozen=True)
-class _Headline:
-    """A figure of the whole lung: its words, its column and how it is written."""
-
-    words: str
-    column: str
-    form: str
-
-
-_HEADLINES = (
-    _Headline("Lesion", "lesion_volume_ml", "{:.0f} mL"),
-    _Headline("Weight", "weight_g", "{:.0f} g"),
-    _Headline("Ground glass", "ggo_percent", "{:.1f} %"),
-    _Headline("Consolidation", "consolidation_percent", "{:.1f} %"),
-    _Headline("Mean density", "mean_lesion_hu", "{:.0f} HU"),
-    _Headline("Lung volume", "volume_ml", "{:.0f} mL"),
-)
 
 
 def written(value: Value, form: str) -> str:
@@ -141,10 +122,12 @@ def _draw_extent(pen: _Pen, top: float, metrics: MetricsTable) -> None:
 
 def _draw_headlines(pen: _Pen, top: float, metrics: MetricsTable) -> None:
     pen.rule(top)
-    for number, headline in enumerate(_HEADLINES):
+    for number, measure in enumerate(MEASURES.on_sheet):
         y = top + 0.28 + 0.225 * number
-        pen.words(0, y, headline.words, PLAIN, TEXT_SIZE + 1)
-        figure = written(metrics.value(WHOLE_LUNG.name, headline.column), headline.form)
+        pen.words(0, y, measure.called, PLAIN, TEXT_SIZE + 1)
+        # A picture has no room for the last digit of a table.
+        form = f"{{:.{max(0, measure.decimals - 1)}f}} {measure.unit}".rstrip()
+        figure = written(metrics.value(WHOLE_LUNG.name, measure.name), form)
         pen.words(MARGIN_INCHES, y, figure, STRONG, TEXT_SIZE + 1, align="right")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.anatomy import LABEL_COUNT, LOBES, labels_of_side
+from COVIDQuantLib.anatomy import LABEL_COUNT, LOBES, SIDES, labels_of_side
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.voxels.geometry import Geometry, Reorientation
@@ -116,7 +116,7 @@ class Scene:
     def sagittal(self) -> list[View]:
         """One sagittal level through each lung that there is, the right one first."""
         views = []
-        for side in ("right", "left"):
+        for side in SIDES:
             of_side = np.zeros(LABEL_COUNT, bool)
             of_side[list(labels_of_side(side))] = True
             inside = of_side[self.lobes[self.box]]
@@ -172,13 +172,13 @@ def render(scene: Scene, view: View, shape: Sequence[int]) -> Page:
     plane = view.plane
     labels = plane.cut(scene.lobes, view.index, scene.box)
     return Page(
-        _stretch(plane.cut(scene.hu, view.index, scene.box), shape),
-        {lobe.label: _stretch(labels == lobe.label, shape) for lobe in LOBES if (labels == lobe.label).any()},
-        _stretch(plane.cut(scene.lesions, view.index, scene.box), shape),
+        _resampled(plane.cut(scene.hu, view.index, scene.box), shape),
+        {lobe.label: _resampled(labels == lobe.label, shape) for lobe in LOBES if (labels == lobe.label).any()},
+        _resampled(plane.cut(scene.lesions, view.index, scene.box), shape),
     )
 
 
-def _stretch(page: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+def _resampled(page: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Bilinear resampling to a number of pixels, edge on edge."""
     factors = [new / old for new, old in zip(shape, page.shape, strict=True)]
     # Shrinking without smoothing would drop thin vessels and speckle.

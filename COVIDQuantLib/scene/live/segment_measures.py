@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from COVIDQuantLib.anatomy import LOBES, OUTSIDE_LABEL, WHOLE_LUNG
-from COVIDQuantLib.quantification.measures import MEASURES, region_counts
+from COVIDQuantLib.quantification.measure_table import Scope
+from COVIDQuantLib.quantification.measures import MEASURES
+from COVIDQuantLib.quantification.region_counts import region_counts
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
 from COVIDQuantLib.scene.live.histogram_tracker import HistogramTracker
 from COVIDQuantLib.scene.nodes.segments import roles_of
@@ -13,8 +15,6 @@ from COVIDQuantLib.segment_roles import LESION_ROLE
 
 # For the pneumonia the measures of the whole lung and of what lies outside it; for a lobe its own row.
 _LABELS = {lobe.label: (lobe.label,) for lobe in LOBES} | {LESION_ROLE: (*WHOLE_LUNG.labels, OUTSIDE_LABEL)}
-# Fractions of the lung would include pneumonia outside it.
-_OF_THE_LUNG = {"extent_percent", "ggo_percent", "consolidation_percent", "volume_ml", "mean_lung_hu", "lung_weight_g"}
 
 
 class SegmentMeasures:
@@ -47,9 +47,10 @@ class SegmentMeasures:
         lung = region_counts(self._counted.histogram, WHOLE_LUNG.labels, thresholds)
         values = {}
         for measure in MEASURES:
-            if role == LESION_ROLE and measure.summed_over_lobes:
+            if role == LESION_ROLE and measure.scope is Scope.LOBE:
                 continue
-            value = measure.of(lung if role == LESION_ROLE and measure.name in _OF_THE_LUNG else counts)
+            # Shares of the lung would count pneumonia outside it too.
+            value = measure.of(lung if role == LESION_ROLE and measure.scope is Scope.REGION else counts)
             if value is not None:
                 values[measure.name] = float(value)
         return values

@@ -38,7 +38,7 @@ def create_table_node(scene: Any, name: str) -> Any:
 
 
 def _add_columns(node: Any) -> None:
-    names = ["region", *(measure.name for measure in MEASURES)]
+    names = MEASURES.columns
     node.SetLocked(True)
     node.SetUseFirstColumnAsRowHeader(True)
     node.SetUseColumnTitleAsColumnHeader(True)

@@ -8,6 +8,7 @@ import numpy as np
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
+from COVIDQuantLib.ct.source import CTSource
 from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN, CTVolume, not_measured
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.scene.nodes.node_geometry import as_vtk, geometry_of, ras_matrix
@@ -80,7 +81,7 @@ def ct_of_node(volume: Any) -> CTVolume:
     """
     values = voxels_of(volume)
     geometry = geometry_of(volume)
-    source = source_of_node(volume)
+    source = CTSource(source_of_node(volume))
     if values.dtype == np.int16 and values.min() >= HU_MIN and values.max() <= HU_MAX:
         return CTVolume(values, geometry, source=source)
     ct = CTVolume.from_values(values, geometry)

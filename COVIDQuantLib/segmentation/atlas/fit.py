@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from COVIDQuantLib.anatomy import FISSURE, FISSURES, SIDES
 from COVIDQuantLib.segmentation.atlas.lobe_shares import weights_for_shares
 from COVIDQuantLib.segmentation.atlas.lung_frame import FloatArray, LungFrame
 from COVIDQuantLib.segmentation.atlas.model import (
-    FISSURES,
-    SIDE_OF_FISSURE,
     TERMS,
     FissureModel,
     sheet_coordinates,
@@ -63,7 +62,7 @@ def subject_transform(points_file: Path) -> sitk.Transform:
 def subject_landmarks(points_file: Path) -> dict[str, FloatArray]:
     """Landmarks of one subject by fissure, carried to the reference lungs by the inverse of its transform."""
     to_reference = subject_transform(points_file).GetInverse()
-    found: dict[str, list[tuple[float, ...]]] = {name: [] for name in FISSURES}
+    found: dict[str, list[tuple[float, ...]]] = {name: [] for name in FISSURE}
     with points_file.open(newline="", encoding="utf-8") as stream:
         for row in list(csv.reader(stream))[1:]:
             name = _fissure_name(row[0].upper(), row[1].upper())
@@ -74,10 +73,10 @@ def subject_landmarks(points_file: Path) -> dict[str, FloatArray]:
 
 def _fissure_name(region: str, kind: str) -> str | None:
     """The fissure of a landmark by its region and type; None where the atlas leaves it undefined."""
-    side = next((side for side in ("right", "left") if region.startswith(side.upper())), None)
-    if kind == "HORIZONTALFISSURE":
-        return "right horizontal"
-    return f"{side} oblique" if side and kind == "OBLIQUEFISSURE" else None
+    # The horizontal one is marked without its side.
+    sides = [side for side in SIDES if kind == "HORIZONTALFISSURE" or region.startswith(side.upper())]
+    fitting = (f for f in FISSURES if f.side in sides and kind == f"{f.kind.upper()}FISSURE")
+    return next((fissure.name for fissure in fitting), None)
 
 
 def on_sheet(fissure: str, landmarks: FloatArray, frame: LungFrame) -> FloatArray | None:
@@ -142,8 +141,8 @@ def fit_atlas(folder: Path) -> dict[str, Any]:
     files = sorted(folder.glob("*_regionAndTypePoints.csv"))
     subjects = [subject_landmarks(path) for path in files]
     fissures: dict[str, dict[str, Any]] = {}
-    for name in FISSURES:
-        seen = [on_sheet(name, subject[name], frames[SIDE_OF_FISSURE[name]]) for subject in subjects]
+    for name in FISSURE:
+        seen = [on_sheet(name, subject[name], frames[FISSURE[name].side]) for subject in subjects]
         used = [sheet for sheet in seen if sheet is not None]
         reach = np.percentile(np.concatenate(used)[:, :2], (_REACH_PERCENT, 100 - _REACH_PERCENT), axis=0).T
         mean, covariance, noise = fit_sheet(observations(used, reach))
@@ -156,7 +155,7 @@ def fit_atlas(folder: Path) -> dict[str, Any]:
             "reach": _rounded(reach),
         }
     for side, frame in frames.items():
-        own = [name for name in FISSURES if SIDE_OF_FISSURE[name] == side]
+        own = [name for name in FISSURE if FISSURE[name].side == side]
         models = {name: FissureModel.of_record({**fissures[name], "usual": []}) for name in own}
         for name, weights in weights_for_shares(lungs[side], frame, models).items():
             fissures[name]["usual"] = _rounded(weights)

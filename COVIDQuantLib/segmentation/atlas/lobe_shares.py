@@ -12,14 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
+from COVIDQuantLib.anatomy import FISSURE
 from COVIDQuantLib.segmentation.atlas.lung_frame import FloatArray, LungFrame
-from COVIDQuantLib.segmentation.atlas.model import (
-    LEFT_OBLIQUE,
-    RIGHT_HORIZONTAL,
-    RIGHT_OBLIQUE,
-    FissureModel,
-    sheet_coordinates,
-)
+from COVIDQuantLib.segmentation.atlas.model import FissureModel, sheet_coordinates
+from COVIDQuantLib.segmentation.lobes.between_fissures import shares_between
 
 
 @dataclass(frozen=True)
@@ -33,9 +29,12 @@ class LobeShare:
 # Supine CT at full inspiration of 32 volunteers without symptoms, table 3 of Yamada et al., Comparison of the lung
 # and lobe volumes between supine and standing positions, Respiration 2020, doi 10.1159/000507265: 17.9 ± 2.4, 9.3 ± 1.6
 # % of both lungs for the right upper and middle lobes in 53.6 % for the right lung; left upper 23.1 ± 2.1 in 46.4 %.
-UPPER_RIGHT = LobeShare(17.9 / 53.6, 2.4 / 53.6)
-MIDDLE_RIGHT = LobeShare(9.3 / 53.6, 1.6 / 53.6)
-UPPER_LEFT = LobeShare(23.1 / 46.4, 2.1 / 46.4)
+# By label; the lower lobes are the rest.
+USUAL = {
+    1: LobeShare(17.9 / 53.6, 2.4 / 53.6),
+    2: LobeShare(9.3 / 53.6, 1.6 / 53.6),
+    4: LobeShare(23.1 / 46.4, 2.1 / 46.4),
+}
 
 # Softness of the lobes' borders while they are moved, frame units; the lung is sampled about as finely.
 _SOFT = 0.04
@@ -70,12 +69,9 @@ def weights_for_shares(
 
 def _strangeness(above: Mapping[str, FloatArray]) -> list[float]:
     """By how many standard deviations the lobes' shares differ from the usual ones."""
-    if LEFT_OBLIQUE in above:
-        shares = [(above[LEFT_OBLIQUE].mean(), UPPER_LEFT)]
-    else:
-        upper = above[RIGHT_OBLIQUE] * above[RIGHT_HORIZONTAL]
-        shares = [(upper.mean(), UPPER_RIGHT), ((above[RIGHT_OBLIQUE] - upper).mean(), MIDDLE_RIGHT)]
-    return [(share - usual.mean) / usual.deviation for share, usual in shares]
+    shares = shares_between(FISSURE[next(iter(above))].side, above)
+    known = {label: usual for label, usual in USUAL.items() if label in shares}
+    return [(shares[label].mean() - usual.mean) / usual.deviation for label, usual in known.items()]
 
 
 @dataclass(frozen=True)

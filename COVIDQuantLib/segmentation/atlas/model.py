@@ -11,15 +11,10 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from COVIDQuantLib.anatomy import FISSURE, HORIZONTAL
 from COVIDQuantLib.resources import resource_path
 from COVIDQuantLib.segmentation.atlas.lung_frame import FloatArray, LungFrame
 from COVIDQuantLib.segmentation.atlas.partial_lung import LungSizes, LungTemplate
-
-RIGHT_OBLIQUE = "right oblique"
-RIGHT_HORIZONTAL = "right horizontal"
-LEFT_OBLIQUE = "left oblique"
-SIDE_OF_FISSURE = {RIGHT_OBLIQUE: "right", RIGHT_HORIZONTAL: "right", LEFT_OBLIQUE: "left"}
-FISSURES = tuple(SIDE_OF_FISSURE)
 
 _DEGREE_ACROSS, _DEGREE_ALONG = 3, 4
 _POWERS = [
@@ -38,18 +33,18 @@ def sheet_coordinates(fissure: str, unit: FloatArray) -> tuple[FloatArray, Float
     coordinate across points to the head (and to the front) for all three.
 
     Args:
-        fissure: one of ``FISSURES``.
+        fissure: name of one of :data:`COVIDQuantLib.anatomy.FISSURES`.
         unit: coordinates ``(…, 3)`` from :meth:`LungFrame.to_unit`.
     """
     x, y, z = unit[..., 0], unit[..., 1], unit[..., 2]
-    if fissure == RIGHT_HORIZONTAL:
+    if FISSURE[fissure].kind == HORIZONTAL:
         return x, y, z
     return x, (y + z) * _HALF / _ALONG, (z - y) * _HALF
 
 
 def sheet_to_unit(fissure: str, first: FloatArray, second: FloatArray, across: FloatArray) -> FloatArray:
     """Frame coordinates ``(…, 3)`` of sheet coordinates: the way back of :func:`sheet_coordinates`."""
-    if fissure == RIGHT_HORIZONTAL:
+    if FISSURE[fissure].kind == HORIZONTAL:
         return np.stack(np.broadcast_arrays(first, second, across), axis=-1)
     along = second * _ALONG
     return np.stack(np.broadcast_arrays(first, (along - across) * _HALF, (along + across) * _HALF), axis=-1)
@@ -58,7 +53,7 @@ def sheet_to_unit(fissure: str, first: FloatArray, second: FloatArray, across: F
 def sheet_mm(fissure: str, frame: LungFrame) -> FloatArray:
     """Millimetres per unit along the sheet's two coordinates and at right angles to it."""
     x, y, z = frame.unit_mm
-    if fissure == RIGHT_HORIZONTAL:
+    if FISSURE[fissure].kind == HORIZONTAL:
         return np.array([x, y, z])
     return np.array([x, _ALONG * _HALF * np.hypot(y, z), 1 / (_HALF * np.hypot(1 / y, 1 / z))])
 
@@ -124,7 +119,7 @@ class FissureAtlas:
 
     def of_side(self, side: str) -> dict[str, FissureModel]:
         """The fissures of the ``right`` or ``left`` lung."""
-        return {name: model for name, model in self.fissures.items() if SIDE_OF_FISSURE[name] == side}
+        return {name: model for name, model in self.fissures.items() if FISSURE[name].side == side}
 
     @classmethod
     def of_record(cls, record: dict[str, Any]) -> FissureAtlas:

@@ -5,19 +5,15 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from COVIDQuantLib.anatomy import FISSURE, HORIZONTAL, SIDE_VALUE
 from COVIDQuantLib.segmentation.atlas.lung_frame import FloatArray
 from COVIDQuantLib.segmentation.atlas.model import (
-    LEFT_OBLIQUE,
     RELIEF_REACH,
-    RIGHT_HORIZONTAL,
-    RIGHT_OBLIQUE,
     FissureSheet,
     sheet_mm,
     sheet_to_unit,
 )
 from COVIDQuantLib.voxels.geometry import Triple
-
-SIDE_VALUE = {RIGHT_OBLIQUE: 1, RIGHT_HORIZONTAL: 1, LEFT_OBLIQUE: 2}
 
 NODE_MM = 2.0
 LEVEL_MM = 1.0
@@ -95,7 +91,7 @@ class Band:
         within = np.all([(n >= 0) & (n < size) for n, size in zip(nearest, lungs.shape, strict=True)], axis=0)
         for axis, size in enumerate(lungs.shape):
             np.clip(nearest[axis], 0, size - 1, out=nearest[axis])
-        inside: np.ndarray = (lungs[tuple(nearest)] == SIDE_VALUE[self.sheet.fissure]) & within
+        inside: np.ndarray = (lungs[tuple(nearest)] == SIDE_VALUE[FISSURE[self.sheet.fissure].side]) & within
         if rim_mm:
             rim = [max(1, round(rim_mm / mm)) for mm in (NODE_MM, NODE_MM, LEVEL_MM)]
             inside = ndimage.minimum_filter(inside, [2 * r + 1 for r in rim])
@@ -109,5 +105,5 @@ class Band:
     def blur_mm(self, thickness_mm: float) -> float:
         """Width of a plate across the sheet as sections of this thickness show it (standard deviation)."""
         upright = self.mm[2] / self.sheet.frame.unit_mm[2]
-        share = 1.0 if self.sheet.fissure == RIGHT_HORIZONTAL else upright * np.sqrt(0.5)
+        share = 1.0 if FISSURE[self.sheet.fissure].kind == HORIZONTAL else upright * np.sqrt(0.5)
         return float(np.hypot(1.0, 0.35 * thickness_mm * share))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from COVIDQuantLib.voxels.morphology import Spacing
+
 FloatArray = np.ndarray
-Spacing = tuple[float, float, float]
 
 _AIR_HU, _SOFT_HU = -1000.0, -500.0
 _BACKGROUND_MM = 8.0

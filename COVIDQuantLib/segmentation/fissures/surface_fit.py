@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
+from COVIDQuantLib.anatomy import FISSURE, FISSURES
 from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.segmentation.atlas.lung_frame import FloatArray
-from COVIDQuantLib.segmentation.atlas.model import LEFT_OBLIQUE, RIGHT_HORIZONTAL, RIGHT_OBLIQUE, FissureSheet
-from COVIDQuantLib.segmentation.fissures.band import NODE_MM, SIDE_VALUE, THIN, Band
+from COVIDQuantLib.segmentation.atlas.model import FissureSheet
+from COVIDQuantLib.segmentation.fissures.band import NODE_MM, THIN, Band
 from COVIDQuantLib.segmentation.fissures.evidence_sources import EvidenceSource, Pass
 from COVIDQuantLib.segmentation.fissures.surface_search import cheapest_surface
 
-# The oblique ones first: the horizontal one ends at the right oblique.
-ORDER = (RIGHT_OBLIQUE, LEFT_OBLIQUE, RIGHT_HORIZONTAL)
+# Those that run through the whole lung first: the others end at one of them.
+ORDER = sorted(FISSURES, key=lambda fissure: bool(fissure.ends_at))
 
 # A cut lung does not tell its own height: the oblique fissure is looked for at several.
 _HEIGHTS_MM = (0.0, -60.0, -40.0, -20.0, 20.0, 40.0, 60.0)
@@ -56,12 +57,13 @@ def draw_to_image(
         The sheets, and of each that was seen how far it was.
     """
     drawn, sightings = dict(sheets), {}
-    names = [name for name in ORDER if name in sheets]
-    for number, name in enumerate(names):
-        tell = part(report, number / len(names), (number + 1) / len(names))
-        if drawn[name].loose and name != RIGHT_HORIZONTAL:
+    known = [fissure for fissure in ORDER if fissure.name in sheets]
+    for number, fissure in enumerate(known):
+        name = fissure.name
+        tell = part(report, number / len(known), (number + 1) / len(known))
+        if drawn[name].loose and not fissure.ends_at:
             _settle_height(sight, drawn, name, part(tell, 0.0, 0.5))
-        below = drawn.get(RIGHT_OBLIQUE) if name == RIGHT_HORIZONTAL else None
+        below = drawn.get(fissure.ends_at)
         tell(0.5)
         tries = [_drawn(sight, drawn[name], passes, below) for passes in (sight.passes, *sight.others)]
         drawn[name], seen = max(tries, key=lambda found: 0.0 if found[1] is None else found[1].share)
@@ -93,7 +95,7 @@ def _settle_height(sight: EvidenceSource, drawn: dict[str, FissureSheet], obliqu
         scores.append(area * np.exp(-0.5 * (height / _HEIGHT_SIGMA_MM) ** 2))
     best = _HEIGHTS_MM[int(np.argmax(scores))]
     for name, sheet in drawn.items():
-        if SIDE_VALUE[name] == SIDE_VALUE[oblique]:
+        if FISSURE[name].side == FISSURE[oblique].side:
             drawn[name] = sheet.raised(best)
 
 

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.progress import Report, silent
+from COVIDQuantLib.segmentation.lesions.lung_blocks import LungBlocks, local_mean, lung_blocks
 from COVIDQuantLib.segmentation.lesions.normal_lung import Background, measure_background
 from COVIDQuantLib.segmentation.lesions.vessels import (
     find_vessels,
@@ -19,7 +20,6 @@ from COVIDQuantLib.segmentation.lesions.vessels import (
     mediastinum_distance,
     thick_part,
 )
-from COVIDQuantLib.voxels.block_grid import WorkingGrid, local_mean, working_grid
 
 # Normal lung is taken to lie here, so that emphysema or expiration does not carry the threshold along.
 BASE_HU = (-900.0, -700.0)
@@ -63,7 +63,7 @@ def find_lesions(
     for excluded in (ct.padding, airways):
         if excluded is not None:
             allowed &= ~excluded
-    grid = working_grid(ct.hu, lungs, without_rim(allowed), ct.geometry.spacing_kji)
+    grid = lung_blocks(ct.hu, lungs, without_rim(allowed), ct.geometry.spacing_kji)
     if grid is None:
         return np.zeros(ct.hu.shape, bool)
     report(0.3)
@@ -81,7 +81,7 @@ def without_rim(mask: np.ndarray) -> np.ndarray:
     return ndimage.binary_erosion(mask, border_value=1)
 
 
-def calm(grid: WorkingGrid, background: Background) -> None:
+def calm(grid: LungBlocks, background: Background) -> None:
     """Smooth the blocks, in place, where a sharp kernel's noise would pass for ground glass."""
     excess = background.noise / TOLERABLE_NOISE_HU
     if excess <= 1.0:
@@ -92,7 +92,7 @@ def calm(grid: WorkingGrid, background: Background) -> None:
     grid.hu = np.where(grid.weight > 0, smoothed, grid.hu).astype(np.float32)
 
 
-def lesion_opacity(grid: WorkingGrid, background: Background, report: Report = silent) -> np.ndarray:
+def lesion_opacity(grid: LungBlocks, background: Background, report: Report = silent) -> np.ndarray:
     """How much the neighbourhood of each block is lesion: float32 0 (normal lung) to 1, vessels not counted."""
     base = np.clip(background.base, *BASE_HU)
     begins, full = OPACITY_HU
@@ -111,7 +111,7 @@ def lesion_opacity(grid: WorkingGrid, background: Background, report: Report = s
     return np.where(lesions & ~thick_part(lesions, radius, grid), 0, mean)
 
 
-def drop_faint_and_small(opacity: np.ndarray, grid: WorkingGrid) -> np.ndarray:
+def drop_faint_and_small(opacity: np.ndarray, grid: LungBlocks) -> np.ndarray:
     """The opacity without the lesions that are nowhere opaque enough, or too small."""
     labels, count = ndimage.label(opacity > LESION_OPACITY)
     volume_ml = np.bincount(labels.ravel(), minlength=count + 1) * float(np.prod(grid.spacing)) / 1000.0
@@ -122,7 +122,7 @@ def drop_faint_and_small(opacity: np.ndarray, grid: WorkingGrid) -> np.ndarray:
     return np.where(kept[labels], opacity, 0).astype(np.float32)
 
 
-def refine(grid: WorkingGrid, opacity: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+def refine(grid: LungBlocks, opacity: np.ndarray, allowed: np.ndarray) -> np.ndarray:
     """The lesions at the CT's own resolution, cut to where they are allowed."""
     lesions = np.zeros(allowed.shape, bool)
     box = lesions[grid.box]

@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.voxels.block_grid import WorkingGrid
+from COVIDQuantLib.segmentation.lesions.lung_blocks import LungBlocks
 
 # Aerated lung, from deep inspiration to expiration; its most frequent HU is sought between these.
 AERATED_HU = (-980.0, -660.0)
@@ -35,7 +35,7 @@ class Background:
     base: np.ndarray
 
 
-def measure_background(grid: WorkingGrid) -> Background:
+def measure_background(grid: LungBlocks) -> Background:
     """Level, gradient and noise of the lung's normal parts; sound while at least a fifth of the lung is normal."""
     full = grid.hu[grid.weight > 0.99] if (grid.weight > 0.99).any() else grid.hu[grid.weight > 0]
     level = lung_level(full)
@@ -54,7 +54,7 @@ def lung_level(hu: np.ndarray) -> float:
     return float(edges[smoothed.argmax()] + 2.5)
 
 
-def noise_level(grid: WorkingGrid, level: float) -> float:
+def noise_level(grid: LungBlocks, level: float) -> float:
     """Noise of the blocks (HU), from neighbours in normal lung; the median keeps vessels out."""
     normal = (grid.weight > 0.99) & (np.abs(grid.hu - level) < 150.0)
     pairs = normal[:, :, 1:] & normal[:, :, :-1]
@@ -62,7 +62,7 @@ def noise_level(grid: WorkingGrid, level: float) -> float:
     return float(np.median(np.abs(steps)) * 1.4826 / np.sqrt(2.0)) if steps.size else 0.0
 
 
-def dependent_gradient(grid: WorkingGrid, level: float) -> tuple[float, float]:
+def dependent_gradient(grid: LungBlocks, level: float) -> tuple[float, float]:
     """Rise of normal lung towards the back, which lies lowest, and the height where the level holds.
 
     The slope is the weighted median of the slopes between coronal strips (Theil and Sen), so that strips full of

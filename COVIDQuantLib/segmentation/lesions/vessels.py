@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from COVIDQuantLib.voxels.block_grid import WorkingGrid, distance_mm, local_mean
+from COVIDQuantLib.segmentation.lesions.lung_blocks import LungBlocks, local_mean
 from COVIDQuantLib.voxels.geometry import Triple
+from COVIDQuantLib.voxels.morphology import distance_to
 
 # A structure this much denser than normal lung is vessel, wall, node or consolidation.
 SOLID_ABOVE_BASE_HU = 350.0
@@ -28,7 +29,7 @@ SURROUND_MAX = 0.22
 SURROUND_MAX_HILUM = 0.45
 
 
-def mediastinum_distance(grid: WorkingGrid) -> np.ndarray:
+def mediastinum_distance(grid: LungBlocks) -> np.ndarray:
     """Distance (mm, float32) to what lies between the lungs: beyond all of the right lung, before all of the left."""
     right, left = grid.side == 1, grid.side == 2
     beyond_right = right.any(axis=2, keepdims=True) & (_from_end(right) == 0)
@@ -37,7 +38,7 @@ def mediastinum_distance(grid: WorkingGrid) -> np.ndarray:
     middle = np.mean([np.average(columns, weights=lung.sum(axis=(0, 1))) for lung in (right, left) if lung.any()])
     # The domes of the diaphragm lie between the lungs too, but further out.
     central = np.abs(columns - middle) * grid.spacing[2] < MEDIASTINUM_HALF_WIDTH_MM
-    return distance_mm(beyond_right & before_left & central, grid.spacing)
+    return distance_to(beyond_right & before_left & central, grid.spacing)
 
 
 def _from_end(mask: np.ndarray) -> np.ndarray:
@@ -70,10 +71,10 @@ def inner_wall_distance(side: np.ndarray, spacing: Triple) -> np.ndarray:
     for axis in (1, 2):
         along = np.moveaxis(lung, axis, 2)
         np.moveaxis(between, axis, 2)[...] |= (_from_end(along) & _from_end(along[:, :, ::-1])[:, :, ::-1]).view(bool)
-    return distance_mm(between & ~lung, spacing)
+    return distance_to(between & ~lung, spacing)
 
 
-def thick_part(mask: np.ndarray, radius: np.ndarray, grid: WorkingGrid, wall: np.ndarray | None = None) -> np.ndarray:
+def thick_part(mask: np.ndarray, radius: np.ndarray, grid: LungBlocks, wall: np.ndarray | None = None) -> np.ndarray:
     """Opening of a mask by a ball whose radius (mm) varies from place to place; all of it where that is 0.
 
     Args:
@@ -83,12 +84,12 @@ def thick_part(mask: np.ndarray, radius: np.ndarray, grid: WorkingGrid, wall: np
         wall: bool; the ball may reach into it, so that a layer upon it is as thick as one likes. None if nothing is.
     """
     filled = mask if wall is None else mask | wall
-    core = distance_mm(~filled, grid.spacing) > radius
-    return mask & ((radius == 0) | (distance_mm(core, grid.spacing) <= radius))
+    core = distance_to(~filled, grid.spacing) > radius
+    return mask & ((radius == 0) | (distance_to(core, grid.spacing) <= radius))
 
 
 def find_vessels(
-    grid: WorkingGrid, base: np.ndarray, opacity: np.ndarray, weight: np.ndarray, to_mediastinum: np.ndarray
+    grid: LungBlocks, base: np.ndarray, opacity: np.ndarray, weight: np.ndarray, to_mediastinum: np.ndarray
 ) -> np.ndarray:
     """Vessels, thick fissures and walls, with their blurred edges.
 
@@ -109,9 +110,9 @@ def find_vessels(
     thick = thick_part(solid, vessel_radius(to_mediastinum), grid, wall)
     thin = solid & ~thick
     reach = max(EDGE_MM, 1.01 * grid.spacing[2], 0.6 * grid.spacing[0])
-    edged = (distance_mm(thin, grid.spacing) <= reach) & ~thick
+    edged = (distance_to(thin, grid.spacing) <= reach) & ~thick
     surround = local_mean(opacity, np.where(edged, 0, weight), SURROUND_MM, grid.spacing)
     limit = np.where(to_mediastinum < HILUM_MM, SURROUND_MAX_HILUM, SURROUND_MAX)
     # Smoothed, so that noise does not make specks of it in consolidation.
     enhanced = solid & (local_mean(grid.hu, weight, EDGE_MM, grid.spacing) > ENHANCED_HU)
-    return (edged & (surround < limit)) | (distance_mm(enhanced, grid.spacing) <= reach)
+    return (edged & (surround < limit)) | (distance_to(enhanced, grid.spacing) <= reach)

@@ -7,16 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.anatomy import labels_of_side
-from COVIDQuantLib.voxels.morphology import (
-    Spacing,
-    bounding_box,
-    components,
-    dilate,
-    enlarge,
-    open_,
-    shrink_factors,
-)
+from COVIDQuantLib.anatomy import SIDES, labels_of_side
+from COVIDQuantLib.voxels.block_grid import block_factors, enlarge
+from COVIDQuantLib.voxels.morphology import Spacing, bounding_box, components, dilate, open_
 
 # A larger piece can be real: beside the heart the tip of a lobe hangs on by a thread.
 _CRUMB_SHARE = 0.002
@@ -54,7 +47,7 @@ def make_whole(lobes: np.ndarray, spacing: Spacing) -> None:
         lobes: uint8 ``[k, j, i]``, label values of the contract.
         spacing: along k, j, i, millimetres.
     """
-    for side in ("right", "left"):
+    for side in SIDES:
         values = labels_of_side(side)
         box = bounding_box(np.isin(lobes, values), (1, 1, 1))
         if box is not None:
@@ -64,7 +57,7 @@ def make_whole(lobes: np.ndarray, spacing: Spacing) -> None:
 
 
 def _without_blades(lobes: np.ndarray, values: tuple[int, ...], spacing: Spacing) -> None:
-    factors = shrink_factors(spacing, _GRID_MM)
+    factors = block_factors(spacing, _GRID_MM)
     k, j, i = (s * f for s, f in zip(spacing, factors, strict=True))
     middle = tuple(slice(f // 2, None, f) for f in factors)
     coarse = np.ascontiguousarray(lobes[middle])

@@ -7,25 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.anatomy import labels_of_side
+from COVIDQuantLib.anatomy import SIDE_VALUE, SIDES, labels_of_side
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.segmentation.atlas.lobe_shares import weights_for_shares
 from COVIDQuantLib.segmentation.atlas.lung_frame import FloatArray
 from COVIDQuantLib.segmentation.atlas.model import (
-    LEFT_OBLIQUE,
-    RIGHT_HORIZONTAL,
-    RIGHT_OBLIQUE,
     FissureSheet,
     load_atlas,
 )
 from COVIDQuantLib.segmentation.atlas.partial_lung import PartialLung, frames_of_lungs
 from COVIDQuantLib.segmentation.fissures.evidence_sources import ImageEvidence
 from COVIDQuantLib.segmentation.fissures.surface_fit import draw_to_image
+from COVIDQuantLib.segmentation.lobes.between_fissures import fissures_of_side, labels_between
 from COVIDQuantLib.segmentation.lobes.connectivity import join_pieces
 from COVIDQuantLib.voxels.geometry import Geometry
+from COVIDQuantLib.voxels.interpolation import linear_matrix, neighbours
 
-SIDES = {"right": 1, "left": 2}
 _SAMPLE_MM = 3.0
 _LATTICE_MM = 4.0
 _CUT_AREA_MM2 = 600.0
@@ -40,7 +38,7 @@ class _Crop:
 
     @classmethod
     def of(cls, lungs: np.ndarray, value: int) -> _Crop | None:
-        box = ndimage.find_objects(lungs, max_label=max(SIDES.values()))[value - 1]
+        box = ndimage.find_objects(lungs, max_label=max(SIDE_VALUE.values()))[value - 1]
         return None if box is None else cls(box)
 
     @property
@@ -61,7 +59,7 @@ def place_atlas(lungs: np.ndarray, geometry: Geometry) -> dict[str, FissureSheet
         The fissures of the sides that are present; a lung of a few voxels has none.
     """
     parts = {}
-    for side, value in SIDES.items():
+    for side, value in SIDE_VALUE.items():
         lung = _partial_lung(lungs, value, geometry)
         if lung is not None:
             parts[side] = lung
@@ -102,7 +100,7 @@ def lobes_of_sheets(
 ) -> np.ndarray:
     """Label each lung voxel by the side of the fissures it lies on; arguments as in :func:`place_atlas`."""
     lobes = np.zeros(lungs.shape, np.uint8)
-    for number, (side, value) in enumerate(SIDES.items()):
+    for number, (side, value) in enumerate(SIDE_VALUE.items()):
         report(number / len(SIDES))
         crop = _Crop.of(lungs, value)
         if crop is not None:
@@ -117,15 +115,10 @@ def lobes_of_sheets(
 def _labels_of_side(
     side: str, shape: tuple[int, ...], start: FloatArray, geometry: Geometry, sheets: dict[str, FissureSheet]
 ) -> np.ndarray:
-    upper, lower = (1, 3) if side == "right" else (4, 5)
-    oblique = sheets.get(RIGHT_OBLIQUE if side == "right" else LEFT_OBLIQUE)
-    if oblique is None:
-        return np.full(shape, upper, np.uint8)
-    labels = np.where(_above(oblique, shape, start, geometry), upper, lower).astype(np.uint8)
-    if side == "right":
-        above = _above(sheets[RIGHT_HORIZONTAL], shape, start, geometry)
-        labels[(labels == upper) & ~above] = 2
-    return labels
+    drawn = [fissure.name for fissure in fissures_of_side(side) if fissure.name in sheets]
+    if not drawn:
+        return np.full(shape, labels_of_side(side)[0], np.uint8)
+    return labels_between(side, {name: _above(sheets[name], shape, start, geometry) for name in drawn})
 
 
 def _above(sheet: FissureSheet, shape: tuple[int, ...], start: FloatArray, geometry: Geometry) -> np.ndarray:
@@ -139,28 +132,19 @@ def _above(sheet: FissureSheet, shape: tuple[int, ...], start: FloatArray, geome
         *((axis + first) * mm for axis, first, mm in zip(axes, start, spacing, strict=True)), indexing="ij"
     )
     coarse = sheet.height(np.stack([i, j, k], axis=-1)).astype(np.float32)
-    rows, columns = (_stretch(axis, n) for axis, n in zip(axes[1:], shape[1:], strict=True))
+    rows, columns = (linear_matrix(_places(axis, n), len(axis)) for axis, n in zip(axes[1:], shape[1:], strict=True))
     above = np.empty(shape, bool)
-    for number, (low, share) in enumerate(zip(*_between(axes[0], shape[0]), strict=True)):
-        section = (1 - share) * coarse[low] + share * coarse[low + 1]
+    for number, (low, high, share) in enumerate(
+        zip(*neighbours(_places(axes[0], shape[0]), len(axes[0])), strict=True)
+    ):
+        section = (1 - share) * coarse[low] + share * coarse[high]
         above[number] = rows @ section @ columns.T > 0
     return above
 
 
-def _between(axis: FloatArray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """For voxels 0..count−1 the lattice node before each, and the share of the way to the next."""
-    place = np.interp(np.arange(count), axis, np.arange(len(axis))) if count > 1 else np.zeros(1)
-    low = np.minimum(place.astype(int), len(axis) - 2)
-    return low, place - low
-
-
-def _stretch(axis: FloatArray, count: int) -> np.ndarray:
-    """Matrix ``(count, len(axis))`` of linear interpolation."""
-    low, share = _between(axis, count)
-    matrix = np.zeros((count, len(axis)), np.float32)
-    matrix[np.arange(count), low] = 1 - share
-    matrix[np.arange(count), low + 1] += share
-    return matrix
+def _places(axis: FloatArray, count: int) -> FloatArray:
+    """Voxels 0..count−1 in units of the lattice's nodes."""
+    return np.interp(np.arange(count), axis, np.arange(len(axis))) if count > 1 else np.zeros(1)
 
 
 def _partial_lung(lungs: np.ndarray, value: int, geometry: Geometry) -> PartialLung | None:

@@ -8,26 +8,21 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
+from COVIDQuantLib.anatomy import FISSURE, SIDE_VALUE, Fissure
 from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.segmentation.atlas.lung_frame import FloatArray
 from COVIDQuantLib.segmentation.atlas.model import (
-    LEFT_OBLIQUE,
     RELIEF_REACH,
-    RIGHT_HORIZONTAL,
-    RIGHT_OBLIQUE,
-    SIDE_OF_FISSURE,
     FissureSheet,
     sheet_coordinates,
     sheet_mm,
 )
 from COVIDQuantLib.segmentation.fissures.evidence_sources import NetworkEvidence
 from COVIDQuantLib.segmentation.fissures.surface_fit import draw_to_image
-from COVIDQuantLib.segmentation.lobes.model_free import SIDES, lobes_of_sheets, place_atlas
+from COVIDQuantLib.segmentation.lobes.model_free import lobes_of_sheets, place_atlas
 from COVIDQuantLib.segmentation.lungs.sides import sides_of_lobes
 from COVIDQuantLib.voxels.geometry import Geometry, Triple
 
-# The lobes above and below each fissure.
-PARTED = {RIGHT_OBLIQUE: ((1, 2), (3,)), RIGHT_HORIZONTAL: ((1,), (2,)), LEFT_OBLIQUE: ((4,), (5,))}
 # A fissure is seen where its trust is so high; one lobe on either side of it (1 and 2 of a table, multiplied).
 _SEEN, _BOTH = 0.3, 2
 # Seen over a smaller share of its course than this, a border is called a guess.
@@ -65,8 +60,8 @@ def part_along_fissures(
     sight = NetworkEvidence(chance, start, step, lungs, geometry.spacing)
     drawn, sightings = draw_to_image(sight, sheets, part(report, 0.2, 0.8))
     if unseen is not None:
-        unseen += [name for name in PARTED if name not in sightings or sightings[name].share < _GUESS]
-    lungs[~np.isin(lungs, [SIDES[SIDE_OF_FISSURE[name]] for name in sightings])] = 0
+        unseen += [name for name in FISSURE if name not in sightings or sightings[name].share < _GUESS]
+    lungs[~np.isin(lungs, [SIDE_VALUE[FISSURE[name].side] for name in sightings])] = 0
     parted = lobes_of_sheets(lungs, geometry, drawn, part(report, 0.8, 1.0))
     result = np.where(lungs > 0, parted, lobes)
     for name, sighting in sightings.items():
@@ -78,9 +73,7 @@ def _keep_where_unseen(
     result: np.ndarray, lobes: np.ndarray, sheet: FissureSheet, seen: FloatArray, geometry: Geometry
 ) -> None:
     """Take back what a sheet changed where its fissure was not seen: there the rough lobes know as much."""
-    above, below = PARTED[sheet.fissure]
-    table = np.zeros(256, np.uint8)
-    table[list(above)], table[list(below)] = 1, 2
+    table = _sides_of(FISSURE[sheet.fissure])
     changed = np.nonzero(table[result] * table[lobes] == _BOTH)
     points = (np.stack(changed, axis=1) * np.array(geometry.spacing_kji))[:, ::-1]
     first, second, _ = sheet_coordinates(sheet.fissure, sheet.frame.to_unit(points))
@@ -103,16 +96,21 @@ def sheets_of_lobes(lobes: np.ndarray, lungs: np.ndarray, geometry: Geometry) ->
     """
     spacing = np.array(geometry.spacing_kji)
     return {
-        name: _bent(sheet, (_faces(lobes, *PARTED[name]) * spacing)[:, ::-1])
+        name: _bent(sheet, (_faces(lobes, FISSURE[name]) * spacing)[:, ::-1])
         for name, sheet in place_atlas(lungs, geometry).items()
     }
 
 
-def _faces(lobes: np.ndarray, above: tuple[int, ...], below: tuple[int, ...]) -> FloatArray:
-    """Voxel indices ``(n, 3)``, halves included, of the faces between two groups of lobes; an even choice of many."""
+def _sides_of(fissure: Fissure) -> np.ndarray:
+    """Table of label values: 1 for a lobe above the fissure, 2 for one below, 0 for others; uint8 ``[256]``."""
     table = np.zeros(256, np.uint8)
-    table[list(above)], table[list(below)] = 1, 2
-    parts, found = table[lobes], []
+    table[list(fissure.above)], table[list(fissure.below)] = 1, 2
+    return table
+
+
+def _faces(lobes: np.ndarray, fissure: Fissure) -> FloatArray:
+    """Voxel indices ``(n, 3)``, halves included, of the faces between lobes at a fissure; an even choice of many."""
+    parts, found = _sides_of(fissure)[lobes], []
     for axis in range(3):
         low, high = np.moveaxis(parts, axis, 0)[:-1], np.moveaxis(parts, axis, 0)[1:]
         faces = np.argwhere(np.moveaxis(low * high == 2, 0, axis)).astype(float)

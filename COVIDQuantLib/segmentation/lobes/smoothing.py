@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.anatomy import labels_of_side
-from COVIDQuantLib.voxels.morphology import Box, Spacing, bounding_box, shrink_factors
+from COVIDQuantLib.anatomy import SIDES, labels_of_side
+from COVIDQuantLib.voxels.block_grid import block_factors
+from COVIDQuantLib.voxels.box import Slices
+from COVIDQuantLib.voxels.morphology import Spacing, bounding_box
 
 _GRID_MM = 2.5
 SMOOTH_MM = 4.0
@@ -24,16 +26,16 @@ def smooth_lobes(lobes: np.ndarray, spacing: Spacing, mm: float = SMOOTH_MM) -> 
         spacing: along k, j, i, millimetres.
         mm: standard deviation of the Gaussian.
     """
-    for side in ("right", "left"):
+    for side in SIDES:
         values = labels_of_side(side)
         box = bounding_box(np.isin(lobes, values))
         if box is not None:
             _smooth_side(lobes, box, values, spacing, mm)
 
 
-def _smooth_side(lobes: np.ndarray, box: Box, values: tuple[int, ...], spacing: Spacing, mm: float) -> None:
+def _smooth_side(lobes: np.ndarray, box: Slices, values: tuple[int, ...], spacing: Spacing, mm: float) -> None:
     here = lobes[box]
-    factors = shrink_factors(spacing, _GRID_MM)
+    factors = block_factors(spacing, _GRID_MM)
     coarse = here[tuple(slice(f // 2, None, f) for f in factors)]
     if min(coarse.shape) < 2:
         return

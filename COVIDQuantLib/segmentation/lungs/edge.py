@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import SimpleITK as sitk
 
-from COVIDQuantLib.voxels.morphology import Spacing, dilate, enlarge, erode
+from COVIDQuantLib.voxels.block_grid import enlarge
+from COVIDQuantLib.voxels.morphology import Spacing, dilate, erode
 
 HALF = 127
 

@@ -21,19 +21,16 @@ from COVIDQuantLib.segmentation.lungs.edge import refine
 from COVIDQuantLib.segmentation.lungs.mirrored_lung import dense_by_mirror
 from COVIDQuantLib.segmentation.lungs.sides import LEFT, RIGHT, part_sides, spread_sides
 from COVIDQuantLib.segmentation.patient.bounds import AIRWAY_WALL_MM, ChestBounds, find_chest, midline
+from COVIDQuantLib.voxels.block_grid import block_factors, block_middles, enlarge, shrink_mean
+from COVIDQuantLib.voxels.box import Slices
 from COVIDQuantLib.voxels.morphology import (
-    Box,
     Spacing,
-    block_middles,
     bounding_box,
     close,
     components,
     dilate,
-    enlarge,
     fill_slices,
     open_,
-    shrink_factors,
-    shrink_mean,
     without_small,
 )
 
@@ -78,8 +75,8 @@ def find_lungs(ct: CTVolume, report: Report = silent, bounds: ChestBounds | None
         UnfitInputError: there are no lungs in the CT.
     """
     report(0.0)
-    factors = shrink_factors(ct.geometry.spacing_kji, GRID_MM)
-    grid = _WorkingGrid.of(ct, factors, bounds or find_chest(ct))
+    factors = block_factors(ct.geometry.spacing_kji, GRID_MM)
+    grid = _ChestBlocks.of(ct, factors, bounds or find_chest(ct))
     report(0.15)
     lumen = find_airways(grid.hu, grid.air, grid.spacing, grid.midline, part(report, 0.15, 0.35))
     walled = dilate(lumen, AIRWAY_WALL_MM, grid.spacing)
@@ -87,8 +84,9 @@ def find_lungs(ct: CTVolume, report: Report = silent, bounds: ChestBounds | None
     if aerated.sum() * grid.voxel_ml < LEAST_LUNGS_ML:
         raise UnfitInputError(
             "no lungs found in the CT (empty lungs)",
-            str(ct.source.get("path", "")),
+            ct.source.where,
             "Choose a chest CT that shows the lungs.",
+            code="no-lungs",
         )
     report(0.45)
     sides = part_sides(aerated, grid.midline, grid.spacing)
@@ -109,7 +107,7 @@ def find_lungs(ct: CTVolume, report: Report = silent, bounds: ChestBounds | None
 
 
 @dataclass
-class _WorkingGrid:
+class _ChestBlocks:
     """The CT averaged to about two millimetres and what is known of it.
 
     Attributes:
@@ -125,7 +123,7 @@ class _WorkingGrid:
 
     hu: np.ndarray
     spacing: Spacing
-    box: Box
+    box: Slices
     body: np.ndarray
     cavity: np.ndarray
     threshold: float
@@ -137,7 +135,7 @@ class _WorkingGrid:
         return float(np.prod(self.spacing)) / 1000.0
 
     @classmethod
-    def of(cls, ct: CTVolume, factors: tuple[int, int, int], bounds: ChestBounds) -> _WorkingGrid:
+    def of(cls, ct: CTVolume, factors: tuple[int, int, int], bounds: ChestBounds) -> _ChestBlocks:
         hu = shrink_mean(ct.hu, factors)
         k, j, i = (s * f for s, f in zip(ct.geometry.spacing_kji, factors, strict=True))
         spacing = (k, j, i)
@@ -154,18 +152,18 @@ class _WorkingGrid:
         return cls(hu, spacing, box, body, cavity, threshold, body & (hu < threshold), midline(body))
 
 
-def _dense_lung(grid: _WorkingGrid, lung: np.ndarray) -> np.ndarray:
+def _dense_lung(grid: _ChestBlocks, lung: np.ndarray) -> np.ndarray:
     """Dense lung between what is known of the lung and the chest wall."""
     dense = dense_at_wall(grid.hu, lung, grid.body, grid.spacing)
     return beside_opacity(dense, lung, grid.hu, grid.spacing)
 
 
-def _gas(grid: _WorkingGrid, aerated: np.ndarray) -> np.ndarray:
+def _gas(grid: _ChestBlocks, aerated: np.ndarray) -> np.ndarray:
     """Pockets of air that are not lung and too large to be remnants within dense lung."""
     return without_small(grid.air & ~aerated, GAS_POCKET_ML / grid.voxel_ml)
 
 
-def _solid(sides: np.ndarray, grid: _WorkingGrid, lumen: np.ndarray, barred: np.ndarray) -> np.ndarray:
+def _solid(sides: np.ndarray, grid: _ChestBlocks, lumen: np.ndarray, barred: np.ndarray) -> np.ndarray:
     """Each lung closed over its vessels, small bronchi and dense patches; what is barred stays out."""
     barred = barred | ~grid.body
     away = ~dilate(lumen, HILUM_MM, grid.spacing)
@@ -196,7 +194,7 @@ def _enclosed(lung: np.ndarray, spacing: Spacing) -> np.ndarray:
 
 def _bulky_hollows(lung: np.ndarray, bulk_mm: float, spacing: Spacing) -> np.ndarray:
     """Hollows that a wide ball does not enter and that are bulky: disease; aorta and veins leave only slender ones."""
-    factors = shrink_factors(spacing, WIDE_GRID_MM)
+    factors = block_factors(spacing, WIDE_GRID_MM)
     k, j, i = (s * f for s, f in zip(spacing, factors, strict=True))
     coarse = shrink_mean(lung.astype(np.int16) * 100, factors) >= 50
     hollows = close(coarse, WIDE_CLOSE_MM, (k, j, i)) & ~coarse
@@ -204,7 +202,7 @@ def _bulky_hollows(lung: np.ndarray, bulk_mm: float, spacing: Spacing) -> np.nda
 
 
 def _on_ct_grid(
-    ct: CTVolume, grid: _WorkingGrid, sides: np.ndarray, lumen: np.ndarray, factors: tuple[int, int, int]
+    ct: CTVolume, grid: _ChestBlocks, sides: np.ndarray, lumen: np.ndarray, factors: tuple[int, int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lungs and airways on the CT's grid, never in padding."""
     lung = sides > 0

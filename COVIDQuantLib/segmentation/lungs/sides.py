@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import SimpleITK as sitk
 
-from COVIDQuantLib.anatomy import labels_of_side
+from COVIDQuantLib.anatomy import SIDE_VALUE, labels_of_side
 from COVIDQuantLib.voxels.morphology import Spacing, bounding_box, components, distance_to
 
-RIGHT, LEFT = 1, 2
+RIGHT, LEFT = SIDE_VALUE["right"], SIDE_VALUE["left"]
 # The bridge between two touching lungs is thinner than this, and each lung holds at least this share of both.
 BRIDGE_MM = (0.0, 2.0, 3.0, 4.5, 6.0, 8.0, 10.0, 13.0)
 LEAST_SHARE = 0.1
@@ -17,7 +17,7 @@ LEAST_SHARE = 0.1
 def sides_of_lobes(lobes: np.ndarray) -> np.ndarray:
     """The lungs that lobes (label values of the contract) belong to: uint8, 1 right, 2 left, 0 neither."""
     table = np.zeros(256, np.uint8)
-    for side, value in (("right", RIGHT), ("left", LEFT)):
+    for side, value in SIDE_VALUE.items():
         table[list(labels_of_side(side))] = value
     return table[lobes]
 

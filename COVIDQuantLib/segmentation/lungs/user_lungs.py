@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from COVIDQuantLib.segmentation.lungs.sides import LEFT, RIGHT, part_sides, spread_sides
+from COVIDQuantLib.voxels.block_grid import block_factors, enlarge, shrink_mean
 from COVIDQuantLib.voxels.geometry import Geometry
-from COVIDQuantLib.voxels.morphology import enlarge, shrink_factors, shrink_mean
 
 _GRID_MM = 2.0
 
@@ -27,7 +27,7 @@ def part_lungs(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
         columns = [np.average(np.arange(mask.shape[2]), weights=(mask == v).sum(axis=(0, 1))) for v in values]
         right = values[int(np.argmin(columns))]
         return np.where(mask == 0, 0, np.where(mask == right, RIGHT, LEFT)).astype(np.uint8)
-    factors = shrink_factors(geometry.spacing_kji, _GRID_MM)
+    factors = block_factors(geometry.spacing_kji, _GRID_MM)
     coarse = shrink_mean((mask > 0).astype(np.int16) * 100, factors) >= 50
     k, j, i = (s * f for s, f in zip(geometry.spacing_kji, factors, strict=True))
     lungs = mask > 0

@@ -17,8 +17,9 @@ from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.segmentation.patient.bounds import ChestBounds
 from COVIDQuantLib.structures import plain
+from COVIDQuantLib.voxels.block_grid import shrink_mean
 from COVIDQuantLib.voxels.geometry import Geometry
-from COVIDQuantLib.voxels.morphology import dilate, shrink_mean
+from COVIDQuantLib.voxels.morphology import dilate
 
 _AXES = ("head to foot", "front to back", "left to right")
 _ALONG_I = 2

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from COVIDQuantLib.anatomy import SIDE_VALUE
 from COVIDQuantLib.ct.masks.interpretation import CONTENTS
 from COVIDQuantLib.ct.masks.label_maps import StoredLabels, place_labels, read_labels
 from COVIDQuantLib.ct.masks.label_positions import Places, by_place
@@ -23,7 +24,6 @@ from COVIDQuantLib.structures import (
     PNEUMONIA,
     RIGHT_LUNG,
     SIDE_OF,
-    SIDE_VALUE,
     listed,
     plain,
     structure_named,

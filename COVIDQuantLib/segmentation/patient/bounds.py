@@ -16,17 +16,8 @@ from COVIDQuantLib.segmentation.airways import find_airways
 from COVIDQuantLib.segmentation.lungs.air import adaptive_threshold, body_mask, lung_air
 from COVIDQuantLib.segmentation.patient.costal_surface import bones, costal_radius
 from COVIDQuantLib.segmentation.patient.rays import rays_of
-from COVIDQuantLib.voxels.morphology import (
-    Spacing,
-    block_middles,
-    close,
-    dilate,
-    distance_to,
-    enlarge,
-    open_,
-    shrink_factors,
-    shrink_mean,
-)
+from COVIDQuantLib.voxels.block_grid import block_factors, block_middles, enlarge, shrink_mean
+from COVIDQuantLib.voxels.morphology import Spacing, close, dilate, distance_to, open_
 
 GRID_MM = 3.0
 # Cloth and cables that cling to the skin.
@@ -139,7 +130,7 @@ def find_patient(ct: CTVolume) -> Patient:
     Args:
         ct: the CT in canonical orientation.
     """
-    factors = shrink_factors(ct.geometry.spacing_kji, GRID_MM)
+    factors = block_factors(ct.geometry.spacing_kji, GRID_MM)
     hu = shrink_mean(ct.hu, factors)
     k, j, i = (s * f for s, f in zip(ct.geometry.spacing_kji, factors, strict=True))
     padding = np.zeros(hu.shape, bool)

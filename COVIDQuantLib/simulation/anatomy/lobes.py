@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from COVIDQuantLib.anatomy import FISSURES, HORIZONTAL, OBLIQUE, SIDES
+from COVIDQuantLib.segmentation.lobes.between_fissures import labels_between
 from COVIDQuantLib.simulation.anatomy.thorax import Thorax
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.simulation.fields.spline_noise import SplineNoise
@@ -140,6 +142,8 @@ def _GAP_LEVEL(complete: float) -> float:  # noqa: N802
 
 def lobe_labels(x: FloatArray, oblique: FloatArray, horizontal: FloatArray) -> FloatArray:
     """Lobe labels (uint8, :mod:`COVIDQuantLib.anatomy`) from the side and the signed distances above the fissures."""
-    right = np.where(oblique < 0, 3, np.where(horizontal < 0, 2, 1))
-    left = np.where(oblique < 0, 5, 4)
-    return np.where(x < 0, right, left).astype(np.uint8)
+    distance = {OBLIQUE: oblique, HORIZONTAL: horizontal}
+    right, left = (
+        labels_between(side, {f.name: distance[f.kind] >= 0 for f in FISSURES if f.side == side}) for side in SIDES
+    )
+    return np.where(x < 0, right, left)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.voxels.interpolation import linear_matrix
 
 
 def lerp(field: FloatArray, coordinates: Sequence[FloatArray], *, wrap: bool = False) -> FloatArray:
@@ -40,12 +41,7 @@ def lerp(field: FloatArray, coordinates: Sequence[FloatArray], *, wrap: bool = F
 
 def linear_weights(count: int, wanted: int) -> FloatArray:
     """Matrix ``[wanted, count]`` that stretches ``count`` values linearly to ``wanted``, both ends kept."""
-    at = np.linspace(0, count - 1, wanted)
-    low = np.minimum(at.astype(int), count - 2)
-    matrix = np.zeros((wanted, count), np.float32)
-    matrix[np.arange(wanted), low] = 1 - (at - low)
-    matrix[np.arange(wanted), low + 1] += at - low
-    return matrix
+    return linear_matrix(np.linspace(0, count - 1, wanted), count)
 
 
 def enlarge(field: FloatArray, shape: tuple[int, ...]) -> FloatArray:

@@ -21,7 +21,6 @@ from COVIDQuantLib.simulation.lesions.training_density import AERATED_HU, FLUID_
 from COVIDQuantLib.simulation.lesions.training_shapes import Place, signed_depth
 from COVIDQuantLib.simulation.lesions.training_spread import (
     BoolArray,
-    Box,
     Labels,
     Lesion,
     Lungs,
@@ -29,6 +28,7 @@ from COVIDQuantLib.simulation.lesions.training_spread import (
     reach_box,
     side_table,
 )
+from COVIDQuantLib.voxels.box import Slices
 
 _FINE_MM = 2.5
 _LEAST_SHARE = 1e-3
@@ -89,7 +89,7 @@ class _Canvas:
             self.fill[box] = ndimage.gaussian_filter(self.fill[box], voxels, truncate=3.0)
         return self.fill
 
-    def _place(self, box: Box) -> Place:
+    def _place(self, box: Slices) -> Place:
         """The fine grid within voxels of the CT."""
         spacing = self._lungs.spacing
         axes: Axes = tuple(

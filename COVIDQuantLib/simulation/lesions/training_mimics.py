@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from COVIDQuantLib.anatomy import labels_of_side
 from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN
+from COVIDQuantLib.segmentation.lungs.sides import sides_of_lobes
 from COVIDQuantLib.simulation.fields.arrays import Axes, FloatArray
 from COVIDQuantLib.simulation.fields.shapes import smooth_step
 from COVIDQuantLib.simulation.fields.tiled_noise import NoiseTiles
@@ -197,15 +197,14 @@ def _fissures(scene: Scene, rng: np.random.Generator) -> FloatArray:
     labels = scene.labels
     if labels.max(initial=0) <= 2:
         return scene.hu
-    side = np.zeros(256, np.uint8)
-    side[list(labels_of_side("right"))], side[list(labels_of_side("left"))] = 1, 2
+    sides = sides_of_lobes(labels)
     border = np.zeros(labels.shape, np.float32)
     for axis in range(3):
         after = [slice(None)] * 3
         before = [slice(None)] * 3
         after[axis], before[axis] = slice(1, None), slice(None, -1)
         a, b = labels[tuple(after)], labels[tuple(before)]
-        meets = (a != b) & (side[a] == side[b]) & (a > 0) & (b > 0)
+        meets = (a != b) & (sides[tuple(after)] == sides[tuple(before)]) & (a > 0) & (b > 0)
         border[tuple(before)][meets] = 1
     line = ndimage.gaussian_filter(border, float(rng.uniform(0.4, 1.3)) / scene.spacing)
     line /= max(float(line.max()), 1e-3)

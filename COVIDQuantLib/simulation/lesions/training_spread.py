@@ -8,16 +8,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from COVIDQuantLib.anatomy import labels_of_side
+from COVIDQuantLib.anatomy import LOBES, SIDE_VALUE
 from COVIDQuantLib.simulation.fields.arrays import Axes, FloatArray
 from COVIDQuantLib.simulation.fields.tiled_noise import NoiseTiles
 from COVIDQuantLib.simulation.lesions.training_coarse_lungs import CoarseLungs
 from COVIDQuantLib.simulation.lesions.training_density import KINDS, Density, draw_density
 from COVIDQuantLib.simulation.lesions.training_shapes import Place, Shape, draw_shape, signed_depth
+from COVIDQuantLib.voxels.box import Slices
 
 BoolArray = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.uint8]
-Box = tuple[slice, slice, slice]
 
 _MOST_LESIONS = 160
 _NOWHERE_MM = -99.0
@@ -72,7 +72,7 @@ class Lesion:
     allowed: BoolArray = field(repr=False)
 
 
-def reach_box(shape: Shape, origin: FloatArray, step: FloatArray, size: tuple[int, ...]) -> Box:
+def reach_box(shape: Shape, origin: FloatArray, step: FloatArray, size: tuple[int, ...]) -> Slices:
     """The part of a grid (first voxel and steps in mm, size) that a shape can reach."""
     low = np.floor((shape.centre - shape.reach - origin) / step).astype(int)
     high = np.ceil((shape.centre + shape.reach - origin) / step).astype(int) + 1
@@ -103,7 +103,7 @@ class Lungs(CoarseLungs):
         values = self.points[:, axis].astype(np.float32)
         return (values - values.min()) / max(float(np.ptp(values)), 1.0)
 
-    def levels(self, lesion: Lesion, fields: NoiseTiles) -> tuple[Box, FloatArray]:
+    def levels(self, lesion: Lesion, fields: NoiseTiles) -> tuple[Slices, FloatArray]:
         """The part of the coarse grid that a lesion can reach, and the depth of its points in the lesion, mm."""
         box = reach_box(lesion.shape, self.origin, self.step, self.labels.shape)
         axes: Axes = tuple(axis[part] for axis, part in zip(self.axes, box, strict=True))  # type: ignore[assignment]
@@ -115,7 +115,8 @@ def side_table(labels: Labels) -> Labels:
     """Which lung each label value belongs to, ``[256]``; labels 1 and 2 alone are lungs."""
     table = np.arange(256, dtype=np.uint8)
     if labels.max(initial=0) > 2:
-        table[list(labels_of_side("right"))], table[list(labels_of_side("left"))] = 1, 2
+        for lobe in LOBES:
+            table[lobe.label] = SIDE_VALUE[lobe.side]
     return table
 
 

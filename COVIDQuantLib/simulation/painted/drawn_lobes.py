@@ -10,19 +10,17 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from COVIDQuantLib.anatomy import FISSURE, FISSURES, SIDE_VALUE, SIDES
 from COVIDQuantLib.segmentation.atlas.fit import on_sheet, subject_landmarks
 from COVIDQuantLib.segmentation.atlas.model import (
-    LEFT_OBLIQUE,
-    RIGHT_HORIZONTAL,
-    RIGHT_OBLIQUE,
-    SIDE_OF_FISSURE,
     TERMS,
     FissureModel,
     FissureSheet,
     load_atlas,
     sheet_mm,
 )
-from COVIDQuantLib.segmentation.lobes.model_free import SIDES, lobes_of_sheets, place_atlas
+from COVIDQuantLib.segmentation.lobes.between_fissures import fissures_of_side, labels_between
+from COVIDQuantLib.segmentation.lobes.model_free import lobes_of_sheets, place_atlas
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.simulation.painted.lung_shapes import ATLAS_FOLDER
 from COVIDQuantLib.voxels.geometry import Geometry
@@ -59,7 +57,7 @@ def subject_sheets(data: Path) -> tuple[dict[str, FloatArray], ...]:
     for path in sorted((data / ATLAS_FOLDER).glob("*_regionAndTypePoints.csv")):
         own = {}
         for name, landmarks in subject_landmarks(path).items():
-            sheet = on_sheet(name, landmarks, atlas.lungs[SIDE_OF_FISSURE[name]].frame)
+            sheet = on_sheet(name, landmarks, atlas.lungs[FISSURE[name].side].frame)
             if sheet is not None:
                 own[name] = _coefficients(atlas.fissures[name], sheet)
         subjects.append(own)
@@ -87,10 +85,10 @@ def draw_lobes(rng: np.random.Generator, lungs: np.ndarray, geometry: Geometry, 
         uint8 label values of :mod:`COVIDQuantLib.anatomy`; None if no draw gave five believable lobes.
     """
     placed = place_atlas(lungs, geometry)
-    if len(placed) != len(SIDE_OF_FISSURE):
+    if len(placed) != len(FISSURES):
         return None
-    points = {side: _points(rng, lungs == value, geometry) for side, value in SIDES.items()}
-    share = {side: float(np.count_nonzero(lungs == value)) for side, value in SIDES.items()}
+    points = {side: _points(rng, lungs == value, geometry) for side, value in SIDE_VALUE.items()}
+    share = {side: float(np.count_nonzero(lungs == value)) for side, value in SIDE_VALUE.items()}
     for number in range(_TRIES):
         sheets = {name: _drawn(rng, sheet, data, 1.0 - number / _TRIES) for name, sheet in placed.items()}
         labels = {side: _labels(side, sheets, points[side]) for side in SIDES}
@@ -145,10 +143,8 @@ def _relief(rng: np.random.Generator, sheet: FissureSheet) -> FloatArray:
 
 def _labels(side: str, sheets: Mapping[str, FissureSheet], points: FloatArray) -> np.ndarray:
     """Label of the lobe that each point of a lung belongs to."""
-    if side == "left":
-        return np.where(sheets[LEFT_OBLIQUE].height(points) > 0, 4, 5)
-    top = np.where(sheets[RIGHT_HORIZONTAL].height(points) > 0, 1, 2)
-    return np.where(sheets[RIGHT_OBLIQUE].height(points) > 0, top, 3)
+    own = {fissure.name: sheets[fissure.name].height(points) > 0 for fissure in fissures_of_side(side)}
+    return labels_between(side, own)
 
 
 def _shares(labels: Mapping[str, np.ndarray], volumes: Mapping[str, float]) -> dict[int, float]:
@@ -164,7 +160,7 @@ def _astray(
     side: str, sheets: Mapping[str, FissureSheet], points: Mapping[str, FloatArray], labels: Mapping[str, np.ndarray]
 ) -> bool:
     """Whether a lobe reaches where it never is in people."""
-    frame = next(sheet.frame for name, sheet in sheets.items() if SIDE_OF_FISSURE[name] == side)
+    frame = next(sheet.frame for name, sheet in sheets.items() if FISSURE[name].side == side)
     unit = frame.to_unit(points[side])
     return any(
         np.mean(outside(unit[:, 1], unit[:, 2]) & (labels[side] == label)) > _MOST_ASTRAY
@@ -208,7 +204,7 @@ def give_away_pieces(lobes: np.ndarray, lungs: np.ndarray, spacing: Sequence[flo
         if len(sizes) > 2:
             sizes[0] = 0
             loose |= (pieces > 0) & (pieces != sizes.argmax())
-    for value in SIDES.values():
+    for value in SIDE_VALUE.values():
         box = ndimage.find_objects((loose & (lungs == value)).astype(np.uint8))
         if not box:
             continue

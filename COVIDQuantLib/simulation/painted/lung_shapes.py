@@ -18,8 +18,8 @@ from COVIDQuantLib.segmentation.atlas.fit import REFERENCE, REFERENCE_LABELS
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.simulation.fields.gaussian_noise import gaussian_noise
 from COVIDQuantLib.simulation.fields.rotation import rotation
+from COVIDQuantLib.voxels.block_grid import block_shares
 from COVIDQuantLib.voxels.geometry import Geometry, Triple
-from COVIDQuantLib.voxels.sampling_grids import block_share
 
 ATLAS_FOLDER = Path("cip_lobe_atlas", "LungLobeAtlasData")
 _SAMPLE_LUNGS = "cip_ct64_lungs_L1_R2.nrrd"
@@ -110,7 +110,7 @@ def _load_shape(path: Path, labels: dict[str, int]) -> LungShape:
         if factor.min() > 2:
             steps = np.round(factor).astype(int)
             cut = tuple(slice(0, n - n % step) for n, step in zip(own.shape, steps, strict=True))
-            share = block_share(own[cut], tuple(steps))
+            share = block_shares(own[cut], tuple(steps))
             voxel = spacing * steps
         else:
             share = ndimage.zoom(

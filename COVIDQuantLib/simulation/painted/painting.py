@@ -14,6 +14,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import ndtri
 
+from COVIDQuantLib.anatomy import FISSURES, HORIZONTAL
 from COVIDQuantLib.simulation.anatomy.tissue_hu import AIR_HU, AIRWAY_HU, AIRWAY_WALL_HU
 from COVIDQuantLib.simulation.anatomy.tubes import Tubes, layer_share, tube_layer
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
@@ -36,14 +37,13 @@ from COVIDQuantLib.simulation.painted.whole_body import Person, draw_build
 from COVIDQuantLib.simulation.phantom_settings import KERNELS
 from COVIDQuantLib.simulation.scanner.reconstruction import Scanner, section_noise
 from COVIDQuantLib.voxels.geometry import Triple
+from COVIDQuantLib.voxels.interpolation import neighbours
 
 _ATTEMPTS = 20
 _FISSURE_HU = 10.0
 _FISSURE_SIGMA = 1.3
 # Readers annotate only visible fissures, so a smaller share is made invisible.
 _SEEN_MISSING = 0.4
-# Groups of lobes on either side of each fissure.
-_FISSURES = {"right oblique": ((1, 2), (3,)), "right horizontal": ((1,), (2,)), "left oblique": ((4,), (5,))}
 
 
 @dataclass(frozen=True)
@@ -223,15 +223,15 @@ class _Sections:
     def __init__(self, coarse: ChestFields, shape: tuple[int, ...]) -> None:
         self._fields = {field.name: getattr(coarse, field.name) for field in fields(coarse)}
         counts = coarse.gap.shape
-        self._up = np.linspace(0, counts[0] - 1, shape[0])
+        self._up = neighbours(np.linspace(0, counts[0] - 1, shape[0]), counts[0])
         self._rows, self._columns = (linear_weights(c, n) for c, n in zip(counts[1:], shape[1:], strict=True))
 
     def at(self, k: int) -> SectionFields:
         """Every field of one section, float32 ``[j, i]``."""
-        low = min(int(self._up[k]), len(self._fields["gap"]) - 2)
-        part = np.float32(self._up[k] - low)
+        low, high, share = (values[k] for values in self._up)
+        part = np.float32(share)
         return {
-            name: self._rows @ ((1 - part) * field[low] + part * field[low + 1]) @ self._columns.T
+            name: self._rows @ ((1 - part) * field[low] + part * field[high]) @ self._columns.T
             for name, field in self._fields.items()
         }
 
@@ -314,15 +314,15 @@ def _fissure_share(
 ) -> FloatArray:
     """How much of each voxel the visible parts of the fissures fill."""
     share = np.zeros(lobes.shape, np.float32)
-    for name, (above, below) in _FISSURES.items():
+    for fissure in FISSURES:
         visible = rng.uniform(0.15, 1.0) if look.visibility is None else look.visibility
-        missing = rng.uniform(0.1, 0.7) if name == "right horizontal" else rng.uniform(0.0, 0.5)
+        missing = rng.uniform(0.1, 0.7) if fissure.kind == HORIZONTAL else rng.uniform(0.0, 0.5)
         if given.fissures is not None:
             missing *= _SEEN_MISSING
         thickness = rng.uniform(0.7, 1.5)
-        box = ndimage.find_objects(np.isin(lobes, (*above, *below)).astype(np.uint8))[0]
+        box = ndimage.find_objects(np.isin(lobes, (*fissure.above, *fissure.below)).astype(np.uint8))[0]
         part = lobes[box]
-        distance = _border_distance(np.isin(part, above), np.isin(part, below), step)
+        distance = _border_distance(np.isin(part, fissure.above), np.isin(part, fissure.below), step)
         if given.fissures is not None:
             # Real fissures are painted where they were annotated; the rest of the border stays invisible.
             sheet = _soft(given.fissures[box]) / np.float32(255) * (np.abs(distance) < 8)

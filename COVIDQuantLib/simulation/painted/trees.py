@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.anatomy import LOBES
+from COVIDQuantLib.anatomy import LOBES, SIDES, labels_of_side
 from COVIDQuantLib.simulation.anatomy.trees import TIP_MM, VEIN_SHARE, beside_artery, grow_tree, jittered_points
 from COVIDQuantLib.simulation.anatomy.tubes import Tubes
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
@@ -98,7 +98,7 @@ def grow_trees(
         for label, cloud in clouds.items():
             if len(cloud) < 4:
                 continue
-            hilum = hila["right" if label < 4 else "left"]
+            hilum = hila["right" if label in labels_of_side("right") else "left"]
             if not is_artery:
                 hilum = hilum + np.array([0.0, -8.0, -10.0]) + rng.normal(0, 2, 3)
             way = cloud.mean(axis=0) - hilum
@@ -141,7 +141,7 @@ def _trachea(
     way[:, :2] = ndimage.gaussian_filter1d(way[:, :2], 1.0, axis=0, mode="nearest")
     carina = way[0]
     radius = rng.uniform(6.5, 10.0)
-    hila = {side: _hilum(look.labels, spacing, carina, side) for side in ("right", "left")}
+    hila = {side: _hilum(look.labels, spacing, carina, side) for side in SIDES}
     tubes = [Tubes.smooth_path(way[::-1], np.full(len(way), radius))]
     for side, hilum in hila.items():
         size = radius * (0.78 if side == "right" else 0.68)
@@ -172,7 +172,7 @@ def _widest(gap: tuple[FloatArray, FloatArray], z: float, frame: LungExtent) -> 
 def _hilum(labels: np.ndarray, spacing: FloatArray, carina: FloatArray, side: str) -> FloatArray:
     """The lung voxel of a side nearest to a point below and beside the carina, a little towards the midline."""
     wanted = carina + np.array([-20.0 if side == "right" else 22.0, 4.0, -_HILUM_BELOW_MM])
-    own = (labels[::3, ::3, ::3] > 0) & ((labels[::3, ::3, ::3] < 4) == (side == "right"))
+    own = np.isin(labels[::3, ::3, ::3], labels_of_side(side))
     points = (np.argwhere(own) * 3 * spacing)[:, ::-1]
     nearest = points[np.argmin(((points - wanted) ** 2).sum(axis=1))]
     return nearest + 0.25 * (wanted - nearest)

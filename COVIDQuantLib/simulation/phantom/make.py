@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from COVIDQuantLib.ct.source import CTSource
 from COVIDQuantLib.ct.volume import HU_MIN, CTVolume
 from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.simulation.anatomy.body import Body
@@ -152,7 +153,7 @@ def scan_anatomy(
         _blank_beyond(radius, ct, labels)
     lesions = majority(lesions, grid.fine) & (labels > 0)
     mask = majority(spoiled, grid.fine) & (labels > 0) & ~lesions if spoiled.size else np.zeros(labels.shape, bool)
-    ct.source = {"phantom_seed": settings.seed, "thickness_mm": settings.thickness_mm, "kernel": drawn.kernel}
+    ct.source = CTSource({"phantom_seed": settings.seed, "thickness_mm": settings.thickness_mm, "kernel": drawn.kernel})
     truth = _truth(settings, drawn, anatomy, ct, (labels, lesions, mask))
     report(1.0)
     return Phantom(ct, labels, lesions, mask, truth)

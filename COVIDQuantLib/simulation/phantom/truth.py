@@ -9,6 +9,7 @@ import numpy as np
 from COVIDQuantLib.anatomy import OUTSIDE_LOBES, REGIONS, Region
 
 # papers.md, Definitions to use.
+_REGIONS = tuple(region for region in REGIONS if not region.zone)
 _GGO_HU, _CONSOLIDATION_HU, _WEIGHTLESS_HU = -750.0, -350.0, -1000.0
 
 
@@ -22,15 +23,15 @@ def region_truth(hu: np.ndarray, lobes: np.ndarray, lesions: np.ndarray, voxel_m
         voxel_ml: volume of a voxel.
 
     Returns:
-        One record per region of :data:`COVIDQuantLib.anatomy.REGIONS`, undefined figures None.
+        One record per region of :data:`COVIDQuantLib.anatomy.REGIONS` that is no zone, undefined figures None.
     """
-    scores = {label: _score(lobes, lesions, label) for region in REGIONS if region.is_lobe for label in region.labels}
-    return [_record(region, hu, lobes, lesions, voxel_ml, scores) for region in REGIONS]
+    scores = {label: _score(lobes, lesions, label) for region in _REGIONS if region.is_lobe for label in region.labels}
+    return [_record(region, hu, lobes, lesions, voxel_ml, scores) for region in _REGIONS]
 
 
 def total_truth(records: list[dict[str, Any]]) -> dict[str, Any]:
     """The figures beside the rows: total CT score and number of involved lobes."""
-    lobes = [record for record, region in zip(records, REGIONS, strict=True) if region.is_lobe]
+    lobes = [record for record, region in zip(records, _REGIONS, strict=True) if region.is_lobe]
     return {
         "ct_score_total": _sum([record["ct_score"] for record in lobes]),
         "involved_lobes": sum(bool(record["lesion_volume_ml"] > 0) for record in lobes),

@@ -11,15 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from COVIDQuantLib.inference.lobes import lobes_window
+from COVIDQuantLib.anatomy import FISSURES, HORIZONTAL, OBLIQUE
+from COVIDQuantLib.inference.lobes import FISSURE_CLASS, lobes_window
 from COVIDQuantLib.training.label_free.lobe_batches import Batch, HardPoints, PatchBatches, View, blanked, recoloured
 
-OBLIQUE, HORIZONTAL = 1, 2
-CLASSES = 3
+# The network's classes: none, and these kinds of fissure.
+CLASSES = 1 + len(FISSURE_CLASS)
 # Lobes on either side of each kind.
-_PARTED = {OBLIQUE: ((1, 3), (2, 3), (4, 5)), HORIZONTAL: ((1, 2),)}
+_PARTED = {
+    number: [pair for fissure in FISSURES if fissure.kind == kind for pair in fissure.pairs]
+    for kind, number in FISSURE_CLASS.items()
+}
 # Shares of the patches centred on any fissure, and on the horizontal one, which is small; every n-th point is kept.
-_AT, _FEW = {OBLIQUE: 0.4, HORIZONTAL: 0.35}, 7
+_AT, _FEW = {FISSURE_CLASS[OBLIQUE]: 0.4, FISSURE_CLASS[HORIZONTAL]: 0.35}, 7
 # Weights of the cross-entropy: nearly all points are background.
 CLASS_WEIGHTS = (0.5, 2.0, 2.5)
 

@@ -11,6 +11,7 @@ from torch import nn
 from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.evaluation.overlap import dice
 from COVIDQuantLib.inference.device import Device
 from COVIDQuantLib.inference.lesions import AXIAL, LesionsNetwork, find_lesions_by_network
 from COVIDQuantLib.inference.lobes import LobesNetworks, find_lobes_by_networks
@@ -70,10 +71,8 @@ def _lobes(
         found = find_lobes_by_networks(ct, together, device, [])
     except UnfitInputError:
         found = np.zeros(chest.lobes.shape, np.uint8)
-    each = [
-        _dice(found == lobe.label, chest.lobes == lobe.label) for lobe in LOBES if (chest.lobes == lobe.label).any()
-    ]
-    return {"lung dice": _dice(found > 0, chest.lobes > 0), "mean lobe dice": float(np.mean(each))}
+    each = [dice(found == lobe.label, chest.lobes == lobe.label) for lobe in LOBES if (chest.lobes == lobe.label).any()]
+    return {"lung dice": dice(found > 0, chest.lobes > 0), "mean lobe dice": float(np.mean(each))}
 
 
 def _lesions(
@@ -88,9 +87,4 @@ def _lesions(
     found = find_lesions_by_network(ct, lungs, planes.pop(AXIAL), device, [], beside=planes)
     if not chest.lesions.any():
         return {"extent found where there is none, percent": 100.0 * float(found.sum()) / float(lungs.sum())}
-    return {"lesion dice": _dice(found, chest.lesions)}
-
-
-def _dice(found: np.ndarray, truth: np.ndarray) -> float:
-    total = int(found.sum()) + int(truth.sum())
-    return 2.0 * int((found & truth).sum()) / total if total else 1.0
+    return {"lesion dice": dice(found, chest.lesions)}

@@ -14,10 +14,11 @@ from scipy import ndimage
 
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.ct.volume import HU_MIN
-from COVIDQuantLib.inference.lattice import Lattice, Triple, sample
+from COVIDQuantLib.inference.lattice import Lattice, sample
 from COVIDQuantLib.segmentation.airways import find_airways
 from COVIDQuantLib.segmentation.lungs.sides import LEFT, RIGHT, part_sides
 from COVIDQuantLib.training.label_free.subjects import LEFT_LUNG, RIGHT_LUNG, UNKNOWN, Chest
+from COVIDQuantLib.voxels.geometry import Triple
 from COVIDQuantLib.voxels.morphology import close, components, dilate, erode, fill_slices
 
 _GRID_MM = 2.0

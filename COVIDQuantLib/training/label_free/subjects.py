@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from COVIDQuantLib.inference.lattice import Lattice, Triple, sample
+from COVIDQuantLib.inference.lattice import Lattice, sample
 from COVIDQuantLib.inference.lesions import PLANES
+from COVIDQuantLib.voxels.geometry import Triple
 
 COARSE_MM = 5.0
 FINE_MM = 2.0

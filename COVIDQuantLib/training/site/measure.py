@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from monai.metrics.confusion_matrix import ConfusionMatrixMetric
-from monai.metrics.meandice import DiceMetric
 from torch import nn
 
+from COVIDQuantLib.evaluation.overlap import mask_overlap
 from COVIDQuantLib.inference.device import Device
 from COVIDQuantLib.inference.lesions import LesionsNetwork, find_lesions_by_network
 from COVIDQuantLib.inference.lungs import find_lungs_by_slices
@@ -53,14 +52,10 @@ class Scores:
         if not bool(truth.any()):
             self.false_ml.append(float(found.sum()) * voxel_ml)
             return
-        # MONAI's metrics take batch, class and space.
-        pair = [mask[None, None].float() for mask in (found, truth)]
-        self.dice.append(float(DiceMetric()(*pair)))
-        rates = ConfusionMatrixMetric(metric_name=(SENSITIVITY, "precision"))
-        rates(*pair)
-        sensitivity, precision = (float(value) for value in rates.aggregate())
-        self.sensitivity.append(sensitivity)
-        self.ppv.append(precision if bool(found.any()) else 0.0)
+        overlap = mask_overlap(found.numpy(), truth.numpy())
+        self.dice.append(overlap.dice or 0.0)
+        self.sensitivity.append(overlap.sensitivity or 0.0)
+        self.ppv.append(overlap.ppv or 0.0)
 
     def means(self) -> dict[str, float]:
         """Mean over the scans with target; NaN if there are none."""

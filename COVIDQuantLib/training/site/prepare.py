@@ -19,13 +19,13 @@ from COVIDQuantLib.ct.masks.label_maps import read_label_map
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import UnfitInputError
-from COVIDQuantLib.inference.lattice import Lattice, Triple, sample
+from COVIDQuantLib.inference.lattice import Lattice, sample
 from COVIDQuantLib.inference.slice_input import OUTSIDE_HU, neighbour_indices
 from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.segmentation.lungs.model_free import find_lungs
 from COVIDQuantLib.training.recipe import Recipe
 from COVIDQuantLib.training.site.cases import Case
-from COVIDQuantLib.voxels.geometry import Reorientation
+from COVIDQuantLib.voxels.geometry import Reorientation, Triple
 
 Item = dict[str, torch.Tensor]
 # Increase whenever preparation of the same files with the same settings changes.

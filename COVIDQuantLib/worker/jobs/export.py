@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from COVIDQuantLib.checks.run import check_labels
+from COVIDQuantLib.ct.source import CTSource
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.exam_files import write_exam
@@ -71,7 +72,7 @@ def write_snapshot(
         OutputError: they cannot be written.
     """
     ct = CTVolume.from_values(values, snapshot.geometry)
-    ct.source = snapshot.source
+    ct.source = CTSource(snapshot.source)
     checks = list(snapshot.checks) or check_labels(ct, lobes, lesions)
     segmentation = Segmentation(lobes, lesions, snapshot.provenance, list(snapshot.warnings), checks)
     exam = Exam(ct, segmentation, snapshot.histogram, snapshot.metrics)
