@@ -3,4 +3,4 @@
 Not a medical device. See ``docs/`` for the definitions and the floors of the code.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
