@@ -1,4 +1,4 @@
-"""What the terminal shows of a comparison: the exams, what changed in the lungs, and the signs in words."""
+"""Show a comparison on the terminal: the exams, the changes in the lungs, and the signs in words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from COVIDQuantLib.quantification.measures import MEASURES
 _VERDICTS = {
     Verdict.WITHIN: ("within error", "dim"),
     Verdict.UNCLEAR: ("unclear", "yellow"),
-    Verdict.BEYOND: ("more than error", "bold"),
+    Verdict.BEYOND: ("exceeds error", "bold"),
 }
 _CASES = {
     Case.ZERO_BASELINE: "from zero",
@@ -26,13 +26,13 @@ _CASES = {
     Case.REGION_ABSENT: "region absent",
 }
 _HEADLINES = ("volume_ml", "extent_percent", "weight_g", "mean_lesion_hu", "ct_score")
-# What a narrower terminal has room for beside the exams' days.
+# Columns that fit a narrower terminal beside the exam dates.
 _WIDE, _NARROW_HEADLINES = 105, ("extent_percent", "weight_g")
 _OF_LOBES = "extent_percent"
 
 
 def show_comparison(comparison: Comparison) -> None:
-    """Exams, changes of the last against the first, the lobes' extent, and the signs between neighbours."""
+    """Print the exams, changes from the first to the last, extent by lobe, and signs between consecutive exams."""
     screen = console()
     _show_exams(comparison, screen)
     overall = comparison.overall
@@ -113,7 +113,7 @@ def _show_less_sensitive(pair: ExamPair, screen: Console) -> None:
         f"{_value(change.after, change.figure)} {change.figure.unit}"
         for change in pair.inspiration.less_sensitive
     )
-    text = f"Lung volume differs by more than {DIFFERS_PERCENT:.0f} %: trust the figures that the breath moves least"
+    text = f"Lung volume differs by more than {DIFFERS_PERCENT:.0f} %: rely on what depends least on inspiration"
     screen.print(Text.assemble((text, "bold yellow"), f": {told}."), soft_wrap=True)
 
 

@@ -1,15 +1,15 @@
-"""What a slice network of the lesions sees, in training and in use: window, lung alone, neighbours (row Y1, C1)."""
+"""Input of the lesion networks in training and inference: window, lung mask, neighbours (rows Y1, C1)."""
 
 from __future__ import annotations
 
 import torch
 
-# What lies outside the lungs before windowing (papers.md, Yoo: HU outside the lung set to −3024).
+# Value outside the lungs before windowing (papers.md, Yoo: HU outside the lung set to −3024).
 OUTSIDE_HU = -3024.0
 
 
 def window(hu: torch.Tensor, low: float, high: float, lungs: torch.Tensor | None = None) -> torch.Tensor:
-    """Hounsfield units through a window.
+    """Map Hounsfield units through a window.
 
     Args:
         hu: any shape, any number type.
@@ -31,7 +31,7 @@ def window(hu: torch.Tensor, low: float, high: float, lungs: torch.Tensor | None
 
 
 def neighbours(volume: torch.Tensor, distance: float, count: int) -> torch.Tensor:
-    """Each slice with its neighbours as channels, for 2.5D networks.
+    """Stack each slice with its neighbours as channels, for 2.5D networks.
 
     Args:
         volume: ``[k, j, i]``, of any type.
@@ -55,9 +55,9 @@ def neighbours(volume: torch.Tensor, distance: float, count: int) -> torch.Tenso
 def neighbour_indices(
     slices: int, distance: float, count: int, device: torch.device | str | None = None
 ) -> torch.Tensor:
-    """Slice numbers ``[k, count]`` of :func:`neighbours`, to take a few slices without building all."""
+    """Slice numbers ``[k, count]`` of :func:`neighbours`, to extract a few slices without stacking all."""
     steps = torch.arange(count, device=device) - count // 2
-    # Half away from zero, so that the channels lie alike on both sides.
+    # Round half away from zero, so that the channels are symmetric.
     offsets = torch.sign(steps) * torch.floor(steps.abs() * distance + 0.5)
     middle = torch.arange(slices, device=device)[:, None]
     return (middle + offsets.long()).clamp_(0, max(slices - 1, 0))

@@ -1,4 +1,4 @@
-"""Stored pixels to whole Hounsfield units in one int16 volume."""
+"""Convert stored pixels to integer Hounsfield units in one int16 volume."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from COVIDQuantLib.progress import Report, silent
 # A multi-frame class for which GDCM applies no rescale, so that stored values come out.
 _PLAIN_MULTIFRAME = "1.2.840.10008.5.1.4.1.1.7.3"
 _CLASSIC_CT = "1.2.840.10008.5.1.4.1.1.2"
-# An intercept beyond this is no CT's and might leave 32 bits.
+# No CT has a larger intercept, and it might overflow 32 bits.
 _WHOLE_BELOW = 2**20
 _AGAIN = "Copy or export the series again."
 
@@ -40,10 +40,10 @@ def read_pixels(stack: Stack, report: Report = silent) -> HUBuffer:
         report: progress.
 
     Returns:
-        The filled buffer; what lies beside moved slices is padding.
+        The filled buffer; the area beside shifted slices is padding.
 
     Raises:
-        UnfitInputError: a file is truncated or damaged, or its pixels are of a kind that cannot be read.
+        UnfitInputError: a file is truncated or damaged, or its pixel format is not supported.
     """
     check_claims({frame.file.path: frame.file for frame in stack.frames}.values())
     buffer = HUBuffer(stack.geometry.shape)
@@ -77,7 +77,7 @@ def _frames_in_hu(wanted: list[tuple[int, Frame]]) -> Iterator[tuple[int, np.nda
         pixels, rescaled = (_native(file), False) if packed is None else _unpacked(file, packed)
     except Exception as error:
         raise UnfitInputError(
-            f"the pixels cannot be read, the file is truncated or damaged ({first_reason(error)})",
+            f"the pixels cannot be read: the file is truncated or damaged ({first_reason(error)})",
             file.name,
             _AGAIN,
             code="damaged-file",
@@ -88,9 +88,9 @@ def _frames_in_hu(wanted: list[tuple[int, Frame]]) -> Iterator[tuple[int, np.nda
 
 
 def _unpacked(file: ImageFile, packed: Packed) -> tuple[np.ndarray, bool]:
-    """Pixels ``[frame, j, i]`` of a file with packed pixels, and whether they are in Hounsfield units already."""
+    """Pixels ``[frame, j, i]`` of a file with encapsulated pixels, and whether they are already in Hounsfield units."""
     if file.frames == 1 and file.text("SOPClassUID") == _CLASSIC_CT and packed.closed and file.name == file.path.name:
-        # GDCM rescales classic CT images itself, in double precision where the slope asks for it.
+        # GDCM rescales classic CT images itself, in double precision where the slope requires it.
         return sitk.GetArrayFromImage(_read_image(file.path)), True
     return _rewrapped(file, packed), False
 
@@ -117,7 +117,7 @@ def _native(file: ImageFile) -> np.ndarray:
 
 
 def _rewrapped(file: ImageFile, packed: Packed) -> np.ndarray:
-    """Stored values of packed pixels: GDCM gets them in a plain wrapping, closed as it should be, without rescale."""
+    """Stored values of encapsulated pixels: GDCM gets them in a minimal, properly delimited file without rescale."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with open_dicom(file.path) as stream:
@@ -146,7 +146,7 @@ def _read_image(path: Path) -> sitk.Image:
 
 
 def _checked(pixels: np.ndarray, frame: Frame) -> np.ndarray:
-    """The decoded pixels ``[frame, j, i]`` if they are as large as the header says."""
+    """The decoded pixels ``[frame, j, i]`` if their size matches the header."""
     expected = (frame.file.frames, *frame.matrix)
     if pixels.shape != expected:
         raise UnfitInputError(

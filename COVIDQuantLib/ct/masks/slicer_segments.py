@@ -1,4 +1,4 @@
-"""The segments of a Slicer segmentation file (``.seg.nrrd``) as one label array for what is asked."""
+"""The segments of a Slicer segmentation file (``.seg.nrrd``) as one label array of the requested content."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from COVIDQuantLib.structures import (
     structure_named,
 )
 
-# A layer that the header does not name.
+# A layer missing from the header.
 UNNAMED_LAYER = -1
 _FIELD = re.compile(r"Segment(\d{1,6})_(\w+)$")
 _TELLING = ("ID", "Name", "LabelValue")
@@ -44,7 +44,7 @@ _SIDE_CODES = {"24028007": RIGHT_LUNG, "7771000": LEFT_LUNG}
 
 @dataclass(frozen=True)
 class FileSegment:
-    """A segment as the file's header describes it: where its voxels are, and what it says it is.
+    """A segment as the file's header describes it: where its voxels are, and its identity.
 
     Attributes:
         segment_id: its ID; empty if the header gives none.
@@ -64,10 +64,10 @@ class FileSegment:
 def segments_of(header: dict[str, str], name: str) -> list[FileSegment]:
     """The segments that ``Segment<n>_<Key>`` fields of a NRRD header describe; none if it is a plain label map.
 
-    Numbers may begin anywhere and leave gaps, and fields may be missing: files are made outside Slicer too.
+    Numbers may start anywhere and have gaps, and fields may be missing: other programs write such files too.
 
     Raises:
-        UnfitInputError: a layer or label value is no number, or two segments are the same voxels
+        UnfitInputError: a layer or label value is not a number, or two segments are the same voxels
             (``segments-damaged``).
     """
     fields: dict[int, dict[str, str]] = {}
@@ -104,11 +104,11 @@ def _segment(fields: dict[str, str], place: int, name: str) -> FileSegment:
 def labels_of_segments(
     layers: np.ndarray, segments: Sequence[FileSegment], content: str, name: str
 ) -> tuple[np.ndarray, list[CTWarning]]:
-    """One label array of the segments that are asked for.
+    """One label array of the requested segments.
 
     Args:
         layers: label values ``[k, j, i, layer]``.
-        segments: what the header says of them.
+        segments: of the header.
         content: ``lobes`` gives label values of the contract; ``lungs`` gives 1, or 1 right and 2 left where the
             segments tell; ``lesions`` gives 1; anything else numbers the segments from 1 in the file's order. Where
             segments overlap the first keeps the voxel.
@@ -118,7 +118,7 @@ def labels_of_segments(
         The labels, and warnings ``segments-by-name`` and ``segments-joined``.
 
     Raises:
-        UnfitInputError: nothing among the segments is what is asked for (``segments-unknown``), or a segment lies on
+        UnfitInputError: no segment matches the content (``segments-unknown``), or a segment lies on
             a layer that the file lacks (``segments-damaged``).
     """
     chosen, warnings = _CHOICES.get(content, _all_numbered)(segments, name)
@@ -135,7 +135,9 @@ def _layer_of(segment: FileSegment, count: int, name: str) -> int:
     if 0 <= layer < count:
         return layer
     where = (
-        "a layer that the header does not name" if layer == UNNAMED_LAYER else f"layer {layer}, which the file lacks"
+        "a layer that is missing from the header"
+        if layer == UNNAMED_LAYER
+        else f"layer {layer}, which is not in the file"
     )
     raise UnfitInputError(f"segment “{segment.name}” is on {where}", name, _SAVE_AGAIN, code="segments-damaged")
 
@@ -149,7 +151,7 @@ def is_of(segment: FileSegment, ours: Lobe | LesionKind) -> bool:
 
 
 def _coded(segment: FileSegment) -> str | None:
-    """The structure that a segment is by its ID or its terminology; None if these do not tell."""
+    """The structure that a segment is by its ID or its terminology; None if neither identifies it."""
     kinds: tuple[Lobe | LesionKind, ...] = (*LOBES, LESION)
     for kind in kinds:
         if is_of(segment, kind):
@@ -169,7 +171,7 @@ def _named(segment: FileSegment) -> str | None:
 
 @dataclass(frozen=True)
 class _Known:
-    """The segments of a file by what they are, and which of them only their names tell."""
+    """The segments of a file by structure, and which of them are identified only by name."""
 
     structures: list[tuple[str | None, FileSegment]]
     by_name: list[FileSegment]
@@ -178,7 +180,7 @@ class _Known:
     def of(cls, segments: Sequence[FileSegment]) -> _Known:
         coded = [(_coded(segment), segment) for segment in segments]
         structures = [(code or _named(segment), segment) for code, segment in coded]
-        # Where codes say what the pneumonia or a lobe is, a name does not add to it.
+        # Where codes identify the pneumonia or a lobe, names add nothing.
         sure = {code for code, _ in coded if code is not None}
         kept = [
             (None if told in sure and code is None else told, segment)
@@ -196,7 +198,7 @@ class _Known:
         named = [segment for segment in chosen if segment in self.by_name]
         if not named:
             return []
-        text = f"{plain(name)}: no code says what these segments are, their names were believed: {_names(named)}."
+        text = f"{plain(name)}: these segments have no known code and were identified by their names: {_names(named)}."
         return [CTWarning("segments-by-name", text)]
 
 
@@ -243,12 +245,12 @@ def _unknown_joined(known: _Known, what: str, name: str) -> Chosen:
     if not segments:
         others = _names([segment for _, segment in known.structures])
         raise UnfitInputError(
-            f"no segment can be the {what} ({others})",
+            f"no segment is suitable as {what} ({others})",
             name,
             "Give a segmentation that holds them.",
             code="segments-unknown",
         )
-    text = f"{plain(name)}: no segment says that it is the {what}; all others were taken: {_names(segments)}."
+    text = f"{plain(name)}: no segment is marked as {what}; all unidentified ones were used: {_names(segments)}."
     return [(1, segment) for segment in segments], [CTWarning("segments-joined", text)]
 
 
