@@ -11,7 +11,7 @@ from COVIDQuantLib.cli.terminal import TERMINAL_MEASURES, console, shown
 from COVIDQuantLib.followup.changes import Case, Change, Figure
 from COVIDQuantLib.followup.comparison import CONSECUTIVE, Comparison, ExamPair
 from COVIDQuantLib.followup.inspiration import DIFFERS_PERCENT
-from COVIDQuantLib.followup.limits import CueWeights, Verdict
+from COVIDQuantLib.followup.limits import LimitsVerdict, Verdict
 from COVIDQuantLib.quantification.measures import MEASURES
 
 _VERDICTS = {
@@ -124,7 +124,7 @@ def _change_cells(change: Change) -> tuple[str, str]:
     return f"{change.change:+.{change.figure.decimals}f}", percent
 
 
-def _verdict(judgement: CueWeights | None, figure: Figure) -> Text:
+def _verdict(judgement: LimitsVerdict | None, figure: Figure) -> Text:
     if judgement is None:
         return Text("")
     words, style = _VERDICTS[judgement.verdict]

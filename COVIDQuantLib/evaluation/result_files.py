@@ -1,4 +1,4 @@
-"""What ``covidquant evaluate`` writes: a row per scan and structure, the summary twice, and a picture."""
+"""Files written by ``covidquant evaluate``: a row per scan and structure, the summary as CSV and JSON, and a plot."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ DEFINITIONS = {
     "limits_at": f"mean difference ± 2·√level × {LIMIT_SD} × standard deviation of the differences of square roots",
     "scores": "spread over the scans whose reference has the structure",
     "pooled": "the overlaps of all scans, in millilitres, added up",
-    "absent_in_reference": "scans whose reference has none of it, and what was predicted there nevertheless",
+    "absent_in_reference": "scans whose reference has none of it, and what was predicted there anyway",
     "missed": "scans whose reference has it and whose prediction has none",
 }
-# What is drawn, where there are two scans at least.
+# The plotted quantities, for at least two scans.
 _PLOTTED = ((LESIONS.name, "extent"), (LESIONS.name, "weight"), (LESIONS.name, "volume"), (LUNGS.name, "volume"))
 
 _SPREAD = tuple(field.name for field in fields(Spread))
 
 
 def scan_rows(cohort: CohortAgreement) -> Iterator[list[Cell]]:
-    """The rows of ``evaluation.csv``, its heading first."""
+    """The rows of ``evaluation.csv``, header first."""
     yield ["scan", "structure", *COLUMNS]
     for scan in cohort.scans:
         for name, agreement in scan.structures.items():
@@ -49,7 +49,7 @@ def scan_rows(cohort: CohortAgreement) -> Iterator[list[Cell]]:
 
 
 def summary_rows(cohort: CohortAgreement) -> Iterator[list[Cell]]:
-    """The rows of ``summary.csv``, its heading first: per structure every score, then every quantity's difference."""
+    """The rows of ``summary.csv``, header first: per structure every score, then every quantity's difference."""
     rows = [row for summary in cohort.structures.values() for row in _structure_rows(summary)]
     if cohort.mean_lobe_dice.n:
         rows.append({"structure": "five lobes", "measure": MEAN_LOBE_DICE, **asdict(cohort.mean_lobe_dice)})
@@ -91,7 +91,7 @@ def _told(agreement: PairedAgreement, quantity: Quantity) -> dict[str, Cell]:
 
 
 def summary_record(cohort: CohortAgreement, warnings: Sequence[str] = ()) -> dict[str, Any]:
-    """Everything that ``summary.json`` holds; it carries no date, so that the same input gives the same file."""
+    """The contents of ``summary.json``, without a date, so that the same input gives the same file."""
     return {
         "format": FORMAT,
         "software": software_versions(),
@@ -129,7 +129,7 @@ def _structure_record(summary: StructureSummary) -> dict[str, Any]:
 
 
 def panels(cohort: CohortAgreement) -> list[BlandAltmanPanel]:
-    """What there is to plot."""
+    """The panels to plot."""
     quantities = {quantity.name: quantity for quantity in QUANTITIES}
     found = []
     for structure, name in _PLOTTED:
@@ -158,16 +158,16 @@ def write_evaluation(
     """Write the files of an evaluation, all of them or none.
 
     Args:
-        cohort: what was found.
-        folder: made if missing; earlier files of the same names are replaced.
-        warnings: what else the reader should know.
-        plots: whether to draw Bland and Altman's plots, which two scans are needed for.
+        cohort: the results.
+        folder: created if missing; earlier files of the same names are replaced.
+        warnings: further warnings.
+        plots: whether to draw Bland-Altman plots, which need at least two scans.
 
     Returns:
         The files.
 
     Raises:
-        OutputError: the folder cannot be written; it is as it was.
+        OutputError: the folder cannot be written; it is unchanged.
     """
     with OutputFolder(folder) as out:
         return put_evaluation(cohort, out, warnings, plots=plots)
@@ -176,7 +176,7 @@ def write_evaluation(
 def put_evaluation(
     cohort: CohortAgreement, out: OutputFolder, warnings: Sequence[str] = (), *, plots: bool = True
 ) -> list[Path]:
-    """As :func:`write_evaluation`, into a set that was begun before; the files appear when its block ends."""
+    """Like :func:`write_evaluation`, into a set that is already open; the files appear when its block ends."""
     names = [SCANS_FILE, SUMMARY_CSV, SUMMARY_JSON]
     out.write(SCANS_FILE, lambda path: write_rows(path, scan_rows(cohort)))
     out.write(SUMMARY_CSV, lambda path: write_rows(path, summary_rows(cohort)))

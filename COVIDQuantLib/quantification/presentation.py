@@ -105,7 +105,7 @@ _HEADLINES = (
 
 
 def headlines(metrics: MetricsTable) -> list[Headline]:
-    """What is said first about a patient: extent, weight, CT score, ground glass and consolidation."""
+    """The headline values of a patient: extent, weight, CT score, ground glass and consolidation."""
     found = []
     for name, title in _HEADLINES:
         measure = _MEASURE[name]

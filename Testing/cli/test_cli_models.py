@@ -107,7 +107,7 @@ def test_a_second_import_needs_replace(capsys, bundle_folder, tmp_path, own):
     assert command(capsys, "import", source)[0] == 0
     status, _, err = command(capsys, "import", source)
     assert status == 2
-    assert "there is a bundle already" in one_line(err)
+    assert "a bundle exists here already" in one_line(err)
     assert command(capsys, "import", source, "--replace")[0] == 0
     assert [path.name for path in own.iterdir()] == ["toy"]
 
@@ -143,7 +143,7 @@ def test_what_ships_cannot_be_removed(capsys, monkeypatch, tmp_path):
         monkeypatch.setattr(sys.modules[f"COVIDQuantLib.models.{name}"], "shipped_folder", lambda: shipped)
     status, _, err = command(capsys, "remove", "toy")
     assert status == 2
-    assert "ships with COVIDQuant and stays" in one_line(err)
+    assert "is shipped with COVIDQuant and cannot be removed" in one_line(err)
     status, _, err = command(capsys, "import", shipped / "toy", "--replace")
     assert status == 2
     assert (shipped / "toy").is_dir()

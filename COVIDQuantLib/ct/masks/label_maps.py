@@ -143,7 +143,7 @@ def whole_labels(values: np.ndarray | Voxels, name: str) -> np.ndarray:
         # A slope close to 1 shifts a label in proportion.
         if not (np.abs(plane - whole) <= _NEARLY * np.clip(whole, 1, _MOST_SCALED)).all():
             raise UnfitInputError(
-                "values are not integers, so they are not labels",
+                "values are not whole numbers, so they are not labels",
                 name,
                 "Threshold probabilities into a mask first.",
                 code="mask-probabilities",

@@ -1,6 +1,4 @@
-"""The overview image of an exam: overlays in three planes and the headline figures (papers.md row P6).
-P6).
-"""
+"""The overview image of an exam: overlays in three planes and the headline figures (papers.md row P6)."""
 
 from __future__ import annotations
 
