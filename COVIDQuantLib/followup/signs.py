@@ -2,7 +2,7 @@
 
 The paper takes the sign of a biomarker's change between consecutive exams and compares it with the report: “infection
 region has (partially) expanded” or “contracted” for POI, “density of infection region has
-(partially) increased” or “decreased” for iHU. **Partially* is used here if a lobe changed the other way.
+(partially) increased” or “decreased” for iHU. *Partially* is used here if a lobe changed the other way.
 """
 
 from __future__ import annotations

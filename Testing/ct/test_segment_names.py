@@ -131,7 +131,7 @@ def test_airways_and_disease_are_no_lungs():
 
 
 def test_nothing_but_lungs_holds_no_lesions():
-    with pytest.raises(UnfitInputError, match="no segment can be the lesions") as refusal:
+    with pytest.raises(UnfitInputError, match="no segment is suitable as lesions") as refusal:
         read(fields(["right lung", "left lung", "trachea"]), "lesions")
     assert refusal.value.code == "segments-unknown"
 
