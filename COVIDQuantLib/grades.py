@@ -86,7 +86,7 @@ def findings_of(checks: Iterable[CheckResult]) -> list[CheckResult]:
     return sorted((c for c in checks if c.grade is not Grade.SOUND), key=lambda c: -c.grade.badness)
 
 
-def told(check: CheckResult) -> str:
+def finding_line(check: CheckResult) -> str:
     """A finding on one line: its message and place."""
     return f"{check.message}{_where(check.place)}"
 

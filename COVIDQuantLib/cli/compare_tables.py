@@ -42,8 +42,8 @@ def show_comparison(comparison: Comparison) -> None:
         _show_less_sensitive(overall, screen)
     for pair in comparison.pairs:
         if CONSECUTIVE in pair.kinds or pair is overall:
-            told = "; ".join(sign.words for sign in pair.signs)
-            screen.print(f"exam {pair.before.number} → {pair.after.number} ({_days(pair.interval_days)}): {told}")
+            described = "; ".join(sign.words for sign in pair.signs)
+            screen.print(f"exam {pair.before.number} → {pair.after.number} ({_days(pair.interval_days)}): {described}")
 
 
 def _show_exams(comparison: Comparison, screen: Console) -> None:
@@ -108,13 +108,13 @@ def _show_lobes(pair: ExamPair, screen: Console) -> None:
 
 
 def _show_less_sensitive(pair: ExamPair, screen: Console) -> None:
-    told = ", ".join(
+    described = ", ".join(
         f"{change.figure.title.lower()} {_value(change.before, change.figure)} → "
         f"{_value(change.after, change.figure)} {change.figure.unit}"
         for change in pair.inspiration.less_sensitive
     )
     text = f"Lung volume differs by more than {DIFFERS_PERCENT:.0f} %: rely on what depends least on inspiration"
-    screen.print(Text.assemble((text, "bold yellow"), f": {told}."), soft_wrap=True)
+    screen.print(Text.assemble((text, "bold yellow"), f": {described}."), soft_wrap=True)
 
 
 def _change_cells(change: Change) -> tuple[str, str]:

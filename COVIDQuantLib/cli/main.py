@@ -137,9 +137,9 @@ def _unforeseen(error: Exception) -> int:
         _complain(known.line())
         return known.exit_status
     log = write_log(error)
-    told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    described = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     where = f"Details are in {log}, which may contain file names" if log else "No log could be written"
-    _complain(f"unexpected error ({told:.300}). {where}. Report it with the log. [unexpected-error]")
+    _complain(f"unexpected error ({described:.300}). {where}. Report it with the log. [unexpected-error]")
     return STATUS_UNEXPECTED
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from COVIDQuantLib.ct.volume import CTWarning
-from COVIDQuantLib.grades import CheckResult, Grade, findings_of, grade_of, told
+from COVIDQuantLib.grades import CheckResult, Grade, finding_line, findings_of, grade_of
 from COVIDQuantLib.progress import ProgressState, Stage, StagedProgress
 from COVIDQuantLib.quantification.measures import MEASURES, Measure
 from COVIDQuantLib.quantification.table import MetricsTable, Row
@@ -137,7 +137,7 @@ def show_grade(checks: Sequence[CheckResult]) -> None:
     for check in findings_of(checks):
         region = f"{check.region}: " if check.region else ""
         grade_told = (check.grade.text, _GRADE_STYLE[check.grade])
-        screen.print(Text.assemble("  ", grade_told, " ", shown(f"{region}{told(check)}")), soft_wrap=True)
+        screen.print(Text.assemble("  ", grade_told, " ", shown(f"{region}{finding_line(check)}")), soft_wrap=True)
 
 
 def show_metrics(metrics: MetricsTable) -> None:

@@ -61,7 +61,7 @@ def can_be_estimated(slices: list[int], count: int) -> bool:
     return len(slices) <= max(1.0, _MOST_ESTIMATED * count) and not (np.diff(slices) == 1).any()
 
 
-def told(slices: list[int], geometry: Geometry) -> str:
+def describe_slices(slices: list[int], geometry: Geometry) -> str:
     """Describe slices: their numbers by position, and where each is along the patient."""
     places = ", ".join(f"{k + 1} ({_place(k, geometry)})" for k in slices[:_TOLD])
     more = " …" if len(slices) > _TOLD else ""
@@ -85,14 +85,14 @@ def mend_blank_slices(ct: CTVolume) -> list[CTWarning]:
     warnings = []
     if ends:
         _leave_out(ct, ends)
-        text = f"Blank {told(ends, ct.geometry)} at the end of the CT: left out of all measurements."
+        text = f"Blank {describe_slices(ends, ct.geometry)} at the end of the CT: left out of all measurements."
         warnings.append(CTWarning("blank-slices", text))
     if estimated and can_be_estimated(estimated, len(ct.hu)):
         for k in estimated:
             _estimate(ct, k)
         if ct.padding is not None and not ct.padding.any():
             ct.padding = None
-        text = f"Blank {told(estimated, ct.geometry)}: estimated from their neighbours; so are the measurements there."
+        text = f"Blank {describe_slices(estimated, ct.geometry)}: estimated from their neighbours; so are the measurements there."
         warnings.append(CTWarning("slices-estimated", text))
     return warnings
 

@@ -20,13 +20,13 @@ def without_names(cohort: CohortAgreement, pairing: Pairing) -> tuple[CohortAgre
         pairing: the compared scans.
     """
     scans = [_scan(scan, pair) for scan, pair in zip(cohort.scans, pairing.pairs, strict=True)]
-    told = Pairing(
+    described = Pairing(
         pairing.pairs,
         only_predicted=[hashed(name) for name in pairing.only_predicted],
         only_reference=[hashed(name) for name in pairing.only_reference],
         ignored=[hashed(name) for name in pairing.ignored],
     )
-    return replace(cohort, scans=scans), told.warnings
+    return replace(cohort, scans=scans), described.warnings
 
 
 def _scan(scan: ScanAgreement, pair: ScanPair) -> ScanAgreement:

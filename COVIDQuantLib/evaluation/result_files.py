@@ -67,27 +67,27 @@ def _structure_rows(summary: StructureSummary) -> Iterator[dict[str, Cell]]:
     for quantity in QUANTITIES:
         agreement = summary.quantities.get(quantity.name)
         if agreement is not None:
-            told = _told(agreement, quantity)
-            yield {**head, "measure": quantity.difference, **asdict(agreement.difference), "pooled": None, **told}
+            described = _described(agreement, quantity)
+            yield {**head, "measure": quantity.difference, **asdict(agreement.difference), "pooled": None, **described}
 
 
-def _told(agreement: PairedAgreement, quantity: Quantity) -> dict[str, Cell]:
+def _described(agreement: PairedAgreement, quantity: Quantity) -> dict[str, Cell]:
     """ICC, correlations and limits of agreement as columns; None where undefined."""
     difference = agreement.bland_altman
-    told: dict[str, Cell] = {
+    described: dict[str, Cell] = {
         "icc": getattr(agreement.icc, "value", None),
         "icc_lower": getattr(agreement.icc, "lower", None),
         "icc_upper": getattr(agreement.icc, "upper", None),
     }
     for name, correlation in (("pearson", agreement.pearson), ("spearman", agreement.spearman)):
-        told |= {name: getattr(correlation, "r", None), f"{name}_p": getattr(correlation, "p", None)}
+        described |= {name: getattr(correlation, "r", None), f"{name}_p": getattr(correlation, "p", None)}
     lower, upper = difference.limits if difference else (None, None)
-    told |= {"limit_lower": lower, "limit_upper": upper, "root_sd": getattr(difference, "root_sd", None)}
+    described |= {"limit_lower": lower, "limit_upper": upper, "root_sd": getattr(difference, "root_sd", None)}
     for level in quantity.levels:
         low, high = (difference and difference.limits_at(level)) or (None, None)
         name = f"{level:g}_{quantity.unit}"
-        told |= {f"limit_lower_at_{name}": low, f"limit_upper_at_{name}": high}
-    return told
+        described |= {f"limit_lower_at_{name}": low, f"limit_upper_at_{name}": high}
+    return described
 
 
 def summary_record(cohort: CohortAgreement, warnings: Sequence[str] = ()) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def _structure_record(summary: StructureSummary) -> dict[str, Any]:
     for quantity in QUANTITIES:
         agreement = summary.quantities.get(quantity.name)
         if agreement is not None:
-            quantities[quantity.difference] = {**agreement.difference.as_record(), **_told(agreement, quantity)}
+            quantities[quantity.difference] = {**agreement.difference.as_record(), **_described(agreement, quantity)}
     units = {quantity.name: quantity.predicted for quantity in QUANTITIES}
     return {
         "scans": summary.scans,

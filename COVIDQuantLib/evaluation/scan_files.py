@@ -113,12 +113,12 @@ def scan_of_file(path: Path, content: str | None) -> ScanFiles:
     ending = ending_of(path)
     if not ending:
         raise UnfitInputError("this is not a segmentation", str(path), f"Give .seg.nrrd, {FORMATS}.")
-    name, told = name_and_content(path)
+    name, described = name_and_content(path)
     if path.name == SEGMENTATION_FILE:
         return scan_in_folder(path.parent)
     if ending == SEGMENTATION_ENDING:
         return ScanFiles(name or path.parent.name, segmentation=path)
-    content = content or told
+    content = content or described
     if content not in CONTENTS:
         raise UsageError(
             "the name does not say whether this label map contains lobes, lungs or lesions",
@@ -174,7 +174,7 @@ def _read_maps(scan: ScanFiles) -> ReadScan:
     for content, path in scan.maps.items():
         geometry = _geometry(path)
         labels, noticed = read_label_map(path, geometry, content)
-        warnings += [_told(warning) for warning in noticed]
+        warnings += [_described(warning) for warning in noticed]
         turn = Reorientation.of(geometry)
         if grid is not None:
             check_same_grid(grid, turn.canonical, scan.where, path)
@@ -193,7 +193,7 @@ def _read_maps(scan: ScanFiles) -> ReadScan:
     )
 
 
-def _told(warning: CTWarning) -> str:
+def _described(warning: CTWarning) -> str:
     """A warning's text with the segment names, which come last, marked as names."""
     head, mark, names = warning.message.rpartition(": ")
     if not mark or not warning.code.startswith("segment"):
@@ -219,7 +219,7 @@ def check_same_grid(one: Geometry, other: Geometry, first: Path, second: Path) -
         ("origin", lambda g: g.origin, "mm"),
         ("direction", lambda g: g.direction, ""),
     )
-    told = next(
+    described = next(
         (
             f"{name} {_numbers(of(one))} and {_numbers(of(other))} {unit}"
             for name, of, unit in differences
@@ -228,7 +228,7 @@ def check_same_grid(one: Geometry, other: Geometry, first: Path, second: Path) -
         "positions",
     )
     raise UnfitInputError(
-        f"{first.name} and {second.name} are on different grids ({told.rstrip()})",
+        f"{first.name} and {second.name} are on different grids ({described.rstrip()})",
         str(second),
         "Compare segmentations of the same CT, exported on its whole grid.",
     )

@@ -55,12 +55,12 @@ class Pairing:
     @property
     def warnings(self) -> list[str]:
         """A sentence for everything that was not compared."""
-        told = (
+        described = (
             ("only predicted, not compared", self.only_predicted),
             ("only in the reference, not compared", self.only_reference),
             ("not a segmentation, left out", self.ignored),
         )
-        return [f"{text}: {', '.join(names)}" for text, names in told if names]
+        return [f"{text}: {', '.join(names)}" for text, names in described if names]
 
 
 def find_pairs(predicted: Path, reference: Path, ct: Path | None = None, content: str | None = None) -> Pairing:
@@ -102,9 +102,9 @@ def _by_name(
     names = [sorted(predicted.keys() - reference.keys()), sorted(reference.keys() - predicted.keys())]
     both = sorted(predicted.keys() & reference.keys())
     if not both:
-        told = [", ".join(side) or "none" for side in names]
+        described = [", ".join(side) or "none" for side in names]
         raise UnfitInputError(
-            f"no scan is on both sides (predicted: {told[0]}; reference: {told[1]})",
+            f"no scan is on both sides (predicted: {described[0]}; reference: {described[1]})",
             str(where),
             "Give the files or folders of one scan the same name on both sides.",
         )

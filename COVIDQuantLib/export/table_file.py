@@ -202,11 +202,11 @@ def read_metrics(path: Path) -> MetricsFile:
 
 
 def _check_format(path: Path, record: Any) -> None:
-    said = record.get("format") if isinstance(record, dict) else None
-    if said == FORMAT:
+    found_format = record.get("format") if isinstance(record, dict) else None
+    if found_format == FORMAT:
         return
-    if isinstance(said, str) and said.startswith(_FORMATS):
-        what = f"has the format {said[:40]}; this version of COVIDQuant reads {FORMAT}"
+    if isinstance(found_format, str) and found_format.startswith(_FORMATS):
+        what = f"has the format {found_format[:40]}; this version of COVIDQuant reads {FORMAT}"
         remedy = "Use the version that wrote it, or run quantify again with this one."
         raise UnfitInputError(what, str(path), remedy, code="metrics-version")
     raise _unfit(path, f"does not have the format {FORMAT}")
@@ -220,11 +220,11 @@ def _check_figures(path: Path, metrics: MetricsTable, expected: MetricsTable) ->
         for column in expected.columns:
             if not _agrees(row[column], right[column]):
                 raise _unfit(
-                    path, f"says {column} of {row['region']} is {row[column]}, its counts give {right[column]}"
+                    path, f"gives {column} of {row['region']} as {row[column]}, its counts give {right[column]}"
                 )
     for name in ("ct_score_total", "involved_lobes"):
         if not _agrees(getattr(metrics, name), getattr(expected, name)):
-            raise _unfit(path, f"says {name} is {getattr(metrics, name)}, its counts give {getattr(expected, name)}")
+            raise _unfit(path, f"gives {name} as {getattr(metrics, name)}, its counts give {getattr(expected, name)}")
 
 
 def _agrees(value: Any, expected: Value) -> bool:

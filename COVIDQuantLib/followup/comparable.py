@@ -119,7 +119,7 @@ def _of_thresholds(exams: Sequence[DatedExam], thresholds: Thresholds) -> list[C
     if not other:
         return []
     text = (
-        f"The figures of {_numbers(other)} were made with other thresholds; all were recomputed from the stored counts "
+        f"The measurements of {_numbers(other)} were made with other thresholds; all were recomputed from the stored counts "
         f"at {thresholds.ggo_hu} and {thresholds.consolidation_hu} HU."
     )
     return [CTWarning("thresholds-differ", text)]
@@ -129,14 +129,14 @@ def _of_methods(exams: Sequence[DatedExam]) -> list[CTWarning]:
     found = []
     steps = dict.fromkeys(step for exam in exams for step in exam.result.methods)
     for step in steps:
-        told = _groups(exams, partial(_method, step))
-        if told:
-            text = f"The {step} were found by different methods, which by itself changes results: {told}."
+        described = _groups(exams, partial(_method, step))
+        if described:
+            text = f"The {step} were found by different methods, which by itself changes results: {described}."
             found.append(CTWarning("methods-differ", text))
-    told = _groups(exams, lambda result: result.software)
-    if told:
+    described = _groups(exams, lambda result: result.software)
+    if described:
         found.append(
-            CTWarning("versions-differ", f"The results were made by different versions of COVIDQuant: {told}.")
+            CTWarning("versions-differ", f"The results were made by different versions of COVIDQuant: {described}.")
         )
     return found
 
@@ -155,10 +155,10 @@ def _of_protocol(exams: Sequence[DatedExam]) -> list[CTWarning]:
         values = {exam.result.protocol.get(key, "") for exam in exams}
         if unit == "mm" and _alike([float(value.split()[0]) for value in values if value]):
             continue
-        told = _groups(exams, partial(_made, key))
-        if told and key == "contrast_agent":
-            told = "not the same in all"
-        parts += [f"{title} {told}"] if told else []
+        described = _groups(exams, partial(_made, key))
+        if described and key == "contrast_agent":
+            described = "not the same in all"
+        parts += [f"{title} {described}"] if described else []
     if not parts:
         return []
     text = f"The CTs were acquired differently, which affects densities and small lesions: {'; '.join(parts)}."
@@ -198,8 +198,8 @@ def _of_grades(exams: Sequence[DatedExam]) -> list[CTWarning]:
         for code in exam.result.notices:
             noticed.setdefault(code, []).append(exam)
     if noticed:
-        told = "; ".join(f"{code} in {_numbers(of)}" for code, of in noticed.items())
-        text = f"The warnings of each exam apply here too ({told})."
+        described = "; ".join(f"{code} in {_numbers(of)}" for code, of in noticed.items())
+        text = f"The warnings of each exam apply here too ({described})."
         found.append(CTWarning("exam-warnings", text))
     return found
 
@@ -211,7 +211,7 @@ def _groups(exams: Sequence[DatedExam], value_of: Callable[[ExamResult], str]) -
         groups.setdefault(value_of(exam.result), []).append(exam)
     if len(groups) < 2 or not any(groups):
         return ""
-    return ", ".join(f"{value or 'not told'} ({_numbers(members)})" for value, members in groups.items())
+    return ", ".join(f"{value or 'not described'} ({_numbers(members)})" for value, members in groups.items())
 
 
 def _numbers(exams: Iterable[DatedExam]) -> str:
@@ -223,5 +223,5 @@ def _numbers(exams: Iterable[DatedExam]) -> str:
             runs[-1].append(number)
         else:
             runs.append([number])
-    told = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
-    return f"{'exam' if len(numbers) == 1 else 'exams'} {', '.join(told)}"
+    described = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return f"{'exam' if len(numbers) == 1 else 'exams'} {', '.join(described)}"

@@ -185,15 +185,15 @@ def _pair(
 
 
 def _of_inspiration(pairs: Sequence[ExamPair]) -> list[CTWarning]:
-    told = [
+    described = [
         f"{pair.before.number} to {pair.after.number} by {pair.inspiration.volume.percent:+.0f} %"
         for pair in pairs
         if pair.inspiration.differs
     ]
-    if not told:
+    if not described:
         return []
     text = (
-        f"The lung volume differs by more than {DIFFERS_PERCENT:.0f} % (exam {', '.join(told)}): a different "
+        f"The lung volume differs by more than {DIFFERS_PERCENT:.0f} % (exam {', '.join(described)}): a different "
         "inspiration changes extent, volumes and mean HU without any disease. The weight in grams depends on it least."
     )
     return [CTWarning("inspiration-differs", text)]

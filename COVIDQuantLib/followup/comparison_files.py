@@ -154,7 +154,7 @@ def _sign_record(sign: Sign) -> dict[str, Any]:
 def _region_record(pair: ExamPair, region: RegionChange) -> dict[str, Any]:
     changes = {}
     for name, change in region.changes.items():
-        told: dict[str, Any] = {
+        described: dict[str, Any] = {
             "unit": change.figure.unit,
             "before": change.before,
             "after": change.after,
@@ -164,8 +164,8 @@ def _region_record(pair: ExamPair, region: RegionChange) -> dict[str, Any]:
         }
         for key, known in (("limits", pair.published), ("site_limits", pair.site)):
             judgement = known[region.region].get(name)
-            told |= {key: asdict(judgement)} if judgement else {}
-        changes[name] = told
+            described |= {key: asdict(judgement)} if judgement else {}
+        changes[name] = described
     return {"region": region.region, "disease": region.disease, "changes": changes}
 
 
@@ -192,12 +192,12 @@ def _fit_record(one: Fit) -> dict[str, Any]:
 
 
 def _site_record(scans: int, limits: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
-    told = []
+    described = []
     for (region, measure), one in limits.items():
         shape = {"slope": one.slope} if isinstance(one, SquareRootLimits) else {}
         shape |= {"half_width": one.half} if isinstance(one, PlainLimits) else {}
-        told.append({"region": region, "measure": measure, "mean": one.bias, **shape})
-    return {"scans": scans, "limits": told}
+        described.append({"region": region, "measure": measure, "mean": one.bias, **shape})
+    return {"scans": scans, "limits": described}
 
 
 def _curve_record(curve: Curve) -> dict[str, Any]:

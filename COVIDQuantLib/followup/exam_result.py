@@ -161,8 +161,8 @@ def _identity(model: Mapping[str, Any]) -> str:
     """A model's name and version, and the start of its weights' SHA-256."""
     weights = _mapping(model, "sha256")
     digest = " ".join(sorted(str(value)[:12] for value in weights.values()))
-    told = " ".join(filter(None, (_text(model, "name"), _text(model, "version"))))
-    return f" ({told}{'; weights ' + digest if digest else ''})"
+    described = " ".join(filter(None, (_text(model, "name"), _text(model, "version"))))
+    return f" ({described}{'; weights ' + digest if digest else ''})"
 
 
 def _protocol(source: Mapping[str, Any]) -> dict[str, str]:

@@ -58,11 +58,15 @@ def read_site_limits(path: Path) -> SiteLimits:
         record = read_json(file, _GIVE)
     except FileNotFoundError as error:
         raise UnfitInputError("there is no such file", str(file), _GIVE, code="no-such-file") from error
-    said = record.get("format") if isinstance(record, dict) else None
-    if said != FORMAT:
-        told = f"has the format {said[:40]}" if isinstance(said, str) and said.startswith(_FORMATS) else "is none"
+    found_format = record.get("format") if isinstance(record, dict) else None
+    if found_format != FORMAT:
+        described = (
+            f"has the format {found_format[:40]}"
+            if isinstance(found_format, str) and found_format.startswith(_FORMATS)
+            else "is none"
+        )
         raise UnfitInputError(
-            f"is not a summary of the format {FORMAT} ({told})", str(file), _GIVE, code="limits-damaged"
+            f"is not a summary of the format {FORMAT} ({described})", str(file), _GIVE, code="limits-damaged"
         )
     try:
         found = _limits(record["structures"])
@@ -86,11 +90,11 @@ def _limits(structures: Mapping[str, Any]) -> dict[tuple[str, str], tuple[int, L
         # The lesions' row holds the whole lung's pneumonia; the whole lung's own row its volume.
         rows = (LESIONS.name, region.name) if region is WHOLE_LUNG else (region.name,)
         for row in rows:
-            told = structures.get(row)
-            if told is None:
+            described = structures.get(row)
+            if described is None:
                 continue
             for quantity in QUANTITIES:
-                limits = _limits_of(quantity, told["quantities"].get(quantity.difference))
+                limits = _limits_of(quantity, described["quantities"].get(quantity.difference))
                 if limits is not None:
                     found[region.name, _measure(quantity, row)] = limits
     return found

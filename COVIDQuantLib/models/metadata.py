@@ -214,8 +214,8 @@ def _check_network(role: str, network: Any, where: str) -> None:
 def _check_roles(task: str, roles: Collection[str], where: str) -> None:
     """Refuse a bundle without the networks that its task needs."""
     if not any(needed <= set(roles) for needed in ROLES_NEEDED[task]):
-        told = " or ".join(" and ".join(sorted(needed)) for needed in ROLES_NEEDED[task])
-        what = f"a bundle for {task} needs the networks {told}; it has {', '.join(roles):.80}"
+        described = " or ".join(" and ".join(sorted(needed)) for needed in ROLES_NEEDED[task])
+        what = f"a bundle for {task} needs the networks {described}; it has {', '.join(roles):.80}"
         raise UnfitInputError(what, where, _REMEDY, code="bundle-roles")
 
 

@@ -30,8 +30,8 @@ def refuse_too_large(needed: int, what: str, remedy: str) -> None:
     """
     free = available_bytes()
     if free is not None and needed > free:
-        told = f"{what} needs about {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free"
-        raise UnfitInputError(told, "", remedy, code="memory-too-small")
+        described = f"{what} needs about {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free"
+        raise UnfitInputError(described, "", remedy, code="memory-too-small")
 
 
 def available_bytes() -> int | None:
@@ -77,8 +77,8 @@ if sys.platform == "win32":
     def _of_windows() -> int | None:
         status = _MemoryStatus()
         status.dwLength = ctypes.sizeof(status)
-        told = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
-        return int(status.free) if told else None
+        described = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+        return int(status.free) if described else None
 
 else:
 

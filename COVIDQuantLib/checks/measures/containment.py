@@ -60,7 +60,7 @@ def dense_rim(evidence: Evidence) -> Iterator[Measured]:
     dense = rim & (evidence.hu > DENSE_HU) & ~evidence.lesions
     ml = float(np.count_nonzero(dense)) * evidence.ml
     percent = evidence.percent_of_lung(ml)
-    text = f"the lungs' edge lies in dense tissue: {ml:.0f} mL ({percent:.1f} %) of the outermost layer"
+    text = f"the lungs' edge is in dense tissue: {ml:.0f} mL ({percent:.1f} %) of the outermost layer"
     yield Measured(percent, text, _LUNG, evidence.shares(dense))
 
 

@@ -80,8 +80,8 @@ def show_agreement(cohort: CohortAgreement) -> None:
     screen = console()
     table = Table(header_style="bold", title=f"{len(cohort.scans)} scans: mean ± SD" if len(cohort.scans) > 1 else None)
     table.add_column("structure", no_wrap=True)
-    told = {name for summary in cohort.structures.values() for name, spread in summary.scores.items() if spread.n}
-    shown = [score for score in SCORES if score.name in TERMINAL_SCORES and score.name in told]
+    described = {name for summary in cohort.structures.values() for name, spread in summary.scores.items() if spread.n}
+    shown = [score for score in SCORES if score.name in TERMINAL_SCORES and score.name in described]
     for score in shown:
         table.add_column(f"{score.title}\n{score.unit}", justify="right", no_wrap=True)
     for name, summary in cohort.structures.items():

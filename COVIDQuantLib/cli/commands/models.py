@@ -168,8 +168,8 @@ def _verify(arguments: argparse.Namespace) -> None:
                     screen.print(f"{bundle.name} {bundle.version}: complete and unaltered", soft_wrap=True)
                 except UnfitInputError as error:
                     refused.append(error)
-                    told = Text.assemble(f"{shown(Path(name).name)}: ", (shown(error.what), "red"))
-                    screen.print(told, soft_wrap=True)
+                    described = Text.assemble(f"{shown(Path(name).name)}: ", (shown(error.what), "red"))
+                    screen.print(described, soft_wrap=True)
     if refused:
         raise refused[0]
 

@@ -57,8 +57,8 @@ def check_values(ct: CTVolume, name: str, extremes: tuple[float, float], filler:
         )
     why = _why_not_hounsfield(counts, extremes[0], _scattered(filler) / ct.hu.size)
     if why:
-        told = f"values run from {extremes[0]:g} to {extremes[1]:g}"
-        raise UnfitInputError(f"not Hounsfield units: {why}; {told}", name, _REMEDY, code="not-hounsfield")
+        described = f"values run from {extremes[0]:g} to {extremes[1]:g}"
+        raise UnfitInputError(f"not Hounsfield units: {why}; {described}", name, _REMEDY, code="not-hounsfield")
 
 
 def _why_not_hounsfield(counts: np.ndarray, lowest: float, scattered: float) -> str:
@@ -77,11 +77,11 @@ def _why_not_hounsfield(counts: np.ndarray, lowest: float, scattered: float) -> 
         lowest_bin = np.flatnonzero(counts)[0]
         clipped = counts[lowest_bin] / measured
         counts[lowest_bin] = 0
-    told = counts.sum()
-    if _count(counts, HU_MIN, _AIR_BELOW_HU) < _MIN_AIR * told:
+    described = counts.sum()
+    if _count(counts, HU_MIN, _AIR_BELOW_HU) < _MIN_AIR * described:
         return "there is no air or lung near −1000 HU, as in every chest CT"
     tissue = _count(counts, _TISSUE_HU[0] + 1, _TISSUE_HU[1])
-    enough = tissue >= max(_MIN_TISSUE * told, _MIN_TISSUE_OF_ALL * measured)
+    enough = tissue >= max(_MIN_TISSUE * described, _MIN_TISSUE_OF_ALL * measured)
     if not enough:
         return "there is no soft tissue near 0 HU, as in every chest CT"
     return _why_stretched(counts) if clipped >= _MIN_CLIPPED else ""
@@ -94,7 +94,7 @@ def _why_stretched(counts: np.ndarray) -> str:
     fat, muscle = _peak(counts, _FAT_HU), _peak(counts, _MUSCLE_HU)
     if fat is None or muscle is None or fat >= _FAT_FROM_HU or muscle <= _MUSCLE_TO_HU:
         return ""
-    return f"fat lies at {fat} HU and soft tissue at {muscle} HU, as if every value had been multiplied"
+    return f"fat is at {fat} HU and soft tissue at {muscle} HU, as if every value had been multiplied"
 
 
 def _peak(counts: np.ndarray, limits: tuple[int, int]) -> int | None:

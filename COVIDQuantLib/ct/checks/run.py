@@ -46,7 +46,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from COVIDQuantLib.ct.blank_slices import can_be_estimated, inside, told
+from COVIDQuantLib.ct.blank_slices import can_be_estimated, describe_slices, inside
 from COVIDQuantLib.ct.checks.hounsfield_units import check_values
 from COVIDQuantLib.ct.checks.image_checks import foreign_slices, has_bright_blood, noise_hu
 from COVIDQuantLib.ct.checks.lung_checks import check_lungs
@@ -167,7 +167,7 @@ def _check_slices(ct: CTVolume, facts: HeaderFacts) -> None:
     if blank:
         many = "" if can_be_estimated(blank, len(ct.hu)) else ": too many, or adjacent, so they cannot be estimated"
         raise UnfitInputError(
-            f"blank {told(blank, ct.geometry)} (by position){many}",
+            f"blank {describe_slices(blank, ct.geometry)} (by position){many}",
             facts.name,
             "Copy or export the CT again.",
             code="blank-slices-inside",
@@ -259,8 +259,8 @@ def _padding(ct: CTVolume, facts: HeaderFacts) -> str:
         return ""
     share = 100.0 * np.count_nonzero(ct.padding) / ct.padding.size
     common = sorted(facts.filler, key=lambda value: -facts.filler[value])
-    told = ", ".join(f"{value:g}" for value in common[:_FILLER_TOLD]) + (" …" if len(common) > _FILLER_TOLD else "")
-    padding = f"padding: {told} HU" if told else "padding"
+    described = ", ".join(f"{value:g}" for value in common[:_FILLER_TOLD]) + (" …" if len(common) > _FILLER_TOLD else "")
+    padding = f"padding: {described} HU" if described else "padding"
     return f"{share:.1f} % of the image was not measured ({padding}) and is left out of all measurements."
 
 

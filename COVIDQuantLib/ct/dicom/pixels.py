@@ -150,7 +150,7 @@ def _checked(pixels: np.ndarray, frame: Frame) -> np.ndarray:
     expected = (frame.file.frames, *frame.matrix)
     if pixels.shape != expected:
         raise UnfitInputError(
-            f"the decoded picture has shape {pixels.shape} where the header says {expected}",
+            f"the decoded image has shape {pixels.shape}, but the header gives {expected}",
             frame.file.name,
             _AGAIN,
             code="damaged-file",

@@ -93,7 +93,7 @@ def unpacked(stream: BinaryIO, encoding: str) -> BinaryIO:
 
     Args:
         stream: at the first encoded byte.
-        encoding: ``raw``, ``hex``, ``bzip2``, ``gzip`` or ``zlib``; the last two are told apart by their start.
+        encoding: ``raw``, ``hex``, ``bzip2``, ``gzip`` or ``zlib``; the last two are distinguished by their start.
     """
     if encoding in {"gzip", "zlib"}:
         return _Inflated(stream)  # type: ignore[return-value]

@@ -31,16 +31,16 @@ def check_size(sizes: Sequence[int], bytes_per_voxel: int, name: str) -> int:
     Raises:
         UnfitInputError: an axis without voxels, or more than the limit.
     """
-    told = " × ".join(_short(size) for size in sizes)
+    described = " × ".join(_short(size) for size in sizes)
     if not sizes or any(size < 1 for size in sizes):
         raise UnfitInputError(
-            f"the header's size {told or 'of no axis'} is impossible", name, "Export it again.", "bad-size"
+            f"the header's size {described or 'of no axis'} is impossible", name, "Export it again.", "bad-size"
         )
     voxels = math.prod(sizes)
     if voxels > MAX_VOXELS or voxels * bytes_per_voxel > MAX_BYTES:
         limit = f"{MAX_VOXELS / 1e6:.0f} million voxels and {MAX_BYTES >> 30} GiB are read at most"
         raise UnfitInputError(
-            f"the header claims {told} voxels of {bytes_per_voxel} bytes; {limit}",
+            f"the header claims {described} voxels of {bytes_per_voxel} bytes; {limit}",
             name,
             "Crop the image to the chest or resample it.",
             "too-large",

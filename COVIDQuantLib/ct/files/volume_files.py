@@ -101,9 +101,9 @@ def read_volume_file(path: Path, *, layers: bool = False) -> VolumeFile:
             f"it cannot be read ({error.strerror or error})", header.name, "Check its permissions.", "unreadable"
         ) from error
     except MemoryError as error:
-        told = " × ".join(str(n) for n in header.geometry.shape[::-1])
+        described = " × ".join(str(n) for n in header.geometry.shape[::-1])
         raise UnfitInputError(
-            f"{told} voxels do not fit into this computer's memory", header.name, "Crop or resample it.", "too-large"
+            f"{described} voxels do not fit into this computer's memory", header.name, "Crop or resample it.", "too-large"
         ) from error
 
 

@@ -133,9 +133,9 @@ def check_spacing(spacing: Sequence[float], name: str) -> None:
         UnfitInputError: zero, negative, not a number, or far beyond any scanner's.
     """
     if not all(math.isfinite(s) and _SMALLEST_MM <= s <= _LARGEST_MM for s in spacing):
-        told = " × ".join(f"{s:g}" for s in spacing)
+        described = " × ".join(f"{s:g}" for s in spacing)
         raise UnfitInputError(
-            f"the header's voxel size {told} mm is impossible", name, "Export it again.", "bad-voxel-size"
+            f"the header's voxel size {described} mm is impossible", name, "Export it again.", "bad-voxel-size"
         )
 
 

@@ -43,7 +43,7 @@ class _Mask:
     strict: bool
 
     @property
-    def told(self) -> str:
+    def described(self) -> str:
         """The values that occur, in words."""
         shown = ", ".join(str(value) for value in self.values[:10])
         return shown + (" and more" if len(self.values) > 10 else "")
@@ -63,7 +63,7 @@ class _Mask:
         text = f"{plain(self.name)}: its labels are those of {reading.layout}"
         if reading.layout == BY_PLACE:
             text = f"{plain(self.name)}: its labels were identified by their positions"
-        return [CTWarning("mask-layout", f"{text} ({reading.told}); used as {content}.")]
+        return [CTWarning("mask-layout", f"{text} ({reading.described}); used as {content}.")]
 
 
 def as_asked(
@@ -119,7 +119,7 @@ def _lobes(mask: _Mask) -> Taken:
         return mask.mapped(meaning), mask.warning("lobes")
     if reading is not None:
         raise UnfitInputError(
-            f"this is not a lobe mask: its labels are {reading.told}",
+            f"this is not a lobe mask: its labels are {reading.described}",
             plain(mask.name),
             "Give it as --lungs; the lobes are then found within.",
             code="mask-not-lobes",
@@ -127,9 +127,9 @@ def _lobes(mask: _Mask) -> Taken:
     if not mask.strict:
         return mask.labels, []
     if set(mask.values) <= {lobe.label for lobe in LOBES}:
-        what = f"the labels {mask.told} are not at the positions of {ORDER}"
+        what = f"the labels {mask.described} are not at the positions of {ORDER}"
     else:
-        what = f"label values {mask.told} are not lobes"
+        what = f"label values {mask.described} are not lobes"
     remedy = f"Number them so: {ORDER}; or give a file of each."
     raise UnfitInputError(what, plain(mask.name), remedy, code="mask-labels-unknown")
 
@@ -140,7 +140,7 @@ def _lungs(mask: _Mask) -> Taken:
         if not mask.strict:
             return mask.labels, []
         raise UnfitInputError(
-            f"it is unclear which of the labels {mask.told} are lung",
+            f"it is unclear which of the labels {mask.described} are lung",
             plain(mask.name),
             "Save the lungs alone: one value, or one for the right and one for the left lung.",
             code="mask-labels-unknown",
@@ -179,7 +179,7 @@ def _lesions(mask: _Mask) -> Taken:
     sides_alone = reading is not None and set(reading.structures.values()) == {RIGHT_LUNG, LEFT_LUNG}
     if reading is not None and (len(mask.values) > 2 or not reading.lobes) and (mask.strict or not sides_alone):
         raise UnfitInputError(
-            f"this is not a pneumonia mask: its labels are {reading.told}",
+            f"this is not a pneumonia mask: its labels are {reading.described}",
             plain(mask.name),
             f"Give it as --{'lobes' if reading.lobes else 'lungs'}, and the pneumonia as a mask of its own.",
             code="mask-not-lesions",
@@ -187,7 +187,7 @@ def _lesions(mask: _Mask) -> Taken:
     if not mask.strict:
         return mask.labels, []
     raise UnfitInputError(
-        f"it is unclear which of the labels {mask.told} is pneumonia",
+        f"it is unclear which of the labels {mask.described} is pneumonia",
         plain(mask.name),
         "Save the pneumonia alone, as one value.",
         code="mask-labels-unknown",

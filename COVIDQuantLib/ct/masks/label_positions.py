@@ -157,10 +157,10 @@ def margin_mm(places: Places, meaning: dict[int, str]) -> float:
 
 def _sides_agree(places: Places, meaning: dict[int, str]) -> bool:
     sided = {value: SIDE_OF[what] for value, what in meaning.items() if what in SIDE_OF}
-    told = [value for value in sided if places.counts(value)]
-    if places.middle is not None and not all(_on_its_side(places, v, sided[v]) for v in told):
+    described = [value for value in sided if places.counts(value)]
+    if places.middle is not None and not all(_on_its_side(places, v, sided[v]) for v in described):
         return False
-    for one, other in combinations(told, 2):
+    for one, other in combinations(described, 2):
         shared = places.abreast(one, other)
         if sided[one] == sided[other]:
             if shared < _SAME_SIDE:

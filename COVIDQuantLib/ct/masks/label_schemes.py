@@ -90,7 +90,7 @@ class Reading:
         return len(set(self.structures.values()) & set(LOBE_NAMES)) > 1
 
     @property
-    def told(self) -> str:
+    def described(self) -> str:
         """The values and what they are, in words."""
         return ", ".join(f"{value} {what}" for value, what in sorted(self.structures.items())[:8])
 

@@ -301,8 +301,8 @@ def _turns(*, across: bool) -> list[tuple[int, ...]]:
 
 
 def _flipped(axes: tuple[int, ...], evidence: str, name: str) -> UnfitInputError:
-    told = " and ".join(_AXES[axis] for axis in axes)
-    return UnfitInputError(f"it is flipped {told} ({evidence})", plain(name), _MIRRORED, code="mask-flipped")
+    described = " and ".join(_AXES[axis] for axis in axes)
+    return UnfitInputError(f"it is flipped {described} ({evidence})", plain(name), _MIRRORED, code="mask-flipped")
 
 
 def says_nothing(geometry: Geometry) -> bool:

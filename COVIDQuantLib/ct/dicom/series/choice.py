@@ -90,7 +90,7 @@ def _lungs_seen(series: SeriesInfo) -> tuple[float, str]:
         share = lung_share(peek([frames[len(frames) * n // 4] for n in (1, 2, 3)]))
     except (UnfitInputError, ValueError):
         return 0.0, "pixels cannot be read"
-    return (30.0, "lungs seen") if share >= _LUNG_SHARE else (0.0, "no lungs seen in three slices")
+    return (30.0, "lungs seen") if share >= _LUNG_SHARE else (0.0, "no lungs found in three slices")
 
 
 # Characters of a name that fits no series shown in the message.
@@ -144,9 +144,9 @@ def choose(series: Sequence[SeriesInfo], wanted: str | None, where: str) -> tupl
     best = fit[0]
     if best.phase_number:
         phases = [one for one in series if one.uid == best.uid]
-        told = ", ".join(f"{one.number or one.uid}#{one.phase_number} ({one.phase})" for one in phases)
+        described = ", ".join(f"{one.number or one.uid}#{one.phase_number} ({one.phase})" for one in phases)
         raise UnfitInputError(
-            f"{best.description or 'the series'} holds {len(phases)} phases at the same positions: {told}",
+            f"{best.description or 'the series'} holds {len(phases)} phases at the same positions: {described}",
             where,
             f"Name one with --series, e.g. --series {best.number or best.uid}#1.",
             code="several-phases",
@@ -164,16 +164,16 @@ def _why(best: SeriesInfo, fit: int) -> str:
 def _nothing_fit(series: Sequence[SeriesInfo]) -> str:
     if len(series) == 1:
         return f"{series[0].name} cannot be quantified: {series[0].why_not}"
-    told = "; ".join(f"{one.name}: {one.why_not}" for one in series[:4])
+    described = "; ".join(f"{one.name}: {one.why_not}" for one in series[:4])
     more = f"; and {len(series) - 4} more" if len(series) > 4 else ""
-    return f"no series can be quantified ({told}{more})"
+    return f"no series can be quantified ({described}{more})"
 
 
 def _named(series: Sequence[SeriesInfo], wanted: str, where: str) -> SeriesInfo:
     base, _, phase = wanted.rpartition("#") if re.search(r"#[0-9]+$", wanted) else (wanted, "", "")
     # Compared as text: a number may have more digits than an integer takes.
     pool = [one for one in series if not phase or str(one.phase_number) == phase.lstrip("0")]
-    told = wanted if len(wanted) <= _NAME_TOLD else f"{wanted[:_NAME_TOLD]}…"
+    described = wanted if len(wanted) <= _NAME_TOLD else f"{wanted[:_NAME_TOLD]}…"
     tests: tuple[Callable[[SeriesInfo], bool], ...] = (
         lambda s: s.uid == base,
         lambda s: s.number == base,
@@ -187,14 +187,14 @@ def _named(series: Sequence[SeriesInfo], wanted: str, where: str) -> SeriesInfo:
             return found[0]
         if found:
             raise UsageError(
-                f"“{told}” matches {len(found)} series: {_listed(found)}",
+                f"“{described}” matches {len(found)} series: {_listed(found)}",
                 where,
                 "Name one by its UID, or by number#phase.",
                 code="several-series",
             )
-    raise UsageError(f"no series is “{told}”", where, f"There are: {_listed(series)}.", code="no-such-series")
+    raise UsageError(f"no series is “{described}”", where, f"There are: {_listed(series)}.", code="no-such-series")
 
 
 def _listed(series: Sequence[SeriesInfo]) -> str:
-    told = [f"{one.name} {one.key}" for one in series[:12]]
-    return "; ".join(told) + (f"; and {len(series) - 12} more" if len(series) > 12 else "")
+    described = [f"{one.name} {one.key}" for one in series[:12]]
+    return "; ".join(described) + (f"; and {len(series) - 12} more" if len(series) > 12 else "")

@@ -113,9 +113,9 @@ def _why_not_ct(head: ImageFile, frame: Frame | None) -> str:
 
 def _is_whole(frame: Frame) -> bool:
     """Whether an image has everything a CT slice needs: position, orientation, pixel size, rescale, and 16 bits."""
-    told = (frame.position, frame.orientation, frame.spacing, frame.slope, frame.intercept)
+    described = (frame.position, frame.orientation, frame.spacing, frame.slope, frame.intercept)
     bits = [frame.file.number(keyword) or 0 for keyword in ("BitsAllocated", "BitsStored")]
-    return all(value is not None for value in told) and min(bits) > 8
+    return all(value is not None for value in described) and min(bits) > 8
 
 
 def _why_not_section(frame: Frame) -> str:

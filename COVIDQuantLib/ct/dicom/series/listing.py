@@ -106,8 +106,8 @@ def group_series(images: Iterable[ImageFile]) -> list[SeriesInfo]:
             group.files,
             warnings=group.warnings,
         )
-        series.frames, series.why_not, told = fit_frames(series.files, series.description)
-        series.warnings += told
+        series.frames, series.why_not, described = fit_frames(series.files, series.description)
+        series.warnings += described
         found += [series] if series.why_not else _phases(series)
     return sorted(found, key=lambda s: (s.patient, as_number(s.number) or 0.0, s.uid, s.phase_number))
 
@@ -119,8 +119,8 @@ def _phases(series: SeriesInfo) -> list[SeriesInfo]:
     phases = split_phases(series.frames)
     found = []
     for number, (name, frames) in enumerate(phases, start=1):
-        kept, told = settle(frames)
+        kept, described = settle(frames)
         phase_number = number if len(phases) > 1 else 0
-        warnings = [*series.warnings, *told]
+        warnings = [*series.warnings, *described]
         found.append(replace(series, frames=kept, phase=name, phase_number=phase_number, warnings=warnings))
     return found

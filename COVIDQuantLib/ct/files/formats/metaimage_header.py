@@ -131,8 +131,8 @@ def _sizes(fields: dict[str, str], name: str) -> tuple[int, int, int]:
 
 
 def _type(fields: dict[str, str], name: str) -> np.dtype:
-    told = fields.get("ElementType", "").strip().upper().removeprefix("MET_").removesuffix("_ARRAY")
-    if told not in _TYPES:
+    described = fields.get("ElementType", "").strip().upper().removeprefix("MET_").removesuffix("_ARRAY")
+    if described not in _TYPES:
         raise UnfitInputError(
             f"its number type ({quoted(fields.get('ElementType', 'none'))}) is not supported",
             name,
@@ -140,7 +140,7 @@ def _type(fields: dict[str, str], name: str) -> np.dtype:
             "unknown-type",
         )
     big = _true(fields, "BinaryDataByteOrderMSB", "ElementByteOrderMSB")
-    return np.dtype((">" if big else "<") + _TYPES[told])
+    return np.dtype((">" if big else "<") + _TYPES[described])
 
 
 def _encoding(fields: dict[str, str]) -> str:
@@ -197,18 +197,18 @@ def _some(text: str | None, count: int, default: list[float], key: str, name: st
 
 def _parts(fields: dict[str, str], start: bytes, end: int, path: Path, name: str) -> tuple[DataPart, ...]:
     """The files that hold the voxels: this one, another, or one for every few slices."""
-    told = fields["ElementDataFile"]
+    described = fields["ElementDataFile"]
     skipped = _one_integer(fields, "HeaderSize", 0, name)
     if not -1 <= skipped <= 1 << 26:
         raise bad_header(name, f"field “HeaderSize” is {skipped}")
-    if told.upper() == "LOCAL":
+    if described.upper() == "LOCAL":
         return (DataPart(path, end),)
-    words = told.split()
+    words = described.split()
     if words[:1] == ["LIST"]:
         listed = start[end:].decode("utf-8", errors="surrogateescape").splitlines()
         files = [line.strip() for line in listed if line.strip()]
-    elif "%" in told and len(words) == 4:
+    elif "%" in described and len(words) == 4:
         files = numbered_files(words[0], integers(" ".join(words[1:]), name, "ElementDataFile"), name)
     else:
-        files = [told]
+        files = [described]
     return data_parts(path, files, offset=skipped)

@@ -160,8 +160,8 @@ def _signs(fields: dict[str, str], name: str) -> tuple[float, float, float]:
 
 
 def _unit(fields: dict[str, str]) -> float:
-    told = fields.get("spaceunits", "").replace('"', " ").lower().split()
-    return _UNITS_MM.get(told[0], 1.0) if told else 1.0
+    described = fields.get("spaceunits", "").replace('"', " ").lower().split()
+    return _UNITS_MM.get(described[0], 1.0) if described else 1.0
 
 
 def _centring(fields: dict[str, str], n: int) -> str:
@@ -173,19 +173,19 @@ def _bare_grid(axes: Axes, fields: dict[str, str], name: str) -> tuple[Geometry,
     """A grid without orientation, for a header that gives at most the spacing."""
     spacing = [1.0, 1.0, 1.0]
     if "spacings" in fields:
-        told = numbers(fields["spacings"], name, "spacings")
-        if len(told) != axes.count:
-            raise bad_header(name, f"claims {axes.count} dimensions and gives {len(told)} spacings")
-        spacing = [told[n] for n in axes.places]
+        described = numbers(fields["spacings"], name, "spacings")
+        if len(described) != axes.count:
+            raise bad_header(name, f"claims {axes.count} dimensions and gives {len(described)} spacings")
+        spacing = [described[n] for n in axes.places]
         check_spacing(spacing, name)
     origin = (0.0, 0.0, 0.0)
     if "axismins" in fields:
-        told = numbers(fields["axismins"], name, "axis mins")
-        if len(told) == axes.count and np.isfinite([told[n] for n in axes.places]).all():
+        described = numbers(fields["axismins"], name, "axis mins")
+        if len(described) == axes.count and np.isfinite([described[n] for n in axes.places]).all():
             # The axis minimum is the edge of the first voxel, unless the header says it is its centre.
             centred = [_centring(fields, n) == "node" for n in axes.places]
             x, y, z = (
-                told[n] + (0 if node else s / 2) for n, node, s in zip(axes.places, centred, spacing, strict=True)
+                described[n] + (0 if node else s / 2) for n, node, s in zip(axes.places, centred, spacing, strict=True)
             )
             origin = (x, y, z)
     return grid(axes.sizes, np.diag(spacing), origin, name)

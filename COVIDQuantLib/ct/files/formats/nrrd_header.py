@@ -173,16 +173,16 @@ def _parts(text: _Text, encoding: str, path: Path, name: str) -> tuple[DataPart,
         raise bad_header(name, "skips an impossible number of bytes or lines (byte skip, line skip)")
     # In a compressed file the bytes to skip are counted after unpacking.
     offset, inner = (0, skipped) if encoding in {"gzip", "bzip2"} and skipped > 0 else (skipped, 0)
-    told = text.fields.get("datafile")
-    if told is None:
+    described = text.fields.get("datafile")
+    if described is None:
         return (DataPart(path, text.end, lines, offset, inner),)
-    words = told.split()
+    words = described.split()
     if words[:1] == ["LIST"]:
         files = text.listed
-    elif "%" in told and len(words) >= 4:
+    elif "%" in described and len(words) >= 4:
         files = numbered_files(words[0], integers(" ".join(words[1:4]), name, "data file"), name)
     else:
-        files = [told]
+        files = [described]
     return data_parts(path, files, lines=lines, offset=offset, inner=inner)
 
 
