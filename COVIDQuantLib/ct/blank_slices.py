@@ -92,7 +92,8 @@ def mend_blank_slices(ct: CTVolume) -> list[CTWarning]:
             _estimate(ct, k)
         if ct.padding is not None and not ct.padding.any():
             ct.padding = None
-        text = f"Blank {describe_slices(estimated, ct.geometry)}: estimated from their neighbours; so are the measurements there."
+        where = describe_slices(estimated, ct.geometry)
+        text = f"Blank {where}: estimated from their neighbours; so are the measurements there."
         warnings.append(CTWarning("slices-estimated", text))
     return warnings
 

@@ -49,12 +49,12 @@ class Labels:
     @property
     def tells(self) -> frozenset[str]:
         """Which of lungs, lobes and lesions it contains."""
-        described = {
+        holds = {
             "lungs": self.lobes is not None,
             "lobes": self.lobes is not None and self.lobar,
             "lesions": self.lesions is not None,
         }
-        return frozenset(name for name, there in described.items() if there)
+        return frozenset(name for name, there in holds.items() if there)
 
     @property
     def arrays(self) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -141,9 +141,9 @@ def _plain(labels: Labels | Segmentation) -> Labels:
 def _common(one: Labels, other: Labels, name: str) -> list[Structure]:
     common = [s for s in STRUCTURES if s.needs in one.tells and s.needs in other.tells]
     if not common:
-        described = [" and ".join(sorted(labels.tells)) or "nothing" for labels in (one, other)]
+        holds = [" and ".join(sorted(labels.tells)) or "nothing" for labels in (one, other)]
         raise UnfitInputError(
-            f"the predicted segmentation holds {described[0]}, the reference {described[1]}: there is nothing to compare",
+            f"the predicted segmentation holds {holds[0]}, the reference {holds[1]}: there is nothing to compare",
             name,
             "Give two segmentations that both hold lobes, lungs or lesions.",
         )

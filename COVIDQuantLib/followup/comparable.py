@@ -119,7 +119,7 @@ def _of_thresholds(exams: Sequence[DatedExam], thresholds: Thresholds) -> list[C
     if not other:
         return []
     text = (
-        f"The measurements of {_numbers(other)} were made with other thresholds; all were recomputed from the stored counts "
+        f"The measurements of {_numbers(other)} were made with other thresholds; all were recomputed from counts "
         f"at {thresholds.ggo_hu} and {thresholds.consolidation_hu} HU."
     )
     return [CTWarning("thresholds-differ", text)]

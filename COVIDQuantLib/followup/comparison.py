@@ -83,7 +83,7 @@ class Comparison:
         warnings: warnings about the comparison.
         site: the site's own limits; None without.
         lesions: the fate of each lesion, as plain values for JSON; None if not computed. It is only passed through:
-        nothing here depends on it.
+            nothing here depends on it.
     """
 
     exams: tuple[DatedExam, ...]
@@ -141,7 +141,7 @@ def compare_exams(
         dates: their dates, one each; empty to use those stored in the results.
         onset: first day of symptoms.
         thresholds: with which all values are recomputed from the stored counts; None for those of the exams, or the
-        default ones if the exams differ.
+            default ones if the exams differ.
         site: the site's own limits of agreement.
         same_patient: treat all as one patient, whatever the results say.
 

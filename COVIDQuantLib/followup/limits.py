@@ -4,8 +4,8 @@ Yoo 2022 compared its network with readers and reported 95 % limits of agreement
 level: mean ± slope·√level. The slope is fitted here to the printed limits.
 
 Such limits apply to one measurement of one exam. A change has two, each with its own error, so its limits are √2 times
-as wide; the common part, the bias, cancels. So a change has one of three verdicts: *within* the limits of
-a single measurement, *beyond* those of two, or *unclear* between them.
+as wide; the common part, the bias, cancels. So a change has one of three verdicts: *within* the limits of a single
+measurement, *beyond* those of two, or *unclear* between them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The signs of POI and iHU in the terms of radiologists' reports (Changsha 2020, Table 3; papers.md rows C2, C4).
 
 The paper takes the sign of a biomarker's change between consecutive exams and compares it with the report: “infection
-region has (partially) expanded” or “contracted” for POI, “density of infection region has
-(partially) increased” or “decreased” for iHU. *Partially* is used here if a lobe changed the other way.
+region has (partially) expanded” or “contracted” for POI, “density of infection region has (partially) increased” or
+“decreased” for iHU. *Partially* is used here if a lobe changed the other way.
 """
 
 from __future__ import annotations

@@ -58,12 +58,10 @@ def read_site_limits(path: Path) -> SiteLimits:
         record = read_json(file, _GIVE)
     except FileNotFoundError as error:
         raise UnfitInputError("there is no such file", str(file), _GIVE, code="no-such-file") from error
-    found_format = record.get("format") if isinstance(record, dict) else None
-    if found_format != FORMAT:
+    found = record.get("format") if isinstance(record, dict) else None
+    if found != FORMAT:
         described = (
-            f"has the format {found_format[:40]}"
-            if isinstance(found_format, str) and found_format.startswith(_FORMATS)
-            else "is none"
+            f"has the format {found[:40]}" if isinstance(found, str) and found.startswith(_FORMATS) else "is none"
         )
         raise UnfitInputError(
             f"is not a summary of the format {FORMAT} ({described})", str(file), _GIVE, code="limits-damaged"

@@ -146,7 +146,7 @@ def with_less_memory(
 
     Args:
         run: computes with a batch size on a device; it is restarted after a failure, so it must have no side effects
-        until it returns.
+            until it returns.
         device: first device to try.
         batch: initial batch size.
         notices: receives warnings: that the batch was reduced, or that the CPU was used.

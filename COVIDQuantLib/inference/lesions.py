@@ -69,9 +69,8 @@ class LesionsNetwork:
         window_hu: CT numbers that become 0 and 1.
         cut: probability above which a voxel is lesion.
         piece_cut: a connected component of 5 mL or more whose mean log odds are below those of this probability is
-        dropped; pneumonia of that size has a core that the networks are certain of, a diaphragm blurred by breathing
-        does not.
-            None keeps all components.
+            dropped; pneumonia of that size has a core that the networks are certain of, a diaphragm blurred by
+            breathing does not. None keeps all components.
         mirrored: each slice is also processed with left and right exchanged, and the log odds are averaged.
     """
 
@@ -127,7 +126,8 @@ def find_lesions_by_network(
         notices: receives warnings about how it ran.
         report: progress; may raise ``Cancelled``.
         beside: networks for other slices of ``PLANES``, by role; the log odds of all are averaged, and the axial
-        network's cut applies. They are not used where the lungs are cut so short that such a slice shows only a strip.
+            network's cut applies. They are not used where the lungs are cut so short that such a slice shows only a
+            strip.
         odds: receives the log odds of lesion, minus those of the cut, as ``lesions``.
 
     Returns:
@@ -180,7 +180,7 @@ def drop_doubtful_pieces(
         level: logit above which a point is lesion.
         least_mean: mean logit that a component needs.
         least_points: size from which a component is checked; in a small one every voxel is near the edge, so its mean
-        says little.
+            says little.
     """
     pieces, count = ndimage.label(((logits > level) & lung).numpy())
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)

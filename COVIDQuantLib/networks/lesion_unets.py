@@ -87,9 +87,8 @@ class COVIDLesionNet(TransposedUNet2D):
     three transpose convolutions; concatenations between the segments of the contracting and the expansive path.
 
     Not given in the text (the figure is only a drawing), and chosen here: two segments on each of the four levels of
-    the
-    contracting path (eight), one after each concatenation and a second at full resolution on the expansive path (four);
-    3×3 convolutions; ReLU; channels doubling from 64 to 512; transpose convolutions of 2×2 at stride 2; one 1×1
+    the contracting path (eight), one after each concatenation and a second at full resolution on the expansive path
+    (four); 3×3 convolutions; ReLU; channels doubling from 64 to 512; transpose convolutions of 2×2 at stride 2; one 1×1
     convolution for the logit, which is not a segment since it has neither normalisation nor activation; slices in 2D.
 
     Args:

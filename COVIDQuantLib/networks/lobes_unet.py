@@ -23,8 +23,7 @@ class LobesUNet3D(UNet):
 
     The papers name no network for the lobes (Huang, row H1: a module 'lungs and lobes'); this is the plain 3D U-Net,
     used twice: on the whole chest at coarse spacing, since a lobe is identified by its position, then at finer spacing
-    with the
-    coarse probabilities as further channels, for the boundaries.
+    with the coarse probabilities as further channels, for the boundaries.
 
     Args:
         in_channels: 1, or 1 and the coarse probabilities.

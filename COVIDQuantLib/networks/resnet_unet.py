@@ -20,10 +20,9 @@ class ResNet34UNet(AnyShape):
     at stride 2, max pooling, then 3, 4, 6 and 3 basic blocks of two 3×3 convolutions).
 
     Not given in the text (the supplement was not available), and chosen here: three slices; projections (1×1
-    convolution and
-    batch norm) as shortcuts where the size changes; a decoder of five steps, each nearest-neighbour upsampling,
-    concatenation with the encoder's features of that size (none at full size) and two 3×3 convolutions with batch norm
-    and ReLU, of 4, 2, 1, ½ and ¼ times ``width`` channels (but 8 in the last two at least); a 1×1
+    convolution and batch norm) as shortcuts where the size changes; a decoder of five steps, each nearest-neighbour
+    upsampling, concatenation with the encoder's features of that size (none at full size) and two 3×3 convolutions with
+    batch norm and ReLU, of 4, 2, 1, ½ and ¼ times ``width`` channels (but 8 in the last two at least); a 1×1
     convolution for the logit; no pretrained weights.
 
     Args:

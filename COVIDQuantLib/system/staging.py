@@ -2,8 +2,7 @@
 
 Each process that writes into a folder has a hidden folder ``.covidquant-…`` in it, locked while it lives. A set of
 files is moved into place by a journal: once all files are ready and on the disk, the journal records it, and from then
-on
-the set is the new one. Should the process be killed between two of the moves, the next process — the next writer, or
+on the set is the new one. Should the process be killed between two of the moves, the next process — the next writer, or
 a reader of results (:func:`settle`) — makes the remaining ones. Killed before, it leaves the old set, and the hidden
 folder is removed by the next writer. No partial file is ever visible; files of different sets can be visible together
 only between the first and the last move, and after a kill there until somebody comes.

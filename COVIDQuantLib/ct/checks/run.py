@@ -259,8 +259,8 @@ def _padding(ct: CTVolume, facts: HeaderFacts) -> str:
         return ""
     share = 100.0 * np.count_nonzero(ct.padding) / ct.padding.size
     common = sorted(facts.filler, key=lambda value: -facts.filler[value])
-    described = ", ".join(f"{value:g}" for value in common[:_FILLER_TOLD]) + (" …" if len(common) > _FILLER_TOLD else "")
-    padding = f"padding: {described} HU" if described else "padding"
+    values = ", ".join(f"{value:g}" for value in common[:_FILLER_TOLD]) + (" …" if len(common) > _FILLER_TOLD else "")
+    padding = f"padding: {values} HU" if values else "padding"
     return f"{share:.1f} % of the image was not measured ({padding}) and is left out of all measurements."
 
 

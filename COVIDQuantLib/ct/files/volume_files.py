@@ -91,7 +91,7 @@ def read_volume_file(path: Path, *, layers: bool = False) -> VolumeFile:
 
     Raises:
         UnfitInputError: the file is missing, unreadable, damaged, too large, not three-dimensional, or has an invalid
-        grid.
+            grid.
     """
     header = read_header(path, layers=layers)
     try:
@@ -101,9 +101,12 @@ def read_volume_file(path: Path, *, layers: bool = False) -> VolumeFile:
             f"it cannot be read ({error.strerror or error})", header.name, "Check its permissions.", "unreadable"
         ) from error
     except MemoryError as error:
-        described = " × ".join(str(n) for n in header.geometry.shape[::-1])
+        extent = " × ".join(str(n) for n in header.geometry.shape[::-1])
         raise UnfitInputError(
-            f"{described} voxels do not fit into this computer's memory", header.name, "Crop or resample it.", "too-large"
+            f"{extent} voxels do not fit into this computer's memory",
+            header.name,
+            "Crop or resample it.",
+            "too-large",
         ) from error
 
 

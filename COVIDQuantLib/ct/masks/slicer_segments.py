@@ -75,8 +75,8 @@ def segments_of(header: dict[str, str], name: str) -> list[FileSegment]:
         found = _FIELD.match(key)
         if found:
             fields.setdefault(int(found[1]), {})[found[2]] = value
-    described = [fields[number] for number in sorted(fields) if any(key in fields[number] for key in _TELLING)]
-    segments = [_segment(of, place, name) for place, of in enumerate(described)]
+    records = [fields[number] for number in sorted(fields) if any(key in fields[number] for key in _TELLING)]
+    segments = [_segment(of, place, name) for place, of in enumerate(records)]
     places = [(segment.layer, segment.label) for segment in segments]
     if len(set(places)) < len(places):
         raise UnfitInputError(
@@ -118,8 +118,8 @@ def labels_of_segments(
         The labels, and warnings ``segments-by-name`` and ``segments-joined``.
 
     Raises:
-        UnfitInputError: no segment matches the content (``segments-unknown``), or a segment lies on
-            a layer that the file lacks (``segments-damaged``).
+        UnfitInputError: no segment matches the content (``segments-unknown``), or a segment lies on a layer that the
+            file lacks (``segments-damaged``).
     """
     chosen, warnings = _CHOICES.get(content, _all_numbered)(segments, name)
     labels = np.zeros(layers.shape[:3], np.uint8 if len(segments) < 256 else np.uint16)
@@ -183,15 +183,15 @@ class _Known:
         # Where codes identify the pneumonia or a lobe, names add nothing.
         sure = {code for code, _ in coded if code is not None}
         kept = [
-            (None if described in sure and code is None else described, segment)
-            for (code, segment), (described, _) in zip(coded, structures, strict=True)
+            (None if kind in sure and code is None else kind, segment)
+            for (code, segment), (kind, _) in zip(coded, structures, strict=True)
         ]
-        named = [segment for (code, _), (described, segment) in zip(coded, kept, strict=True) if described and code is None]
+        named = [segment for (code, _), (kind, segment) in zip(coded, kept, strict=True) if kind and code is None]
         return cls(kept, named)
 
     def those(self, *wanted: str) -> list[tuple[str, FileSegment]]:
         """The segments that are one of some structures, in the order of these."""
-        return [(what, segment) for what in wanted for described, segment in self.structures if described == what]
+        return [(what, segment) for what in wanted for kind, segment in self.structures if kind == what]
 
     def warning(self, chosen: Sequence[FileSegment], name: str) -> list[CTWarning]:
         """``segments-by-name`` if any of the chosen ones is known by its name alone."""
@@ -241,7 +241,7 @@ def _lesions(segments: Sequence[FileSegment], name: str) -> Chosen:
 
 def _unknown_joined(known: _Known, what: str, name: str) -> Chosen:
     """All segments that are nothing else that is known, with a warning."""
-    segments = [segment for described, segment in known.structures if described is None]
+    segments = [segment for kind, segment in known.structures if kind is None]
     if not segments:
         others = _names([segment for _, segment in known.structures])
         raise UnfitInputError(

@@ -69,8 +69,8 @@ def sheet_terms(first: FloatArray, second: FloatArray, reach: FloatArray) -> Flo
     Args:
         first: coordinate along the sheet.
         second: the other one.
-        reach: range of each that landmarks cover, ``(2, 2)``; beyond, the surface is continued at constant level,
-        since polynomials diverge outside their interval.
+        reach: range of each that landmarks cover, ``(2, 2)``; beyond, the surface is continued at constant level, since
+            polynomials diverge outside their interval.
     """
     scaled = [
         np.clip(2 * (along - low) / (high - low) - 1, -1.0, 1.0)

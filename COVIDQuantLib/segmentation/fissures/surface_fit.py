@@ -34,7 +34,7 @@ class Sighting:
 
     Attributes:
         trust: 0..1 on a lattice over ``RELIEF_REACH`` of both of the sheet's coordinates; zero where it is outside the
-        lung.
+            lung.
         share: mean of the trust within the lung.
     """
 

@@ -234,6 +234,8 @@ class _Reader:
                 "Name them right_upper_lobe, right_middle_lobe, right_lower_lobe, left_upper_lobe, left_lower_lobe.",
                 code="mask-joined",
             )
-        described = ", ".join(f"{plain(file.name)} {meaning[n]}" for n, file in enumerate(files, start=1))
-        self.warnings.append(CTWarning("mask-layout", f"The lobe of each file was identified by its position: {described}."))
+        lobes = ", ".join(f"{plain(file.name)} {meaning[n]}" for n, file in enumerate(files, start=1))
+        self.warnings.append(
+            CTWarning("mask-layout", f"The lobe of each file was identified by its position: {lobes}.")
+        )
         return [LABEL_OF_LOBE[meaning[number]] for number in range(1, 1 + len(files))]

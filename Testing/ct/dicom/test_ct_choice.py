@@ -72,7 +72,7 @@ def test_the_best_series_is_chosen_and_says_why(full):
     assert "sharp kernel B70f" in others["4"]
     assert "thick sections (8 mm)" in others["5"]
     assert "reformat" in others["6"]
-    assert "no lungs seen" in others["7"]
+    assert "no lungs found" in others["7"]
     assert "expiration" in others["8"]
     assert (others["1"], others["9"]) == ("a localizer", "a maximum intensity projection")
     assert "Secondary Capture" in others["10"]

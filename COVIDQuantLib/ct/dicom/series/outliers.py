@@ -56,9 +56,9 @@ def settle(frames: list[Frame]) -> tuple[list[Frame], list[CTWarning]]:
         _without_odd_ends,
     )
     for step in steps:
-        kept, described = step(kept)
-        warnings += described
-        if described and is_regular(kept):
+        kept, notice = step(kept)
+        warnings += notice
+        if notice and is_regular(kept):
             return kept, warnings
     return frames, []
 
@@ -138,8 +138,8 @@ def _without_twins(frames: list[Frame]) -> tuple[list[Frame], list[CTWarning]]:
         twins.add(second)
     if not twins:
         return frames, []
-    described = left_out([frames[n] for n in sorted(twins)], "with the pixels and position of another", "twin-slices")
-    return [frame for n, frame in enumerate(frames) if n not in twins], [described]
+    notice = left_out([frames[n] for n in sorted(twins)], "with the pixels and position of another", "twin-slices")
+    return [frame for n, frame in enumerate(frames) if n not in twins], [notice]
 
 
 def _without_odd_ends(frames: list[Frame]) -> tuple[list[Frame], list[CTWarning]]:
@@ -181,5 +181,5 @@ def without_blank_ends(stack: Stack, buffer: HUBuffer) -> tuple[Stack, list[CTWa
     if buffer.padding is not None:
         kept = buffer.padding[first:last]
         buffer.padding = kept if kept.any() else None
-    described = left_out(cut, "blank at the end of the series", "blank-slices")
-    return replace(stack, frames=stack.frames[first:last], shifts=stack.shifts[first:last], geometry=geometry), [described]
+    notice = left_out(cut, "blank at the end of the series", "blank-slices")
+    return replace(stack, frames=stack.frames[first:last], shifts=stack.shifts[first:last], geometry=geometry), [notice]

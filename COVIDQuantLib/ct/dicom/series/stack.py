@@ -98,16 +98,21 @@ def _one_matrix(frames: Sequence[Frame], where: str) -> tuple[int, int]:
     for frame in frames:
         sizes.setdefault(frame.matrix, frame)
     if len(sizes) > 1:
-        described = " and ".join(f"{columns}×{rows} ({frame.name})" for (rows, columns), frame in list(sizes.items())[:3])
+        sizes_text = " and ".join(
+            f"{columns}×{rows} ({frame.name})" for (rows, columns), frame in list(sizes.items())[:3]
+        )
         raise UnfitInputError(
-            f"its slices differ in size: {described}", where, "Give a series of one reconstruction.", code="slice-sizes"
+            f"its slices differ in size: {sizes_text}",
+            where,
+            "Give a series of one reconstruction.",
+            code="slice-sizes",
         )
     return next(iter(sizes))
 
 
 def _one_orientation(frames: Sequence[Frame], where: str) -> np.ndarray:
     """Unit vectors of ``i, j, k`` as rows, exactly orthonormal."""
-    described: list[np.ndarray] = []
+    orientations: list[np.ndarray] = []
     for frame in frames:
         if frame.orientation is None or not _is_orthonormal(frame.orientation):
             raise UnfitInputError(
@@ -116,15 +121,15 @@ def _one_orientation(frames: Sequence[Frame], where: str) -> np.ndarray:
                 "Export the series again from the archive.",
                 code="orientation",
             )
-        described.append(frame.orientation)
-        if np.abs(frame.orientation - described[0]).max() > ORIENTATION_TOLERANCE:
+        orientations.append(frame.orientation)
+        if np.abs(frame.orientation - orientations[0]).max() > ORIENTATION_TOLERANCE:
             raise UnfitInputError(
                 f"its slices have different orientations ({frames[0].name} and {frame.name})",
                 where,
                 "Give a series of parallel slices; localizers and reformats belong in folders of their own.",
                 code="orientation",
             )
-    mean = np.mean(described, axis=0)
+    mean = np.mean(orientations, axis=0)
     along_i = mean[:3] / np.linalg.norm(mean[:3])
     normal = np.cross(along_i, mean[3:])
     normal /= np.linalg.norm(normal)
@@ -212,16 +217,16 @@ def _mean_interval(along: np.ndarray, median: float, where: str) -> tuple[float,
     intervals = np.diff(along)
     off = np.abs(intervals - median)
     worst = int(off.argmax())
-    described = f"{intervals[worst]:.2f} mm at {along[worst]:.2f} mm where {median:.2f} mm is usual"
+    interval = f"{intervals[worst]:.2f} mm at {along[worst]:.2f} mm where {median:.2f} mm is usual"
     if off[worst] > UNEVEN_STOPS * median + HEADER_ROUNDING_MM:
         raise UnfitInputError(
-            f"its slices are unevenly spaced: {described}",
+            f"its slices are unevenly spaced: {interval}",
             where,
             "Give an evenly reconstructed series.",
             code="uneven-slices",
         )
     spacing = float((along[-1] - along[0]) / (len(along) - 1))
     if off[worst] > UNEVEN_WARNS * median + HEADER_ROUNDING_MM:
-        text = f"Slices are slightly unevenly spaced: {described}; {spacing:.3f} mm is used throughout."
+        text = f"Slices are slightly unevenly spaced: {interval}; {spacing:.3f} mm is used throughout."
         return spacing, [CTWarning("uneven-spacing", text)]
     return spacing, []

@@ -63,7 +63,7 @@ def grid_of(sizes: Sequence[int], forms: Forms, name: str) -> tuple[Geometry, li
 
     Raises:
         UnfitInputError: voxel size, quaternion or sform is invalid, or they contradict each other so that sides or
-        volumes are uncertain.
+            volumes are uncertain.
     """
     spacing = [float(p) * forms.unit_mm for p in forms.pixdim]
     check_spacing(spacing, name)
