@@ -283,7 +283,7 @@ def test_without_rights_to_read(tmp_path):
     try:
         path.read_bytes()
     except PermissionError:
-        stops(path, "cannot be read", "rights")
+        stops(path, "cannot be read", "permissions")
     else:
         pytest.skip("this user may read everything")
 
