@@ -78,7 +78,7 @@ def test_imported_listed_shown_verified_removed(capsys, bundle_folder, own):
     assert "toy" in out
     assert str(own) in out
     status, out, _ = command(capsys, "verify", "toy")
-    assert (status, "toy 1.2.0: whole and unaltered" in out) == (0, True)
+    assert (status, "toy 1.2.0: complete and unaltered" in out) == (0, True)
     status, out, _ = command(capsys, "remove", "toy")
     assert status == 0
     assert mine(capsys) == {}
@@ -161,7 +161,7 @@ def test_verify_names_each_and_ends_with_3_if_one_is_damaged(capsys, own):
     # What ships is verified by its own test.
     status, out, err = command(capsys, "verify", *(own / name for name in ("good", "altered", "cut")))
     assert status == 3
-    assert "good 1.2.0: whole and unaltered" in out
+    assert "good 1.2.0: complete and unaltered" in out
     assert "altered: the weights are not those of this bundle" in out
     assert "cut: the metadata are not JSON" in out
     assert "altered" in one_line(err)

@@ -217,7 +217,7 @@ def test_the_first_lobe_keeps_a_voxel_that_two_claim(tmp_path):
         ),
         (lambda header: header.replace("Segment5_Layer:=1", "Segment5_Layer:=7"), "which is not in the file"),
         (lambda header: header.replace("Segment2_LabelValue:=3", "Segment2_LabelValue:=three"), "damaged"),
-        (lambda header: header.replace("encoding: gzip", "encoding: nonsense"), "encoding .nonsense. is not read"),
+        (lambda header: header.replace("encoding: gzip", "encoding: nonsense"), "encoding .nonsense. is not supported"),
         (lambda header: header.replace("sizes: 2 13", "sizes: 2 1300"), "truncated or damaged"),
     ],
 )

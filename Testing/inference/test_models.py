@@ -274,7 +274,7 @@ SPOILT_WEIGHTS = {
     "tensor added": (other_tensors(add), "unknown 'more'"),
     "shape": (other_tensors(widen), "shape (6, 3, 1, 1, 1) instead of (6, 2, 1, 1, 1)"),
     "kind": (other_tensors(whole_numbers), "final.weight"),
-    "not a number": (other_tensors(break_value), "no numbers"),
+    "not a number": (other_tensors(break_value), "not finite numbers"),
     "rubbish": (lambda folder: put_weights(folder, b"rubbish" * 100), "not a safetensors"),
     "pickle": (lambda folder: put_weights(folder, pickle.dumps(Bomb())), "pickle"),
     "torch file": (torch_file, "pickle"),
@@ -483,7 +483,7 @@ def test_weights_that_are_no_numbers_are_not_written(tmp_path):
     made = network()
     with torch.no_grad():
         next(made.module.parameters()).fill_(float("inf"))
-    assert "no numbers" in refusal(lambda: write(tmp_path / "toy", networks={"coarse": made, "fine": network(FINE)}))
+    assert "not finite numbers" in refusal(lambda: write(tmp_path / "toy", networks={"coarse": made, "fine": network(FINE)}))
     refusal(lambda: write(tmp_path / "toy", training={"loss": float("nan")}), kind=UsageError)
     assert list(tmp_path.iterdir()) == []
 
