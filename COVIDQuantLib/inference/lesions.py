@@ -125,9 +125,8 @@ def find_lesions_by_network(
         device: where to compute.
         notices: receives warnings about how it ran.
         report: progress; may raise ``Cancelled``.
-        beside: networks for other slices of ``PLANES``, by role; the log odds of all are averaged, and the axial
-            network's cut applies. They are not used where the lungs are cut so short that such a slice shows only a
-            strip.
+        beside: networks for other slices of ``PLANES``, by role; all log odds are averaged, and the axial network's cut
+            applies. They are not used where the lungs are cut so short that such a slice shows only a strip.
         odds: receives the log odds of lesion, minus those of the cut, as ``lesions``.
 
     Returns:

@@ -483,7 +483,9 @@ def test_weights_that_are_no_numbers_are_not_written(tmp_path):
     made = network()
     with torch.no_grad():
         next(made.module.parameters()).fill_(float("inf"))
-    assert "not finite numbers" in refusal(lambda: write(tmp_path / "toy", networks={"coarse": made, "fine": network(FINE)}))
+    assert "not finite numbers" in refusal(
+        lambda: write(tmp_path / "toy", networks={"coarse": made, "fine": network(FINE)})
+    )
     refusal(lambda: write(tmp_path / "toy", training={"loss": float("nan")}), kind=UsageError)
     assert list(tmp_path.iterdir()) == []
 
