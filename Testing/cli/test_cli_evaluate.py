@@ -294,7 +294,7 @@ def broken(tmp_path, phantoms):
         "one CT for many": (many, many, ("--ct", truth / "ct.nrrd"), 3, "folder of CTs"),
         "empty folder": (empty, truth, (), 3, "no segmentation"),
         "no pair": (tmp_path / "renamed", many, (), 3, "someone"),
-        "no mask": (text, truth, (), 3, "no segmentation"),
+        "no mask": (text, truth, (), 3, "not a segmentation"),
         "damaged": (damaged, truth / "lesions.nrrd", (), 3, "damaged_lesions.nrrd"),
         "nothing in common": (truth / "lobes.nrrd", truth / "lesions.nrrd", (), 3, "nothing to compare"),
         "no content": (plain, truth, (), 2, "--content"),
