@@ -14,7 +14,7 @@ PIP_OPTIONS ?=
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(PINS) $(PIP_OPTIONS)
 TESTS ?= -m "slow or not slow" -n 2 --dist loadscope
 
-.PHONY: demo test lint types format rooms clean
+.PHONY: demo test lint types format rooms docs clean
 
 demo: $(VENV)/.installed
 ifeq ($(strip $(CT)),)
@@ -28,7 +28,7 @@ test: $(VENV)/.test-installed
 	@$(BIN)/python -m pytest $(TESTS)
 
 lint: $(VENV)/.dev-installed
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/codespell && $(BIN)/lint-imports
 
 types: $(VENV)/.dev-installed
 	@$(BIN)/mypy
@@ -38,6 +38,10 @@ format: $(VENV)/.dev-installed
 
 rooms: $(VENV)/.dev-installed
 	@$(BIN)/python Testing/rooms.py
+
+docs: $(VENV)/.dev-installed
+	@$(INSTALL) --editable ".[docs]"
+	@$(BIN)/mkdocs build --strict --site-dir "$(OUT)/site"
 
 clean:
 	rm -rf $(VENV) output build dist *.egg-info

@@ -1,17 +1,17 @@
-"""Quantification of COVID-19 pneumonia on chest CT: everything that runs anywhere Python runs.
+"""Quantification of COVID-19 pneumonia on chest CT: everything that runs without Slicer.
 
 For scripts, the package itself offers the calls that most need (``docs/scripting.md``)::
 
     from COVIDQuantLib import quantify_ct, read_ct, write_exam
 
 They are imported when they are first used, so that importing the package stays cheap. Not a medical device. See
-``docs/`` for the definitions and the floors of the code.
+``docs/`` for the definitions and the structure of the code.
 """
 
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # What a script needs most, and where it is defined. The library itself imports from there, never from here.
 _OFFERED = {

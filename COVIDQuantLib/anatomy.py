@@ -6,17 +6,31 @@ Every table, picture, segment and document loops over these records; none names 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydicom.sr.coding import Code as DicomCode
 
 Colour = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Code:
-    """A coded concept as DICOM writes it: scheme designator, value, meaning."""
+    """A coded concept as DICOM writes it: scheme designator, value, meaning.
+
+    A class of our own because ``pydicom.sr`` loads every code of DICOM's context groups when it is imported (0.25 s),
+    and this module is imported by everything. ``as_dicom`` gives pydicom's class where DICOM is written.
+    """
 
     scheme: str
     value: str
     meaning: str
+
+    def as_dicom(self) -> DicomCode:
+        """The same code for pydicom and highdicom."""
+        from pydicom.sr.coding import Code as DicomCode
+
+        return DicomCode(self.value, self.scheme, self.meaning)
 
 
 @dataclass(frozen=True)

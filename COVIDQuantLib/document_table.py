@@ -1,10 +1,10 @@
-"""A table in a document between two marks, written from records so that the document cannot fall behind them."""
+"""Generate a table between two marks in a document, so that the document stays in step with the code."""
 
 from __future__ import annotations
 
 
 def table_filled_in(text: str, begin: str, table: str, end: str) -> str:
-    """A document with the table between its two marks.
+    """The document with the table inserted between its two marks.
 
     Raises:
         ValueError: the document lacks the marks.

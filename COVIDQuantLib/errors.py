@@ -1,4 +1,4 @@
-"""The errors a user can cause, each saying what is wrong, where, and what to do."""
+"""Errors that a user can cause; each says what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import ClassVar
 
 
 class COVIDQuantError(Exception):
-    """Base of every error that is the user's to mend; the command line prints it as one line.
+    """Base of every error that the user can fix; the command line prints it as one line.
 
     Args:
         what: what is wrong, a clause without a full stop.
-        where: the file, series, slice or segment it is about; empty if there is none.
+        where: the file, series, slice or segment concerned; empty if there is none.
         remedy: what the user can do about it.
-        code: the refusal's name in ``docs/input.md``, shown at the end of the line; empty where it is not listed.
+        code: the error's code in ``docs/input.md``, shown at the end of the line; empty if not listed.
     """
 
     exit_status: ClassVar[int] = 3
@@ -39,7 +39,7 @@ class UnfitInputError(COVIDQuantError):
 
 
 class OutputError(COVIDQuantError):
-    """The result cannot be written: folder read-only, disk full, file in the way."""
+    """The result cannot be written: folder read-only, disk full, name taken."""
 
 
 class UsageError(COVIDQuantError):
@@ -49,10 +49,10 @@ class UsageError(COVIDQuantError):
 
 
 class NotSoundError(COVIDQuantError):
-    """The result was written, but is graded below sound and was asked to be sound."""
+    """The result was written, but is graded below sound although sound was required."""
 
     exit_status: ClassVar[int] = 4
 
 
-class Cancelled(Exception):  # noqa: N818 - a wish, not an error
-    """The user asked to stop; raised from a progress callback, never caught on the way up."""
+class Cancelled(Exception):  # noqa: N818 - a request, not an error
+    """The user cancelled; raised from a progress callback and never caught on the way up."""

@@ -1,4 +1,4 @@
-"""A quantified CT: what every writer, node and report is made from."""
+"""A quantified CT, from which every file, node and report is made."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Exam:
         ct: the CT as it was read.
         segmentation: lobes and lesions on its grid.
         histogram: the joint histogram of both.
-        metrics: every figure.
+        metrics: all measurements.
     """
 
     ct: CTVolume
@@ -29,15 +29,15 @@ class Exam:
 
     @property
     def warnings(self) -> list[CTWarning]:
-        """What was noticed about the CT and its segmentation."""
+        """Warnings about the CT and its segmentation."""
         return [*self.ct.warnings, *self.segmentation.warnings]
 
     @property
     def checks(self) -> list[CheckResult]:
-        """Whether the segmentation can be right, check by check."""
+        """The results of the checks on the segmentation."""
         return self.segmentation.checks
 
     @property
     def grade(self) -> Grade | None:
-        """The worst that a check says; None if nothing was checked."""
+        """The worst grade of any check; None if nothing was checked."""
         return grade_of(self.checks)

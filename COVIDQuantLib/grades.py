@@ -1,4 +1,4 @@
-"""What a check says of a result, and the grade that follows: can these lungs, lobes and lesions be right?"""
+"""Check results and grades: how plausible are these lungs, lobes and lesions?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Grade(StrEnum):
 
     @property
     def text(self) -> str:
-        """The grade in words for people."""
+        """The grade as displayed text."""
         return _TEXT[self]
 
     @property
@@ -33,15 +33,15 @@ _TEXT = {Grade.SOUND: "sound", Grade.LOOK: "look at this", Grade.UNUSABLE: "not 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What one check found.
+    """The result of one check.
 
     Attributes:
         code: a stable name of the check, e.g. ``outside-patient``.
-        grade: what follows from it.
-        message: a clause with the figures, for people.
-        region: the region (a row of the table) or ``pneumonia`` at fault; empty if it is the whole picture.
-        place: where to look, LPS millimetres; None if it is nowhere in particular.
-        value: what was measured; compared with the limits of the check.
+        grade: the resulting grade.
+        message: a clause with the values, for display.
+        region: the region (a row of the table) or ``pneumonia`` concerned; empty if it is the whole image.
+        place: where to look, LPS millimetres; None if it has no particular place.
+        value: the measured value, compared with the check's limits.
         unit: of the value.
     """
 
@@ -62,7 +62,7 @@ class CheckResult:
         """The result that :meth:`as_record` wrote.
 
         Raises:
-            KeyError, TypeError, ValueError: it is something else.
+            KeyError, TypeError, ValueError: it is not such a record.
         """
         place = record["place"]
         return cls(
@@ -82,12 +82,12 @@ def grade_of(checks: Iterable[CheckResult]) -> Grade | None:
 
 
 def findings_of(checks: Iterable[CheckResult]) -> list[CheckResult]:
-    """The checks that did not find the result sound, the worst first."""
+    """The checks below sound, worst first."""
     return sorted((c for c in checks if c.grade is not Grade.SOUND), key=lambda c: -c.grade.badness)
 
 
-def told(check: CheckResult) -> str:
-    """A finding on one line: what it says, and where as people say it."""
+def finding_line(check: CheckResult) -> str:
+    """A finding on one line: its message and place."""
     return f"{check.message}{_where(check.place)}"
 
 

@@ -1,4 +1,4 @@
-"""The whole job from a CT in memory to its figures, the same for the panel, the command line and a batch."""
+"""The whole job from a CT in memory to its measurements, the same for the panel, the command line and batches."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _Result = TypeVar("_Result")
 NETWORK, MODEL_FREE = "network", "model-free"
 METHODS = (NETWORK, MODEL_FREE)
 
-# Seconds on two cores for a 512×512×300 phantom; only their shares matter.
+# Seconds on two cores for a 512×512×300 phantom; only their ratios matter.
 STAGES_OF: dict[str, tuple[Stage, ...]] = {
     NETWORK: (Stage("lobes", 10.0), Stage("lesions", 5.0), Stage("checks", 1.5), Stage("figures", 0.2)),
     MODEL_FREE: (
@@ -56,7 +56,7 @@ STAGES_OF: dict[str, tuple[Stage, ...]] = {
 
 @dataclass(frozen=True)
 class Plan:
-    """How lungs, lobes and lesions are to be found.
+    """How to find lungs, lobes and lesions.
 
     Attributes:
         method: ``network`` or ``model-free``.
@@ -71,10 +71,10 @@ class Plan:
     lesions_model: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be.
+        """Validate the plan.
 
         Raises:
-            UsageError: an unknown method, or a device or model for the path that needs none.
+            UsageError: an unknown method, or a device or model with the model-free method.
         """
         if self.method not in METHODS:
             raise UsageError(f"there is no method {self.method!r}", remedy=f"Choose one of {', '.join(METHODS)}.")
@@ -82,19 +82,21 @@ class Plan:
             return
         if self.device not in {"auto", "cpu"}:
             raise UsageError(
-                f"the {self.method} path runs on the processor, not on {self.device}",
-                remedy="Leave --device out, or say cpu.",
+                f"the {self.method} method runs on the CPU, not on {self.device}",
+                remedy="Leave --device out, or use cpu.",
             )
         if self.lobes_model or self.lesions_model:
-            raise UsageError(f"the {self.method} path uses no model", remedy="Leave the model out, or the method.")
+            raise UsageError(
+                f"the {self.method} method uses no model", remedy="Leave out either the model or the method."
+            )
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The stages that progress is told of."""
+        """The stages of the job, for progress."""
         return STAGES_OF[self.method]
 
     def networks(self) -> Networks:
-        """The networks, warm from the last CT if the plan is the same.
+        """The networks, kept from the last CT if the plan is the same.
 
         Raises:
             UsageError: torch or MONAI is not installed, or there is no such device.
@@ -115,7 +117,7 @@ _PACKAGES = ("torch", "monai", "safetensors")
 
 
 def plan_for_here() -> tuple[Plan, list[CTWarning]]:
-    """The default plan, or the model-free one with a notice where the networks' packages are not installed (yet)."""
+    """The default plan, or the model-free one with a notice if the networks' packages are not installed."""
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if not missing:
         return DEFAULT_PLAN, []
@@ -125,11 +127,11 @@ def plan_for_here() -> tuple[Plan, list[CTWarning]]:
 
 @dataclass(frozen=True)
 class GivenMasks:
-    """Label arrays on the CT's grid that take the place of a step, each with the name of where it came from.
+    """Label arrays on the CT's grid that replace a step, each with its origin.
 
     Attributes:
         lungs: nonzero in the lungs.
-        lobes: label values 0..5 of the contract, or those of another program that is recognised.
+        lobes: label values 0..5 of the contract, or those of another recognised program.
         lesions: nonzero in the pneumonia.
         sources: per key (``lungs``, ``lobes``, ``lesions``) the file or node it came from.
     """
@@ -147,18 +149,18 @@ def quantify_ct(
     progress: StagedProgress | None = None,
     plan: Plan = DEFAULT_PLAN,
 ) -> Exam:
-    """Lungs, lobes, lesions and figures of a CT, by networks (papers.md rows H1, P1, C1, Y1) or without (row P2).
+    """Segment and measure a CT, by networks (papers.md rows H1, P1, C1, Y1) or without (row P2).
 
     Args:
         ct: a checked CT in any orientation.
-        given: masks that take the place of a step.
+        given: masks that replace a step.
         thresholds: bounds of ground glass and consolidation.
-        progress: told of the stages of the plan; may raise ``Cancelled``.
-        plan: how lungs, lobes and lesions are found.
+        progress: progress over the stages of the plan; may raise ``Cancelled``.
+        plan: how to find lungs, lobes and lesions.
 
     Raises:
-        UnfitInputError: no lungs, a given mask cannot be what it is said to be, or a model is damaged.
-        UsageError: given lobes and given lungs together, or a device that is not there.
+        UnfitInputError: there are no lungs, a given mask is not what it should be, or a model is damaged.
+        UsageError: both lobes and lungs were given, or the device is not available.
     """
     progress = progress or StagedProgress(plan.stages)
     segmentation = segment_ct(ct, given or GivenMasks(), progress, plan)
@@ -171,9 +173,11 @@ def quantify_ct(
 
 
 def segment_ct(ct: CTVolume, given: GivenMasks, progress: StagedProgress, plan: Plan = DEFAULT_PLAN) -> Segmentation:
-    """Lobes and lesions of a CT on its own grid; arguments and errors as in :func:`quantify_ct`."""
+    """Segment lobes and lesions of a CT on its own grid; arguments and errors as in :func:`quantify_ct`."""
     if given.lobes is not None and given.lungs is not None:
-        raise UsageError("lobes and lungs were both given", remedy="The lobes are the lungs: give one of them.")
+        raise UsageError(
+            "lobes and lungs were both given", remedy="The lobes define the lungs: give only one of the two."
+        )
     upright, turn = ct.canonical()
     steps = _STEPS[plan.method](upright, turn, given, progress, plan)
     lobes = steps.lobes()
@@ -187,7 +191,7 @@ def segment_ct(ct: CTVolume, given: GivenMasks, progress: StagedProgress, plan: 
 
 
 class _Steps:
-    """The steps on the canonical grid, each taking the user's mask where one was given."""
+    """The steps on the canonical grid; each uses the user's mask if one was given."""
 
     def __init__(
         self, ct: CTVolume, turn: Reorientation, given: GivenMasks, progress: StagedProgress, plan: Plan
@@ -208,16 +212,16 @@ class _Steps:
 
     @cached_property
     def bounds(self) -> ChestBounds:
-        """Where lung can be, whatever was found since."""
+        """Where lung can be, independent of the segmentation."""
         return find_chest(self._ct, patient=self.patient)
 
     @cached_property
     def _fit(self) -> MaskFit:
-        """The CT as given masks are held against it."""
+        """The CT, for checking given masks against it."""
         return MaskFit(self._ct, self.bounds)
 
     def lobes(self) -> np.ndarray:
-        """uint8 label values of the lobes; those that were found are smooth and each of them one piece."""
+        """uint8 label values of the lobes; found lobes are smoothed and connected."""
         given = self._given_mask("lobes")
         if given is None:
             found = self._find_lobes()
@@ -243,7 +247,7 @@ class _Steps:
         raise NotImplementedError
 
     def _given_lungs(self) -> np.ndarray | None:
-        """The user's lungs, right from left (1, 2)."""
+        """The user's lungs, divided into right (1) and left (2)."""
         given = self._given_mask("lungs")
         if given is None:
             return None
@@ -296,7 +300,7 @@ class _ModelFreeSteps(_Steps):
 
 
 class _NetworkSteps(_Steps):
-    """Trained networks; where only the lungs are known, the atlas parts them into lobes."""
+    """Trained networks; if only the lungs are known, the atlas divides them into lobes."""
 
     def _find_lobes(self) -> np.ndarray:
         lungs = self._given_lungs()
@@ -304,14 +308,14 @@ class _NetworkSteps(_Steps):
             return self._lobes_by_networks()
         self.warnings += check_lungs(lungs, self._ct)
         lobes = self._made("lobes", lambda report: find_lobes(self._ct, lungs, report))
-        # The atlas and the image's fissures made them, not a network.
+        # The atlas and the fissures in the image define them, not a network.
         self.provenance["lobes"]["method"] = MODEL_FREE
         return lobes
 
     def _lobes_by_networks(self) -> np.ndarray:
         networks = self._plan.networks()
         if self._given.lesions is None:
-            # Its absence is better known now than when the lobes are done.
+            # Report a missing bundle now rather than after the lobes.
             networks.bundle("lesions")
 
         def make(report: Report) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Staged progress with time left, for any display (terminal, panel, none).
+"""Staged progress with the time left, reported to a display (terminal, panel or none).
 
 A long function takes ``report: Report`` and calls it with its own fraction done, 0..1. The job hands each
 function the report of its stage. A report may raise :class:`~COVIDQuantLib.errors.Cancelled`.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 Report = Callable[[float], None]
 
-# Before this much of the job and of time has passed, the time left is a guess not worth showing.
+# Before this much of the job and of time has passed, the time left is too uncertain to show.
 _LEAST_FRACTION = 0.02
 _LEAST_SECONDS = 1.0
 
@@ -27,13 +27,13 @@ def show_nothing(state: ProgressState) -> None:
 
 
 def part(report: Report, start: float, stop: float) -> Report:
-    """The report for a part of a function's work that covers ``start..stop`` of the whole."""
+    """A progress callback for a part of the work that covers ``start..stop`` of the whole."""
     return lambda fraction: report(start + (stop - start) * min(max(fraction, 0.0), 1.0))
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of a job: a name for the reader and its share of the time, in any unit."""
+    """One step of a job: its displayed name and its share of the time, in any unit."""
 
     name: str
     weight: float
@@ -41,7 +41,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class ProgressState:
-    """What a progress bar shows: the stage, the whole job's fraction done, seconds left if it can be told."""
+    """The state of a progress bar: the stage, the fraction of the whole job done, and seconds left if known."""
 
     stage: str
     fraction: float
@@ -49,10 +49,10 @@ class ProgressState:
 
 
 class StagedProgress:
-    """Turns the fractions of stages into one fraction of the job with an estimate of the time left.
+    """Combine the fractions of stages into one fraction of the job, with an estimate of the time left.
 
     Args:
-        stages: the steps in the order they run; a step that does not run may be left out or skipped.
+        stages: the steps in the order they run; a step may be skipped.
         show: called at every change; may raise ``Cancelled``.
         clock: seconds from any origin, for tests.
     """

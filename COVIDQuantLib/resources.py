@@ -1,11 +1,11 @@
-"""Where the shipped resources lie: beside the library in the source tree and in Slicer, inside it under pip."""
+"""Locate the shipped resources: beside the library in source and in Slicer, inside it when installed by pip."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 _LIBRARY = Path(__file__).resolve().parent
-# A file that is ours alone tells our folder from another package's folder of the same name.
+# A file that only we have distinguishes our folder from another package's of the same name.
 _MARKER = Path("Reference", "normal_lung_histogram.json")
 
 

@@ -1,4 +1,4 @@
-"""Which segments are the lobes and the pneumonia: found by ID or by terminology, never by name or order."""
+"""Identify the segments of lobes and pneumonia by ID or terminology, never by name or order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from COVIDQuantLib.anatomy import COVID_19, INFILTRATE, LESION, LOBES, LUNG, MID
 NO_ROLE = 0
 LESION_ROLE = 1 + max(lobe.label for lobe in LOBES)
 
-# SNOMED RT, which DICOM and older Slicers wrote under these names, in the SNOMED CT of today (PS3.16, CID 6170).
+# SNOMED RT codes, written by older DICOM software and Slicer under these names, as SNOMED CT (PS3.16, CID 6170).
 _SNOMED_RT = {"SRT", "SNM3", "99SDM"}
 _SCT_OF_RT = {
     "T-28820": "45653009",
@@ -20,17 +20,17 @@ _SCT_OF_RT = {
     "T-D000A": "123037004",
     "M-01000": "49755003",
 }
-# Lobes whose one code says the side as well.
+# Codes that include the side.
 _LOBE_OF_SIDED_CODE = {"42400003": 1, "72481006": 2, "266005": 3, "44714003": 4, "41224006": 5}
 
 _ROLE_OF_ID = {lobe.segment_id: lobe.label for lobe in LOBES} | {LESION.segment_id: LESION_ROLE}
 
 
 def role_of(segment_id: str, terminology: Terminology | None) -> int:
-    """What a segment stands for: a lobe's label value, ``LESION_ROLE``, or ``NO_ROLE``.
+    """The role of a segment: a lobe's label value, ``LESION_ROLE``, or ``NO_ROLE``.
 
-    Our own ID decides; any other segment is recognised by its codes, so that the lobes of TotalSegmentator
-    or of a reader count as well.
+    Our own ID decides; any other segment is recognised by its codes, so that lobes from TotalSegmentator or drawn by a
+    reader are recognised too.
 
     Args:
         segment_id: ID of the segment in its segmentation.
@@ -49,7 +49,7 @@ def role_of(segment_id: str, terminology: Terminology | None) -> int:
 def _is_lobe(given: Terminology, lobe: Terminology) -> bool:
     if not _same(given.type, lobe.type):
         return False
-    # There is one middle lobe, so its side may go without saying (TotalSegmentator leaves it out).
+    # There is only one middle lobe, so its side may be missing (as in TotalSegmentator).
     return _same(given.modifier, lobe.modifier) or (given.modifier is None and _same(lobe.type, MIDDLE_LOBE))
 
 
@@ -69,7 +69,7 @@ def _is_lesion(given: Terminology) -> bool:
 
 
 def sct_value(code: Code) -> str:
-    """The value of a code in SNOMED CT; empty if it is of another scheme, or not known in this one."""
+    """The value of a code in SNOMED CT; empty if it is of another scheme or unknown."""
     if code.scheme == "SCT":
         return code.value
     return _SCT_OF_RT.get(code.value, "") if code.scheme in _SNOMED_RT else ""

@@ -1,4 +1,4 @@
-"""What a mask, a segment or a file can hold besides our own regions, and the words other programs use for it."""
+"""Structures that a mask, segment or file can hold besides our own regions, and their names in other programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AIRWAYS, VESSELS = "airways", "vessels"
 
 LOBE_NAMES: tuple[str, ...] = tuple(lobe.name for lobe in LOBES)
 LABEL_OF_LOBE: dict[str, int] = {lobe.name: lobe.label for lobe in LOBES}
-# Whose volume is lung; pneumonia lies within, airways do not count.
+# Structures that are lung tissue; pneumonia lies within, airways do not count.
 SIDE_OF: dict[str, str] = {
     **{lobe.name: lobe.side for lobe in LOBES},
     RIGHT_LUNG: "right",
@@ -34,7 +34,7 @@ _LEVELS = {
     **dict.fromkeys(("middle", "mid", "medium", "m"), "middle"),
     **dict.fromkeys(("lower", "inferior", "inf"), "lower"),
 }
-# Words that say nothing of which structure it is.
+# Words that do not identify a structure.
 _FILLERS = _set("of the and mask label labels seg segment segmentation pulmonary structure region roi final")
 _DENIALS = {"non", "not", "no", "without", "minus", "except", "excluding"}
 _LUNG_WORDS = {"lung", "lungs", "lungmask"}
@@ -52,7 +52,7 @@ _WORDS: tuple[tuple[str, frozenset[str]], ...] = (
         ),
     ),
 )
-# These never say by themselves what it is.
+# These alone never identify a structure.
 _WEAK = {"main", "tree", "disease"}
 _MAX_NAME = 80
 
@@ -65,21 +65,21 @@ def plain(name: str, most: int = _MAX_NAME) -> str:
 
 
 def listed(names: Iterable[str], most: int = 8) -> str:
-    """Names joined by commas, the first few and how many more."""
+    """Names joined by commas: the first few, and the number of others."""
     shown = [plain(name) for name in names]
     more = len(shown) - most
     return ", ".join(shown[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def structure_named(name: str) -> str | None:
-    """What a segment's or file's name says it is, in the usual spellings of several programs.
+    """Identify a structure by a segment's or file's name, in the usual spellings of several programs.
 
     Args:
         name: e.g. ``RUL``, ``right upper lobe``, ``lung_upper_lobe_right``, ``Infiltrated``.
 
     Returns:
         A lobe's name, ``right lung``, ``left lung``, ``lungs``, ``pneumonia``, ``aerated lung``, ``airways``,
-        ``vessels``, or None where it says nothing of these or more than one.
+        ``vessels``, or None if it names none of these or several.
     """
     words = _words(name)
     if set(words) & _DENIALS:
@@ -98,7 +98,7 @@ def _words(name: str) -> list[str]:
 
 
 def _part_of_lung(words: list[str]) -> str | None:
-    """A lobe, a lung or the lungs, where every word fits into that."""
+    """A lobe, a lung or the lungs, if every word fits."""
     sides = {_SIDES[word] for word in words if word in _SIDES}
     levels = {_LEVELS[word] for word in words if word in _LEVELS}
     nouns = set(words) & (_LUNG_WORDS | _LOBE_WORDS)
@@ -117,6 +117,6 @@ def _part_of_lung(words: list[str]) -> str | None:
 
 
 def _word_of(words: list[str]) -> str | None:
-    """The structure that the words name, sides and other words aside; None where they name two."""
+    """The structure that the words name, ignoring sides and other words; None if they name two."""
     found = {what for what, known in _WORDS if set(words) & (known - _WEAK)}
     return found.pop() if len(found) == 1 else None

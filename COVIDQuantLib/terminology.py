@@ -1,4 +1,4 @@
-"""The terminology dictionary that Slicer's segment editor offers, made from the regions of ``anatomy.py``."""
+"""The terminology dictionary for Slicer's Segment Editor, generated from the regions of ``anatomy.py``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def dictionary() -> dict[str, Any]:
         terms = kind.terminology
         types = categories.setdefault(terms.category, {})
         types.setdefault(terms.type, []).append((terms.modifier, kind.name, kind.colour))
-    # Pneumonia of another or unknown cause is the same finding without the modifier.
+    # Pneumonia of another or unknown cause has the same code without the modifier.
     categories[LESION.terminology.category][INFILTRATE].append((None, "infiltrate", LESION.colour))
     return {
         "SegmentationCategoryTypeContextName": CATEGORY_CONTEXT,

@@ -1,4 +1,4 @@
-"""Terminology as Slicer writes it into a segment's ``TerminologyEntry`` tag, without Slicer."""
+"""Read and write Slicer's ``TerminologyEntry`` tag of a segment, without Slicer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an architecture is made of, counted as it runs."""
+"""Count the parts of an architecture as it runs, for the docs and ``covidquant models show``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from COVIDQuantLib.networks.registry import architecture, build_network, checked
 
 # Deep enough for a network that is 32 times coarser at its deepest level.
 _SIDE = 64
-# Our word for what torch's name of an operation begins with.
+# Our term for operations by the start of torch's name.
 _COUNTED = {
     "convolution": "convolutions",
     "max_pool": "poolings",
@@ -49,7 +49,7 @@ class Description:
 
 
 def describe(name: str, **settings: Any) -> Description:
-    """Count the parts of an architecture; neither weights nor images take memory or time.
+    """Count the parts of an architecture; without allocating weights or images.
 
     Raises:
         UsageError: unknown architecture, unknown setting, or a value it cannot be built with.
@@ -66,7 +66,7 @@ def describe(name: str, **settings: Any) -> Description:
 
 
 class _Steps(TorchDispatchMode):
-    """Counts the operations that pass, and remembers the smallest side of an image that a convolution gave."""
+    """Counts dispatched operations, and records the smallest side of any convolution's output."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -28,8 +28,6 @@ def test_a_wheel_holds_the_library_and_its_resources(tmp_path):
         archive.extractall(tmp_path / "site")
     for folder, prefix in ((ROOT / "COVIDQuantLib", ""), (ROOT / "Resources", "COVIDQuantLib/")):
         files = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in NOT_SHIPPED]
-        # Pictures of the extension for the project's pages; no program reads them.
-        files = [path for path in files if path.parent != ROOT / "Resources" / "Screenshots"]
         missing = [str(path) for path in files if prefix + path.relative_to(ROOT).as_posix() not in held]
         assert not missing, "add to packages or package-data in pyproject.toml"
     script = "from COVIDQuantLib.quantification.reference import shipped_reference as s; print(len(s().subjects))"

@@ -1,1 +1,1 @@
-"""Can this result be right? A table of checks on a CT and its lungs, lobes and lesions, whoever made them."""
+"""Plausibility checks of a CT's lungs, lobes and lesions, whatever their origin."""

@@ -1,4 +1,4 @@
-"""Where the patient and the chest are, as the checks need it."""
+"""Bounds of the patient and the chest for the checks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from COVIDQuantLib.segmentation.patient.bounds import find_chest
 
 
 class Bounds(Protocol):
-    """What the checks use of :class:`COVIDQuantLib.segmentation.patient.bounds.ChestBounds`."""
+    """The part that the checks use of :class:`COVIDQuantLib.segmentation.patient.bounds.ChestBounds`."""
 
     @property
     def patient(self) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The table of checks in ``docs/checks.md``, written from the records so that it cannot fall behind them."""
+"""Generate the table of checks in ``docs/checks.md`` from the code, so that it stays in step with it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _number(value: float) -> str:
 
 
 def filled(text: str) -> str:
-    """A document with the table between its two marks.
+    """The document with the table inserted between its two marks.
 
     Raises:
         ValueError: the document lacks the marks.

@@ -1,4 +1,4 @@
-"""What every check looks at: a result and its CT on the working grids, each derived picture made once."""
+"""The input of every check: a result and its CT on the working grids, with derived arrays computed once."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from COVIDQuantLib.voxels.sampling_grids import Grids
 # A voxel is aerated below this and dense above that, far enough from the edge's own values on both sides.
 AERATED_HU = -600
 DENSE_HU = -300
-# The place of a finding is where most of it lies within a ball of about this size.
+# The place of a finding is where most of it is within a ball of about this size.
 _PLACE_MM = 15.0
-# Lung is carried on over hollows up to twice this wide, on a grid as coarse as this.
+# Lung is closed over hollows up to twice this width, on a grid of this spacing.
 _CLOSING_MM = 18.0
 _CLOSING_GRID_MM = 5.0
 # The mediastinum is about twice this wide.
 _MIDDLE_MM = 35.0
-# More lung than this on the picture's first or last slice is cut by it.
+# More lung than this on the first or last slice means that the lungs are cut.
 _CUT_CM2 = 3.0
 
 
@@ -41,7 +41,7 @@ class Evidence:
         lobes: uint8 label values ``[k, j, i]`` on its voxels.
         lesions: bool, same shape.
         bounds: where the patient and the chest are.
-        odds: the networks' odds of ``lungs`` and ``lesions``, where there are any.
+        odds: the networks' odds of ``lungs`` and ``lesions``, if available.
 
     Attributes:
         geometry: of the CT.
@@ -81,7 +81,7 @@ class Evidence:
 
     @cached_property
     def lung_ml(self) -> float:
-        """Volume of the lungs; a hair above nothing, so that shares of it exist."""
+        """Volume of the lungs; at least a tiny value, so that shares of it are defined."""
         return max(float(np.count_nonzero(self.lung)) * self.ml, 1e-6)
 
     @cached_property
@@ -126,9 +126,9 @@ class Evidence:
 
     @cached_property
     def lateral(self) -> np.ndarray:
-        """Columns of blocks (along ``i``) away from the midline, where windpipe, heart and great vessels lie.
+        """Columns of blocks (along ``i``) away from the midline, where trachea, heart and great vessels are.
 
-        The midline is half way between the middles of both lungs; with one lung alone every column counts.
+        The midline is halfway between the centres of both lungs; with a single lung every column counts.
         """
         columns = np.arange(self.patient.shape[2])
         middles = []
@@ -142,7 +142,7 @@ class Evidence:
 
     @cached_property
     def missed_air(self) -> np.ndarray:
-        """Samples of aerated lung by the second path, away from the windpipe, that are in no lobe."""
+        """Samples of aerated lung by the second path, away from the trachea, that are in no lobe."""
         near = ndimage.binary_dilation(self.aerated) & self.lateral
         return self.on_samples(near) & (self.hu < AERATED_HU) & ~self.lung & self.measured
 
@@ -166,12 +166,12 @@ class Evidence:
 
     @cached_property
     def is_cut(self) -> bool:
-        """Whether the picture ends within the lungs, above or below."""
+        """Whether the image ends within the lungs, above or below."""
         cm2 = self.grids.sample_spacing[1] * self.grids.sample_spacing[2] / 100.0
         return any(np.count_nonzero(self.lung[k]) * cm2 > _CUT_CM2 for k in (0, -1))
 
     def shares(self, samples: np.ndarray) -> np.ndarray:
-        """Which part of each block some samples fill, 0..1."""
+        """The share of each block that some samples fill, 0..1."""
         return block_shares(samples, self.grids.factors)
 
     def on_samples(self, blocks: np.ndarray) -> np.ndarray:
@@ -186,15 +186,15 @@ class Evidence:
         return 100.0 * ml / self.lung_ml
 
     def place(self, blocks: np.ndarray) -> Place | None:
-        """Where most of something lies, LPS millimetres.
+        """The place with most of something, LPS millimetres.
 
         Args:
-            blocks: how much of it is in each block, bool or 0..1; nothing anywhere gives None.
+            blocks: how much of it is in each block, bool or 0..1; None if it is empty.
         """
         if not blocks.any():
             return None
         size = [max(1, round(_PLACE_MM / mm)) for mm in self.grids.block_spacing]
-        # Of a thin thing only its own blocks count, so that the place is on it.
+        # For a thin structure only its own blocks count, so that the place is on it.
         around = ndimage.uniform_filter(blocks.astype(np.float32), size, mode="constant") * (blocks > 0)
         found = np.unravel_index(int(around.argmax()), around.shape)
         k, j, i = (self.grids.middles(axis, int(n) + 1)[-1] for axis, n in enumerate(found))

@@ -1,4 +1,4 @@
-"""What a check is: a record that says what is measured, and between which values a result is sound or still usable."""
+"""The record of a check: what is measured, and the limits of sound and usable values."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Measured:
 
     Attributes:
         value: in the check's unit.
-        message: a clause with the figures, as it reads when the value is not sound.
-        region: the region (a row of the table) or ``pneumonia`` it is about; empty for the whole picture.
-        where: how much of it is in each block, for the place; None if it is nowhere in particular.
+        message: a clause with the values, phrased for a value that is not sound.
+        region: the region (a row of the table) or ``pneumonia`` concerned; empty for the whole image.
+        where: how much of it is in each block, for the place; None if it has no particular place.
     """
 
     value: float
@@ -51,10 +51,9 @@ class Check:
         text: what is measured, for the documentation.
         unit: of the value.
         sound: a value from the first to the second is sound.
-        usable: a value outside ``sound`` from the first to the second is to be looked at; any other makes the result
-            unusable.
-        measure: measures it; nothing where it cannot be told.
-        whole: whether it makes sense only where the picture holds the lungs from top to bottom.
+        usable: a value outside ``sound`` but in this range needs review; any other makes the result unusable.
+        measure: measures it; returns nothing if undefined.
+        whole: whether it applies only if the image contains the lungs from top to bottom.
     """
 
     code: str
@@ -66,7 +65,7 @@ class Check:
     whole: bool = False
 
     def grade(self, value: float) -> Grade:
-        """What follows from a value."""
+        """The grade of a value."""
         if self.sound[0] <= value <= self.sound[1]:
             return Grade.SOUND
         return Grade.LOOK if self.usable[0] <= value <= self.usable[1] else Grade.UNUSABLE

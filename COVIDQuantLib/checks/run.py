@@ -23,14 +23,14 @@ def run_checks(
     odds: Mapping[str, OddsMap] | None = None,
     checks: Iterable[Check] = CHECKS,
 ) -> list[CheckResult]:
-    """Every check's measurements, sound ones too, in the order of the table.
+    """Run the checks; returns all measurements, including sound ones, in the order of the table.
 
     Args:
         ct: the CT, canonical.
         lobes: uint8 label values ``[k, j, i]`` on its voxels.
         lesions: bool, same shape.
-        bounds: where patient and chest are; found here if None.
-        odds: the networks' odds of ``lungs`` and ``lesions``, where they found them.
+        bounds: bounds of patient and chest; computed if None.
+        odds: the networks' odds of ``lungs`` and ``lesions``, if networks were used.
         checks: which to run.
 
     Raises:
@@ -55,10 +55,10 @@ def check_labels(ct: CTVolume, lobes: np.ndarray, lesions: np.ndarray) -> list[C
 
 def _result(check: Check, measured: Measured, evidence: Evidence) -> CheckResult:
     grade = check.grade(measured.value)
-    # A place costs a pass over the blocks, and nobody asks where something is right.
+    # Finding a place costs a pass over the blocks, and is needed only for values that are not sound.
     wanted = grade is not Grade.SOUND and measured.where is not None
     place = evidence.place(measured.where) if wanted and measured.where is not None else None
     value = round(float(measured.value), 4)
-    # What is wrong is said in words; what is right by the check's own name.
+    # Findings have a message; sound results only the check's name.
     message = f"{check.text}: {measured.value:.3g} {check.unit}" if grade is Grade.SOUND else measured.message
     return CheckResult(check.code, grade, message, measured.region, place, value, check.unit)

@@ -1,4 +1,4 @@
-"""A second, coarse way to aerated lung, by threshold and shape alone, to hold the first one against."""
+"""A second, coarse segmentation of aerated lung by threshold and shape, for comparison with the first."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from scipy import ndimage
 from COVIDQuantLib.voxels.morphology import Spacing, components, dilate, erode
 
 AERATED_HU = -500.0
-# Lung tissue lies between these; what is emptier over a few millimetres is gas in an airway or the gut, or a bulla.
+# Lung tissue lies between these; anything less dense over a few millimetres is gas in an airway or the gut, or a bulla.
 TISSUE_HU = (-950.0, -600.0)
 GAS_HU = -940.0
-# Among so much tissue in this neighbourhood, emptiness is emphysema.
+# With this much tissue in the neighbourhood, low density is emphysema.
 _TISSUE_SHARE = 0.3
 _NEIGHBOURHOOD_MM = 17.0
 # Skin folds, airways and streaks are thinner than this.
@@ -22,11 +22,11 @@ _LEAST_TISSUE = 0.4
 
 
 def aerated_lung(hu: np.ndarray, patient: np.ndarray, spacing: Spacing) -> np.ndarray:
-    """Aerated lung within the patient, airways and gut out.
+    """Aerated lung within the patient, without airways and gut.
 
     Args:
         hu: mean HU of blocks ``[k, j, i]``, canonical.
-        patient: bool, where the patient is, lungs included.
+        patient: bool, mask of the patient, lungs included.
         spacing: mm per axis.
     """
     air = patient & (hu < AERATED_HU)

@@ -1,4 +1,4 @@
-"""The table of checks: what is measured, and between which values a result is sound or still usable."""
+"""The table of checks: what is measured, and the limits of sound and usable values."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "lung-median", "median HU of the lungs outside lesions", "HU", (-940, -600), density.lung_median, (-990, -300)
     ),
-    Check("lung-dense", "flesh in the lungs that is no lesion", "%", at_most(3.0), density.lung_dense, at_most(35)),
-    Check("lung-lump", "dense lumps in the lungs that are no lesion", "mL", at_most(15), density.lung_lump),
+    Check(
+        "lung-dense", "soft tissue in the lungs that is not lesion", "%", at_most(3.0), density.lung_dense, at_most(35)
+    ),
+    Check("lung-lump", "dense lumps in the lungs that are not lesion", "mL", at_most(15), density.lung_lump),
     Check("lung-air", "plain air in the lungs", "%", at_most(12), density.lung_air, at_most(60)),
-    Check("gas-lump", "gas of windpipe, gut or stomach in the lungs", "mL", at_most(12), density.gas_lump),
+    Check("gas-lump", "gas of the trachea, gut or stomach in the lungs", "mL", at_most(12), density.gas_lump),
     Check("far-from-air", "dense lung far from aerated lung", "%", at_most(10), density.far_from_air),
     Check("far-in-middle", "the same in mediastinum or wall", "%", at_most(1.6), density.far_in_the_middle),
     Check("extent", "extent of the pneumonia", "%", at_most(75), lesions.extent, at_most(95)),
@@ -35,11 +37,11 @@ CHECKS: tuple[Check, ...] = (
     Check("lesion-median", "median HU of the pneumonia", "HU", (-800, 60), lesions.lesion_median),
     Check("lesion-bright", "bone or contrast within the pneumonia", "%", at_most(0.1), lesions.bright_share),
     Check("lesion-lump", "dense lumps of pneumonia in mediastinum or wall", "%", at_most(1.2), lesions.dense_lump),
-    Check("lesion-missed", "clouded lung not called pneumonia", "%", at_most(0.25), lesions.clouded_left_out),
-    Check("lung-doubt", "the networks' doubt about the lungs", "%", at_most(9), doubt.lung_doubt),
-    Check("lesion-doubt", "the networks' doubt about the pneumonia", "%", at_most(3), doubt.lesion_doubt),
+    Check("lesion-missed", "opaque lung not marked as pneumonia", "%", at_most(0.25), lesions.clouded_left_out),
+    Check("lung-doubt", "the networks' uncertainty about the lungs", "%", at_most(9), doubt.lung_doubt),
+    Check("lesion-doubt", "the networks' uncertainty about the pneumonia", "%", at_most(3), doubt.lesion_doubt),
     Check("unlike-air", "HU of the air around the patient", "HU", (-1024, -900), picture.air_hu, (-1024, -700)),
-    Check("unlike-flesh", "HU of flesh and fat", "HU", (-115, 90), picture.flesh_hu, (-180, 160)),
+    Check("unlike-flesh", "HU of soft tissue and fat", "HU", (-115, 90), picture.flesh_hu, (-180, 160)),
     Check("unlike-body", "width of the patient", "mm", (180, 620), picture.body_width, (80, 900)),
     Check("unlike-spacing", "distance of the voxels", "mm", at_most(10), picture.spacing),
 )

@@ -1,4 +1,4 @@
-"""What the terminal shows of a comparison: the exams, what changed in the lungs, and the signs in words."""
+"""Show a comparison on the terminal: the exams, the changes in the lungs, and the signs in words."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from COVIDQuantLib.cli.terminal import console, shown
 from COVIDQuantLib.followup.changes import Case, Change, Figure
 from COVIDQuantLib.followup.comparison import CONSECUTIVE, Comparison, ExamPair
 from COVIDQuantLib.followup.inspiration import DIFFERS_PERCENT
-from COVIDQuantLib.followup.limits import CueWeights, Verdict
+from COVIDQuantLib.followup.limits import LimitsVerdict, Verdict
 from COVIDQuantLib.quantification.measure_table import View
 from COVIDQuantLib.quantification.measures import MEASURES
 
 _VERDICTS = {
     Verdict.WITHIN: ("within error", "dim"),
     Verdict.UNCLEAR: ("unclear", "yellow"),
-    Verdict.BEYOND: ("more than error", "bold"),
+    Verdict.BEYOND: ("exceeds error", "bold"),
 }
 _CASES = {
     Case.ZERO_BASELINE: "from zero",
@@ -32,7 +32,7 @@ _OF_LOBES = "extent_percent"
 
 
 def show_comparison(comparison: Comparison) -> None:
-    """Exams, changes of the last against the first, the lobes' extent, and the signs between neighbours."""
+    """Print the exams, changes from the first to the last, extent by lobe, and signs between consecutive exams."""
     screen = console()
     _show_exams(comparison, screen)
     overall = comparison.overall
@@ -42,8 +42,8 @@ def show_comparison(comparison: Comparison) -> None:
         _show_less_sensitive(overall, screen)
     for pair in comparison.pairs:
         if CONSECUTIVE in pair.kinds or pair is overall:
-            told = "; ".join(sign.words for sign in pair.signs)
-            screen.print(f"exam {pair.before.number} → {pair.after.number} ({_days(pair.interval_days)}): {told}")
+            described = "; ".join(sign.words for sign in pair.signs)
+            screen.print(f"exam {pair.before.number} → {pair.after.number} ({_days(pair.interval_days)}): {described}")
 
 
 def _show_exams(comparison: Comparison, screen: Console) -> None:
@@ -107,13 +107,13 @@ def _show_lobes(pair: ExamPair, screen: Console) -> None:
 
 
 def _show_less_sensitive(pair: ExamPair, screen: Console) -> None:
-    told = ", ".join(
+    described = ", ".join(
         f"{change.figure.title.lower()} {_value(change.before, change.figure)} → "
         f"{_value(change.after, change.figure)} {change.figure.unit}"
         for change in pair.inspiration.less_sensitive
     )
-    text = f"Lung volume differs by more than {DIFFERS_PERCENT:.0f} %: trust the figures that the breath moves least"
-    screen.print(Text.assemble((text, "bold yellow"), f": {told}."), soft_wrap=True)
+    text = f"Lung volume differs by more than {DIFFERS_PERCENT:.0f} %: rely on what depends least on inspiration"
+    screen.print(Text.assemble((text, "bold yellow"), f": {described}."), soft_wrap=True)
 
 
 def _change_cells(change: Change) -> tuple[str, str]:
@@ -123,7 +123,7 @@ def _change_cells(change: Change) -> tuple[str, str]:
     return f"{change.change:+.{change.figure.decimals}f}", percent
 
 
-def _verdict(judgement: CueWeights | None, figure: Figure) -> Text:
+def _verdict(judgement: LimitsVerdict | None, figure: Figure) -> Text:
     if judgement is None:
         return Text("")
     words, style = _VERDICTS[judgement.verdict]

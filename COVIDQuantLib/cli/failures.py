@@ -1,4 +1,4 @@
-"""What is done about errors that nobody foresaw: a log for whoever mends them, and words where the cause is known."""
+"""Handle unexpected errors: write a log for debugging, and explain known causes such as memory."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ _MEMORY = ("out of memory", "cannot allocate memory", "failed to allocate memory
 
 
 class MemoryWasNotEnoughError(COVIDQuantError):
-    """The computer's memory does not suffice for what was asked."""
+    """The computer has too little memory for the job."""
 
     exit_status: ClassVar[int] = 3
 
     @classmethod
     def of(cls, error: BaseException) -> Self | None:
-        """The error in words if it says that memory ran out; else None."""
+        """This error if the given one means that memory ran out; else None."""
         said = isinstance(error, (RuntimeError, OSError)) and any(text in str(error).lower() for text in _MEMORY)
         if not isinstance(error, MemoryError) and not said:
             return None
         return cls(
-            "the computer's memory is not enough for this",
+            "the computer has too little memory for this",
             remedy="Close other programs, or give a smaller input.",
             code="memory-ran-out",
         )
 
 
 def log_folder() -> Path:
-    """Where logs of unexpected errors go: the user's own folder for such things."""
+    """The user's folder for logs of unexpected errors."""
     if sys.platform == "win32":
         state = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     elif sys.platform == "darwin":
@@ -49,16 +49,16 @@ def log_folder() -> Path:
 
 
 def write_log(error: BaseException) -> Path | None:
-    """Write what is known of an error where only the user can read it; None if there is no place for it.
+    """Write a log of an error that only the user can read; None if it cannot be written.
 
-    It stays on this machine, and may hold names of files and folders, which it says.
+    It stays on this machine; it may contain names of files and folders, and says so.
     """
     text = "".join(
         (
             f"COVIDQuant {__version__}, Python {platform.python_version()}, {platform.platform()}\n",
             f"{time.strftime('%Y-%m-%d %H:%M:%S %z')}\n",
             f"Arguments: {sys.argv[1:]!r}\n",
-            "This file may hold names of files, folders and series, and of patients: look before you pass it on.\n\n",
+            "This file may contain names of files, folders, series and patients: check it before you share it.\n\n",
             *traceback.format_exception(error),
         )
     )
@@ -80,7 +80,7 @@ def _log_folder_or_none() -> Path | None:
 
 def _write_private(folder: Path, text: str) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # mkstemp makes it readable and writable by its owner alone.
+    # mkstemp makes it accessible only to its owner.
     handle, name = tempfile.mkstemp(_ENDING, f"{_PREFIX}{time.strftime('%Y%m%d-%H%M%S')}-", folder)
     with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)

@@ -1,6 +1,6 @@
-"""The command ``covidquant``: hands its arguments to a subcommand and turns errors into one line and a status.
+"""The command ``covidquant``: run a subcommand and turn errors into one line and an exit status.
 
-Nothing heavy is imported before Ctrl-C is seen to: the subcommands are, once it is.
+The subcommands, which are slow to import, are imported only after Ctrl-C is handled.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _LONGEST_NAME = 200
 
 
 def commands() -> tuple[ModuleType, ...]:
-    """In the order of --help; each module has NAME, HELP, add_arguments(parser) and run(arguments)."""
+    """The subcommands in the order of --help; each module has NAME, HELP, add_arguments(parser) and run(arguments)."""
     from COVIDQuantLib.cli.commands import compare, evaluate, models, phantom, quantify, reference, train
 
     return quantify, compare, phantom, evaluate, models, train, reference
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line."""
+    """An argument parser that reports errors in one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and where to look, and end with status 2."""
+        """Print what is wrong and where to find help, and exit with status 2."""
         _complain(f"{message}. See {self.prog} --help.")
         raise SystemExit(2)
 
@@ -45,7 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="covidquant",
         description="Quantify COVID-19 pneumonia on chest CT. Not a medical device.",
-        epilog="Exit status: 0 done, 1 unexpected error (the line names its log), 2 wrong use, 3 unfit input or "
+        epilog="Exit status: 0 done, 1 unexpected error (the line names its log), 2 wrong usage, 3 unusable input or "
         "output, 4 written but not sound (--strict), 130 stopped by Ctrl-C, 143 by SIGTERM.",
     )
     parser.add_argument("--version", action="version", version=f"covidquant {__version__}")
@@ -61,11 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        arguments: without the program's name; None takes those it was started with.
+        arguments: without the program's name; None means ``sys.argv``.
 
     Returns:
-        The exit status: 0 done, 1 unexpected error, 2 wrong use, 3 unfit input or output, 4 written but not sound as
-        was asked, 130 stopped by Ctrl-C, 143 by SIGTERM, 129 by the end of the terminal.
+        The exit status: 0 done, 1 unexpected error, 2 wrong usage, 3 unusable input or output, 4 written but not sound
+        (with --strict), 130 stopped by Ctrl-C, 143 by SIGTERM, 129 when the terminal was closed.
     """
     _speak_any_language()
     parsed = argparse.Namespace()
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None, parsed: argparse.Namespace) -> int:
-    """Do what is asked; every error but a wish to stop becomes a line and a status."""
+    """Run the subcommand; every error except a request to stop becomes a line and a status."""
     try:
         make_parser().parse_args(arguments, parsed)
         parsed.run(parsed)
@@ -88,7 +88,7 @@ def _run(arguments: Sequence[str] | None, parsed: argparse.Namespace) -> int:
         _complain(error.line())
         return error.exit_status
     except BrokenPipeError:
-        # Whoever read the output has seen enough; the files are written before anything is printed.
+        # The reader of the output closed it; the files are written before anything is printed.
         return 0
     except KeyboardInterrupt:
         raise
@@ -97,18 +97,22 @@ def _run(arguments: Sequence[str] | None, parsed: argparse.Namespace) -> int:
     return 0
 
 
-# What the system, not the program, is the cause of: what is said of it.
-_FORBIDDEN = ("no permission to read or write it", "Ask its owner, or copy it to a folder of yours.", "unreadable")
+# Errors caused by the system, and their messages.
+_FORBIDDEN = (
+    "no permission to read or write it",
+    "Ask its owner for access, or copy it to your own folder.",
+    "unreadable",
+)
 _OF_THE_SYSTEM = {
     errno.ENAMETOOLONG: ("the name is too long for this system", "Give a shorter one.", "name-too-long"),
     errno.EACCES: (
         "no permission to read or write it",
-        "Ask its owner, or copy it to a folder of yours.",
+        "Ask its owner for access, or copy it to your own folder.",
         "unreadable",
     ),
     errno.EPERM: _FORBIDDEN,
-    errno.EIO: ("the disk cannot read or write it", "Copy it to another disk, if that is possible.", "unreadable"),
-    errno.ELOOP: ("its links go round in a circle", "Give the file itself.", "unreadable"),
+    errno.EIO: ("the disk failed to read or write it", "Copy it to another disk, if that is possible.", "unreadable"),
+    errno.ELOOP: ("its links form a loop", "Give the file itself.", "unreadable"),
     errno.ENOSPC: ("the disk is full", "Free some space.", "disk-full"),
     errno.EMFILE: (
         "too many files are open",
@@ -133,14 +137,14 @@ def _unforeseen(error: Exception) -> int:
         _complain(known.line())
         return known.exit_status
     log = write_log(error)
-    told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    where = f"Details are in {log}, which may name your files" if log else "No log could be written"
-    _complain(f"unexpected error ({told:.300}). {where}. Report it with the log. [unexpected-error]")
+    described = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    where = f"Details are in {log}, which may contain file names" if log else "No log could be written"
+    _complain(f"unexpected error ({described:.300}). {where}. Report it with the log. [unexpected-error]")
     return STATUS_UNEXPECTED
 
 
 def _complain(text: str) -> None:
-    """One line on standard error, whatever is in it."""
+    """Print one line on standard error, whatever the text contains."""
     line = " ".join(text.split())
     with suppress(OSError, ValueError):
         sys.stderr.write(f"covidquant: {''.join(c if c.isprintable() else chr(0xFFFD) for c in line)}\n")
@@ -148,7 +152,7 @@ def _complain(text: str) -> None:
 
 
 def _speak_any_language() -> None:
-    """Have what a terminal's encoding lacks shown by its code instead of failing."""
+    """Escape characters that the terminal's encoding lacks instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             with suppress(OSError, ValueError):
@@ -156,11 +160,11 @@ def _speak_any_language() -> None:
 
 
 def _close_output(status: int) -> int:
-    """See that what was printed is out; a reader that is gone is no error."""
+    """Flush the output; a closed reader is not an error."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python would flush once more at its end, and complain.
+        # Python would flush again at exit, and print an error.
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:

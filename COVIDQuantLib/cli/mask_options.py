@@ -13,7 +13,7 @@ from COVIDQuantLib.pipeline import GivenMasks
 from COVIDQuantLib.segmentation.masks.user_masks import read_given_masks
 
 GIVEN = {
-    "lobes": "lobes to use instead of finding them: one file, or a file for each lobe, or their folder",
+    "lobes": "lobes to use instead of finding them: one file, a file for each lobe, or their folder",
     "lesions": "pneumonia to use instead of finding it; several files are joined",
     "lungs": "lungs to use instead of finding them: one file, or one for each lung",
 }
@@ -21,7 +21,7 @@ _LAST = "last_mask_option"
 
 
 class _Files(argparse.Action):
-    """Keeps the files of an option, and which such option came last: its last file may be the CT."""
+    """Stores the files of an option, and which such option came last: its last file may be the CT."""
 
     def __call__(
         self,
@@ -35,13 +35,13 @@ class _Files(argparse.Action):
 
 
 def add_mask_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options; the CT must be declared with ``nargs="?"``, and asked of :func:`ct_path`."""
+    """Declare the options; the CT must be declared with ``nargs="?"`` and obtained from :func:`ct_path`."""
     for name, text in GIVEN.items():
         parser.add_argument(f"--{name}", type=Path, nargs="+", action=_Files, metavar="FILE", help=text)
 
 
 def ct_path(arguments: argparse.Namespace) -> Path:
-    """The CT, also where it stands after the files of an option, which then took it for one of its own.
+    """The CT's path, even if it follows the files of an option, which then consumed it.
 
     Raises:
         UsageError: there is none.
@@ -49,14 +49,14 @@ def ct_path(arguments: argparse.Namespace) -> Path:
     if arguments.ct is None:
         files: list[Path] = getattr(arguments, getattr(arguments, _LAST, ""), None) or []
         if len(files) < 2:
-            raise UsageError("no CT was given", remedy="Say covidquant quantify CT --out DIR.")
+            raise UsageError("no CT was given", remedy="Use: covidquant quantify CT --out DIR.")
         arguments.ct = files.pop()
     path: Path = arguments.ct
     return path
 
 
 def given_masks(arguments: argparse.Namespace, ct: CTVolume) -> GivenMasks:
-    """The masks of the options on the CT's grid; what was noticed is added to the CT's warnings.
+    """Read the masks of the options onto the CT's grid; warnings are added to the CT's.
 
     Raises:
         UnfitInputError: see :func:`COVIDQuantLib.segmentation.masks.user_masks.read_given_masks`.

@@ -1,4 +1,4 @@
-"""Ctrl-C and the system's ways to say stop, all as one exception that every cleanup passes on."""
+"""Turn Ctrl-C and the system's stop signals into one exception that passes through all cleanup code."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from contextlib import contextmanager
 
 # SIGHUP: the terminal was closed. SIGBREAK: Ctrl-Break on Windows.
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-# The first asks; while things are put in order the second is not heard; whoever asks a third time means it.
+# The first signal stops; during cleanup the second is ignored; a third stops at once.
 _PATIENCE = 3
 
 
 class Stopped(KeyboardInterrupt):
-    """The user, or the system, wants the program to stop.
+    """The user or the system has asked the program to stop.
 
     Attributes:
-        status: the exit status that says so, 128 and the signal's number.
+        status: the exit status, 128 plus the signal's number.
     """
 
     def __init__(self, number: int) -> None:
@@ -28,10 +28,10 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def stop_signals(*, whole_program: bool) -> Iterator[None]:
-    """Raise :class:`Stopped` for every signal to stop that the program was not told to ignore.
+    """Raise :class:`Stopped` for every stop signal that the program does not ignore.
 
     Args:
-        whole_program: the program ends with this block, so that later signals are of no use.
+        whole_program: the program ends with this block, so later signals are ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -49,7 +49,7 @@ def stop_signals(*, whole_program: bool) -> Iterator[None]:
     before = {}
     for number in (getattr(signal, name) for name in _NAMES if hasattr(signal, name)):
         handler = signal.getsignal(number)
-        # Ignored: as nohup does for the end of the terminal. None: somebody else's, not set from Python.
+        # Ignored: as by nohup for a closed terminal. None: a handler that was not set from Python.
         if handler not in {signal.SIG_IGN, None}:
             before[number] = handler
             signal.signal(number, handle)
@@ -57,6 +57,6 @@ def stop_signals(*, whole_program: bool) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            # All that is left is Python's own end, where a Ctrl-C would show a traceback, and where being ended would
-            # hide that the work is done.
+            # Only Python's own shutdown is left, where Ctrl-C would show a traceback, and a kill would hide that the
+            # work is done.
             signal.signal(number, signal.SIG_IGN if whole_program else handler)

@@ -1,4 +1,4 @@
-"""What the terminal shows: a progress bar with time left, warnings, and the table of figures."""
+"""Terminal output: a progress bar with the time left, warnings, and the table of measurements."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from COVIDQuantLib.ct.volume import CTWarning
-from COVIDQuantLib.grades import CheckResult, Grade, findings_of, grade_of, told
+from COVIDQuantLib.grades import CheckResult, Grade, finding_line, findings_of, grade_of
 from COVIDQuantLib.progress import ProgressState, Stage, StagedProgress
 from COVIDQuantLib.quantification.measure_table import Measure, View
 from COVIDQuantLib.quantification.measures import MEASURES
@@ -24,9 +24,9 @@ _PIPED_WIDTH = 110
 
 
 class _Screen(Console):
-    """A console that shows text as it is: what looks like rich's markup in a name is no markup, and moves no cursor.
+    """A console that shows text literally: names that look like rich markup or control codes have no effect.
 
-    Whoever wants a style makes a :class:`rich.text.Text`.
+    For styled text, use :class:`rich.text.Text`.
     """
 
     def __init__(self, *, stderr: bool, width: int | None = None) -> None:
@@ -36,33 +36,32 @@ class _Screen(Console):
         super().print(*(shown(each) if isinstance(each, str) else each for each in objects), **options)
 
     def on_broken_pipe(self) -> None:
-        """Tell the command line, which is quiet about it; rich would end the program."""
+        """Raise, so that the command line can end quietly; rich would exit the program."""
         raise BrokenPipeError
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console; as wide as the table needs where the output is a file or a pipe. It reads no markup."""
+    """A console without markup; as wide as the table needs if the output is a file or a pipe."""
     made = _Screen(stderr=stderr)
     return made if made.is_terminal else _Screen(stderr=stderr, width=_PIPED_WIDTH)
 
 
 def shown(text: object) -> str:
-    """A text on its way to the terminal: on one line, and without characters that steer a terminal."""
+    """Make a text safe for the terminal: one line, without control characters."""
     line = " ".join(str(text).split())
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
 
 
 @contextmanager
 def progress_bar(stages: Sequence[Stage], *, quiet: bool = False, log: bool = False) -> Iterator[StagedProgress]:
-    """A staged progress shown on standard error as a bar with the stage and the time left.
+    """Show progress on standard error as a bar with the stage and the time left.
 
-    Where standard error is no terminal nothing is shown, so that a refusal is its only line.
+    If standard error is not a terminal, nothing is shown, so that an error is the only line.
 
     Args:
         stages: of the work.
-        quiet: whether nothing is shown anywhere.
-        log: whether a file or pipe gets a line for each stage after the first, in which inputs are read: for work
-            that goes on for hours.
+        quiet: show nothing at all.
+        log: print a line per stage to a file or pipe (except for the first, reading): for jobs that take hours.
     """
     screen = console(stderr=True)
     if quiet or not (screen.is_terminal or log):
@@ -72,7 +71,7 @@ def progress_bar(stages: Sequence[Stage], *, quiet: bool = False, log: bool = Fa
         yield StagedProgress(stages, _line_per_stage(screen, stages[0].name))
         return
     bar = Progress(
-        # Stages are named after files.
+        # Stage names may contain file names.
         TextColumn("{task.description:<10}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
@@ -110,7 +109,7 @@ def time_left(seconds: float | None) -> str:
 
 
 def figure(row: Row, measure: Measure) -> str:
-    """A figure as people read it; empty where it is undefined."""
+    """A measurement formatted for display; empty if undefined."""
     value = row[measure.name]
     return "" if value is None else f"{value:.{measure.decimals}f}"
 
@@ -119,7 +118,7 @@ _GRADE_STYLE = {Grade.SOUND: "green", Grade.LOOK: "bold yellow", Grade.UNUSABLE:
 
 
 def show_grade(checks: Sequence[CheckResult]) -> None:
-    """The grade on standard output, with a line per reason."""
+    """Print the grade on standard output, with a line per reason."""
     grade = grade_of(checks)
     if grade is None:
         return
@@ -128,11 +127,11 @@ def show_grade(checks: Sequence[CheckResult]) -> None:
     for check in findings_of(checks):
         region = f"{check.region}: " if check.region else ""
         grade_told = (check.grade.text, _GRADE_STYLE[check.grade])
-        screen.print(Text.assemble("  ", grade_told, " ", shown(f"{region}{told(check)}")), soft_wrap=True)
+        screen.print(Text.assemble("  ", grade_told, " ", shown(f"{region}{finding_line(check)}")), soft_wrap=True)
 
 
 def show_metrics(metrics: MetricsTable) -> None:
-    """The table on standard output."""
+    """Print the table on standard output."""
     measures = MEASURES.shown_in(View.TERMINAL)
     table = Table(header_style="bold")
     table.add_column("region", no_wrap=True)
@@ -151,16 +150,16 @@ def show_metrics(metrics: MetricsTable) -> None:
 
 
 def show_warnings(warnings: Sequence[CTWarning]) -> None:
-    """The warnings on standard error, a line each."""
+    """Print the warnings on standard error, one per line."""
     for warning in warnings:
         show_warning(f"{warning.code}: {warning.message}")
 
 
 def show_warning(text: str) -> None:
-    """One warning on standard error."""
+    """Print one warning on standard error."""
     console(stderr=True).print(Text.assemble(("warning", "yellow"), " ", shown(text)), soft_wrap=True)
 
 
 def show_files(files: Sequence[Path]) -> None:
-    """The files that were written, on standard output, a line each and nothing changed: scripts read it."""
+    """Print the written files on standard output, one unmodified path per line, for scripts."""
     sys.stdout.write("".join(f"{file}\n" for file in files))

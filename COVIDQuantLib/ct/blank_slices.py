@@ -1,7 +1,7 @@
-"""Slices that hold no picture: one value or padding alone, as of a slice that was lost on the way.
+"""Blank slices: a single value or padding throughout, typically a slice lost in transfer.
 
-At the ends of a CT they count as not measured. A single one inside is estimated from its two neighbours, and the
-reader is told; more would be guessed, so such a CT is refused (``ct/checks/run.py``).
+At the ends of a CT they count as not measured. A single one inside is estimated from its two neighbours, with a
+warning; more would be a guess, so such a CT is refused (``ct/checks/run.py``).
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from COVIDQuantLib.ct.dicom.series.stack import MIN_SLICES
 from COVIDQuantLib.ct.volume import HU_MIN, CTVolume, CTWarning
 from COVIDQuantLib.voxels.geometry import Geometry
 
-# Of all slices so many at the most are estimated, but one in any case.
+# Largest share of slices that is estimated; one is always allowed.
 _MOST_ESTIMATED = 0.02
-# A slice of nothing but air is possible beside a body, not across it: there both neighbours have this share of body.
+# A slice of pure air can lie beside the body but not within it; within it, both neighbours have at least this share of
+# body.
 _AIR_HU = (-1100, -900)
 _BODY_SHARE = 0.05
 _SUPERIOR = 2
@@ -22,13 +23,13 @@ _TOLD = 5
 
 
 def is_blank(hu: np.ndarray, padding: np.ndarray | None) -> bool:
-    """Whether a slice has one single value, padding apart.
+    """Whether a slice has a single value, ignoring padding.
 
     Args:
         hu: whole Hounsfield units ``[j, i]``.
         padding: where nothing was measured, None if nowhere.
     """
-    # A few voxels tell of nearly every slice that it is none.
+    # A few voxels suffice to rule out nearly every slice.
     for step in (8, 1):
         every = np.s_[::step, ::step]
         values = hu[every] if padding is None else hu[every][~padding[every]]
@@ -38,7 +39,7 @@ def is_blank(hu: np.ndarray, padding: np.ndarray | None) -> bool:
 
 
 def blank_slices(ct: CTVolume) -> np.ndarray:
-    """Numbers of the slices that hold no picture; not those of air beside the body.
+    """Indices of blank slices, except slices of air beside the body.
 
     Args:
         ct: the CT.
@@ -49,19 +50,19 @@ def blank_slices(ct: CTVolume) -> np.ndarray:
 
 
 def inside(ct: CTVolume) -> list[int]:
-    """Numbers of the slices without a picture that have pictures on both sides."""
+    """Indices of the blank slices that have other slices on both sides."""
     blank = blank_slices(ct)
     filled = np.setdiff1d(np.arange(len(ct.hu)), blank)
     return [int(k) for k in blank if len(filled) and filled[0] < k < filled[-1]]
 
 
 def can_be_estimated(slices: list[int], count: int) -> bool:
-    """Whether slices, of so many in all, are few and apart, so that each has two neighbours that were measured."""
+    """Whether blank slices are few and isolated enough for each to have two measured neighbours."""
     return len(slices) <= max(1.0, _MOST_ESTIMATED * count) and not (np.diff(slices) == 1).any()
 
 
-def told(slices: list[int], geometry: Geometry) -> str:
-    """Slices in words: numbers in the order of their positions, and where each lies along the patient."""
+def describe_slices(slices: list[int], geometry: Geometry) -> str:
+    """Describe slices: their numbers by position, and where each is along the patient."""
     places = ", ".join(f"{k + 1} ({_place(k, geometry)})" for k in slices[:_TOLD])
     more = " …" if len(slices) > _TOLD else ""
     return f"slice{'s' * (len(slices) > 1)} {places}{more} of {geometry.shape[0]}"
@@ -84,14 +85,15 @@ def mend_blank_slices(ct: CTVolume) -> list[CTWarning]:
     warnings = []
     if ends:
         _leave_out(ct, ends)
-        text = f"No picture in {told(ends, ct.geometry)}, at the end: left out of every figure."
+        text = f"Blank {describe_slices(ends, ct.geometry)} at the end of the CT: left out of all measurements."
         warnings.append(CTWarning("blank-slices", text))
     if estimated and can_be_estimated(estimated, len(ct.hu)):
         for k in estimated:
             _estimate(ct, k)
         if ct.padding is not None and not ct.padding.any():
             ct.padding = None
-        text = f"No picture in {told(estimated, ct.geometry)}: estimated from the neighbours, as are all figures there."
+        where = describe_slices(estimated, ct.geometry)
+        text = f"Blank {where}: estimated from their neighbours; so are the measurements there."
         warnings.append(CTWarning("slices-estimated", text))
     return warnings
 
@@ -101,7 +103,7 @@ def _padding(ct: CTVolume, k: int) -> np.ndarray | None:
 
 
 def _is_air_beside(ct: CTVolume, k: int, filled: np.ndarray) -> bool:
-    """Whether a slice of one value is the air beside the body, as in a sagittal stack with air that was clipped."""
+    """Whether a slice of a single value is air beside the body, as in a sagittal stack with clipped air."""
     padding = _padding(ct, k)
     measured = ct.hu[k].ravel() if padding is None else ct.hu[k][~padding]
     if not measured.size or not _AIR_HU[0] <= measured[0] <= _AIR_HU[1]:
@@ -114,7 +116,7 @@ def _is_air_beside(ct: CTVolume, k: int, filled: np.ndarray) -> bool:
 
 
 def _across(geometry: Geometry) -> int:
-    """Which of left, posterior, superior the slices lie across."""
+    """The anatomical axis that the slices are perpendicular to: left, posterior or superior."""
     return int(np.argmax(np.abs(geometry.index_to_lps[:3, 2])))
 
 
@@ -133,7 +135,7 @@ def _estimate(ct: CTVolume, k: int) -> None:
 
 
 def _place(k: int, geometry: Geometry) -> str:
-    """Where a slice's first voxel lies along the axis that its normal is next to, e.g. ``S −12.5 mm``."""
+    """Position of a slice's first voxel along the anatomical axis nearest to its normal, e.g. ``S −12.5 mm``."""
     axis = _across(geometry)
     at = float((geometry.index_to_lps @ np.array([0.0, 0.0, k, 1.0]))[axis])
     return f"{'LPS'[axis]} {at:.1f} mm".replace("-", "−")

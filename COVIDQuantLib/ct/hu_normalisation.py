@@ -1,4 +1,4 @@
-"""Rounding, clipping and padding, slice by slice, so that a large CT needs no second copy."""
+"""Round, clip and mark padding slice by slice, so that a large CT needs no second copy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from COVIDQuantLib.ct.padding import filler_mask
 from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN, not_measured
 
-# Filler is counted by its value up to here; what lies beyond counts as one.
+# Filler is counted by its value up to this limit; anything beyond counts as one value.
 _FARTHEST = 1 << 17
 
 
@@ -22,14 +22,14 @@ class HUBuffer:
         hu: int16 ``[k, j, i]``, clipped to −1024..3071, −1024 where nothing was put.
         clipped_below: voxels (padding apart) that lay below −1024.
         clipped_above: voxels (padding apart) that lay above 3071.
-        lowest: lowest value met, padding apart; infinity if nothing was measured.
-        highest: highest value met, padding apart; minus infinity if nothing was measured.
-        filler: values that were taken as padding and how many voxels have each; NaN and infinity are not told.
+        lowest: lowest measured value; infinity if nothing was measured.
+        highest: highest measured value; minus infinity if nothing was measured.
+        filler: values that were taken as padding and how many voxels have each; NaN and infinity are left out.
     """
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
         self.hu = np.full(shape, HU_MIN, np.int16)
-        # One bit per voxel until all slices are in: while files are read, memory is at its fullest.
+        # One bit per voxel until all slices are in, because memory use peaks while files are read.
         self._padded: dict[int, np.ndarray] = {}
         self.clipped_below = 0
         self.clipped_above = 0
@@ -49,7 +49,7 @@ class HUBuffer:
         Args:
             k: its number.
             values: Hounsfield units ``[j, i]``, any number type; NaN and infinity count as padding.
-            corner: where its first voxel goes ``(j, i)``; what it leaves free becomes padding.
+            corner: where its first voxel goes ``(j, i)``; the uncovered area becomes padding.
             named: ranges that the header calls padding, HU, see :func:`filler_mask`.
         """
         place = (k, slice(corner[0], corner[0] + values.shape[0]), slice(corner[1], corner[1] + values.shape[1]))
@@ -69,7 +69,7 @@ class HUBuffer:
 
     @cached_property
     def padding(self) -> np.ndarray | None:
-        """Bool ``[k, j, i]``, true where the scanner measured nothing; None if nowhere. To be asked for at the end."""
+        """Bool ``[k, j, i]``, true where the scanner measured nothing; None if nowhere; valid after the last slice."""
         if not self._padded:
             return None
         padding = np.zeros(self.hu.shape, bool)

@@ -1,4 +1,4 @@
-"""Filler: values that stand where the scanner measured nothing, told from measured ones in one slice at a time."""
+"""Detect filler, the values written where the scanner measured nothing, in one slice at a time."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from scipy import ndimage
 
 from COVIDQuantLib.ct.volume import HU_MAX, not_measured
 
-# A value that the header calls padding may also be measured air (−1024 often is); above this it is surely no filler,
-# unless it lies above all tissue.
+# A value that the header calls padding may also be measured air (−1024 often is); above this it is certainly not
+# filler, unless it lies above all tissue.
 _PADDING_MAY_BE_HU = -900.0
-# Air that a scanner clips lies above this; one single value below it along the edge is filler without being named.
+# Air that a scanner clips lies above this; a single value below it along the edge is filler even if the header does
+# not name it.
 _AIR_FROM_HU = -1100.0
-# Filler that no header names covers this share of the picture's edge.
+# Filler that the header does not name covers at least this share of the image's edge.
 _EDGE_SHARE = 0.02
-# Neighbours of measured tissue are seldom equal; where they are, the picture was computed and may be uniform anywhere.
+# Neighbouring voxels of measured tissue are rarely equal; where they are, the image was computed and may be uniform
+# anywhere.
 _EQUAL_NEIGHBOURS = 0.5
 _CONNECTED = np.ones((3, 3), bool)
 
@@ -48,7 +50,7 @@ def filler_mask(values: np.ndarray, named: Sequence[tuple[float, float]] = ()) -
 
 
 def _believed(named: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
-    """The parts of named ranges that no tissue reaches."""
+    """The parts of named ranges outside the range of tissue."""
     for low, high in named:
         if low <= _PADDING_MAY_BE_HU:
             yield low, min(high, _PADDING_MAY_BE_HU - 0.5)
@@ -57,7 +59,7 @@ def _believed(named: Sequence[tuple[float, float]]) -> Iterator[tuple[float, flo
 
 
 def _common_at_edge(values: np.ndarray) -> list[float]:
-    """Single values that cover a good part of the picture's edge, usual air left out."""
+    """Single values that cover a large part of the image's edge, except the usual air."""
     edge = np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
     found, counts = np.unique(edge, return_counts=True)
     enough = counts >= max(8.0, _EDGE_SHARE * edge.size)

@@ -39,8 +39,7 @@ def read_ct(path: Path, series: str | None = None, report: Report = silent) -> C
         report: progress.
 
     Returns:
-        The CT on its own grid, with ``source`` saying where it came from (nothing that names the patient) and
-        ``warnings`` saying what was noticed.
+        The CT on its own grid, with its origin in ``source`` (nothing that names the patient) and ``warnings``.
 
     Raises:
         UnfitInputError: the input cannot be read or is not a chest CT that can be quantified.
@@ -54,7 +53,7 @@ def read_ct(path: Path, series: str | None = None, report: Report = silent) -> C
         else:
             if series:
                 raise UsageError(
-                    "a series was named, but the CT is no DICOM",
+                    "a series was named, but the CT is not DICOM",
                     path.name,
                     "Leave --series out.",
                     code="series-without-dicom",
@@ -62,7 +61,7 @@ def read_ct(path: Path, series: str | None = None, report: Report = silent) -> C
             ct, facts = _read_file(path)
     except OSError as error:
         raise UnfitInputError(
-            f"it cannot be read ({error.strerror or error})", shown(path), "Check its rights.", "unreadable"
+            f"it cannot be read ({error.strerror or error})", shown(path), "Check its permissions.", "unreadable"
         ) from error
     except MemoryError as error:
         raise UnfitInputError(
@@ -112,7 +111,7 @@ def _read_dicom(path: Path, wanted: str | None, report: Report) -> tuple[CTVolum
     warnings += blank
     patients = {one.patient for one in all_series if not one.why_not}
     if len(patients) > 1:
-        text = f"The folder holds CTs of {len(patients)} patients; {chosen.name} of one of them was taken."
+        text = f"The folder holds CTs of {len(patients)} patients; {chosen.name} of one of them was used."
         warnings.append(CTWarning("several-patients", text))
     facts = _dicom_source(path, chosen, stack, buffer)
     facts["chosen_because"] = why
@@ -124,7 +123,7 @@ def _read_dicom(path: Path, wanted: str | None, report: Report) -> tuple[CTVolum
 
 
 def _damaged_neighbours(chosen: SeriesInfo, findings: Findings) -> list[CTWarning]:
-    """Damaged files beside the chosen series may be its missing slices; elsewhere they are only told."""
+    """Damaged files beside the chosen series may be its missing slices; elsewhere they only give a warning."""
     folders = {file.path.parent for file in chosen.files}
     for file, why in findings.damaged.items():
         if file.parent in folders:
@@ -204,7 +203,7 @@ def _read_file(path: Path) -> tuple[CTVolume, HeaderFacts]:
     header, geometry, voxels, noticed = volume.header, volume.geometry, volume.voxels, volume.warnings
     if voxels.dtype.itemsize == 1:
         raise UnfitInputError(
-            "8-bit values are no Hounsfield units",
+            "8-bit values are not Hounsfield units",
             header.name,
             "Export the CT with its original 16-bit values.",
             "eight-bit",
@@ -213,7 +212,7 @@ def _read_file(path: Path) -> tuple[CTVolume, HeaderFacts]:
     buffer = HUBuffer(geometry.shape)
     for k, values in enumerate(voxels):
         buffer.put(k, values)
-    # What the file stored is not needed any more, and large.
+    # The stored values are large and no longer needed.
     del volume, voxels, values
     told = {"name": header.name, "format": header.kind, "slice_thickness_mm": None, **_clipping(buffer)}
     facts = HeaderFacts(

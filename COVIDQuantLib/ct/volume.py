@@ -1,4 +1,4 @@
-"""A chest CT in memory: whole Hounsfield units on a grid, with what was noticed about it."""
+"""A chest CT in memory: integer Hounsfield units on a grid, with its warnings."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ PADDING_BELOW_HU = -1500
 
 
 def not_measured(values: np.ndarray) -> np.ndarray:
-    """Where raw values are surely no measurement, whatever lies around them: below −1500 HU, NaN or infinite.
+    """Where raw values cannot be measurements, whatever is around them: below −1500 HU, NaN or infinite.
 
-    The one rule of files and nodes alike; a file's reader adds filler that is known by its place (``ct/padding.py``).
+    The same rule for files and nodes; a file's reader adds filler recognised by its position (``ct/padding.py``).
 
     Args:
         values: Hounsfield units, any number type and shape.
@@ -29,7 +29,7 @@ def not_measured(values: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class CTWarning:
-    """Something about the CT that the reader should know but that does not stop the job.
+    """A warning about the CT that does not stop the job.
 
     Attributes:
         code: a stable name, e.g. ``thick-sections``.
@@ -49,7 +49,7 @@ class CTVolume:
         geometry: where the grid lies in the patient.
         padding: bool array of the same shape, true where the scanner measured nothing; None if nowhere.
         source: where it came from; a plain mapping becomes the facts of one.
-        warnings: what was noticed on reading and checking.
+        warnings: from reading and checking.
     """
 
     hu: np.ndarray
@@ -65,7 +65,7 @@ class CTVolume:
 
     @classmethod
     def from_values(cls, values: np.ndarray, geometry: Geometry, padding_value: float | None = None) -> CTVolume:
-        """Round and clip raw values to whole HU, and set the padding apart.
+        """Round and clip raw values to integer HU, and mark the padding.
 
         Args:
             values: Hounsfield units ``[k, j, i]``, any number type; NaN and infinity count as padding.
@@ -89,7 +89,7 @@ class CTVolume:
         return cls(hu, geometry, padding)
 
     def canonical(self) -> tuple[CTVolume, Reorientation]:
-        """The CT with its axes next to left, posterior, superior, and the way back for results."""
+        """The CT with its axes nearest to left, posterior, superior, and the inverse for results."""
         turn = Reorientation.of(self.geometry)
         hu = np.ascontiguousarray(turn.apply(self.hu))
         padding = None if self.padding is None else np.ascontiguousarray(turn.apply(self.padding))

@@ -1,1 +1,1 @@
-"""One segmentation held against another, for one scan or many: agreement."""
+"""Agreement of two segmentations, for one scan or many."""

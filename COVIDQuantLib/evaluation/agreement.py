@@ -1,6 +1,6 @@
 """Agreement of two measurements of the same scans: ICC, correlation, Bland and Altman (papers.md row Y4).
 
-Everything that the data cannot tell (too few scans, no variance) is None, never NaN.
+Anything that the data do not define (too few scans, no variance) is None, never NaN.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 CONFIDENCE = 0.95
 # Standard deviations on either side of the mean that hold 95 % of a normal distribution.
 LIMIT_SD = 1.96
-# So many scans have few enough orders to go through them all for Spearman's p.
+# Up to this many scans, all permutations are enumerated for Spearman's p.
 _EXACT_SCANS = 7
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How values lie: number, mean and standard deviation (n − 1), median and quartiles, extremes."""
+    """The distribution of values: number, mean and standard deviation (n − 1), median and quartiles, extremes."""
 
     n: int
     mean: float | None = None
@@ -34,7 +34,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: list[float] | np.ndarray) -> Spread:
-        """The spread of some values; the standard deviation of one value is None, and so is all of none."""
+        """The spread of some values; the standard deviation of one value is None, and without values all are None."""
         array = np.asarray(values, float)
         n = len(array)
         if n == 0:
@@ -60,7 +60,7 @@ class ICC:
 def icc_agreement(ratings: np.ndarray, confidence: float = CONFIDENCE) -> ICC | None:
     """ICC(A,1) of McGraw and Wong 1996 (case 2A and 3A alike), which is ICC(2,1) of Shrout and Fleiss 1979.
 
-    A constant offset between the raters lowers it, as it should where the figures themselves are to agree.
+    A constant offset between the raters lowers it, as it should for absolute agreement.
 
     Args:
         ratings: ``[scans, raters]``.
@@ -74,20 +74,20 @@ def icc_agreement(ratings: np.ndarray, confidence: float = CONFIDENCE) -> ICC | 
         return None
     between, columns, error = _mean_squares(ratings)
     whole = between + (raters - 1) * error + raters / scans * (columns - error)
-    # What rounding leaves of a sum of squares that should be nothing.
+    # What rounding leaves of a sum of squares that should be zero.
     nothing = 1e-12 * float(np.mean(np.square(ratings)))
     if between + error <= nothing or whole <= nothing:
         return None
     value = (between - error) / whole
     lower, upper = _interval(ratings.shape, (between, columns, error), value, confidence)
     if lower is not None and upper is not None:
-        # The interval is an approximation; of few scans that disagree it can miss its own estimate by a hair.
+        # The interval is an approximation; for few scans that disagree it can narrowly exclude its own estimate.
         lower, upper = min(lower, value), max(upper, value)
     return ICC(value, lower, upper)
 
 
 def _mean_squares(ratings: np.ndarray) -> tuple[float, float, float]:
-    """Mean squares between scans, between raters, and of what is left, of the two-way analysis of variance."""
+    """Mean squares between scans, between raters, and residual, of the two-way analysis of variance."""
     scans, raters = ratings.shape
     centred = ratings - ratings.mean()
     rows, columns = centred.mean(axis=1), centred.mean(axis=0)
@@ -118,7 +118,7 @@ def _interval(
     tail = (1 + confidence) / 2
     low, high = fdtri(scans - 1, freedom, tail), fdtri(freedom, scans - 1, tail)
     others = raters * columns + (raters * scans - raters - scans) * error
-    # With next to no degrees of freedom the quantiles know no bounds, and then the interval has none.
+    # With almost no degrees of freedom the quantiles are infinite, and so is the interval.
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         lower = scans * (between - low * error) / (low * others + scans * between)
         upper = scans * (high * between - error) / (others + scans * high * between)
@@ -150,7 +150,7 @@ def pearson(predicted: np.ndarray, reference: np.ndarray) -> Correlation | None:
 def spearman(predicted: np.ndarray, reference: np.ndarray) -> Correlation | None:
     """Spearman's rank correlation; None with fewer than three scans or where one side is constant.
 
-    With few scans p is the share of all orders that correlate as strongly, else that of the t distribution.
+    With few scans p is the share of all permutations that correlate as strongly, otherwise that of the t distribution.
     """
     from scipy.stats import rankdata, spearmanr
 
@@ -221,13 +221,13 @@ class BlandAltman:
 
 @dataclass(frozen=True)
 class PairedAgreement:
-    """Everything that is told of one quantity measured twice on the same scans.
+    """All agreement statistics of one quantity measured twice on the same scans.
 
     Attributes:
-        predicted: the one side's values, one per scan.
+        predicted: one side's values, one per scan.
         reference: the other's, in the same order.
         difference: spread of predicted − reference.
-        icc, pearson, spearman, bland_altman: None where the data cannot tell.
+        icc, pearson, spearman, bland_altman: None if undefined.
     """
 
     predicted: np.ndarray
@@ -240,7 +240,7 @@ class PairedAgreement:
 
     @classmethod
     def of(cls, predicted: list[float] | np.ndarray, reference: list[float] | np.ndarray) -> PairedAgreement:
-        """Compare two lists of one length."""
+        """Compare two lists of equal length."""
         one, other = np.asarray(predicted, float), np.asarray(reference, float)
         return cls(
             one,

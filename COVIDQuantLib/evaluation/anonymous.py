@@ -1,4 +1,4 @@
-"""An evaluation without what can name a person: hashes stand for the names of scans, files, folders and segments."""
+"""Remove identifying information from an evaluation: hashes replace names of scans, files, folders and segments."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from COVIDQuantLib.export.anonymous import hashed, redacted
 
 
 def without_names(cohort: CohortAgreement, pairing: Pairing) -> tuple[CohortAgreement, list[str]]:
-    """The cohort and what was noticed on pairing, with hashes in place of names; figures are shared.
+    """The cohort and the pairing's warnings with hashes instead of names; values are shared.
 
-    The same name always has the same hash, the one that ``quantify`` writes of a folder or file of that name, so that
+    The same name always has the same hash, the same as ``quantify`` writes for a folder or file of that name, so that
     rows of several evaluations can be joined.
 
     Args:
         cohort: its scans in the order of the pairs.
-        pairing: what was compared.
+        pairing: the compared scans.
     """
     scans = [_scan(scan, pair) for scan, pair in zip(cohort.scans, pairing.pairs, strict=True)]
-    told = Pairing(
+    described = Pairing(
         pairing.pairs,
         only_predicted=[hashed(name) for name in pairing.only_predicted],
         only_reference=[hashed(name) for name in pairing.only_reference],
         ignored=[hashed(name) for name in pairing.ignored],
     )
-    return replace(cohort, scans=scans), told.warnings
+    return replace(cohort, scans=scans), described.warnings
 
 
 def _scan(scan: ScanAgreement, pair: ScanPair) -> ScanAgreement:

@@ -1,4 +1,4 @@
-"""One scan's agreement and a cohort's: from label arrays to every figure of ``covidquant evaluate``."""
+"""Agreement of one scan and of a cohort: from label arrays to all results of ``covidquant evaluate``."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.voxels.geometry import Geometry
 
-# Share of the time that counting takes when distances are wanted as well.
+# Share of the time for counting when distances are computed too.
 _COUNTING = 0.2
 
 
 @dataclass
 class Labels:
-    """A segmentation to be compared, or a part of one.
+    """A segmentation to compare, or a part of one.
 
     Attributes:
-        lobes: label values 0..5 ``[k, j, i]``, or None. Where ``lobar`` is false anything but 0 is lung.
+        lobes: label values 0..5 ``[k, j, i]``, or None. If ``lobar`` is false, any nonzero value is lung.
         lesions: nonzero in the pneumonia, or None.
-        lobar: whether the lobes are told apart.
-        histogram: counts of the same voxels by CT number, where they are known already.
+        lobar: whether the lobes are distinguished.
+        histogram: counts of the same voxels by CT number, if already known.
     """
 
     lobes: np.ndarray | None = None
@@ -48,13 +48,13 @@ class Labels:
 
     @property
     def tells(self) -> frozenset[str]:
-        """Which of lungs, lobes and lesions it holds."""
-        told = {
+        """Which of lungs, lobes and lesions it contains."""
+        holds = {
             "lungs": self.lobes is not None,
             "lobes": self.lobes is not None and self.lobar,
             "lesions": self.lesions is not None,
         }
-        return frozenset(name for name, there in told.items() if there)
+        return frozenset(name for name, there in holds.items() if there)
 
     @property
     def arrays(self) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -68,8 +68,8 @@ class ScanAgreement:
 
     Attributes:
         name: of the scan.
-        structures: what both tell, by name in the order of the tables.
-        notes: what could not be told, and why.
+        structures: structures in both, by name in the order of the tables.
+        notes: what could not be computed, and why.
     """
 
     name: str
@@ -98,17 +98,17 @@ def evaluate_scan(
     """Compare two segmentations of one scan.
 
     Args:
-        predicted: the one to be judged.
-        reference: the one it is held against, on the same grid.
-        hu: Hounsfield units ``[k, j, i]``; None where the segmentations carry histograms or weight is not wanted.
+        predicted: the segmentation to evaluate.
+        reference: the reference, on the same grid.
+        hu: Hounsfield units ``[k, j, i]``; None if the segmentations have histograms or weight is not needed.
         geometry: the grid of both.
         padding: true where the scanner measured nothing; not counted.
         name: of the scan.
-        distances: whether to measure between the outlines too, which takes most of the time.
+        distances: whether to compute surface distances too, which takes most of the time.
         report: progress; may raise ``Cancelled``.
 
     Raises:
-        UnfitInputError: the two have nothing in common to compare.
+        UnfitInputError: the two have no structure in common.
         ValueError: an array is not on the grid, or a label is not 0..5.
     """
     one, other = _plain(predicted), _plain(reference)
@@ -130,7 +130,7 @@ def evaluate_scan(
 
 
 def _plain(labels: Labels | Segmentation) -> Labels:
-    """As labels; lungs whose lobes are not told apart are 1 all over."""
+    """The labels as arrays; lungs without lobes are 1 throughout."""
     if not isinstance(labels, Labels):
         return Labels(labels.lobes, labels.lesions)
     if labels.lobes is None or labels.lobar:
@@ -141,9 +141,9 @@ def _plain(labels: Labels | Segmentation) -> Labels:
 def _common(one: Labels, other: Labels, name: str) -> list[Structure]:
     common = [s for s in STRUCTURES if s.needs in one.tells and s.needs in other.tells]
     if not common:
-        told = [" and ".join(sorted(labels.tells)) or "nothing" for labels in (one, other)]
+        holds = [" and ".join(sorted(labels.tells)) or "nothing" for labels in (one, other)]
         raise UnfitInputError(
-            f"the predicted segmentation holds {told[0]}, the reference {told[1]}: there is nothing to compare",
+            f"the predicted segmentation holds {holds[0]}, the reference {holds[1]}: there is nothing to compare",
             name,
             "Give two segmentations that both hold lobes, lungs or lesions.",
         )
@@ -167,8 +167,8 @@ def _notes(sides: Sequence[Side], labels: Sequence[Labels]) -> list[str]:
     for which, side, given in zip(("predicted", "reference"), sides, labels, strict=True):
         if "lesions" not in side.tells or side.histogram is not None:
             continue
-        why = "no Hounsfield units are at hand" if given.histogram is None else "its metrics.json counts other voxels"
-        notes.append(f"weight and mean HU of the {which} lesions are left empty: {why}; name the CT with --ct")
+        why = "no Hounsfield units are available" if given.histogram is None else "its metrics.json counts other voxels"
+        notes.append(f"weight and mean HU of the {which} lesions are left empty: {why}; give the CT with --ct")
     return notes
 
 
@@ -178,7 +178,7 @@ def _distances(
     geometry: Geometry,
     report: Report,
 ) -> dict[str, SurfaceDistances | None]:
-    """Distances of every structure, each in the smallest box that holds it on both sides."""
+    """Surface distances of every structure, each in the smallest box around both sides."""
     cropped: list[list[np.ndarray]] = []
     for arrays in zip(*sides, strict=True):
         there = [array for array in arrays if array is not None]
@@ -202,12 +202,12 @@ class StructureSummary:
 
     Attributes:
         structure: which.
-        scans: how many compare it.
-        scores: spread of each score over the scans whose reference has the structure and where it is defined.
+        scans: number of scans that compare it.
+        scores: spread of each score over the scans whose reference has the structure and where the score is defined.
         pooled: the overlap of all scans together in millilitres.
         quantities: agreement of each quantity over all scans where both sides have a value.
         absent: scans whose reference has none of it.
-        false_positive: spread, over those scans, of what was predicted nevertheless, per quantity.
+        false_positive: spread, over those scans, of what was predicted anyway, per quantity.
         missed: scans whose reference has it and whose prediction has none.
     """
 
@@ -226,7 +226,7 @@ class CohortAgreement:
     """Many scans together.
 
     Attributes:
-        scans: every scan by itself.
+        scans: each scan's result.
         structures: the summaries by name.
         mean_lobe_dice: spread over the scans of the mean Dice of their lobes.
     """
@@ -237,10 +237,11 @@ class CohortAgreement:
 
 
 def pool(scans: Sequence[ScanAgreement]) -> CohortAgreement:
-    """The figures of many scans together.
+    """Summarise many scans.
 
-    Overlap scores are averaged over the scans whose reference has the structure: on the others Dice is 0 by one wrong
-    voxel or undefined by none, which says nothing about overlap. What was predicted there is told apart.
+    Overlap scores are averaged over the scans whose reference has the structure: on the others Dice is 0 with one
+    wrong voxel and undefined with none, which says nothing about overlap. What was predicted there is reported
+    separately.
 
     Args:
         scans: at least one; the order does not matter.

@@ -1,7 +1,7 @@
-"""The one place that knows what is told of two segmentations: every column as a record with unit and definition.
+"""The single definition of all evaluation columns: each a record with unit and formula.
 
-Scores say how far two masks coincide; quantities are what each of them says by itself, told for both with the
-difference. Files, terminal and pictures loop over the two tables.
+Scores measure how far two masks coincide; quantities are measured on each of them, and reported for both with the
+difference. Files, terminal output and plots loop over the two tables.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS
 
 @dataclass(frozen=True)
 class Side:
-    """What one of two segmentations says of a scan.
+    """The measurements of one of two segmentations of a scan.
 
     Attributes:
-        voxels: int64 ``[6 lobe labels, lesion or not]``; label 0 lies outside the lungs.
+        voxels: int64 ``[6 lobe labels, lesion or not]``; label 0 is outside the lungs.
         voxel_volume_ml: volume of one voxel.
-        tells: which of ``lungs``, ``lobes`` and ``lesions`` it holds at all.
-        histogram: its voxels by CT number; None where no Hounsfield units were at hand.
+        tells: which of ``lungs``, ``lobes`` and ``lesions`` it contains.
+        histogram: its voxels by CT number; None without Hounsfield units.
     """
 
     voxels: np.ndarray
@@ -65,7 +65,7 @@ class Side:
         return region_counts(self.histogram, labels, DEFAULT_THRESHOLDS)
 
     def fits_histogram(self) -> bool:
-        """Whether the histogram counts the very voxels of the segmentation; outside the lungs it holds lesions only."""
+        """Whether the histogram counts exactly this segmentation; outside the lungs it holds lesions only."""
         if self.histogram is None:
             return False
         counted = self.histogram.counts.sum(axis=2)
@@ -83,8 +83,8 @@ class StructureAgreement:
     Attributes:
         structure: which.
         overlap: in voxels.
-        predicted, reference: what either says by itself.
-        surface: distances of the outlines; None if not asked for or not defined.
+        predicted, reference: the measurements of each.
+        surface: surface distances; None if not computed or undefined.
     """
 
     structure: Structure
@@ -122,11 +122,11 @@ class Score:
 
     Attributes:
         name: its column.
-        title: heading for people.
-        unit: for people; empty for a share.
+        title: displayed heading.
+        unit: displayed unit; empty for a share.
         formula: definition in one line.
         of: its value for one scan; None where undefined.
-        pooled: its value when the voxels of all scans are taken as one scan; None if it has none.
+        pooled: its value over the voxels of all scans together; None if undefined.
     """
 
     name: str
@@ -139,17 +139,17 @@ class Score:
 
 @dataclass(frozen=True)
 class Quantity:
-    """What each segmentation says by itself, so that the two can be compared.
+    """A quantity measured on each segmentation, so that the two can be compared.
 
     Attributes:
-        name: what it is; with the units it makes the columns ``predicted_…``, ``reference_…`` and ``…_difference_…``.
-        title: heading for people.
-        unit: how its columns end.
-        difference_unit: how the column of its difference ends.
-        symbol: the unit for people.
+        name: its name; with the units it forms the columns ``predicted_…``, ``reference_…`` and ``…_difference_…``.
+        title: displayed heading.
+        unit: suffix of its columns.
+        difference_unit: suffix of its difference column.
+        symbol: displayed unit.
         formula: definition in one line.
         of: its value for one side; None where undefined.
-        levels: where limits of agreement from the square roots are told; none where they make no sense.
+        levels: levels at which limits of agreement from square roots are reported; empty if they are not meaningful.
     """
 
     name: str

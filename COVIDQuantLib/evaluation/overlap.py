@@ -1,4 +1,4 @@
-"""Two segmentations of one scan counted against each other: one small table from which every overlap follows."""
+"""Cross-tabulate two segmentations of one scan: a small table from which every overlap follows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from COVIDQuantLib.anatomy import LABEL_COUNT, OUTSIDE_LOBES, REGIONS, WHOLE_LUNG
 from COVIDQuantLib.progress import Report, silent
 
-# A slab's working arrays stay small at about this many voxels.
+# Voxels per slab, so that working arrays stay small.
 _SLAB_VOXELS = 1 << 20
 _CODES = 2 * LABEL_COUNT
 ALL_LABELS = tuple(range(LABEL_COUNT))
@@ -18,12 +18,12 @@ ALL_LABELS = tuple(range(LABEL_COUNT))
 
 @dataclass(frozen=True)
 class Structure:
-    """What is compared.
+    """A structure to compare.
 
     Attributes:
         name: a region of the contract, or ``lesions``.
         labels: lobe label values it holds; of the lesions, those of the lungs.
-        needs: what both segmentations must tell: ``lungs``, ``lobes`` or ``lesions``.
+        needs: what both segmentations must contain: ``lungs``, ``lobes`` or ``lesions``.
     """
 
     name: str
@@ -43,7 +43,7 @@ STRUCTURES: tuple[Structure, ...] = (
 
 @dataclass(frozen=True)
 class Overlap:
-    """How much of one structure the two hold together and alone, in voxels or in millilitres.
+    """How much of one structure is in both and in each alone, in voxels or millilitres.
 
     Attributes:
         both: in both.
@@ -56,7 +56,7 @@ class Overlap:
     only_reference: float = 0
 
     def __add__(self, other: Overlap) -> Overlap:
-        """Both together, for several scans as one."""
+        """The sum, for several scans as one."""
         return Overlap(
             self.both + other.both,
             self.only_predicted + other.only_predicted,
@@ -79,7 +79,7 @@ class Overlap:
 
     @property
     def dice(self) -> float | None:
-        """2·both / (predicted + reference); None if both are empty, for 0/0 is neither agreement nor failure."""
+        """2·both / (predicted + reference); None if both are empty, since 0/0 is neither agreement nor failure."""
         return _ratio(2 * self.both, self.predicted + self.reference)
 
     @property
@@ -94,7 +94,7 @@ class Overlap:
 
     @property
     def ppv(self) -> float | None:
-        """Positive predictive value, the share of the predicted that is right; None if nothing was predicted."""
+        """Positive predictive value, the share of the prediction that is correct; None if nothing was predicted."""
         return _ratio(self.both, self.predicted)
 
 
@@ -130,7 +130,7 @@ def joint_counts(
     padding: np.ndarray | None = None,
     report: Report = silent,
 ) -> np.ndarray:
-    """Voxels by what either segmentation calls them, in one pass.
+    """Count voxels by their labels in both segmentations, in one pass.
 
     Args:
         predicted: its lobes (label values 0..5, ``[k, j, i]``) and lesions (nonzero inside), None where it has none.
@@ -161,7 +161,7 @@ def joint_counts(
 
 
 def _codes(labels: tuple[np.ndarray | None, np.ndarray | None], slab: slice) -> np.ndarray:
-    """Per voxel ``2 × lobe label + lesion`` as one byte; a segmentation without either gives one zero for all."""
+    """Per voxel ``2 × lobe label + lesion`` as one byte; a segmentation with neither gives a single zero."""
     lobes, lesions = labels
     code = np.zeros((1, 1, 1), np.uint8)
     if lobes is not None:
@@ -176,7 +176,7 @@ def overlap_of(structure: Structure, counts: np.ndarray) -> Overlap:
 
     Args:
         structure: what to compare.
-        counts: as :func:`joint_counts` gives them.
+        counts: from :func:`joint_counts`.
     """
     if structure is LESIONS:
         predicted, reference = counts[:, 1].sum(), counts[..., 1].sum()

@@ -1,4 +1,4 @@
-"""What ``covidquant evaluate`` writes: a row per scan and structure, the summary twice, and a picture."""
+"""Files written by ``covidquant evaluate``: a row per scan and structure, the summary as CSV and JSON, and a plot."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ DEFINITIONS = {
     "limits_at": f"mean difference ± 2·√level × {LIMIT_SD} × standard deviation of the differences of square roots",
     "scores": "spread over the scans whose reference has the structure",
     "pooled": "the overlaps of all scans, in millilitres, added up",
-    "absent_in_reference": "scans whose reference has none of it, and what was predicted there nevertheless",
+    "absent_in_reference": "scans whose reference has none of it, and what was predicted there anyway",
     "missed": "scans whose reference has it and whose prediction has none",
 }
-# What is drawn, where there are two scans at least.
+# The plotted quantities, for at least two scans.
 _PLOTTED = ((LESIONS.name, "extent"), (LESIONS.name, "weight"), (LESIONS.name, "volume"), (LUNGS.name, "volume"))
 
 
 def scan_rows(cohort: CohortAgreement) -> Iterator[list[Cell]]:
-    """The rows of ``evaluation.csv``, its heading first."""
+    """The rows of ``evaluation.csv``, header first."""
     yield ["scan", "structure", *COLUMNS]
     for scan in cohort.scans:
         for name, agreement in scan.structures.items():
@@ -47,7 +47,7 @@ def scan_rows(cohort: CohortAgreement) -> Iterator[list[Cell]]:
 
 
 def summary_rows(cohort: CohortAgreement) -> Iterator[list[Cell]]:
-    """The rows of ``summary.csv``, its heading first: per structure every score, then every quantity's difference."""
+    """The rows of ``summary.csv``, header first: per structure every score, then every quantity's difference."""
     rows = [row for summary in cohort.structures.values() for row in _structure_rows(summary)]
     if cohort.mean_lobe_dice.n:
         rows.append({"structure": "five lobes", "measure": MEAN_LOBE_DICE, **asdict(cohort.mean_lobe_dice)})
@@ -65,31 +65,31 @@ def _structure_rows(summary: StructureSummary) -> Iterator[dict[str, Cell]]:
     for quantity in QUANTITIES:
         agreement = summary.quantities.get(quantity.name)
         if agreement is not None:
-            told = _told(agreement, quantity)
-            yield {**head, "measure": quantity.difference, **asdict(agreement.difference), "pooled": None, **told}
+            described = _described(agreement, quantity)
+            yield {**head, "measure": quantity.difference, **asdict(agreement.difference), "pooled": None, **described}
 
 
-def _told(agreement: PairedAgreement, quantity: Quantity) -> dict[str, Cell]:
+def _described(agreement: PairedAgreement, quantity: Quantity) -> dict[str, Cell]:
     """ICC, correlations and limits of agreement as columns; None where undefined."""
     difference = agreement.bland_altman
-    told: dict[str, Cell] = {
+    described: dict[str, Cell] = {
         "icc": getattr(agreement.icc, "value", None),
         "icc_lower": getattr(agreement.icc, "lower", None),
         "icc_upper": getattr(agreement.icc, "upper", None),
     }
     for name, correlation in (("pearson", agreement.pearson), ("spearman", agreement.spearman)):
-        told |= {name: getattr(correlation, "r", None), f"{name}_p": getattr(correlation, "p", None)}
+        described |= {name: getattr(correlation, "r", None), f"{name}_p": getattr(correlation, "p", None)}
     lower, upper = difference.limits if difference else (None, None)
-    told |= {"limit_lower": lower, "limit_upper": upper, "root_sd": getattr(difference, "root_sd", None)}
+    described |= {"limit_lower": lower, "limit_upper": upper, "root_sd": getattr(difference, "root_sd", None)}
     for level in quantity.levels:
         low, high = (difference and difference.limits_at(level)) or (None, None)
         name = f"{level:g}_{quantity.unit}"
-        told |= {f"limit_lower_at_{name}": low, f"limit_upper_at_{name}": high}
-    return told
+        described |= {f"limit_lower_at_{name}": low, f"limit_upper_at_{name}": high}
+    return described
 
 
 def summary_record(cohort: CohortAgreement, warnings: Sequence[str] = ()) -> dict[str, Any]:
-    """Everything that ``summary.json`` holds; it carries no date, so that the same input gives the same file."""
+    """The contents of ``summary.json``, without a date, so that the same input gives the same file."""
     return {
         "format": FORMAT,
         "software": software_versions(),
@@ -111,7 +111,7 @@ def _structure_record(summary: StructureSummary) -> dict[str, Any]:
     for quantity in QUANTITIES:
         agreement = summary.quantities.get(quantity.name)
         if agreement is not None:
-            quantities[quantity.difference] = {**agreement.difference.as_record(), **_told(agreement, quantity)}
+            quantities[quantity.difference] = {**agreement.difference.as_record(), **_described(agreement, quantity)}
     units = {quantity.name: quantity.predicted for quantity in QUANTITIES}
     return {
         "scans": summary.scans,
@@ -127,7 +127,7 @@ def _structure_record(summary: StructureSummary) -> dict[str, Any]:
 
 
 def panels(cohort: CohortAgreement) -> list[BlandAltmanPanel]:
-    """What there is to plot."""
+    """The panels to plot."""
     quantities = {quantity.name: quantity for quantity in QUANTITIES}
     found = []
     for structure, name in _PLOTTED:
@@ -156,9 +156,9 @@ def put_evaluation(
     """Write the files of an evaluation into a set of files that appear together, when its block ends.
 
     Args:
-        cohort: what was found.
+        cohort: the results.
         out: where to.
-        warnings: what else the reader should know.
+        warnings: further warnings.
         plots: whether to draw Bland-Altman plots, which need at least two scans.
 
     Returns:

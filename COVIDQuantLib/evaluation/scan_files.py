@@ -1,4 +1,4 @@
-"""What lies on disk of one scan's segmentation, read onto the canonical grid."""
+"""Read one scan's segmentation files onto the canonical grid."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from COVIDQuantLib.export.table_file import JSON_FILE, read_metrics
 from COVIDQuantLib.system.atomic_files import settle_results
 from COVIDQuantLib.voxels.geometry import Geometry, Reorientation
 
-# What a label map can hold, and what its file is called for it.
+# Contents of a label map, and the file name for each.
 CONTENTS = ("lobes", "lungs", "lesions")
 SEGMENTATION_ENDING = ".seg.nrrd"
 VOLUME_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 ENDINGS = (SEGMENTATION_ENDING, *VOLUME_ENDINGS)
 _CT = "ct"
-# Corners that agree to this share of a voxel: NIfTI keeps positions in single precision (ct/masks/label_maps.py takes
-# the same).
+# Corners may differ by this share of a voxel: NIfTI stores positions in single precision (as in
+# ct/masks/label_maps.py).
 SAME_VOXELS = 0.02
 
 
@@ -37,8 +37,8 @@ class ScanFiles:
     """The files of one scan on one side.
 
     Attributes:
-        name: what it is paired by.
-        segmentation: a ``.seg.nrrd``, if that is what there is.
+        name: the name for pairing.
+        segmentation: a ``.seg.nrrd``, if there is one.
         maps: label maps by content.
         metrics: ``metrics.json`` beside the segmentation.
         ct: the CT beside it.
@@ -61,12 +61,12 @@ class ScanFiles:
 
 
 def ending_of(path: Path) -> str:
-    """The ending by which a file is known as a segmentation or a volume; empty if it is neither."""
+    """The extension that marks a file as a segmentation or volume; empty if it is neither."""
     return next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), "")
 
 
 def name_and_content(path: Path) -> tuple[str, str]:
-    """Name of the scan and what the file holds, e.g. ``p1_lobes.nii.gz`` → ``p1``, ``lobes``; content may be empty."""
+    """Name of the scan and contents of the file, e.g. ``p1_lobes.nii.gz`` → ``p1``, ``lobes``; content may be empty."""
     stem = path.name[: len(path.name) - len(ending_of(path))]
     for content in (*CONTENTS, _CT):
         if stem.lower() == content:
@@ -77,9 +77,9 @@ def name_and_content(path: Path) -> tuple[str, str]:
 
 
 def scan_in_folder(folder: Path) -> ScanFiles:
-    """The scan whose files lie in a folder under their usual names; empty if there is none.
+    """The scan whose files are in a folder under their usual names; empty if there is none.
 
-    A segmentation, as quantify writes it, comes before label maps of the same folder.
+    A segmentation, as quantify writes it, takes precedence over label maps in the same folder.
     """
     settle_results(folder)
     scan = ScanFiles(folder.name)
@@ -104,26 +104,26 @@ def scan_of_file(path: Path, content: str | None) -> ScanFiles:
 
     Args:
         path: a ``.seg.nrrd`` or a label map.
-        content: what a label map holds; None where its name tells.
+        content: contents of a label map; None if its name says.
 
     Raises:
-        UnfitInputError: it is of another kind.
-        UsageError: neither name nor argument tells what a label map holds.
+        UnfitInputError: it is another type of file.
+        UsageError: neither the name nor the argument gives the contents of a label map.
     """
     ending = ending_of(path)
     if not ending:
-        raise UnfitInputError("this is no segmentation", str(path), f"Give .seg.nrrd, {FORMATS}.")
-    name, told = name_and_content(path)
+        raise UnfitInputError("this is not a segmentation", str(path), f"Give .seg.nrrd, {FORMATS}.")
+    name, described = name_and_content(path)
     if path.name == SEGMENTATION_FILE:
         return scan_in_folder(path.parent)
     if ending == SEGMENTATION_ENDING:
         return ScanFiles(name or path.parent.name, segmentation=path)
-    content = content or told
+    content = content or described
     if content not in CONTENTS:
         raise UsageError(
-            "the name does not tell whether this label map holds lobes, lungs or lesions",
+            "the name does not say whether this label map contains lobes, lungs or lesions",
             str(path),
-            "Say so with --content, or name it …_lobes, …_lungs or …_lesions.",
+            "Use --content, or name it …_lobes, …_lungs or …_lesions.",
         )
     return ScanFiles(name or path.parent.name, maps={content: path})
 
@@ -134,8 +134,8 @@ class ReadScan:
 
     Attributes:
         geometry: its canonical grid.
-        labels: what it holds, on that grid.
-        warnings: what was noticed on reading.
+        labels: its labels, on that grid.
+        warnings: from reading.
     """
 
     geometry: Geometry
@@ -144,10 +144,10 @@ class ReadScan:
 
 
 def read_scan(scan: ScanFiles) -> ReadScan:
-    """Read a scan's segmentation; its axes are brought next to the patient's, exactly.
+    """Read a scan's segmentation and reorder its axes to the canonical orientation, exactly.
 
     Raises:
-        UnfitInputError: a file cannot be read, or the files of the scan lie on different grids.
+        UnfitInputError: a file cannot be read, or the files of the scan are on different grids.
     """
     return _read_segmentation(scan, scan.segmentation) if scan.segmentation else _read_maps(scan)
 
@@ -174,7 +174,7 @@ def _read_maps(scan: ScanFiles) -> ReadScan:
     for content, path in scan.maps.items():
         geometry = _geometry(path)
         labels, noticed = read_label_map(path, geometry, content)
-        warnings += [_told(warning) for warning in noticed]
+        warnings += [_described(warning) for warning in noticed]
         turn = Reorientation.of(geometry)
         if grid is not None:
             check_same_grid(grid, turn.canonical, scan.where, path)
@@ -185,7 +185,7 @@ def _read_maps(scan: ScanFiles) -> ReadScan:
     lobes = arrays.get("lobes")
     if lobes is not None and lobes.max(initial=0) >= LABEL_COUNT:
         order = ", ".join(f"{lobe.label} {lobe.name}" for lobe in LOBES)
-        raise UnfitInputError(f"{lobes.max()} is no lobe's label", str(scan.maps["lobes"]), f"Expected {order}.")
+        raise UnfitInputError(f"{lobes.max()} is not a lobe label", str(scan.maps["lobes"]), f"Expected {order}.")
     return ReadScan(
         grid,
         Labels(arrays.get("lungs") if lobes is None else lobes, arrays.get("lesions"), lobar=lobes is not None),
@@ -193,8 +193,8 @@ def _read_maps(scan: ScanFiles) -> ReadScan:
     )
 
 
-def _told(warning: CTWarning) -> str:
-    """A warning's text, with the names of segments, which come last, marked as names."""
+def _described(warning: CTWarning) -> str:
+    """A warning's text with the segment names, which come last, marked as names."""
     head, mark, names = warning.message.rpartition(": ")
     if not mark or not warning.code.startswith("segment"):
         return warning.message
@@ -206,10 +206,10 @@ def _geometry(path: Path) -> Geometry:
 
 
 def check_same_grid(one: Geometry, other: Geometry, first: Path, second: Path) -> None:
-    """Refuse to compare what lies on different voxels.
+    """Refuse to compare segmentations on different grids.
 
     Raises:
-        UnfitInputError: the canonical grids differ; says how.
+        UnfitInputError: the canonical grids differ; with the difference.
     """
     if one.same_grid(other, SAME_VOXELS):
         return
@@ -219,7 +219,7 @@ def check_same_grid(one: Geometry, other: Geometry, first: Path, second: Path) -
         ("origin", lambda g: g.origin, "mm"),
         ("direction", lambda g: g.direction, ""),
     )
-    told = next(
+    described = next(
         (
             f"{name} {_numbers(of(one))} and {_numbers(of(other))} {unit}"
             for name, of, unit in differences
@@ -228,7 +228,7 @@ def check_same_grid(one: Geometry, other: Geometry, first: Path, second: Path) -
         "positions",
     )
     raise UnfitInputError(
-        f"{first.name} and {second.name} lie on different voxels ({told.rstrip()})",
+        f"{first.name} and {second.name} are on different grids ({described.rstrip()})",
         str(second),
         "Compare segmentations of the same CT, exported on its whole grid.",
     )

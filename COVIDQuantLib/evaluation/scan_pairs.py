@@ -1,4 +1,4 @@
-"""Which segmentation is compared with which: by name, and none dropped without a word."""
+"""Pair segmentations by name, reporting every one that has no partner."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _READ, _READ_CT = 0.2, 0.4
 
 @dataclass
 class ScanPair:
-    """Two segmentations of one scan, and its CT if it is at hand."""
+    """Two segmentations of one scan, and its CT if available."""
 
     name: str
     predicted: ScanFiles
@@ -38,13 +38,13 @@ class ScanPair:
 
 @dataclass
 class Pairing:
-    """What was found to compare.
+    """The pairs found.
 
     Attributes:
         pairs: scans that both sides have, by name.
-        only_predicted: names that the reference lacks.
-        only_reference: names that the predicted side lacks.
-        ignored: what lies in the folders and is no segmentation.
+        only_predicted: names without a reference.
+        only_reference: names without a prediction.
+        ignored: other files in the folders.
     """
 
     pairs: list[ScanPair]
@@ -54,31 +54,31 @@ class Pairing:
 
     @property
     def warnings(self) -> list[str]:
-        """A sentence for whatever was not compared."""
-        told = (
+        """A sentence for everything that was not compared."""
+        described = (
             ("only predicted, not compared", self.only_predicted),
             ("only in the reference, not compared", self.only_reference),
-            ("no segmentation, left out", self.ignored),
+            ("not a segmentation, left out", self.ignored),
         )
-        return [f"{text}: {', '.join(names)}" for text, names in told if names]
+        return [f"{text}: {', '.join(names)}" for text, names in described if names]
 
 
 def find_pairs(predicted: Path, reference: Path, ct: Path | None = None, content: str | None = None) -> Pairing:
     """Pair two segmentations of one scan, or two folders of many scans by name.
 
     A scan is a ``.seg.nrrd``, a label map, or a folder with ``segmentation.seg.nrrd`` (as quantify writes it) or with
-    ``lobes``, ``lungs`` and ``lesions`` label maps (as phantom writes them). In a folder of many, files of one scan are
-    named alike but for ``_lobes``, ``_lungs``, ``_lesions``.
+    ``lobes``, ``lungs`` and ``lesions`` label maps (as phantom writes them). In a folder of many, the files of one
+    scan differ only by ``_lobes``, ``_lungs``, ``_lesions``.
 
     Args:
         predicted: file, folder of a scan, or folder of many.
         reference: the same.
         ct: the CT, or with many scans a folder of CTs of the same names.
-        content: what label maps hold whose names do not tell.
+        content: contents of label maps whose names do not say.
 
     Raises:
-        UnfitInputError: something is missing, or no scan is on both sides; names what there is.
-        UsageError: a label map does not tell what it holds.
+        UnfitInputError: something is missing, or no scan is on both sides; lists what was found.
+        UsageError: the contents of a label map are unknown.
     """
     ignored: list[str] = []
     one, other = (_scans(path, content, ignored) for path in (predicted, reference))
@@ -102,9 +102,9 @@ def _by_name(
     names = [sorted(predicted.keys() - reference.keys()), sorted(reference.keys() - predicted.keys())]
     both = sorted(predicted.keys() & reference.keys())
     if not both:
-        told = [", ".join(side) or "none" for side in names]
+        described = [", ".join(side) or "none" for side in names]
         raise UnfitInputError(
-            f"no scan is on both sides (predicted: {told[0]}; reference: {told[1]})",
+            f"no scan is on both sides (predicted: {described[0]}; reference: {described[1]})",
             str(where),
             "Give the files or folders of one scan the same name on both sides.",
         )
@@ -165,7 +165,7 @@ def _join(scan: ScanFiles, more: ScanFiles) -> None:
 
 
 def _single_ct(ct: Path | None) -> Path | None:
-    """The CT that was named, looked for in a folder that a phantom or a study fills."""
+    """The given CT, also inside a folder written by phantom or a study."""
     if ct is None:
         return None
     if not ct.exists():
@@ -174,7 +174,7 @@ def _single_ct(ct: Path | None) -> Path | None:
 
 
 def _ct_finder(ct: Path | None) -> Callable[[str], Path | None]:
-    """How the CT of a scan is found by the scan's name."""
+    """A function that finds a scan's CT by the scan's name."""
     if ct is None:
         return lambda name: None  # noqa: ARG005 - there is none for any
     if not ct.is_dir():
@@ -195,7 +195,7 @@ def evaluate_pair(pair: ScanPair, *, distances: bool = True, report: Report = si
     """Read both segmentations of a scan, and its CT, and compare them.
 
     Raises:
-        UnfitInputError: a file cannot be read, or they do not lie on the same voxels.
+        UnfitInputError: a file cannot be read, or they are not on the same grid.
     """
     predicted = read_scan(pair.predicted)
     report(_READ / 2)

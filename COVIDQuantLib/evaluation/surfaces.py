@@ -1,4 +1,4 @@
-"""How far two outlines lie apart: average and 95 % surface distance in millimetres."""
+"""Surface distances of two masks: average and 95th percentile in millimetres."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-# Part of the surface that the larger of the two distances covers.
+# Percentile for the robust Hausdorff distance.
 _PERCENTILE = 95.0
 
 
 @dataclass(frozen=True)
 class SurfaceDistances:
-    """Distances between two outlines.
+    """Distances between two surfaces.
 
     Attributes:
         mean_mm: average over the voxels of both surfaces of the distance to the other surface (symmetric average).
@@ -27,10 +27,10 @@ class SurfaceDistances:
 def surface_distances(
     predicted: np.ndarray, reference: np.ndarray, spacing_kji: tuple[float, float, float]
 ) -> SurfaceDistances | None:
-    """Distances between the outlines of two masks.
+    """Distances between the surfaces of two masks.
 
-    A surface voxel is one of the mask with a neighbour (of six) outside it; beyond the array is outside. Surface voxels
-    that both masks share are 0 mm apart; only the others are looked up, so agreement is quick.
+    A surface voxel is a mask voxel with one of its six neighbours outside the mask or the array. Surface voxels that
+    both masks share have distance 0; only the others are searched, so good agreement is fast.
 
     Args:
         predicted: bool ``[k, j, i]``.
@@ -68,7 +68,7 @@ def _distances(surface: np.ndarray, other: np.ndarray, spacing: np.ndarray) -> n
     apart = surface & ~other
     distances = np.zeros(np.count_nonzero(surface))
     if apart.any():
-        # Points on a lattice need no balanced tree, and it is built in a fraction of the time.
+        # Points on a lattice need no balanced tree, which saves most of the building time.
         tree = cKDTree(np.argwhere(other) * spacing, balanced_tree=False, compact_nodes=False)
         found = tree.query(np.argwhere(apart) * spacing)[0]
         distances[: len(found)] = found
@@ -80,7 +80,7 @@ def common_box(*masks: np.ndarray) -> tuple[slice, ...] | None:
     box = [slice(0, length) for length in masks[0].shape]
     for axis in range(3):
         others = tuple(a for a in range(3) if a != axis)
-        # Cropped as far as known already, so that only the first axis looks at the whole volume.
+        # Cropped as far as already known, so that only the first axis processes the whole volume.
         filled = np.flatnonzero(np.logical_or.reduce([mask[tuple(box)].any(axis=others) for mask in masks]))
         if not filled.size:
             return None

@@ -1,1 +1,1 @@
-"""Results as files: segmentation, table, label maps, pictures. A file appears whole or not at all."""
+"""Write results to files: segmentation, table, label maps, images. A file appears complete or not at all."""

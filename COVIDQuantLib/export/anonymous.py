@@ -1,8 +1,8 @@
-"""An exam without what can name a person: hashes stand for names of files, folders and series, and for UIDs.
+"""Remove identifying information from an exam: hashes replace names of files, folders and series, and UIDs.
 
-The same name always has the same hash, so that the same exam can be recognised; but who has a list of names can try
-them. Technical facts (scanner, kernel, thickness, spacing) and every figure stay as they are. The date of the exam is
-left out altogether: there are so few days that a hash of one hides nothing.
+The same name always has the same hash, so the same exam can be recognised; but someone with a list of names can try
+them. Technical facts (scanner, kernel, thickness, spacing) and all measurements stay as they are. The exam date is
+omitted: there are so few possible dates that a hash would hide nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from COVIDQuantLib.ct.source import CTSource
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.exam import Exam
 
-# Marks what a text was replaced by.
+# Prefix of replaced texts.
 HASHED = "sha256:"
 _DIGITS = 16
 
@@ -27,7 +27,7 @@ _DIGITS = 16
 _FACTS = {"format", "modality", "manufacturer", "model", "kernel", "hashed", "patient_check"}
 # Texts of the source that are left out.
 _DATES = {"acquisition_date"}
-# Texts of the source that this program words itself; names may stand in them.
+# Texts of the source that this program writes itself; they may contain names.
 _WORDED = {"phase", "chosen_because", "reason", "other_files"}
 # Keys of the provenance whose texts are names; the names of models and networks are not a patient's.
 _NAMED = {"source", "sources", "file", "files", "path", "folder", "node", "volume", "series"}
@@ -35,25 +35,25 @@ _NAMED = {"source", "sources", "file", "files", "path", "folder", "node", "volum
 _UID = re.compile(r"\b\d+(?:\.\d+){4,}")
 _QUOTED = re.compile(r"“([^”]*)”")
 _ENDING = r"\.(?:nii|gz|nrrd|nhdr|mha|mhd|dcm|dicom|ima|img|hdr|raw|zip|json|jpe?g|png|tiff?|pdf|txt|csv|xml)\b"
-# From the last comma, colon or bracket on: names of files may have spaces.
+# From the last comma, colon or bracket on, because file names may have spaces.
 _FILE = re.compile(rf"[^,;:()“”]*{_ENDING}", re.IGNORECASE)
 _PATH = re.compile(r"(?:[A-Za-z]:\\|~?/|\.{1,2}/|\\\\)[^,;()“”]+")
-# A shorter name would be found in the middle of other words.
+# A shorter name would also match inside other words.
 _SHORTEST = 3
 _OUR_NAMES = {*(region.name for region in REGIONS), "lesions", "lungs", "lobes", "pneumonia"}
 
 
 def hashed(text: str) -> str:
-    """What stands for a text: ``sha256:`` and the first 16 hexadecimal digits of the SHA-256 of its UTF-8; '' stays."""
+    """The replacement of a text: ``sha256:`` and 16 hexadecimal digits of its SHA-256; '' stays."""
     if not text or text.startswith(HASHED):
         return text
     return HASHED + hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
 
 
 def without_names(exam: Exam) -> Exam:
-    """The exam with hashes in place of names in its source, provenance and warnings; voxels and figures are shared.
+    """The exam with hashes instead of names in its source, provenance and warnings; arrays and measurements are shared.
 
-    A warning's text that came from the input must stand in it between “ and ”, or be a name of a file.
+    Text from the input inside a warning must be quoted with “ and ”, or be a file name.
     """
     source, provenance = exam.ct.source, exam.segmentation.provenance
     known = sorted({*_names_in(source), *_names_of_masks(provenance)}, key=len, reverse=True)
@@ -76,11 +76,11 @@ def without_names(exam: Exam) -> Exam:
 
 
 def redacted(text: str, known: Collection[str] = ()) -> str:
-    """A sentence of this program with hashes in place of the names in it.
+    """A sentence of this program with hashes instead of the names in it.
 
     Args:
         text: the sentence.
-        known: names that may stand in it, the longest first.
+        known: names that may occur in it, longest first.
     """
     for name in known:
         text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", lambda found: hashed(found[0]), text)
@@ -98,7 +98,7 @@ def _kept_space(found: re.Match[str]) -> str:
 def _hashed_warning(warning: CTWarning, worded: Callable[[str], str]) -> CTWarning:
     text = warning.message
     if warning.code.startswith("segment"):
-        # The names of segments come last; a reader may have typed anything.
+        # Segment names come last; they may be any text.
         head, mark, names = text.rpartition(": ")
         text = head + mark + ", ".join(map(_hashed_segment, names.split(", "))) if mark else text
     return CTWarning(warning.code, worded(text))
@@ -123,7 +123,7 @@ def _hashed_source(value: Any, key: str, worded: Callable[[str], str]) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether it is no name: a number of numpy's, or the few digits of a series."""
+    """Whether it is not a name: a NumPy number, or the few digits of a series number."""
     return not isinstance(value, str) or (value.isascii() and value.isdigit() and len(value) <= 4)
 
 
@@ -140,7 +140,7 @@ def _hashed_provenance(value: Any, key: str, worded: Callable[[str], str]) -> An
 
 
 def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every text of a record, with the key that it or the list around it stands under."""
+    """Every text in a record, with its key or that of the list around it."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             yield from _texts(item, str(name))
@@ -152,7 +152,7 @@ def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _names_in(source: Any) -> Iterator[str]:
-    """Every text of a source that is hashed, and the names of files without their endings."""
+    """Every text of a source to be hashed, and the file names without extensions."""
     for key, text in _texts(source):
         if key not in _FACTS | _WORDED | _DATES and not _is_number(text):
             yield from _long_enough(text)

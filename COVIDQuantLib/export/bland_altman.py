@@ -1,4 +1,4 @@
-"""Bland and Altman's plot: differences against means, with the limits of agreement (papers.md row Y4)."""
+"""Bland-Altman plots: differences against means, with the limits of agreement (papers.md row Y4)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DPI = 150
 _COLUMNS = 2
 _PANEL_INCHES = (4.6, 3.6)
 _CURVE_POINTS = 200
-# Colours told apart also by the colour-blind (Paul Tol, bright).
+# Colours that the colour-blind can distinguish (Paul Tol, bright).
 _POINTS, _MEAN, _LIMITS, _CURVES = "#4477AA", "#222222", "#666666", "#EE6677"
 
 
@@ -34,7 +34,7 @@ class BlandAltmanPanel:
         reference: the same scans' other values.
         mean: mean difference predicted − reference.
         limits: 95 % limits of agreement on the original values.
-        limits_at: the limits at a level of the mean, from the square roots; None where they make no sense.
+        limits_at: the limits at a level of the mean, from the square roots; None if undefined.
     """
 
     title: str
@@ -50,7 +50,7 @@ def write_bland_altman(path: Path, panels: Sequence[BlandAltmanPanel]) -> None:
     """Draw every panel on one sheet.
 
     Args:
-        path: a PNG file; appears whole or not at all.
+        path: a PNG file; appears complete or not at all.
         panels: at least one.
 
     Raises:

@@ -1,4 +1,4 @@
-"""CSV as every table of COVIDQuant is written: full precision, an undefined value empty, never NaN."""
+"""The CSV format of all COVIDQuant tables: full precision, undefined values empty, never NaN."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Cell = str | float | int | None
 
 
 def write_rows(path: Path, rows: Iterable[Sequence[Cell]]) -> None:
-    """Write rows, the heading first, in UTF-8 with one line feed a row."""
+    """Write rows, header first, in UTF-8 with a line feed per row."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerows([cell(value) for value in row] for row in rows)

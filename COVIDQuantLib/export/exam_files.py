@@ -1,4 +1,4 @@
-"""A quantified exam's files as one set: the table of what can be written, and the writing of what is wanted."""
+"""Write a quantified exam's files as one set: the available exports, and writing the selected ones."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ ExamWriter = Callable[[Path, Exam, Report], None]
 
 @dataclass(frozen=True)
 class Export:
-    """Files that belong together and are asked for by one name.
+    """Files that belong together and are selected by one name.
 
     Attributes:
-        name: what it is asked for by, an option of the command line.
-        text: what it is, for people.
-        files: names of the files and what writes each.
-        default: whether it is written unasked.
+        name: its name, an option of the command line.
+        text: its description for users.
+        files: file names and their writers.
+        default: whether it is written by default.
     """
 
     name: str
@@ -54,7 +54,7 @@ EXPORTS: tuple[Export, ...] = (
     ),
     Export(
         "metrics",
-        "the table of figures",
+        "the table of measurements",
         {
             CSV_FILE: lambda path, exam, report: write_csv(path, exam.metrics, exam.grade),  # noqa: ARG005
             JSON_FILE: _write_json,
@@ -62,7 +62,7 @@ EXPORTS: tuple[Export, ...] = (
     ),
     Export(
         "picture",
-        "a sheet of overlays",
+        "an overview image with overlays",
         {
             PICTURE_FILE: lambda path, exam, report: write_sheet(
                 path, exam.ct, exam.segmentation, exam.metrics, report=report
@@ -101,17 +101,17 @@ def write_exam(
     """Write the wanted exports of an exam into a folder, all of them or none.
 
     Args:
-        exam: what was found.
-        folder: made if missing; earlier files of the same names are replaced.
+        exam: the quantified exam.
+        folder: created if missing; earlier files of the same names are replaced.
         wanted: names of exports; None for those that are written by default.
         report: progress; may raise ``Cancelled``.
-        identify: keep names of files and series, and UIDs, as they are instead of their hashes.
+        identify: keep names of files and series, and UIDs, instead of writing hashes.
 
     Returns:
         The files, in the order of the table.
 
     Raises:
-        OutputError: the folder cannot be written; it is as it was.
+        OutputError: the folder cannot be written; it is unchanged.
     """
     if wanted is None:
         wanted = [export.name for export in EXPORTS if export.default]
@@ -122,7 +122,7 @@ def write_exam(
 def put_exam(
     exam: Exam, out: OutputFolder, wanted: Collection[str], report: Report = silent, *, identify: bool = False
 ) -> list[Path]:
-    """As :func:`write_exam`, into a set that was begun before; the files appear when its block ends."""
+    """Like :func:`write_exam`, into a set that is already open; the files appear when its block ends."""
     writers = {name: write for export in EXPORTS if export.name in wanted for name, write in export.files.items()}
     shown = exam if identify else without_names(exam)
     for number, (name, write) in enumerate(writers.items()):

@@ -13,10 +13,10 @@ from COVIDQuantLib.voxels.geometry import Geometry
 
 
 def write_label_map(path: Path, labels: np.ndarray, geometry: Geometry) -> None:
-    """Write one label map; its name decides the format (``.nii.gz``, ``.nii``, ``.nrrd``, ``.mha``).
+    """Write one label map; the extension decides the format (``.nii.gz``, ``.nii``, ``.nrrd``, ``.mha``).
 
     Args:
-        path: the file; appears whole or not at all.
+        path: the file; appears complete or not at all.
         labels: label values 0..255 or a bool mask ``[k, j, i]`` on the grid.
         geometry: the CT's own grid, in any orientation.
 
@@ -31,7 +31,7 @@ def write_label_map(path: Path, labels: np.ndarray, geometry: Geometry) -> None:
             sitk.WriteImage(image, str(target), useCompression=True)
         except RuntimeError as error:
             raise OutputError(
-                "the label map cannot be written", str(path), "Check the file's ending, free space and permission."
+                "the label map cannot be written", str(path), "Check the file's extension, free space and permissions."
             ) from error
 
     write_atomically(path, write)

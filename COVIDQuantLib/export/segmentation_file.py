@@ -1,7 +1,7 @@
 """Slicer's ``segmentation.seg.nrrd``: lobes on one layer, lesions on another, with names, colours and terminology.
 
-The format is a four-dimensional NRRD whose fastest axis is the list of layers; what each segment is stands in
-key/value pairs ``Segment<n>_<Key>:=<value>`` (Slicer's vtkMRMLSegmentationStorageNode).
+The format is a four-dimensional NRRD whose fastest axis is the list of layers; the segments are described by key/value
+pairs ``Segment<n>_<Key>:=<value>`` (Slicer's vtkMRMLSegmentationStorageNode).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from COVIDQuantLib.voxels.geometry import Geometry
 LESION_LABEL = 1
 _LOBE_LAYER, _LESION_LAYER = 0, 1
 _LAYERS = 2
-# Label maps are long runs: level 1 is within a few per cent of the best size at a fraction of the time.
+# Label maps have long runs: level 1 is within a few per cent of the best size in a fraction of the time.
 _COMPRESSION = 1
 _REPRESENTATION = "Binary labelmap"
 _EMPTY_EXTENT = (0, -1, 0, -1, 0, -1)
@@ -39,11 +39,11 @@ class SegmentEntry:
 
     Attributes:
         segment_id: its ID, unique in the file.
-        name: what the reader sees.
+        name: displayed name.
         colour: RGB 0..1.
         layer: index along the list axis.
         label: its value on that layer.
-        terminology: what it is.
+        terminology: terminology codes.
     """
 
     segment_id: str
@@ -64,7 +64,7 @@ def write_segmentation(path: Path, segmentation: Segmentation, geometry: Geometr
     """Write lobes and lesions as a segmentation that Slicer opens.
 
     Args:
-        path: the file, by convention ``segmentation.seg.nrrd``; appears whole or not at all.
+        path: the file, by convention ``segmentation.seg.nrrd``; appears complete or not at all.
         segmentation: lobes and lesions ``[k, j, i]`` on the grid.
         geometry: the CT's own grid, in any orientation.
         report: progress; may raise ``Cancelled``.
@@ -89,7 +89,7 @@ def _write_layers(file: BinaryIO, segmentation: Segmentation, report: Report) ->
     """Interleave the layers slice by slice, so that no second copy of the volume is held."""
     slices = len(segmentation.lobes)
     both = np.zeros((*segmentation.lobes.shape[1:], _LAYERS), np.uint8)
-    # No file name and no time in the gzip header: the same result is the same file.
+    # No file name and no time in the gzip header, so that equal results give equal files.
     with gzip.GzipFile(filename="", mode="wb", compresslevel=_COMPRESSION, fileobj=file, mtime=0) as packed:
         for k in range(slices):
             both[..., _LOBE_LAYER] = segmentation.lobes[k]
@@ -126,7 +126,7 @@ def _segmentation_fields(geometry: Geometry) -> Iterator[tuple[str, str]]:
     ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ geometry.index_to_lps
     numbers = [*(repr(float(value)) for value in ras.ravel()), *map(str, (0, i - 1, 0, j - 1, 0, k - 1))]
     reference = "".join(f"{number};" for number in numbers)
-    # With the CT's grid named, segments that Slicer crops still grow over the whole CT when they are edited.
+    # With the CT's grid as reference, segments that Slicer cropped can still be edited over the whole CT.
     yield "Segmentation_ConversionParameters", f"Reference image geometry|{reference}|Geometry of the CT&"
     yield "Segmentation_ContainedRepresentationNames", f"{_REPRESENTATION}|"
     yield "Segmentation_MasterRepresentation", _REPRESENTATION
@@ -151,7 +151,7 @@ def _segment_fields(segmentation: Segmentation) -> Iterator[tuple[str, str]]:
 
 
 def label_extents(segmentation: Segmentation) -> dict[tuple[int, int], tuple[int, ...]]:
-    """First and last index of every segment along i, j, k; ``0 -1`` thrice if it is empty."""
+    """First and last index of every segment along i, j, k; ``0 -1`` three times if it is empty."""
     extents = {}
     layers = {_LOBE_LAYER: segmentation.lobes, _LESION_LAYER: segmentation.lesions}
     for segment in SEGMENTS:
@@ -165,7 +165,7 @@ def label_extents(segmentation: Segmentation) -> dict[tuple[int, int], tuple[int
 
 @dataclass(frozen=True)
 class SegmentationFile:
-    """What a ``.seg.nrrd`` holds.
+    """The contents of a ``.seg.nrrd`` file.
 
     Attributes:
         geometry: the file's own grid, which Slicer may have cropped or extended.
@@ -180,7 +180,7 @@ class SegmentationFile:
 
 
 def read_segmentation(path: Path) -> SegmentationFile:
-    """Lobes and lesions of a segmentation written by COVIDQuant or saved by Slicer.
+    """Read lobes and lesions of a segmentation written by COVIDQuant or saved by Slicer.
 
     Segments are found by their ID or else by their terminology, never by name or order.
 
@@ -195,7 +195,7 @@ def read_segmentation(path: Path) -> SegmentationFile:
     if not lobes and not lesions:
         names = ", ".join(segment.name for segment in segments) or "none"
         raise UnfitInputError(
-            f"no segment is a lobe or a lesion of COVIDQuant by ID or terminology (segments: {names})",
+            f"no segment is a COVIDQuant lobe or lesion by ID or terminology (segments: {names})",
             str(path),
             "Give a segmentation made by COVIDQuant, or a label map.",
         )

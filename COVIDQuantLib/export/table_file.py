@@ -1,4 +1,4 @@
-"""``metrics.csv`` and ``metrics.json`` by the contract, and a reader that holds files to it."""
+"""Write ``metrics.csv`` and ``metrics.json``, and read them with validation."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ JSON_FILE = "metrics.json"
 FORMAT = "covidquant-metrics/1"
 _FORMATS = "covidquant-metrics/"
 _LIBRARIES = ("numpy", "scipy", "SimpleITK", "pydicom")
-# A JSON value this short stands on one line.
+# JSON values up to this length are written on one line.
 _LINE = 110
-# Figures recomputed from the counts differ by rounding alone.
+# Values recomputed from the counts differ only by rounding.
 _TOLERANCE = 1e-9
 
 
@@ -42,12 +42,12 @@ _AGAIN = "Run quantify again to make a new one."
 
 
 def write_csv(path: Path, metrics: MetricsTable, grade: Grade | None = None) -> None:
-    """Write the table: one line per region, full precision, an undefined value empty.
+    """Write the table: one line per region, full precision, undefined values empty.
 
     Args:
         path: the file.
         metrics: the figures.
-        grade: of the result they are of, the same on every line; None if nothing was checked.
+        grade: of the result, repeated on every line; None if nothing was checked.
 
     Raises:
         OutputError: the file cannot be written.
@@ -62,7 +62,7 @@ def metrics_record(
 ) -> dict[str, Any]:
     """Everything that ``metrics.json`` holds, as plain values.
 
-    The file says of itself how it was made; it carries no date, so that the same input gives the same file.
+    The file records how it was made but no date, so that the same input gives the same file.
     """
     steps = segmentation.provenance.values()
     record = {
@@ -88,18 +88,18 @@ def _warning_record(warning: CTWarning) -> dict[str, str]:
 
 
 def software_versions() -> dict[str, str]:
-    """Versions of COVIDQuant, Python and the libraries that the figures depend on."""
+    """Versions of COVIDQuant, Python and the libraries that the results depend on."""
     versions = {"COVIDQuant": COVIDQuantLib.__version__, "python": platform.python_version()}
     for library in _LIBRARIES:
         try:
             versions[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:  # Slicer ships some without their metadata
+        except metadata.PackageNotFoundError:  # Slicer ships some without package metadata
             versions[library] = "unknown"
     return versions
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a record: full precision, an undefined value ``null``, never NaN.
+    """Write a record as JSON: full precision, undefined values ``null``, never NaN.
 
     Raises:
         OutputError: the file cannot be written.
@@ -114,7 +114,7 @@ def _write_text(target: Path, text: str) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """The value in JSON's own types; numbers that JSON cannot write become null."""
+    """The value in JSON types; numbers that JSON cannot represent become null."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
@@ -129,7 +129,7 @@ def _plain(value: Any) -> Any:
 
 
 def _text(value: Any, indent: str) -> str:
-    """JSON that people can read: short values and lists of numbers on one line, the rest one entry per line."""
+    """Readable JSON: short values and lists of numbers on one line, everything else one entry per line."""
     flat = json.dumps(value, ensure_ascii=False, allow_nan=False)
     numbers = isinstance(value, list) and all(isinstance(item, (int, float)) for item in value)
     if len(flat) <= _LINE or numbers or not isinstance(value, (dict, list)):
@@ -149,10 +149,10 @@ class MetricsFile:
 
     Attributes:
         path: where it was read from.
-        metrics: its table; the figures are the file's own.
-        histogram: the counts they follow from.
-        record: all the rest as read.
-        checks: whether the result can be right; empty in a file that was written before there were checks.
+        metrics: its table, with the file's own values.
+        histogram: the counts that the values follow from.
+        record: everything else as read.
+        checks: checks of the result; empty in files from before checks existed.
     """
 
     path: Path
@@ -163,17 +163,17 @@ class MetricsFile:
 
     @property
     def grade(self) -> Grade | None:
-        """The worst that a check says; None if nothing was checked."""
+        """The worst grade of any check; None if nothing was checked."""
         return grade_of(self.checks)
 
 
 def read_metrics(path: Path) -> MetricsFile:
-    """Read ``metrics.json``, or a folder that holds it, and hold it to the contract.
+    """Read and validate ``metrics.json``, or the one in a folder.
 
-    Every figure must follow from the file's own counts and thresholds, so a file edited by hand is found out.
+    Every value must follow from the file's own counts and thresholds, so edits by hand are detected.
 
     Raises:
-        UnfitInputError: it is missing, damaged, of another format, or its figures contradict its counts.
+        UnfitInputError: it is missing, damaged, of another format, or its values contradict its counts.
     """
     path = path / JSON_FILE if path.is_dir() else path
     settle_results(path.parent)
@@ -195,10 +195,10 @@ def read_metrics(path: Path) -> MetricsFile:
         )
         checks = tuple(CheckResult.from_record(entry) for entry in record.get("checks", ()))
     except (COVIDQuantError, KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as error:
-        raise _unfit(path, f"lacks or garbles a field ({type(error).__name__}: {error})") from error
+        raise _unfit(path, f"has a missing or invalid field ({type(error).__name__}: {error})") from error
     _check_figures(path, metrics, expected)
     if record.get("grade") != grade_of(checks):
-        raise _unfit(path, f"says its grade is {record.get('grade')}, its checks say {grade_of(checks)}")
+        raise _unfit(path, f"has grade {record.get('grade')}, but its checks give {grade_of(checks)}")
     return MetricsFile(path, metrics, histogram, record, checks)
 
 
@@ -222,14 +222,14 @@ def _rows(told: Sequence[Mapping[str, Any]], expected: MetricsTable) -> tuple[Ro
 
 
 def _check_format(path: Path, record: Any) -> None:
-    said = record.get("format") if isinstance(record, dict) else None
-    if said == FORMAT:
+    found_format = record.get("format") if isinstance(record, dict) else None
+    if found_format == FORMAT:
         return
-    if isinstance(said, str) and said.startswith(_FORMATS):
-        what = f"is of the format {said[:40]}; this version of COVIDQuant reads {FORMAT}"
+    if isinstance(found_format, str) and found_format.startswith(_FORMATS):
+        what = f"has the format {found_format[:40]}; this version of COVIDQuant reads {FORMAT}"
         remedy = "Use the version that wrote it, or run quantify again with this one."
         raise UnfitInputError(what, str(path), remedy, code="metrics-version")
-    raise _unfit(path, f"is not of the format {FORMAT}")
+    raise _unfit(path, f"does not have the format {FORMAT}")
 
 
 def _check_figures(path: Path, metrics: MetricsTable, expected: MetricsTable) -> None:
@@ -239,10 +239,12 @@ def _check_figures(path: Path, metrics: MetricsTable, expected: MetricsTable) ->
     for row, right in zip(metrics.rows, expected.rows, strict=True):
         for column in expected.columns:
             if not _agrees(row[column], right[column]):
-                raise _unfit(path, f"says {column} of {row['region']} is {row[column]}, its counts say {right[column]}")
+                raise _unfit(
+                    path, f"gives {column} of {row['region']} as {row[column]}, its counts give {right[column]}"
+                )
     for name in ("ct_score_total", "involved_lobes"):
         if not _agrees(getattr(metrics, name), getattr(expected, name)):
-            raise _unfit(path, f"says {name} is {getattr(metrics, name)}, its counts say {getattr(expected, name)}")
+            raise _unfit(path, f"gives {name} as {getattr(metrics, name)}, its counts give {getattr(expected, name)}")
 
 
 def _agrees(value: Any, expected: Value) -> bool:

@@ -1,1 +1,1 @@
-"""The same patient again: exams in order, what changed, whether that is more than error, and the course in time."""
+"""Follow-up of one patient: exams in order, changes, whether they exceed measurement error, and the time course."""

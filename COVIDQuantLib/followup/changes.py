@@ -1,4 +1,4 @@
-"""What changed between two exams: every measure of every region, absolute and in percent, defined in every case."""
+"""Changes between two exams: every measure of every region, absolute and in percent, with all edge cases defined."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from COVIDQuantLib.anatomy import OUTSIDE_LOBES, REGIONS, WHOLE_LUNG, Region
 from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.quantification.table import MetricsTable, Row
 
-# The columns of the table that say whether a region is there, and whether it is diseased.
+# The columns that show whether a region is present, and whether it is diseased.
 _VOLUME, _LESION = "volume_ml", "lesion_volume_ml"
 
 
@@ -27,7 +27,7 @@ class Case(StrEnum):
 
 
 class Disease(StrEnum):
-    """What became of the pneumonia of a region."""
+    """How the pneumonia of a region changed."""
 
     NONE = "none"
     NEW = "new"
@@ -39,18 +39,18 @@ class Disease(StrEnum):
 
     @property
     def region_is_there(self) -> bool:
-        """Whether the region is there in both exams."""
+        """Whether the region is present in both exams."""
         return self not in {self.REGION_ABSENT_BEFORE, self.REGION_ABSENT_AFTER, self.REGION_ABSENT}
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure that is compared: a measure of the table, or a figure of the whole patient.
+    """A compared quantity: a measure of the table, or a value of the whole patient.
 
     Attributes:
         name: key in the files.
-        title: heading for people.
-        unit: for people; empty for a score.
+        title: displayed heading.
+        unit: displayed unit; empty for a score.
         decimals: digits after the point in displays.
     """
 
@@ -62,10 +62,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class PatientFigure(Figure):
-    """A figure that the table tells once for the patient; it is compared on the row of the whole lung.
+    """A quantity with one value per patient, compared on the row of the whole lung.
 
     Attributes:
-        of: its value in a table; None where it is undefined.
+        of: its value in a table; None if undefined.
     """
 
     of: Callable[[MetricsTable], float | None]
@@ -86,8 +86,8 @@ class Change:
         figure: which.
         before, after: its values; None where undefined.
         case: why the change is, or is not, defined.
-        change: after − before; None unless both are defined and the region is there in both.
-        percent: 100 × change / |before|; None where there is no change to speak of, or before is zero and after is not.
+        change: after − before; None unless both are defined and the region is present in both.
+        percent: 100 × change / |before|; None without a defined change, or if before is zero and after is not.
     """
 
     figure: Figure
@@ -104,7 +104,7 @@ class RegionChange:
 
     Attributes:
         region: its name in the table.
-        disease: what became of its pneumonia.
+        disease: how its pneumonia changed.
         changes: by name of the figure, in the order of the table.
     """
 
@@ -114,17 +114,17 @@ class RegionChange:
 
 
 def compare_tables(before: MetricsTable, after: MetricsTable) -> tuple[RegionChange, ...]:
-    """What changed in every region, in the order of the table.
+    """The changes of every region, in the order of the table.
 
     Args:
-        before: figures of the earlier exam.
-        after: figures of the later one, at the same thresholds.
+        before: values of the earlier exam.
+        after: values of the later exam, with the same thresholds.
 
     Raises:
-        ValueError: the thresholds differ, so that the figures do not mean the same.
+        ValueError: the thresholds differ, so the values are not comparable.
     """
     if before.thresholds != after.thresholds:
-        raise ValueError("figures at different thresholds are not compared")
+        raise ValueError("values with different thresholds cannot be compared")
     return tuple(_compare_region(region, before, after) for region in REGIONS)
 
 
@@ -165,13 +165,13 @@ def _disease(region: Region, before: Row, after: Row) -> Disease:
 
 
 def compare_values(figure: Figure, before: float | None, after: float | None, *, there: bool = True) -> Change:
-    """The change of one figure; whatever is not defined is None, never NaN or infinite.
+    """The change of one quantity; undefined values are None, never NaN or infinite.
 
     Args:
         figure: which.
         before: its earlier value; None where undefined.
         after: its later value; None where undefined.
-        there: whether the region is there in both exams.
+        there: whether the region is present in both exams.
     """
     if not there:
         return Change(figure, before, after, Case.REGION_ABSENT)
@@ -181,7 +181,7 @@ def compare_values(figure: Figure, before: float | None, after: float | None, *,
     change = after - before
     if change == 0:
         return Change(figure, before, after, Case.COMPARED, change, 0.0)
-    # A quotient too large for a number is one by nothing.
+    # A quotient that overflows counts as division by zero.
     percent = 100.0 * change / abs(before) if before else math.inf
     if not math.isfinite(percent):
         return Change(figure, before, after, Case.ZERO_BASELINE, change)

@@ -1,4 +1,4 @@
-"""May these exams be compared at all, and with what reserve: patient, exam, method, thresholds, protocol, grade."""
+"""Whether exams can be compared, and with which reservations: patient, exam, method, thresholds, protocol, grade."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from COVIDQuantLib.followup.sequence import DatedExam
 from COVIDQuantLib.grades import Grade
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
 
-# Sections that differ by less are told apart by no measure.
+# Section thicknesses that differ by less count as equal.
 _ALIKE_MM = 0.51
 
 
@@ -22,11 +22,11 @@ def refuse_mixed(results: Sequence[ExamResult], *, same_patient: bool = False) -
     """Refuse the same exam twice, and exams of different patients.
 
     Args:
-        results: as they were given.
-        same_patient: the user says that it is one patient, whatever the IDs say.
+        results: in the given order.
+        same_patient: the user asserts that it is one patient, whatever the IDs.
 
     Raises:
-        UnfitInputError: so it is; names the two.
+        UnfitInputError: if so; names the two.
     """
     for key in (_folder, lambda result: result.series, _counts):
         twins = _twins(results, key)
@@ -39,12 +39,12 @@ def refuse_mixed(results: Sequence[ExamResult], *, same_patient: bool = False) -
     other = next((result for result in known if result.patient != known[0].patient), None)
     if other is not None:
         what = f"this is another patient than {known[0].path}"
-        remedy = "Give exams of one patient; if an anonymiser gave each exam an ID of its own, say --same-patient."
+        remedy = "Give exams of one patient; if an anonymiser gave each exam its own ID, use --same-patient."
         raise UnfitInputError(what, str(other.path), remedy, code="another-patient")
 
 
 def _twins(results: Sequence[ExamResult], key: Callable[[ExamResult], str]) -> tuple[ExamResult, ExamResult] | None:
-    """The first two results with the same key; an empty key is no key."""
+    """The first two results with the same key; empty keys are ignored."""
     seen: dict[str, ExamResult] = {}
     for result in results:
         value = key(result)
@@ -59,7 +59,7 @@ def _folder(result: ExamResult) -> str:
 
 
 def _counts(result: ExamResult) -> str:
-    """What two different exams never share: how often each CT number occurs in each region."""
+    """A fingerprint that two different exams never share: the counts of each CT number in each region."""
     counts = result.histogram.counts
     return hashlib.sha256(counts.tobytes()).hexdigest() if counts.any() else ""
 
@@ -70,18 +70,18 @@ def _lungs(result: ExamResult) -> str:
 
 
 def common_thresholds(results: Sequence[ExamResult]) -> Thresholds:
-    """The thresholds that all results were made at; the default ones if they differ."""
+    """The thresholds of all results; the default ones if they differ."""
     found = {result.thresholds for result in results}
     return found.pop() if len(found) == 1 else DEFAULT_THRESHOLDS
 
 
 def reserves(exams: Sequence[DatedExam], thresholds: Thresholds, *, same_patient: bool = False) -> list[CTWarning]:
-    """What makes figures of exams less comparable than they look, each told once.
+    """Reasons why exams are less comparable than they look, each given once.
 
     Args:
         exams: in order.
-        thresholds: those that all figures are recomputed at.
-        same_patient: the user says that it is one patient.
+        thresholds: those with which all values are recomputed.
+        same_patient: the user asserts that it is one patient.
     """
     return [
         *_of_identity(exams, same_patient=same_patient),
@@ -97,17 +97,19 @@ def _of_identity(exams: Sequence[DatedExam], *, same_patient: bool) -> list[CTWa
     results = [exam.result for exam in exams]
     found = []
     if same_patient and len({result.patient for result in results if result.patient}) > 1:
-        text = "The exams carry different patient IDs; they were taken for one patient because you said so."
+        text = "The exams carry different patient IDs; they were treated as one patient because of --same-patient."
         found.append(CTWarning("patients-differ", text))
     unknown = [exam for exam in exams if not exam.result.patient]
     if unknown and not same_patient:
-        text = f"Nothing in {_numbers(unknown)} says which patient it is of: be sure that all are of one patient."
+        text = f"Nothing in {_numbers(unknown)} identifies the patient: make sure that all exams are of one patient."
         found.append(CTWarning("patient-unknown", text))
     if _twins(results, lambda result: result.study):
-        text = "Two of the exams are series of one study: they may be two reconstructions or breaths of one day."
+        text = (
+            "Two of the exams are series of one study: they may be two reconstructions or two breath-holds of one day."
+        )
         found.append(CTWarning("same-study", text))
     if _twins(results, _lungs):
-        text = "The lungs of two exams have exactly the same CT numbers: it is one CT with two segmentations."
+        text = "The lungs of two exams have exactly the same CT numbers: they are two segmentations of one CT."
         found.append(CTWarning("same-lungs", text))
     return found
 
@@ -117,7 +119,7 @@ def _of_thresholds(exams: Sequence[DatedExam], thresholds: Thresholds) -> list[C
     if not other:
         return []
     text = (
-        f"The figures of {_numbers(other)} were made at other thresholds; all were recomputed from the stored counts "
+        f"The measurements of {_numbers(other)} were made with other thresholds; all were recomputed from counts "
         f"at {thresholds.ggo_hu} and {thresholds.consolidation_hu} HU."
     )
     return [CTWarning("thresholds-differ", text)]
@@ -127,14 +129,14 @@ def _of_methods(exams: Sequence[DatedExam]) -> list[CTWarning]:
     found = []
     steps = dict.fromkeys(step for exam in exams for step in exam.result.methods)
     for step in steps:
-        told = _groups(exams, partial(_method, step))
-        if told:
-            text = f"The {step} were found in different ways, which alone changes figures: {told}."
+        described = _groups(exams, partial(_method, step))
+        if described:
+            text = f"The {step} were found by different methods, which by itself changes results: {described}."
             found.append(CTWarning("methods-differ", text))
-    told = _groups(exams, lambda result: result.software)
-    if told:
+    described = _groups(exams, lambda result: result.software)
+    if described:
         found.append(
-            CTWarning("versions-differ", f"The results were made by different versions of COVIDQuant: {told}.")
+            CTWarning("versions-differ", f"The results were made by different versions of COVIDQuant: {described}.")
         )
     return found
 
@@ -153,13 +155,13 @@ def _of_protocol(exams: Sequence[DatedExam]) -> list[CTWarning]:
         values = {exam.result.protocol.get(key, "") for exam in exams}
         if unit == "mm" and _alike([float(value.split()[0]) for value in values if value]):
             continue
-        told = _groups(exams, partial(_made, key))
-        if told and key == "contrast_agent":
-            told = "not the same in all"
-        parts += [f"{title} {told}"] if told else []
+        described = _groups(exams, partial(_made, key))
+        if described and key == "contrast_agent":
+            described = "not the same in all"
+        parts += [f"{title} {described}"] if described else []
     if not parts:
         return []
-    text = f"The CTs were made differently, which shifts densities and small lesions: {'; '.join(parts)}."
+    text = f"The CTs were acquired differently, which affects densities and small lesions: {'; '.join(parts)}."
     return [CTWarning("protocols-differ", text)]
 
 
@@ -176,7 +178,7 @@ def _of_regions(exams: Sequence[DatedExam]) -> list[CTWarning]:
     if len(set(found)) < 2:
         return []
     lacking = [exam for exam, missing in zip(exams, found, strict=True) if missing]
-    text = f"A lobe is missing in {_numbers(lacking)} and not in all: it is not compared, and the lungs with reserve."
+    text = f"A lobe is missing in {_numbers(lacking)} but not in all: it is not compared, the lungs with reservation."
     return [CTWarning("lobes-differ", text)]
 
 
@@ -185,7 +187,7 @@ def _of_grades(exams: Sequence[DatedExam]) -> list[CTWarning]:
     for grade in (Grade.UNUSABLE, Grade.LOOK):
         of = [exam for exam in exams if exam.result.grade is grade]
         if of:
-            text = f"The result of {_numbers(of)} is graded {grade.text}: its changes are no surer than that."
+            text = f"The result of {_numbers(of)} is graded {grade.text}: its changes are no more reliable than that."
             found.append(CTWarning("grade-below-sound", text))
     unchecked = [exam for exam in exams if exam.result.grade is None]
     if unchecked:
@@ -196,20 +198,20 @@ def _of_grades(exams: Sequence[DatedExam]) -> list[CTWarning]:
         for code in exam.result.notices:
             noticed.setdefault(code, []).append(exam)
     if noticed:
-        told = "; ".join(f"{code} in {_numbers(of)}" for code, of in noticed.items())
-        text = f"What was noticed about each exam counts here too ({told})."
+        described = "; ".join(f"{code} in {_numbers(of)}" for code, of in noticed.items())
+        text = f"The warnings of each exam apply here too ({described})."
         found.append(CTWarning("exam-warnings", text))
     return found
 
 
 def _groups(exams: Sequence[DatedExam], value_of: Callable[[ExamResult], str]) -> str:
-    """``a (exam 1, 3), b (exam 2)`` of a property that is not the same in all; empty if it is, or is not known."""
+    """``a (exam 1, 3), b (exam 2)`` for a property that differs between exams; empty if it is the same or unknown."""
     groups: dict[str, list[DatedExam]] = {}
     for exam in exams:
         groups.setdefault(value_of(exam.result), []).append(exam)
     if len(groups) < 2 or not any(groups):
         return ""
-    return ", ".join(f"{value or 'not told'} ({_numbers(members)})" for value, members in groups.items())
+    return ", ".join(f"{value or 'not described'} ({_numbers(members)})" for value, members in groups.items())
 
 
 def _numbers(exams: Iterable[DatedExam]) -> str:
@@ -221,5 +223,5 @@ def _numbers(exams: Iterable[DatedExam]) -> str:
             runs[-1].append(number)
         else:
             runs.append([number])
-    told = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
-    return f"{'exam' if len(numbers) == 1 else 'exams'} {', '.join(told)}"
+    described = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return f"{'exam' if len(numbers) == 1 else 'exams'} {', '.join(described)}"

@@ -1,4 +1,4 @@
-"""Two or more exams of one patient compared: who is compared with whom, and all that is told of it."""
+"""Compare two or more exams of one patient: which pairs are compared, and the results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from COVIDQuantLib.followup.changes import RegionChange, compare_tables
 from COVIDQuantLib.followup.comparable import common_thresholds, refuse_mixed, reserves
 from COVIDQuantLib.followup.exam_result import ExamResult
 from COVIDQuantLib.followup.inspiration import DIFFERS_PERCENT, Inspiration, inspiration_of
-from COVIDQuantLib.followup.limits import CueWeights, LimitsTable, judge_all, published_limits
+from COVIDQuantLib.followup.limits import LimitsTable, LimitsVerdict, judge_all, published_limits
 from COVIDQuantLib.followup.sequence import DatedExam, in_order
 from COVIDQuantLib.followup.signs import Sign, signs_of
 from COVIDQuantLib.followup.site_limits import SiteLimits
@@ -31,18 +31,18 @@ class ExamPair:
 
     Attributes:
         before, after: the exams.
-        kinds: why they are compared: :data:`CONSECUTIVE`, :data:`FROM_BASELINE` or both.
-        regions: what changed, in the order of the table.
-        published: per region and figure the change held against the published limits.
-        site: the same against the site's own; empty without.
+        kinds: the kinds of comparison: :data:`CONSECUTIVE`, :data:`FROM_BASELINE` or both.
+        regions: the changes, in the order of the table.
+        published: per region and measure the change compared with the published limits.
+        site: the same with the site's own limits; empty without.
     """
 
     before: DatedExam
     after: DatedExam
     kinds: tuple[str, ...]
     regions: tuple[RegionChange, ...]
-    published: Mapping[str, Mapping[str, CueWeights]]
-    site: Mapping[str, Mapping[str, CueWeights]]
+    published: Mapping[str, Mapping[str, LimitsVerdict]]
+    site: Mapping[str, Mapping[str, LimitsVerdict]]
 
     @property
     def interval_days(self) -> int:
@@ -51,12 +51,12 @@ class ExamPair:
 
     @cached_property
     def signs(self) -> tuple[Sign, ...]:
-        """Which way POI and iHU went."""
+        """The direction of change of POI and iHU."""
         return signs_of(self.regions)
 
     @cached_property
     def inspiration(self) -> Inspiration:
-        """Whether the breath was the same."""
+        """Whether inspiration was the same."""
         return inspiration_of(self.regions)
 
     def region(self, name: str) -> RegionChange:
@@ -73,17 +73,17 @@ class ExamPair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that is told of a patient's exams.
+    """The comparison of a patient's exams.
 
     Attributes:
         exams: in order; the first is the baseline.
-        tables: their figures at one pair of thresholds, in the same order.
+        tables: their tables with one pair of thresholds, in the same order.
         thresholds: that pair.
-        pairs: each exam with the one before it, then each with the baseline where that is another one.
-        warnings: what the reader should know.
+        pairs: each exam with the one before it, then each with the baseline if that is a different exam.
+        warnings: warnings about the comparison.
         site: the site's own limits; None without.
-        lesions: what became of each lesion, as plain values for JSON; None if that was not looked for. It is found
-            elsewhere and only passed on: no figure here depends on it.
+        lesions: the fate of each lesion, as plain values for JSON; None if not computed. It is only passed through:
+            nothing here depends on it.
     """
 
     exams: tuple[DatedExam, ...]
@@ -112,7 +112,7 @@ class Comparison:
 
     @cached_property
     def trajectory(self) -> tuple[TrajectoryPoint, ...]:
-        """The patient's course in the measures that have published ones."""
+        """The patient's time course in the measures that have published curves."""
         names = [measure.name for measure in charted_measures()]
         return tuple(
             TrajectoryPoint(
@@ -137,20 +137,20 @@ def compare_exams(
     """Compare two or more exams of one patient.
 
     Args:
-        results: the exams, the baseline first; they are put in the order of their days.
-        dates: their days, one each; empty to take those that the results hold.
+        results: the exams, the baseline first; they are sorted by date.
+        dates: their dates, one each; empty to use those stored in the results.
         onset: first day of symptoms.
-        thresholds: at which all figures are recomputed from the stored counts; None for those that the exams were made
-            at, or the default ones if they were made at different ones.
+        thresholds: with which all values are recomputed from the stored counts; None for those of the exams, or the
+            default ones if the exams differ.
         site: the site's own limits of agreement.
-        same_patient: it is one patient, whatever the results say.
+        same_patient: treat all as one patient, whatever the results say.
 
     Raises:
-        UsageError: fewer than two exams, or the number of dates is another.
+        UsageError: fewer than two exams, or a different number of dates.
         UnfitInputError: an exam of another patient, the same exam twice, or no date.
     """
     if len(results) < 2:
-        raise UsageError("there is one exam only", remedy="Give a baseline and one or more follow-ups.")
+        raise UsageError("there is only one exam", remedy="Give a baseline and one or more follow-ups.")
     refuse_mixed(results, same_patient=same_patient)
     exams, of_order = in_order(results, dates, onset)
     common = thresholds or common_thresholds(results)
@@ -165,7 +165,7 @@ def compare_exams(
 
 
 def _who_with_whom(count: int) -> list[tuple[int, int, tuple[str, ...]]]:
-    """Indices of the earlier and the later exam, and why they are compared."""
+    """Indices of the earlier and the later exam, and the kinds of comparison."""
     neighbours = [(i - 1, i, (CONSECUTIVE, FROM_BASELINE) if i == 1 else (CONSECUTIVE,)) for i in range(1, count)]
     return [*neighbours, *((0, i, (FROM_BASELINE,)) for i in range(2, count))]
 
@@ -185,15 +185,15 @@ def _pair(
 
 
 def _of_inspiration(pairs: Sequence[ExamPair]) -> list[CTWarning]:
-    told = [
+    described = [
         f"{pair.before.number} to {pair.after.number} by {pair.inspiration.volume.percent:+.0f} %"
         for pair in pairs
         if pair.inspiration.differs
     ]
-    if not told:
+    if not described:
         return []
     text = (
-        f"The lung volume differs by more than {DIFFERS_PERCENT:.0f} % (exam {', '.join(told)}): another breath moves "
-        "extent, volumes and mean HU without any disease. The weight in grams depends on it least."
+        f"The lung volume differs by more than {DIFFERS_PERCENT:.0f} % (exam {', '.join(described)}): a different "
+        "inspiration changes extent, volumes and mean HU without any disease. The weight in grams depends on it least."
     )
     return [CTWarning("inspiration-differs", text)]

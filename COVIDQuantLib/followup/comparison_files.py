@@ -1,4 +1,4 @@
-"""What ``covidquant compare`` writes: every change as a row, all of it as JSON, and the course in time as a picture."""
+"""Files written by ``covidquant compare``: changes as CSV, everything as JSON, and the time course as an image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from COVIDQuantLib.export.table_file import software_versions, write_json
 from COVIDQuantLib.followup.changes import Change, RegionChange
 from COVIDQuantLib.followup.comparison import Comparison, ExamPair
 from COVIDQuantLib.followup.inspiration import DIFFERS_PERCENT
-from COVIDQuantLib.followup.limits import USED, CueWeights, Fit, PlainLimits, SquareRootLimits, published_fits
+from COVIDQuantLib.followup.limits import USED, Fit, LimitsVerdict, PlainLimits, SquareRootLimits, published_fits
 from COVIDQuantLib.followup.sequence import DatedExam
 from COVIDQuantLib.followup.signs import Sign
 from COVIDQuantLib.followup.time_course import CURVES, Curve, at_curves
@@ -35,9 +35,9 @@ COLUMNS = {
     "exam_after": "number of the later exam",
     "compared": "`consecutive`, `from baseline`, or both joined by `+`",
     "interval_days": "days between the two",
-    "region": "row of the table of figures",
-    "disease": "what became of the region's pneumonia: `none`, `new`, `present`, `vanished`, or `region absent …`",
-    "measure": "column of the table of figures, or `involved_lobes`, `hellinger_distance`, `histogram_iou`",
+    "region": "row of the table of measurements",
+    "disease": "change of the region's pneumonia: `none`, `new`, `present`, `vanished`, or `region absent …`",
+    "measure": "column of the table of measurements, or `involved_lobes`, `hellinger_distance`, `histogram_iou`",
     "unit": "of the four values",
     "before": "value in the earlier exam",
     "after": "value in the later exam",
@@ -55,7 +55,7 @@ COLUMNS = {
 
 
 def change_rows(comparison: Comparison) -> Iterator[list[Cell]]:
-    """The rows of ``changes.csv``, its heading first: a row per pair of exams, region and measure."""
+    """The rows of ``changes.csv``, header first: a row per pair of exams, region and measure."""
     yield list(COLUMNS)
     for pair in comparison.pairs:
         head: list[Cell] = [pair.before.number, pair.after.number, "+".join(pair.kinds), pair.interval_days]
@@ -73,16 +73,16 @@ def _change_cells(change: Change) -> list[Cell]:
     return [figure.name, figure.unit, *values]
 
 
-def _judgement_cells(judgement: CueWeights | None) -> list[Cell]:
+def _judgement_cells(judgement: LimitsVerdict | None) -> list[Cell]:
     return [judgement.one, judgement.two, judgement.verdict] if judgement else [None, None, None]
 
 
 def comparison_record(comparison: Comparison, *, identify: bool = False) -> dict[str, Any]:
-    """Everything that ``comparison.json`` holds, as plain values; days are counted, and dates told only if asked for.
+    """The contents of ``comparison.json`` as plain values; days are relative, and dates are included only on request.
 
     Args:
-        comparison: what was found.
-        identify: tell names of folders and dates instead of hashes and nothing.
+        comparison: the comparison.
+        identify: include folder names instead of hashes, and dates.
     """
     site = comparison.site
     return {
@@ -154,7 +154,7 @@ def _sign_record(sign: Sign) -> dict[str, Any]:
 def _region_record(pair: ExamPair, region: RegionChange) -> dict[str, Any]:
     changes = {}
     for name, change in region.changes.items():
-        told: dict[str, Any] = {
+        described: dict[str, Any] = {
             "unit": change.figure.unit,
             "before": change.before,
             "after": change.after,
@@ -164,8 +164,8 @@ def _region_record(pair: ExamPair, region: RegionChange) -> dict[str, Any]:
         }
         for key, known in (("limits", pair.published), ("site_limits", pair.site)):
             judgement = known[region.region].get(name)
-            told |= {key: asdict(judgement)} if judgement else {}
-        changes[name] = told
+            described |= {key: asdict(judgement)} if judgement else {}
+        changes[name] = described
     return {"region": region.region, "disease": region.disease, "changes": changes}
 
 
@@ -192,12 +192,12 @@ def _fit_record(one: Fit) -> dict[str, Any]:
 
 
 def _site_record(scans: int, limits: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
-    told = []
+    described = []
     for (region, measure), one in limits.items():
         shape = {"slope": one.slope} if isinstance(one, SquareRootLimits) else {}
         shape |= {"half_width": one.half} if isinstance(one, PlainLimits) else {}
-        told.append({"region": region, "measure": measure, "mean": one.bias, **shape})
-    return {"scans": scans, "limits": told}
+        described.append({"region": region, "measure": measure, "mean": one.bias, **shape})
+    return {"scans": scans, "limits": described}
 
 
 def _curve_record(curve: Curve) -> dict[str, Any]:
@@ -206,10 +206,10 @@ def _curve_record(curve: Curve) -> dict[str, Any]:
 
 
 def refuse_others_files(folder: Path) -> None:
-    """Refuse a folder in which a file of one of our names is not ours.
+    """Refuse a folder in which a file with one of our names was not written by compare.
 
     Raises:
-        OutputError: so it is.
+        OutputError: if so.
     """
     taken = [name for name in FILES if (folder / name).exists()]
     if taken and not _is_ours(folder / JSON_FILE):
@@ -228,14 +228,14 @@ def _is_ours(path: Path) -> bool:
 def put_comparison(
     comparison: Comparison, out: OutputFolder, report: Report = silent, *, identify: bool = False, chart: bool = True
 ) -> list[Path]:
-    """Write the files of a comparison into a set that was begun before; they appear when its block ends.
+    """Write the files of a comparison into a set that is already open; they appear when its block ends.
 
     Args:
-        comparison: what was found.
+        comparison: the comparison.
         out: the set.
         report: progress; may raise ``Cancelled``.
-        identify: tell names of folders and dates.
-        chart: whether to draw the course in time.
+        identify: include folder names and dates.
+        chart: whether to draw the time course.
 
     Returns:
         The files.

@@ -1,4 +1,4 @@
-"""The tables in ``docs/follow-up.md``, written from the records so that they cannot fall behind them."""
+"""Generate the tables in ``docs/follow-up.md`` from the code, so that they stay in step with it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def columns_table() -> str:
 
 
 def limits_table() -> str:
-    """Every printed pair of limits beside the fitted one."""
+    """Every published pair of limits with the fitted one."""
     lines = [
         "| data set | measure | mean | slope | at | printed | fitted | printed − fitted |",
         "|---|---|---|---|---|---|---|---|",
@@ -46,7 +46,7 @@ def limits_table() -> str:
 
 
 def curves_table() -> str:
-    """Every published course with the peak that its paper reports, and the formula's own."""
+    """Every published curve with its reported peak and the peak of its formula."""
     lines = [
         "| source | of | group | course (x = days since onset) | reported peak | peak of the formula | read from, to |",
         "|---|---|---|---|---|---|---|",
@@ -86,7 +86,7 @@ TABLES = {"columns": columns_table, "limits": limits_table, "curves": curves_tab
 
 
 def filled(text: str) -> str:
-    """A document with each table between its two marks.
+    """The document with each table inserted between its two marks.
 
     Raises:
         ValueError: the document lacks the marks.

@@ -1,4 +1,4 @@
-"""One exam as ``covidquant quantify`` left it on the disk, read into a record that exams can be compared by."""
+"""Read the results of ``covidquant quantify`` for one exam into a record for comparison."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GIVE = "Give folders written by quantify."
 _AGAIN = "Run quantify again; it writes all its files or none."
 _MAX_TEXT = 200
 _MAX_CODE = 40
-# What of a CT's making moves densities: key in the file, what it is called, unit.
+# Acquisition parameters that affect densities: key in the file, name, unit.
 PROTOCOL = (
     ("slice_thickness_mm", "section thickness", "mm"),
     ("kernel", "kernel", ""),
@@ -35,17 +35,17 @@ class ExamResult:
 
     Attributes:
         path: the folder it was read from.
-        histogram: the counts that every figure follows from.
-        thresholds: those its own figures were made at.
-        grade: how far it can be trusted; None if nothing was checked.
-        acquired: the day of the exam; None if the result does not say.
-        patient: check value of the patient's ID; empty if the result does not say.
+        histogram: the counts from which every value follows.
+        thresholds: those used for its own values.
+        grade: its reliability; None if nothing was checked.
+        acquired: the date of the exam; None if not stored.
+        patient: check value of the patient's ID; empty if not stored.
         series, study: hashes of the UIDs; empty if the CT had none.
         methods: per step (``lobes``, ``lesions`` …) how it was made, with the model's identity.
         software: version of COVIDQuant that made it.
-        protocol: what is known of the CT's making, keyed as in :data:`PROTOCOL`; what is not known is left out.
+        protocol: known acquisition parameters, keyed as in :data:`PROTOCOL`.
         segmentation: the file of lobes and lesions; None if the folder has none.
-        notices: codes of what quantify warned of, and of the checks that were not sound.
+        notices: codes of quantify's warnings, and of the checks below sound.
     """
 
     path: Path
@@ -90,7 +90,7 @@ def read_result(path: Path) -> ExamResult:
 
 def _no_result(folder: Path) -> UnfitInputError:
     if (folder / SEGMENTATION_FILE).exists() or (folder / CSV_FILE).exists():
-        what = f"the result is half written: there is no {JSON_FILE}"
+        what = f"the result is incomplete: there is no {JSON_FILE}"
         return UnfitInputError(what, str(folder), _AGAIN, code="result-incomplete")
     return UnfitInputError(f"there is no {JSON_FILE} in the folder", str(folder), _GIVE, code="no-result")
 
@@ -106,7 +106,7 @@ def _result_of(folder: Path, read: MetricsFile, segmentation: Path | None) -> Ex
         grade=read.grade,
         acquired=_day(_text(source, "acquisition_date")),
         patient=_text(source, "patient_check"),
-        # Two phases of one series are two reconstructions, as two series of one study are.
+        # Two phases of one series are two reconstructions, like two series of one study.
         series=f"{series} {phase}".strip() if series else "",
         study=_hash_of(source, "study_uid"),
         methods=_methods(_mapping(read.record, "segmentation")),
@@ -153,16 +153,16 @@ def _methods(steps: Mapping[str, Any]) -> dict[str, str]:
         method = _text(made, "method") or "unknown"
         model = _mapping(made, "model")
         methods[step] = f"{method}{_identity(model)}" if model else method
-    # Which lungs were found on the way does not matter once there are lobes.
+    # The method for lungs does not matter once there are lobes.
     return {step: methods[step] for step in sorted(methods) if step in {"lobes", "lesions"} or "lobes" not in methods}
 
 
 def _identity(model: Mapping[str, Any]) -> str:
-    """A model's name and version, and the beginning of its weights' SHA-256."""
+    """A model's name and version, and the start of its weights' SHA-256."""
     weights = _mapping(model, "sha256")
     digest = " ".join(sorted(str(value)[:12] for value in weights.values()))
-    told = " ".join(filter(None, (_text(model, "name"), _text(model, "version"))))
-    return f" ({told}{'; weights ' + digest if digest else ''})"
+    described = " ".join(filter(None, (_text(model, "name"), _text(model, "version"))))
+    return f" ({described}{'; weights ' + digest if digest else ''})"
 
 
 def _protocol(source: Mapping[str, Any]) -> dict[str, str]:

@@ -1,11 +1,11 @@
 """Is a change more than measurement error? Limits of agreement, published and a site's own (papers.md row Y4).
 
-Yoo 2022 held its network against readers and printed 95 % limits of agreement from square roots, which widen with the
+Yoo 2022 compared its network with readers and reported 95 % limits of agreement from square roots, which widen with the
 level: mean ± slope·√level. The slope is fitted here to the printed limits.
 
-Such limits are about one measurement of one exam. A change has two, each with an error of its own, so its limits are
-√2 as wide; what both have in common, the bias, cancels. So a change has one of three verdicts: *within* the limits of
-a single measurement, *beyond* those of two, or *unclear* between them.
+Such limits apply to one measurement of one exam. A change has two, each with its own error, so its limits are √2 times
+as wide; the common part, the bias, cancels. So a change has one of three verdicts: *within* the limits of a single
+measurement, *beyond* those of two, or *unclear* between them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Verdict(StrEnum):
 
 
 class Limits(Protocol):
-    """95 % limits of agreement of one measurement: mean ± half a width that may depend on the level."""
+    """95 % limits of agreement of one measurement: mean ± a half-width that may depend on the level."""
 
     @property
     def bias(self) -> float:
@@ -75,11 +75,11 @@ class PlainLimits:
 
 @dataclass(frozen=True)
 class PublishedLimits:
-    """A pair of limits as printed.
+    """A pair of limits as published.
 
     Attributes:
-        data_set: which of the paper's.
-        measure: which measure they are of, in the whole lung.
+        data_set: data set of the paper.
+        measure: measure, in the whole lung.
         level: where.
         lower, upper: the limits, in the measure's unit.
     """
@@ -92,17 +92,17 @@ class PublishedLimits:
 
     @property
     def half_width(self) -> float:
-        """Half their distance."""
+        """Half the distance of the limits."""
         return (self.upper - self.lower) / 2
 
     @property
     def centre(self) -> float:
-        """Their middle."""
+        """The middle of the limits."""
         return (self.upper + self.lower) / 2
 
 
 _EXTENT, _WEIGHT = "extent_percent", "weight_g"
-# Table 1 of Yoo 2022. At 500 g the table lacks the minus that the text has: −101.3.
+# Table 1 of Yoo 2022. At 500 g the table lacks the minus sign that the text has: −101.3.
 PUBLISHED = (
     PublishedLimits("internal", _EXTENT, 10.0, -4.0, 5.4),
     PublishedLimits("internal", _EXTENT, 50.0, -9.7, 11.1),
@@ -132,7 +132,7 @@ class Fit:
     Attributes:
         data_set, measure: of which.
         limits: the model.
-        points: what it was fitted to.
+        points: the fitted points.
         residuals: per point printed − fitted of the lower and the upper limit, in the measure's unit.
     """
 
@@ -168,13 +168,13 @@ LimitsTable = Mapping[tuple[str, str], Limits]
 
 
 def published_limits() -> LimitsTable:
-    """The limits that changes are held against, by region and measure: whole lung, extent and weight."""
+    """The published limits for changes, by region and measure: whole lung, extent and weight."""
     return {(WHOLE_LUNG.name, one.measure): one.limits for one in published_fits() if one.data_set == USED}
 
 
 @dataclass(frozen=True)
-class CueWeights:
-    """A change held against limits.
+class LimitsVerdict:
+    """A change compared with limits.
 
     Attributes:
         one: half-width of the limits of one measurement, at the mean of both exams.
@@ -187,18 +187,18 @@ class CueWeights:
     verdict: Verdict
 
 
-def judge(change: Change, limits: Limits | None) -> CueWeights | None:
-    """Hold a change against limits; None where there are none or the change is undefined."""
+def judge(change: Change, limits: Limits | None) -> LimitsVerdict | None:
+    """Compare a change with limits; None without limits or if the change is undefined."""
     if limits is None or change.change is None or change.before is None or change.after is None:
         return None
     one = limits.half_width((change.before + change.after) / 2)
     two = math.sqrt(2.0) * one
     size = abs(change.change)
     verdict = Verdict.WITHIN if size <= one else Verdict.UNCLEAR if size <= two else Verdict.BEYOND
-    return CueWeights(one, two, verdict)
+    return LimitsVerdict(one, two, verdict)
 
 
-def judge_all(region: str, changes: Iterable[Change], limits: LimitsTable) -> dict[str, CueWeights]:
-    """The judgements of a region's changes by name of the figure; what has no limits is left out."""
+def judge_all(region: str, changes: Iterable[Change], limits: LimitsTable) -> dict[str, LimitsVerdict]:
+    """The verdicts on a region's changes by name of the measure; those without limits are left out."""
     found = {change.figure.name: judge(change, limits.get((region, change.figure.name))) for change in changes}
     return {name: judgement for name, judgement in found.items() if judgement is not None}

@@ -1,8 +1,8 @@
-"""The signs of POI and iHU in the words of radiologists' reports (Changsha 2020, Table 3; papers.md rows C2 and C4).
+"""The signs of POI and iHU in the terms of radiologists' reports (Changsha 2020, Table 3; papers.md rows C2, C4).
 
-The paper takes the sign of a biomarker's change between consecutive exams and holds it against the words of the
-report: “infection region has (partially) expanded” or “contracted” for POI, “density of infection region has
-(partially) increased” or “decreased” for iHU. *Partially* is said here where a lobe went the other way.
+The paper takes the sign of a biomarker's change between consecutive exams and compares it with the report: “infection
+region has (partially) expanded” or “contracted” for POI, “density of infection region has (partially) increased” or
+“decreased” for iHU. *Partially* is used here if a lobe changed the other way.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from COVIDQuantLib.followup.changes import RegionChange
 
 @dataclass(frozen=True)
 class Biomarker:
-    """One of the two whose sign is told.
+    """One of the two biomarkers whose sign is reported.
 
     Attributes:
         name: in the paper.
-        measure: which measure it is here.
-        subject: what the words are about.
+        measure: the corresponding measure.
+        subject: subject of the phrase.
         up, down: the paper's words.
     """
 
@@ -40,13 +40,13 @@ BIOMARKERS = (
 
 @dataclass(frozen=True)
 class Sign:
-    """Which way a biomarker went.
+    """The direction of change of a biomarker.
 
     Attributes:
         biomarker: which.
         change: of the whole lung; None where it is undefined, as the density of no lesion is.
         sign: 1, 0, −1; None where the change is undefined.
-        up, down: short names of the lobes that went up and down.
+        up, down: short names of the lobes that increased and decreased.
         words: the sign in the paper's words.
     """
 
@@ -59,7 +59,7 @@ class Sign:
 
 
 def signs_of(regions: Sequence[RegionChange]) -> tuple[Sign, ...]:
-    """The sign of either biomarker between two exams."""
+    """The signs of both biomarkers between two exams."""
     by_name = {region.region: region for region in regions}
     return tuple(_sign(biomarker, by_name) for biomarker in BIOMARKERS)
 

@@ -1,4 +1,4 @@
-"""A site's own limits of agreement, from what ``covidquant evaluate`` wrote of its scans."""
+"""A site's own limits of agreement, from the results of ``covidquant evaluate``."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from COVIDQuantLib.system.json_file import read_json
 
 _FORMATS = "covidquant-evaluation/"
 _GIVE = "Give a folder written by evaluate, of several scans."
-# Limits from fewer are rough: their standard error is √(3/n) SD (Bland and Altman 1986); ten scans know them to ±60 %.
+# Limits from fewer scans are rough: their standard error is √(3/n) SD (Bland and Altman 1986), or ±60 % with ten scans.
 _ENOUGH_SCANS = 10
-# Which measure a quantity of evaluate is; on the row of the lesions volume is theirs, elsewhere the region's.
+# The measure for each quantity of evaluate; on the row of the lesions volume is the lesions', elsewhere the region's.
 _MEASURES = {"extent": "extent_percent", "weight": "weight_g", "mean_lesion": "mean_lesion_hu"}
 _VOLUME_OF_LESIONS, _VOLUME_OF_REGION = "lesion_volume_ml", "volume_ml"
 
@@ -33,9 +33,9 @@ class SiteLimits:
 
     Attributes:
         path: the file.
-        scans: how many the fewest of them were made from.
+        scans: the smallest number of scans behind any of them.
         limits: by region and measure.
-        warnings: what the reader should know of them.
+        warnings: warnings about the limits.
     """
 
     path: Path
@@ -47,7 +47,7 @@ class SiteLimits:
 def read_site_limits(path: Path) -> SiteLimits:
     """Read ``summary.json`` of evaluate, or the folder that holds it.
 
-    Where evaluate tells limits from square roots (extent, weight), they are taken; else the plain ones.
+    Where evaluate gives limits from square roots (extent, weight), they are used; otherwise the plain ones.
 
     Raises:
         UnfitInputError: it is missing, damaged, of another format, or of too few scans for limits.
@@ -58,22 +58,26 @@ def read_site_limits(path: Path) -> SiteLimits:
         record = read_json(file, _GIVE)
     except FileNotFoundError as error:
         raise UnfitInputError("there is no such file", str(file), _GIVE, code="no-such-file") from error
-    said = record.get("format") if isinstance(record, dict) else None
-    if said != FORMAT:
-        told = f"is of the format {said[:40]}" if isinstance(said, str) and said.startswith(_FORMATS) else "is none"
-        raise UnfitInputError(f"is no summary of the format {FORMAT} ({told})", str(file), _GIVE, code="limits-damaged")
+    found = record.get("format") if isinstance(record, dict) else None
+    if found != FORMAT:
+        described = (
+            f"has the format {found[:40]}" if isinstance(found, str) and found.startswith(_FORMATS) else "is none"
+        )
+        raise UnfitInputError(
+            f"is not a summary of the format {FORMAT} ({described})", str(file), _GIVE, code="limits-damaged"
+        )
     try:
         found = _limits(record["structures"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"lacks or garbles a field ({type(error).__name__}: {error})"
+        what = f"has a missing or invalid field ({type(error).__name__}: {error})"
         raise UnfitInputError(what, str(file), "Run evaluate again.", code="limits-damaged") from error
     if not any(measure in _MEASURES.values() for _, measure in found):
-        what = "holds no limits of agreement of pneumonia, which take two scans at least"
+        what = "holds no limits of agreement of pneumonia, which need at least two scans"
         raise UnfitInputError(what, str(file), _GIVE, code="limits-none")
     scans = min(n for n, _ in found.values())
     warnings: tuple[CTWarning, ...] = ()
     if scans < _ENOUGH_SCANS:
-        text = f"The site's own limits come from {scans} scans only: they are rough."
+        text = f"The site's own limits come from only {scans} scans: they are rough."
         warnings = (CTWarning("limits-few-scans", text),)
     return SiteLimits(file, scans, {key: limits for key, (_, limits) in found.items()}, warnings)
 
@@ -84,11 +88,11 @@ def _limits(structures: Mapping[str, Any]) -> dict[tuple[str, str], tuple[int, L
         # The lesions' row holds the whole lung's pneumonia; the whole lung's own row its volume.
         rows = (LESIONS.name, region.name) if region is WHOLE_LUNG else (region.name,)
         for row in rows:
-            told = structures.get(row)
-            if told is None:
+            described = structures.get(row)
+            if described is None:
                 continue
             for quantity in QUANTITIES:
-                limits = _limits_of(quantity, told["quantities"].get(quantity.difference))
+                limits = _limits_of(quantity, described["quantities"].get(quantity.difference))
                 if limits is not None:
                     found[region.name, _measure(quantity, row)] = limits
     return found
@@ -103,11 +107,11 @@ def _limits_of(quantity: Quantity, record: Mapping[str, Any] | None) -> tuple[in
     if record is None or record["n"] < 2 or record["sd"] is None:
         return None
     scans, bias, sd = int(record["n"]), float(record["mean"]), float(record["sd"])
-    # Evaluate tells a root_sd of every quantity, but limits from it only of those that have levels.
+    # evaluate writes a root_sd for every quantity, but limits from it only for those with levels.
     root_sd = float(record["root_sd"]) if quantity.levels and record["root_sd"] is not None else None
     if min(sd, root_sd or 0.0) < 0:
         raise ValueError("a standard deviation below zero")
     if root_sd is None:
         return scans, PlainLimits(bias, LIMIT_SD * sd)
-    # As evaluate tells its limits at a level: mean ± 2·√level × 1.96 × the SD of the differences of square roots.
+    # As in evaluate's limits at a level: mean ± 2·√level × 1.96 × the SD of the differences of square roots.
     return scans, SquareRootLimits(bias, 2.0 * LIMIT_SD * root_sd)

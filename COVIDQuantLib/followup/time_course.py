@@ -1,7 +1,7 @@
-"""Published courses of the pneumonia over the days since onset, and the patient's own beside them.
+"""Published time courses of the pneumonia since onset, and the patient's own.
 
 The curves are polynomials that Pan 2021 (Fig. 3) and Huang 2020 (Fig. 2a) fitted to their patients (papers.md). Two of
-them are printed wrong and corrected here; each curve is held against the peak that its paper reports.
+them are misprinted and corrected here; each curve is checked against the peak that its paper reports.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _STEP_DAYS = 0.1
 
 @dataclass(frozen=True)
 class Curve:
-    """A published course.
+    """A published time course.
 
     Attributes:
         name: short and unique, e.g. ``pan-3b-severe``.
         source: paper and figure.
-        group: whose course it is.
-        measure: which measure of the whole lung it is of.
+        group: group of patients.
+        measure: measure of the whole lung.
         coefficients: of 1, x, x², x³; x is days since the onset of symptoms, the value is in the measure's unit.
         peak_day, peak_value: as the paper reports them; None where it does not.
         correction: what was corrected, and why; empty if the curve is as printed.
@@ -43,7 +43,7 @@ class Curve:
     correction: str = ""
 
     def at(self, days: float | np.ndarray) -> float | np.ndarray:
-        """The curve's value on a day, or on an array of days, also where it is not meant to be read."""
+        """The curve's value on a day or an array of days, even outside its valid range."""
         constant, linear, square, cube = self.coefficients
         return constant + days * (linear + days * (square + days * cube))
 
@@ -55,9 +55,9 @@ class Curve:
 
     @property
     def span(self) -> tuple[float, float]:
-        """First and last day on which the curve can be read.
+        """First and last day of the curve's valid range.
 
-        A cubic turns up again after its minimum, and may fall below zero, where no lung is; it is read before either.
+        A cubic rises again after its minimum, and may fall below zero; the range ends before either.
         """
         rising_again = self._turns[1] if self._turns[1] > self._turns[0] else _HORIZON_DAYS
         days = np.arange(0.0, min(rising_again, _HORIZON_DAYS), _STEP_DAYS)
@@ -74,7 +74,7 @@ class Curve:
 
 
 _GGO_CORRECTION = (
-    "Pan prints 3.30x; that gives 46 % on day 23 and still rises, where the text reports the peak of 23.03 %. "
+    "Pan prints 3.30x, which gives 46 % and still rises on day 23, where the text reports the peak of 23.03 %. "
     "With 2.30x the curve gives 23.03 % on day 23."
 )
 _ORDER_CORRECTION = (
@@ -98,12 +98,12 @@ CURVES = (
 
 
 def curves_of(measure: str) -> tuple[Curve, ...]:
-    """The published courses of a measure."""
+    """The published curves of a measure."""
     return tuple(curve for curve in CURVES if curve.measure == measure)
 
 
 def charted_measures() -> tuple[Measure, ...]:
-    """The measures that have a published course, in the order of the table of curves."""
+    """The measures with a published curve, in the order of the table of curves."""
     return tuple(MEASURES.named(name) for name in dict.fromkeys((_LESION, *(curve.measure for curve in CURVES))))
 
 
@@ -114,7 +114,7 @@ class TrajectoryPoint:
     Attributes:
         exam: its number.
         days: since the baseline.
-        onset_days: since the onset of symptoms; None if that is not known.
+        onset_days: since the onset of symptoms; None if unknown.
         values: of the whole lung, by measure; None where undefined.
     """
 
@@ -125,7 +125,7 @@ class TrajectoryPoint:
 
 
 def at_curves(point: TrajectoryPoint) -> dict[str, float]:
-    """What the published courses say of a point's day, by curve; those that cannot be read there are left out."""
+    """The published curves' values on a point's day; curves that are not valid there are left out."""
     if point.onset_days is None:
         return {}
     day = float(point.onset_days)
@@ -136,5 +136,5 @@ TRAJECTORY_REGION = WHOLE_LUNG.name
 
 
 def has_onset(trajectory: Sequence[TrajectoryPoint]) -> bool:
-    """Whether the patient's course lies on the axis of the published ones."""
+    """Whether the patient's days can be placed on the axis of the published curves."""
     return all(point.onset_days is not None for point in trajectory)

@@ -1,4 +1,4 @@
-"""The patient's course in time as a picture, with the published courses behind it (papers.md rows P7 and H5)."""
+"""Draw the patient's time course, with the published curves behind it (papers.md rows P7 and H5)."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ _PANEL_INCHES = (4.8, 3.3)
 _HEAD_INCHES = 0.95
 _FOOT_INCHES = 0.75
 _CURVE_POINTS = 300
-# No axis ends lower, so that healthy lungs do not look like rough ones.
+# Lowest upper axis limit, so that small fluctuations of healthy lungs do not fill the axis.
 _LEAST_TOP = 1.0
-# More exam numbers than this would run into each other.
+# More exam numbers than this would overlap.
 _MOST_NUMBERS = 12
 _TEXT, _FAINT, _PATIENT = "#222222", "#666666", "#111111"
-# Told apart also by the colour-blind (Paul Tol, bright) and, by their dashes, without any colour.
+# Distinguishable by the colour-blind (Paul Tol, bright) and, by their dashes, without colour.
 _STYLES: dict[str, dict[str, Any]] = {
     MODERATE: {"color": "#4477AA", "linestyle": (0, (5, 2))},
     SEVERE: {"color": "#EE6677", "linestyle": "-"},
     ALL: {"color": "#228833", "linestyle": (0, (1, 1.5))},
 }
-_NO_ONSET = "days since the first exam; with --onset the published courses stand behind"
+_NO_ONSET = "days since the first exam; with --onset the published curves are shown too"
 _NOT_A_FORECAST = "Published courses are averages of groups, not a forecast for a patient."
 _NOT_A_DEVICE = "Not a medical device."
 
 
 def write_time_course(path: Path, trajectory: Sequence[TrajectoryPoint]) -> None:
-    """Draw a panel per measure that has a published course, and write them as PNG.
+    """Draw a panel per measure with a published curve, and write them as PNG.
 
     Args:
-        path: the file; appears whole or not at all.
+        path: the file; appears complete or not at all.
         trajectory: the patient's exams in order.
 
     Raises:
@@ -67,14 +67,14 @@ def write_time_course(path: Path, trajectory: Sequence[TrajectoryPoint]) -> None
 
 
 def draw_time_course(trajectory: Sequence[TrajectoryPoint]) -> Figure:
-    """The picture as a figure of its own, without touching matplotlib's global state; see :func:`write_time_course`."""
+    """The chart as a separate figure, without touching matplotlib's global state; see :func:`write_time_course`."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
         raise UsageError(
             "the time course needs matplotlib, which is not installed",
-            remedy="Install matplotlib, or say --no-picture.",
+            remedy="Install matplotlib, or use --no-picture.",
         ) from error
     measures = charted_measures()
     rows = -(-len(measures) // _COLUMNS)
@@ -117,7 +117,7 @@ def _draw_panel(ax: Axes, measure: Measure, trajectory: Sequence[TrajectoryPoint
         ax.set_title(f"corrected curve: {', '.join(corrected)}", fontsize=7, color=_FAINT, loc="right")
     ax.set_ylabel(f"{measure.title}{', ' + measure.unit if measure.unit else ''}", fontsize=8)
     ax.set_xlabel("days since onset of symptoms" if onset else "days since the first exam", fontsize=8)
-    # Read before the lower end is fixed, which ends matplotlib's own choice of the upper.
+    # Read before setting the lower end, which disables matplotlib's autoscaling of the upper.
     ax.margins(y=0.12)
     ax.set_ylim(0.0, max(ax.get_ylim()[1], _LEAST_TOP))
     if onset:
@@ -140,10 +140,10 @@ def _draw_limits(ax: Axes, measure: Measure, days: Sequence[float], values: Sequ
 
 
 def _draw_head(figure: Figure, first: Axes, tall: float, *, onset: bool) -> None:
-    figure.text(0.02, 1 - 0.13 / tall, "Course in time", fontsize=12, color=_TEXT, va="top", weight="bold")
+    figure.text(0.02, 1 - 0.13 / tall, "Time course", fontsize=12, color=_TEXT, va="top", weight="bold")
     if not onset:
         figure.text(0.22, 1 - 0.16 / tall, _NO_ONSET, fontsize=8.5, color=_FAINT, va="top")
-    # The first panel shows every kind of line there is.
+    # The first panel shows every kind of line.
     handles, labels = first.get_legend_handles_labels()
     place = (0.012, 1 - 0.34 / tall)
     options = {"loc": "upper left", "bbox_to_anchor": place, "ncols": 5, "frameon": False, "fontsize": 7.5}

@@ -1,1 +1,1 @@
-"""Networks on a CT: what they are given and what is made of their answer."""
+"""Run networks on a CT: preprocessing, inference and postprocessing."""

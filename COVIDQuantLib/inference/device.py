@@ -1,4 +1,4 @@
-"""What the networks compute on: which device, in which precision, and what happens when its memory runs out.
+"""Choose the networks' device and precision, and recover when its memory runs out.
 
 Nothing here imports torch before it is needed, so that the command line may name the devices.
 """
@@ -15,22 +15,22 @@ from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import COVIDQuantError, UsageError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-# Code of the notice that the CPU took over.
+# Code of the notice that the CPU was used instead.
 CPU_INSTEAD = "cpu-instead"
-# The networks' own needs at a batch of one, with the room CUDA takes for itself; below it the CPU is sooner done.
+# Memory for a batch of one, including CUDA's own; with less, the CPU is faster.
 _LEAST_FREE_BYTES = 1 << 30
 # Older ones have no tensor cores, and most of them compute float16 at a fraction of the speed of float32.
 _FLOAT16_CAPABILITY = (7, 0)
 # Turing without tensor cores; float16 convolutions are known to give NaN there.
 _FLOAT16_UNSOUND = ("GTX 16",)
-# torch 2.6 renamed these questions; the processors that answer yes multiply bfloat16 in hardware.
+# torch 2.6 renamed these queries; processors that return true multiply bfloat16 in hardware.
 _BFLOAT16_QUESTIONS = (
     "_is_avx512_bf16_supported",
     "_is_amx_tile_supported",
     "_is_cpu_support_avx512_bf16",
     "_is_cpu_support_amx_tile",
 )
-# How allocators that raise a bare RuntimeError say that memory ran out, in lower case.
+# Out-of-memory messages of allocators that raise a plain RuntimeError, in lower case.
 _OUT_OF_MEMORY = (
     "out of memory",
     "can't allocate memory",
@@ -55,7 +55,7 @@ class Device:
     Attributes:
         kind: ``cpu``, ``cuda`` or ``mps``.
         index: which of several CUDA devices; 0 otherwise.
-        name: the maker's name of it; empty if unknown.
+        name: the vendor's name; empty if unknown.
         precision: name of the torch type in which convolutions are computed: ``float32``, ``float16``, ``bfloat16``.
     """
 
@@ -82,20 +82,20 @@ class Device:
 
 
 def choose_device(wanted: str = "auto") -> Device:
-    """The device that was asked for, or the best one there is.
+    """The requested device, or the best available one.
 
     ``auto`` is the first CUDA device that computes and has a gibibyte free, else Apple's GPU, else the CPU.
 
     Precision: float16 on CUDA from compute capability 7.0 (it keeps three bits more than bfloat16, and normalised
     activations stay far within its range), else float32; float32 on MPS, whose GPUs gain little by float16 and whose
-    three-dimensional convolutions do not know it in every version; on the CPU bfloat16 only where the processor
+    three-dimensional convolutions do not support it in every version; on the CPU bfloat16 only where the processor
     multiplies it in hardware, else float32.
 
     Args:
         wanted: one of ``DEVICES``.
 
     Raises:
-        UsageError: there is no such device, or it is there but does not compute; says what there is.
+        UsageError: there is no such device, or it cannot compute; lists the available ones.
     """
     if wanted not in DEVICES:
         raise UsageError(f"there is no device named {wanted!r}", remedy=f"Choose one of: {', '.join(DEVICES)}.")
@@ -107,8 +107,8 @@ def choose_device(wanted: str = "auto") -> Device:
     if found is None:
         there = [device.describe() for device in (make() for make in makers.values()) if device is not None]
         raise UsageError(
-            f"no {wanted.upper()} device can be used here",
-            remedy=f"There is: {'; '.join(there)}. Choose it, or 'auto'.",
+            f"no {wanted.upper()} device is usable here",
+            remedy=f"Available: {'; '.join(there)}. Choose one, or 'auto'.",
         )
     return found
 
@@ -134,7 +134,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on whichever device."""
     if isinstance(error, MemoryError):
         return True
-    # Its subclass torch.OutOfMemoryError says 'out of memory' too, by whatever name a version of torch has it.
+    # Its subclass torch.OutOfMemoryError contains 'out of memory' too, whatever its name in a version of torch.
     text = str(error).lower()
     return isinstance(error, RuntimeError) and any(phrase in text for phrase in _OUT_OF_MEMORY)
 
@@ -142,21 +142,21 @@ def is_out_of_memory(error: BaseException) -> bool:
 def with_less_memory(
     run: Callable[[int, Device], Result], device: Device, batch: int, notices: MutableSequence[CTWarning]
 ) -> Result:
-    """Run something with a batch halved whenever memory runs out, and on the CPU when even a batch of one is too much.
+    """Run a function, halving the batch whenever memory runs out, and falling back to the CPU below a batch of one.
 
     Args:
-        run: computes with a batch size on a device; is begun anew after a failure, so it must not have changed
-            anything until it returns.
-        device: where to begin.
-        batch: items to begin with.
-        notices: gets what the reader should know: that the batch had to shrink, that the CPU took over.
+        run: computes with a batch size on a device; it is restarted after a failure, so it must have no side effects
+            until it returns.
+        device: first device to try.
+        batch: initial batch size.
+        notices: receives warnings: that the batch was reduced, or that the CPU was used.
 
     Raises:
         MemoryRanOutError: a batch of one does not fit on the CPU either.
     """
     whole = batch
     while True:
-        # The failed attempt's tensors live as long as its traceback; nothing is tried again before both are gone.
+        # The failed attempt's tensors live as long as its traceback, so it is released before the next attempt.
         try:
             result = run(batch, device)
         except Exception as error:
@@ -164,7 +164,7 @@ def with_less_memory(
                 raise
         else:
             if batch < whole:
-                text = f"memory of {device.describe()} ran short: the networks ran {batch} at a time instead of {whole}"
+                text = f"memory of {device.describe()} was short: the networks ran in batches of {batch}, not {whole}"
                 _notice(notices, "smaller-batch", text)
             return result
         _give_back_memory(device)
@@ -176,19 +176,19 @@ def with_less_memory(
             device, batch = cpu_device(), whole
         else:
             raise MemoryRanOutError(
-                "the computer's memory is not enough for the networks on this CT",
+                "the computer has too little memory for the networks on this CT",
                 remedy="Close other programs, or choose the model-free method.",
             )
 
 
 def _notice(notices: MutableSequence[CTWarning], code: str, text: str) -> None:
-    """Once is enough, however many networks it happened to."""
+    """Add a notice once, however many networks it applies to."""
     if all(notice.code != code for notice in notices):
         notices.append(CTWarning(code, text))
 
 
 def _give_back_memory(device: Device) -> None:
-    """Let other programs, and the next attempt, have what torch keeps for later."""
+    """Release memory that torch caches, for the next attempt and other programs."""
     if device.kind == "cuda":
         import torch
 
@@ -196,14 +196,14 @@ def _give_back_memory(device: Device) -> None:
 
 
 def _cuda(least_free_bytes: int = 0) -> Device | None:
-    """The first CUDA device that computes and has so much memory free."""
+    """The first working CUDA device with this much free memory."""
     import torch
 
     if not torch.cuda.is_available():
         return None
     for index in range(torch.cuda.device_count()):
         try:
-            # A driver may list a GPU for which this build of torch has no code.
+            # A driver may list a GPU that this build of torch does not support.
             torch.ones(1, device=f"cuda:{index}").add(1.0).item()
             free, _ = torch.cuda.mem_get_info(index)
         except RuntimeError:
@@ -230,14 +230,14 @@ def _mps() -> Device | None:
 
 
 def _processors() -> int:
-    """Processors this process may run on, which a cluster's queue or a container may have limited."""
+    """Number of processors available to this process, which a batch system or container may limit."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _bfloat16_in_hardware() -> bool:
-    """Whether the processor multiplies bfloat16 itself; torch's own oneDNN also says yes where it only imitates it."""
+    """Whether the processor multiplies bfloat16 itself; torch's oneDNN query is also true where it is only emulated."""
     import torch
 
     if not torch.backends.mkldnn.is_available():

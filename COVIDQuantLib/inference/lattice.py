@@ -1,8 +1,8 @@
-"""Evenly spaced lattices that networks look at, and the way from a CT's voxels to them and back.
+"""Resample between a CT's voxels and the evenly spaced lattices that networks use.
 
 Positions are millimetres along the canonical axes from the centre of the CT's first voxel. Resampling is separable:
-one small matrix an axis, a tent filter as wide as the coarser of both steps, so that thin structures fade when the
-lattice is coarser than the CT instead of being hit or missed. The same matrices serve processor and accelerator.
+one small matrix per axis, a tent filter as wide as the coarser of both steps, so that thin structures fade instead of
+being hit or missed when the lattice is coarser than the CT. CPU and GPU use the same matrices.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def tent_matrix(places: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Matrix ``(len(wanted), len(places))`` that resamples a line by a tent filter.
 
     Args:
-        places: positions of the values, evenly spaced and rising.
-        wanted: positions asked for, evenly spaced and rising; beyond the ends the last value holds.
+        places: positions of the values, evenly spaced and increasing.
+        wanted: target positions, evenly spaced and increasing; beyond the ends the last value is repeated.
 
     Returns:
         float32 weights, each row sums to one.
@@ -87,13 +87,13 @@ def tent_matrix(places: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 def sample(hu: np.ndarray, spacing: Triple, lattice: Lattice, device: str | torch.device = "cpu") -> torch.Tensor:
-    """A CT on a lattice.
+    """Sample a CT on a lattice.
 
     Args:
         hu: numbers ``[k, j, i]``.
         spacing: of the CT along ``k, j, i``, millimetres.
-        lattice: where it is wanted.
-        device: where the result is wanted; whole sections are moved there one at a time.
+        lattice: the target lattice.
+        device: device of the result; sections are moved there one at a time.
 
     Returns:
         float32 tensor ``[k, j, i]``.
@@ -121,13 +121,13 @@ def sample(hu: np.ndarray, spacing: Triple, lattice: Lattice, device: str | torc
 def sections_back(
     values: torch.Tensor, lattice: Lattice, spacing: Triple, box: Slices
 ) -> Iterator[tuple[int, torch.Tensor]]:
-    """Values on a lattice drawn out to a CT's voxels, a few sections at a time.
+    """Interpolate values from a lattice to a CT's voxels, a few sections at a time.
 
     Args:
         values: float tensor ``[c, k, j, i]`` on the lattice.
-        lattice: where they lie.
+        lattice: their lattice.
         spacing: of the CT along ``k, j, i``, millimetres.
-        box: voxels of the CT that are wanted.
+        box: requested voxels of the CT.
 
     Yields:
         First section of the CT and a tensor ``[c, sections, rows, columns]`` over the box.
@@ -149,7 +149,7 @@ def sections_back(
 
 
 def between(values: torch.Tensor, source: Lattice, target: Lattice) -> torch.Tensor:
-    """Values ``[c, k, j, i]`` on one lattice as seen on another."""
+    """Resample values ``[c, k, j, i]`` from one lattice to another."""
     up, rows, columns = (
         torch.from_numpy(tent_matrix(source.positions(axis), target.positions(axis))).to(values) for axis in range(3)
     )
@@ -158,7 +158,7 @@ def between(values: torch.Tensor, source: Lattice, target: Lattice) -> torch.Ten
 
 
 def _reach(shape: tuple[int, ...], spacing: Triple, lattice: Lattice) -> Slices:
-    """The voxels that lend weight to some point of the lattice."""
+    """The voxels that contribute to any point of the lattice."""
     edges = []
     for axis in range(3):
         reach = max(spacing[axis], lattice.step[axis])

@@ -1,7 +1,7 @@
-"""Lesions by networks that look at the lungs slice by slice (rows P1, C1, Y1): axial, and coronal as well.
+"""Segment lesions with networks that process the lungs slice by slice (rows P1, C1, Y1): axial, coronal and sagittal.
 
-An axial slice through the diaphragm's dome, blurred by breathing, looks like ground glass; a coronal slice shows what
-it is.
+An axial slice through the diaphragm's dome, blurred by breathing, looks like ground glass; a coronal slice shows the
+diaphragm.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ PLANES = {
 
 @dataclass(frozen=True)
 class LesionsNetwork:
-    """A network for slices and what it wants to see.
+    """A network for slices and its input format.
 
     Attributes:
         network: ``[n, channels, j, i]`` in 0..1 to one logit a pixel.
@@ -70,10 +70,10 @@ class LesionsNetwork:
         neighbour_mm: distance of the neighbouring slices; None for the adjacent ones.
         window_hu: CT numbers that become 0 and 1.
         cut: probability above which a voxel is lesion.
-        piece_cut: a connected piece of 5 mL or more whose mean log odds are below those of this probability is dropped;
-            pneumonia of that size has a core that the networks are sure of, a diaphragm blurred by breathing has not.
-            None keeps all pieces.
-        mirrored: each slice is shown a second time, left and right exchanged, and the log odds are averaged.
+        piece_cut: a connected component of 5 mL or more whose mean log odds are below those of this probability is
+            dropped; pneumonia of that size has a core that the networks are certain of, a diaphragm blurred by
+            breathing does not. None keeps all components.
+        mirrored: each slice is also processed with left and right exchanged, and the log odds are averaged.
     """
 
     network: nn.Module
@@ -94,11 +94,11 @@ class LesionsNetwork:
         return cls(network, window_hu=(low, high), **{name: record[name] for name in names if name in record})
 
     def step(self, spacing: Triple) -> Triple:
-        """Distance of the points it sees of a CT with this spacing, along ``k, j, i``, millimetres."""
+        """Distance of its input points for a CT with this spacing, along ``k, j, i``, millimetres."""
         return max(self.least_section_mm or 0.0, spacing[0]), self.pixel_mm or spacing[1], self.pixel_mm or spacing[2]
 
     def even_step(self, spacing: Triple) -> Triple:
-        """Distance of the points if it sees coronal slices: as near above each other as beside."""
+        """Distance of its input points in coronal slices: equal along rows and columns."""
         pixel = self.pixel_mm or min(spacing[1:])
         return pixel, pixel, pixel
 
@@ -118,24 +118,24 @@ def find_lesions_by_network(
     beside: Mapping[str, LesionsNetwork] | None = None,
     odds: MutableMapping[str, OddsMap] | None = None,
 ) -> np.ndarray:
-    """The pneumonia within the lungs.
+    """Segment the pneumonia within the lungs.
 
     Args:
         ct: the CT on a canonical grid.
         lungs: ``[k, j, i]`` on that grid, nonzero in the lungs.
-        network: sees axial slices; on the CPU or on the device, it is moved where it runs.
+        network: for axial slices; on the CPU or on the device, it is moved as needed.
         device: where to compute.
-        notices: gets what the reader should know about how it ran.
+        notices: receives warnings about how it ran.
         report: progress; may raise ``Cancelled``.
-        beside: networks that see other slices of ``PLANES``, by role; the log odds of all are averaged, and the axial
-            one's cut holds. They are not asked where the lungs are cut so short that such a slice shows a strip.
-        odds: gets the log odds of lesion, less those of the cut, as ``lesions``.
+        beside: networks for other slices of ``PLANES``, by role; all log odds are averaged, and the axial network's cut
+            applies. They are not used where the lungs are cut so short that such a slice shows only a strip.
+        odds: receives the log odds of lesion, minus those of the cut, as ``lesions``.
 
     Returns:
         bool ``[k, j, i]``.
 
     Raises:
-        MemoryRanOutError: memory is not enough even on the CPU.
+        MemoryRanOutError: even the CPU has too little memory.
     """
     lesions = np.zeros(ct.hu.shape, bool)
     spacing = ct.geometry.spacing_kji
@@ -173,14 +173,15 @@ def find_lesions_by_network(
 def drop_doubtful_pieces(
     logits: torch.Tensor, lung: torch.Tensor, level: float, least_mean: float, least_points: float
 ) -> None:
-    """Take back large connected pieces that are doubtful as a whole.
+    """Drop large connected components that are uncertain as a whole.
 
     Args:
         logits: ``[k, j, i]`` on the CPU, changed in place.
         lung: bool, the same points.
         level: logit above which a point is lesion.
-        least_mean: mean logit that a piece needs.
-        least_points: of a piece that is looked at; every edge of a small one is near, so its mean says little.
+        least_mean: mean logit that a component needs.
+        least_points: size from which a component is checked; in a small one every voxel is near the edge, so its mean
+            says little.
     """
     pieces, count = ndimage.label(((logits > level) & lung).numpy())
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)
@@ -226,9 +227,9 @@ def run_slices(
     report: Report,
     sideways: int | None = None,
 ) -> torch.Tensor:
-    """Logits ``[slices, rows, columns]`` on the CPU, as ``seen`` and ``lung``; slices without lung are not looked at.
+    """Logits ``[slices, rows, columns]`` on the CPU, as ``seen`` and ``lung``; slices without lung are skipped.
 
-    Along the axis ``sideways`` of its input the network sees each slice mirrored as well.
+    Each slice is also processed mirrored along the axis ``sideways``.
     """
     distance = 1.0 if network.neighbour_mm is None else network.neighbour_mm / section_mm
     beside = neighbour_indices(len(seen), distance, network.channels)
@@ -245,7 +246,7 @@ def run_slices(
                 answer = network.network(slices).float()
                 if sideways is not None:
                     other_way = network.network(slices.flip(sideways)).float()
-                    # Mirrored back; a slice whose neighbours changed places lies as before.
+                    # Mirror back; slices whose neighbours were exchanged are unaffected.
                     answer = (answer + (other_way.flip(3) if sideways == 3 else other_way)) / 2
             logits[few] = answer[:, 0].cpu()
 

@@ -1,4 +1,4 @@
-"""Lungs and five lobes by networks (row H1): the whole chest at coarse spacing, its boundaries finer, the fissures."""
+"""Segment lungs and lobes with networks (row H1): coarse for the whole chest, finer for boundaries and fissures."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ FISSURE_CLASS = {OBLIQUE: 1, HORIZONTAL: 2}
 WINDOW_HU = (-1000.0, 400.0)
 _MARGIN_MM = 16.0
 _LEAST_LUNG_ML = 30.0
-# Sections at once, in units that can be halved when memory runs out, and what a slab sees beyond its ends.
+# Slab thickness in points, number of slabs per batch (halved when memory runs out), and the halo at a slab's ends.
 _SLAB, _SLABS, _HALO = 48, 8, 24
-# Points added at every side before a network looks, and dropped after; sides are then multiples of _FACTOR.
+# Points of padding at every side, removed afterwards; sides are then multiples of _FACTOR.
 _RIM, _FACTOR = 4, 8
 
 
@@ -51,7 +51,7 @@ class LobesNetworks:
         coarse: CT at ``coarse_mm`` to 6 logits.
         fine: CT at ``fine_mm`` and the 6 coarse probabilities to 6 logits.
         fissures: CT at ``fine_mm`` to 3 logits (none, oblique, horizontal fissure); None if there is none.
-        coarse_mm: spacing of the first look.
+        coarse_mm: spacing of the first pass.
         fine_mm: spacing of the others.
         window_hu: CT numbers that become −1 and 1.
     """
@@ -73,7 +73,7 @@ class LobesNetworks:
 
 
 def lobes_window(hu: torch.Tensor, window_hu: tuple[float, float] = WINDOW_HU) -> torch.Tensor:
-    """CT numbers as the lobes networks see them: the window to −1..1."""
+    """Map CT numbers to the lobes networks' input: the window to −1..1."""
     low, high = window_hu
     return ((hu - (low + high) / 2) / ((high - low) / 2)).clamp(-1.0, 1.0)
 
@@ -87,23 +87,23 @@ def find_lobes_by_networks(
     patient: Patient | None = None,
     odds: MutableMapping[str, OddsMap] | None = None,
 ) -> np.ndarray:
-    """Lungs and lobes of a CT.
+    """Segment the lungs and lobes of a CT.
 
     Args:
         ct: the CT on a canonical grid.
-        networks: on the CPU or on the device; they are moved where they run.
+        networks: on the CPU or on the device; they are moved as needed.
         device: where to compute.
         notices: gets what the reader should know about how it ran.
         report: progress; may raise ``Cancelled``.
         patient: of this CT, if it is known.
-        odds: gets the log odds of lung as ``lungs``.
+        odds: receives the log odds of lung as ``lungs``.
 
     Returns:
         uint8 ``[k, j, i]``, label values of the contract.
 
     Raises:
         UnfitInputError: no lungs were found.
-        MemoryRanOutError: memory is not enough even on the CPU.
+        MemoryRanOutError: even the CPU has too little memory.
     """
     spacing = ct.geometry.spacing_kji
     report(0.0)
@@ -144,19 +144,19 @@ def _parted(
     notices: MutableSequence[CTWarning],
     report: Report,
 ) -> np.ndarray:
-    """Lobes parted anew along the fissures that the third network sees (logits ``[3, k, j, i]``)."""
+    """Divide the lobes again along the fissures found by the third network (logits ``[3, k, j, i]``)."""
     chances = torch.softmax(logits, dim=0).numpy()
     chance = {fissure.name: chances[FISSURE_CLASS[fissure.kind]] for fissure in FISSURES}
     unseen: list[str] = []
     lobes = part_along_fissures(lobes, ct.geometry, chance, lattice.start, lattice.step, report, unseen)
     if unseen:
         names = " and ".join(f"the {name} fissure" for name in unseen)
-        notices.append(CTWarning("fissure-unseen", f"Little is seen of {names}: the border there is a guess."))
+        notices.append(CTWarning("fissure-unseen", f"Little of {names} is visible: the border there is a guess."))
     return lobes
 
 
 def _settle(logits: torch.Tensor, hu: torch.Tensor, bounds: ChestBounds, lattice: Lattice) -> None:
-    """What the rules make of the fine network's logits ``[6, k, j, i]``, in place."""
+    """Apply the postprocessing rules to the fine network's logits ``[6, k, j, i]``, in place."""
     keep_to_chest(logits, bounds, lattice)
     leave_out_air(logits, hu)
     tidy(logits)
@@ -171,8 +171,8 @@ def _run(
 ) -> torch.Tensor:
     """Logits ``[c, k, j, i]`` on the CPU, of a volume ``[c, k, j, i]``, in slabs as thick as memory allows.
 
-    The zeros that a network pads with read as tissue, and air beside them as lung. So the volume goes on at its edges
-    as it ends, and what the network says of that rim is dropped.
+    Zero padding inside a network would look like tissue, and air beside it like lung. So the volume is padded by
+    repeating its edges, and the network's output for that rim is dropped.
     """
     whole = seen.shape[1:]
     pads = [pad for n in reversed(whole) for pad in (_RIM, _RIM + -(n + 2 * _RIM) % _FACTOR)]
@@ -194,17 +194,17 @@ def _run(
     result = with_less_memory(attempt, device, _SLABS, notices)
     report(1.0)
     k, j, i = whole
-    # A copy, since what inference mode made cannot be changed in place.
+    # A copy, since tensors from inference mode cannot be changed in place.
     return result[:, _RIM : _RIM + k, _RIM : _RIM + j, _RIM : _RIM + i].clone()
 
 
 def _lungs_box(lungs: np.ndarray, lattice: Lattice, ct: CTVolume) -> Slices:
-    """The CT's voxels around the lungs that the coarse look found."""
+    """The box of CT voxels around the lungs found by the coarse network."""
     if np.count_nonzero(lungs) * float(np.prod(lattice.step)) / 1000 < _LEAST_LUNG_ML:
         raise UnfitInputError(
             "no lungs were found on this CT",
             ct.source.where,
-            "Give a chest CT, or lobes of your own; --method model-free looks for them in another way.",
+            "Give a chest CT, or your own lobes; --method model-free finds lungs in another way.",
             code="no-lungs",
         )
     spacing = ct.geometry.spacing_kji
@@ -219,7 +219,7 @@ def _lungs_box(lungs: np.ndarray, lattice: Lattice, ct: CTVolume) -> Slices:
 
 
 def _labels(logits: torch.Tensor, lattice: Lattice, ct: CTVolume, report: Report) -> np.ndarray:
-    """The likeliest class at each voxel of the CT, the lungs' edge where the CT numbers have it."""
+    """The most likely class at each voxel of the CT, with the lungs' edge refined by CT numbers."""
     spacing = ct.geometry.spacing_kji
     labels = np.zeros(ct.hu.shape, np.uint8)
     box = lattice.box_in(ct.hu.shape, spacing)
@@ -239,7 +239,7 @@ def _labels(logits: torch.Tensor, lattice: Lattice, ct: CTVolume, report: Report
 
 
 def _greatest(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The likeliest lobe, uint8, and its logit, of ``[6, k, j, i]``."""
+    """The most likely lobe, uint8, and its logit, from ``[6, k, j, i]``."""
     best = values[1]
     lobe = torch.ones(best.shape, dtype=torch.uint8)
     for value in range(2, CLASSES):

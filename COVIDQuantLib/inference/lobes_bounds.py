@@ -1,4 +1,4 @@
-"""The lobes networks kept to the patient and the chest: what they are shown, and what they may call lung."""
+"""Restrict the lobes networks' input and output to the patient and the chest."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from COVIDQuantLib.inference.lobes_rules import NEVER
 from COVIDQuantLib.segmentation.patient.bounds import WALL_MM, ChestBounds, Patient
 from COVIDQuantLib.voxels.morphology import dilate
 
-# What is shown to the networks in place of table and blanket, and how far beyond the patient's skin that begins.
+# Value that replaces table and blanket in the input, and its distance from the patient's skin.
 _NOTHING_HU, _SKIN_MM = -1000.0, 3.0
-# What a millimetre beyond the costal surface takes from the log odds of lung.
+# Reduction of the log odds of lung per millimetre beyond the costal surface.
 _PER_MM = 1.5
 
 
 def patient_alone(ct: CTVolume, patient: Patient, lattice: Lattice) -> torch.Tensor:
-    """A CT on a lattice, float32 ``[k, j, i]``, with air in place of all that is not the patient."""
+    """A CT on a lattice, float32 ``[k, j, i]``, with everything outside the patient replaced by air."""
     hu = sample(ct.hu, ct.geometry.spacing_kji, lattice)
     near = dilate(patient.mask, _SKIN_MM, patient.spacing)
     return hu.masked_fill_(torch.from_numpy(~patient.at(near, _places(lattice))), _NOTHING_HU)
 
 
 def keep_to_patient(logits: torch.Tensor, patient: Patient, lattice: Lattice) -> None:
-    """Let nothing outside the patient be lung; ``logits`` are ``[6, k, j, i]``, changed in place."""
+    """Exclude lung outside the patient; ``logits`` are ``[6, k, j, i]``, changed in place."""
     outside = torch.from_numpy(~patient.at(patient.mask, _places(lattice)))
     logits[1:] -= NEVER * outside
 
 
 def keep_to_chest(logits: torch.Tensor, bounds: ChestBounds, lattice: Lattice) -> None:
-    """Make lung ever less likely beyond the costal surface, and impossible outside the patient.
+    """Make lung increasingly unlikely beyond the costal surface, and impossible outside the patient.
 
     Args:
         logits: ``[6, k, j, i]`` on the CPU, changed in place.
@@ -49,7 +49,7 @@ def _places(lattice: Lattice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def lungs_on_grid(lungs: np.ndarray, lattice: Lattice, patient: Patient) -> np.ndarray:
-    """Lungs of the coarse look on the patient's working grid, a point wider: the air in them is lung."""
+    """Lungs of the coarse network on the patient's working grid, dilated by a point: air within them is lung."""
     wide = ndimage.binary_dilation(lungs)
     indices = [
         np.clip(np.rint((mm - start) / step).astype(np.intp), 0, count - 1)

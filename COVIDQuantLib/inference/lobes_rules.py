@@ -1,4 +1,4 @@
-"""Rules on the lobes networks' log odds: no piece of air, each lobe one piece, dense disease at the edge taken in."""
+"""Postprocess the lobes networks' log odds: drop air, connect each lobe, include dense disease at the edge."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from scipy import ndimage
 
 from COVIDQuantLib.anatomy import LOBES, SIDES, labels_of_side
 
-# What is taken from the log odds of that which cannot be.
+# Reduction of the log odds of an impossible class.
 NEVER = 1e4
-# A piece smaller than this share of the greatest is no part of the lungs, or not of that lobe.
+# A component smaller than this share of the largest does not belong to the lungs, or to that lobe.
 _PIECE_SHARE = 0.03
 # Half of any lung is denser than this, however emphysematous.
 _AIR_HU = -970.0
-# A piece smaller than this share of the greatest must have the spread of lung: median less lower quartile.
+# A component smaller than this share of the largest must have the HU spread of lung: median minus lower quartile.
 _SMALL_SHARE, _FOAM_HU = 0.25, 20.0
 # Log odds of a probability of 5 %; half the width of a gap in points.
 _CONCEIVABLE, _GAP = -2.9, 3
-# Denser than this may be disease or wall; over this distance dense tissue is asked; what one point may say at most.
+# Tissue denser than this may be disease or wall; radius (mm) over which its log odds are averaged; limit of a single
+# point.
 _DENSE_HU, _AROUND_MM, _SURE, _FEW = -500.0, 4.0, 8.0, 0.05
-# The mean log odds that dense tissue needs, and the least of a point itself.
+# The mean log odds that dense tissue needs, and the minimum of the point itself.
 _LIKELY, _HARDLY = -1.0, -5.0
 
 
 def without_crumbs(mask: np.ndarray) -> np.ndarray:
-    """A mask without the pieces that are small against its greatest."""
+    """A mask without components that are small relative to its largest."""
     pieces, count = ndimage.label(mask)
     if count <= 1:
         return mask
@@ -36,7 +37,7 @@ def without_crumbs(mask: np.ndarray) -> np.ndarray:
 
 
 def leave_out_air(logits: torch.Tensor, hu: torch.Tensor) -> None:
-    """Let no piece be lung that is plain air or even foam: beside the patient, in and under the table, in the bowel.
+    """Drop components with the HU statistics of air or foam: beside the patient, in or under the table, in the bowel.
 
     Args:
         logits: ``[6, k, j, i]`` on the CPU, changed in place.
@@ -56,7 +57,7 @@ def leave_out_air(logits: torch.Tensor, hu: torch.Tensor) -> None:
 
 
 def tidy(logits: torch.Tensor) -> None:
-    """Make one piece of each lung and each lobe: small islands fall to what is likely there otherwise.
+    """Keep each lung and each lobe connected: small islands get the next most likely class.
 
     Args:
         logits: ``[6, k, j, i]`` on the CPU, changed in place.
@@ -74,7 +75,7 @@ def tidy(logits: torch.Tensor) -> None:
 
 
 def take_in_dense_disease(logits: torch.Tensor) -> None:
-    """Fill the lungs' narrow gaps and notches where lung is at least conceivable: there consolidation was left out.
+    """Fill narrow gaps and notches of the lungs where lung is at least plausible, as left by consolidation.
 
     Args:
         logits: ``[6, k, j, i]`` on the CPU, changed in place.
@@ -91,7 +92,7 @@ def take_in_dense_disease(logits: torch.Tensor) -> None:
 
 
 def take_in_likely_disease(logits: torch.Tensor, hu: torch.Tensor, step_mm: float) -> None:
-    """Count dense tissue as lung where what is said of the dense tissue around it speaks for lung.
+    """Include dense tissue in the lungs where the average log odds of the dense tissue around it are high.
 
     At a single point chest wall and consolidation look alike; over some millimetres of dense tissue they do not. The
     lung's blurred rim is thin, so that its neighbours in the wall outweigh it.

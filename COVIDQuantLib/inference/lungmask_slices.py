@@ -1,4 +1,4 @@
-"""Imported lungmask networks on a CT: its own preprocessing, slices in batches, its own way back (lungmask 0.2)."""
+"""Run imported lungmask networks on a CT, with lungmask 0.2's own pre- and postprocessing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from COVIDQuantLib.inference.device import Device, autocast, with_less_memory
 from COVIDQuantLib.models.metadata import NetworkRecord
 from COVIDQuantLib.progress import Report, part, silent
 
-# As lungmask has it: HU are cut at 600 and mapped to 0..1; 20 slices at a time.
+# As in lungmask: HU are clipped at 600 and mapped to 0..1; 20 slices at a time.
 _LOW_HU, _HIGH_HU = -1024, 600
 _BATCH = 20
 _PREPARED, _PREDICTED = 0.2, 0.8
@@ -29,21 +29,21 @@ def lobes_by_lungmask(
 ) -> np.ndarray:
     """Lobes or lungs of a CT as lungmask finds them, in our label values.
 
-    lungmask wants axial slices with rows to the back and columns to the patient's left, which the canonical grid has.
+    lungmask expects axial slices with rows to the back and columns to the patient's left, which the canonical grid has.
 
     Args:
         network: of architecture ``lungmask-unet``, in eval mode.
         ct: on its canonical grid, ``[k, j, i]`` to head, back, left.
         record: the network's; ``input`` holds size and label map.
         device: where to compute.
-        report: told the fraction done.
-        notices: gets what the reader should know about memory.
+        report: progress.
+        notices: receives warnings about memory.
 
     Returns:
         uint8 ``[k, j, i]``: lobes 1..5 of the contract for a ``lobes`` bundle, 1 right and 2 left for ``lungs``.
 
     Raises:
-        UnfitInputError: the package lungmask is missing, or the bundle does not say what it is given.
+        UnfitInputError: the package lungmask is missing, or the bundle does not describe its input.
     """
     try:
         from lungmask import utils
@@ -75,7 +75,7 @@ def _settings(record: NetworkRecord) -> tuple[list[int], np.ndarray]:
         for theirs, ours in record.input["labels"].items():
             table[int(theirs)] = ours
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        what = "the bundle does not say what its network is given and what its labels mean"
+        what = "the bundle does not describe its network's input and labels"
         raise UnfitInputError(what, str(record.weights), "Import lungmask's weights again.") from error
     return size, table
 
@@ -88,7 +88,7 @@ def _prepare(hu: np.ndarray, size: list[int], report: Report) -> tuple[np.ndarra
     boxes: list[np.ndarray] = []
     for k in range(len(hu)):
         report(k / len(hu))
-        # Slice by slice as lungmask does within the call, so that the user can stop.
+        # Slice by slice, as lungmask does internally, so that the user can cancel.
         (slices[k],), box = utils.preprocess(hu[k : k + 1], resolution=size)
         boxes += box
     return slices, boxes

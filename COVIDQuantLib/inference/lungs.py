@@ -1,4 +1,4 @@
-"""Lungs by a network that looks at whole sections (row C1): what a site's own ``lungs`` bundle does."""
+"""Segment lungs with a network that processes whole sections (row C1), as in a site's own ``lungs`` bundle."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def find_lungs_by_slices(
     notices: MutableSequence[CTWarning],
     report: Report = silent,
 ) -> np.ndarray:
-    """The lungs, right and left told apart by where they lie.
+    """Segment the lungs; right and left are distinguished by position.
 
     Args:
         ct: the CT on a canonical grid.
-        network: sees whole sections through its window, nothing masked.
+        network: processes whole sections through its window, without a mask.
         device: where to compute.
-        notices: gets what the reader should know about how it ran.
+        notices: receives warnings about how it ran.
         report: progress; may raise ``Cancelled``.
 
     Returns:
         uint8 ``[k, j, i]``, 1 right, 2 left.
 
     Raises:
-        MemoryRanOutError: memory is not enough even on the CPU.
+        MemoryRanOutError: even the CPU has too little memory.
     """
     spacing = ct.geometry.spacing_kji
     lattice = Lattice.over(ct.hu.shape, spacing, network.step(spacing))

@@ -1,4 +1,4 @@
-"""The networks of a job: bundles loaded once, kept warm on their device, asked for lobes and lesions."""
+"""The networks of a job: bundles are loaded once, kept on their device, and run for lobes and lesions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TASKS = {"lobes": ("lobes", "lungs"), "lesions": ("lesions",)}
 class Networks:
     """Loaded bundles on a device.
 
-    A bundle is read when its step is first asked for, so that a mask given for a step needs no bundle.
+    A bundle is read when its step first runs, so a step with a given mask needs no bundle.
 
     Args:
         lobes: bundle for lungs and lobes; by name or folder, None for the shipped one.
@@ -61,19 +61,19 @@ class Networks:
 
     @property
     def finds_lobes(self) -> bool:
-        """Whether the first bundle parts the lungs into lobes; else only right from left."""
+        """Whether the first bundle finds lobes; otherwise only right and left lung."""
         return self.bundle("lobes").task == "lobes"
 
     @property
     def keeps_to_chest(self) -> bool:
-        """Whether the first bundle's networks are kept to the patient and the chest while they run."""
+        """Whether the first bundle's networks are restricted to the patient and the chest while they run."""
         return "slices" not in self.bundle("lobes").networks
 
     def record(self, step: str, notices: Sequence[CTWarning] = ()) -> dict[str, Any]:
-        """How a step (``lobes`` or ``lesions``) was made, for ``metrics.json``; ``notices`` say what became of it."""
+        """How a step (``lobes`` or ``lesions``) ran, for ``metrics.json``; ``notices`` are its warnings."""
         device = self.device.describe()
         if any(notice.code == CPU_INSTEAD for notice in notices):
-            device += "; CPU where its memory was not enough"
+            device += "; CPU where its memory was insufficient"
         return {"model": self.bundle(step).record(), "device": device, "precision": self.device.precision}
 
     def lobes(
@@ -126,15 +126,15 @@ def _bundle(name: str | None, *tasks: str) -> Bundle:
         raise UnfitInputError(
             f"the bundle {bundle.name} is for {bundle.task}, not for {tasks[0]}",
             str(bundle.path),
-            f"Name a bundle for {' or '.join(tasks)}; see `covidquant models list`.",
+            f"Choose a bundle for {' or '.join(tasks)}; see `covidquant models list`.",
         )
     return bundle
 
 
 def warm_networks(lobes: str | None, lesions: str | None, device: str) -> Networks:
-    """The networks of a plan, loaded the first time it is asked for and kept for the next CT.
+    """The networks of a plan, loaded on first use and kept for the next CT.
 
-    A bundle that was replaced on disk meanwhile is loaded anew.
+    A bundle that was replaced on disk meanwhile is loaded again.
     """
     return _warm(lobes, lesions, device, (_stamp(lobes, "lobes"), _stamp(lesions, "lesions")))
 
@@ -145,7 +145,7 @@ def _warm(lobes: str | None, lesions: str | None, device: str, _stamps: tuple[st
 
 
 def _stamp(name: str | None, step: str) -> str:
-    """What tells a bundle from the one that replaces it; empty for one that cannot be used."""
+    """A stamp that changes when a bundle is replaced; empty for an unusable one."""
     try:
         return str(_bundle(name, *_TASKS[step]).record())
     except COVIDQuantError:

@@ -1,15 +1,15 @@
-"""What a slice network of the lesions sees, in training and in use: window, lung alone, neighbours (row Y1, C1)."""
+"""Input of the lesion networks in training and inference: window, lung mask, neighbours (rows Y1, C1)."""
 
 from __future__ import annotations
 
 import torch
 
-# What lies outside the lungs before windowing (papers.md, Yoo: HU outside the lung set to −3024).
+# Value outside the lungs before windowing (papers.md, Yoo: HU outside the lung set to −3024).
 OUTSIDE_HU = -3024.0
 
 
 def window(hu: torch.Tensor, low: float, high: float, lungs: torch.Tensor | None = None) -> torch.Tensor:
-    """Hounsfield units through a window.
+    """Map Hounsfield units through a window.
 
     Args:
         hu: any shape, any number type.
@@ -46,7 +46,7 @@ def neighbour_indices(
         Slice numbers ``[k, count]``.
     """
     steps = torch.arange(count, device=device) - count // 2
-    # Half away from zero, so that the channels lie alike on both sides.
+    # Round half away from zero, so that the channels are symmetric.
     offsets = torch.sign(steps) * torch.floor(steps.abs() * distance + 0.5)
     middle = torch.arange(slices, device=device)[:, None]
     return (middle + offsets.long()).clamp_(0, max(slices - 1, 0))

@@ -1,4 +1,4 @@
-"""Trained models as bundles: read, checked, imported, written."""
+"""Trained models as bundles: reading, checking, importing and writing."""
 
 from COVIDQuantLib.models.bundle import Bundle, read_bundle
 from COVIDQuantLib.models.catalogue import DEFAULTS, default_bundle, find_bundle, list_bundles

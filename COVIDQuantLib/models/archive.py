@@ -1,4 +1,4 @@
-"""The bundle in a folder or a zip file that came from elsewhere; a zip is unpacked where it can do no harm."""
+"""Open a bundle from an untrusted folder or zip file; a zip is checked and unpacked safely."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from COVIDQuantLib.errors import OutputError, UnfitInputError
 from COVIDQuantLib.models.metadata import METADATA, leaves
 from COVIDQuantLib.models.weights import MAX_WEIGHT_BYTES
 
-# A bundle is a handful of files; more, or larger, is something else.
+# A bundle is a handful of files; anything more or larger is not a bundle.
 MAX_MEMBERS = 1000
 MAX_TOTAL_BYTES = 2 * MAX_WEIGHT_BYTES
 _CHUNK = 1 << 20
 _ENCRYPTED = 0x1
-# RuntimeError: a member that wants a password. The others: headers whose numbers contradict each other.
+# RuntimeError: a member needs a password. The others: headers with contradictory numbers.
 _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -49,13 +49,13 @@ _REMEDY = "Do not use this file; get the bundle from a source you trust."
 
 @contextmanager
 def opened(source: Path) -> Iterator[Path]:
-    """The folder of the one bundle in a folder or zip, where it lies at the top or in one folder below.
+    """The folder of the single bundle in a folder or zip, at the top or one level below.
 
     Args:
         source: a folder, or a zip file, which is unpacked to a temporary folder until the block ends.
 
     Raises:
-        UnfitInputError: nothing there, no bundle, several, or a zip that is damaged or dangerous.
+        UnfitInputError: nothing there, no bundle, several, or a damaged or dangerous zip.
         OutputError: the zip cannot be unpacked here.
     """
     if source.is_dir():
@@ -65,7 +65,7 @@ def opened(source: Path) -> Iterator[Path]:
         raise UnfitInputError("there is no such folder or file", str(source))
     if not zipfile.is_zipfile(source):
         what = "neither a bundle's folder nor a zip file"
-        raise UnfitInputError(what, str(source), "For weights of other programs say --format.")
+        raise UnfitInputError(what, str(source), "For weights of other programs use --format.")
     with tempfile.TemporaryDirectory(prefix="covidquant-") as unpacked:
         _unpack(source, Path(unpacked))
         yield _bundle_in(Path(unpacked), source)
@@ -79,7 +79,7 @@ def _bundle_in(folder: Path, source: Path) -> Path:
         return found[0]
     if found:
         names = ", ".join(path.name for path in found[:5])
-        raise UnfitInputError(f"there are several bundles: {names}", str(source), "Import them one by one.")
+        raise UnfitInputError(f"there are several bundles: {names}", str(source), "Import them one at a time.")
     raise UnfitInputError("there is no model bundle: configs/metadata.json is missing", str(source))
 
 
@@ -100,12 +100,12 @@ def _unpack(source: Path, folder: Path) -> None:
 
 @contextmanager
 def _damage_told(where: str) -> Iterator[None]:
-    """Everything that reading a damaged zip and writing what is in it can raise, in words."""
+    """Turn any error from reading a damaged zip or writing its contents into a message."""
     try:
         yield
     except OSError as error:
         if error.errno in _OF_NAMES:
-            what = f"the zip holds a name that cannot be a file's here ({error.strerror})"
+            what = f"the zip contains an invalid file name ({error.strerror})"
             raise UnfitInputError(what, where, _REMEDY, code="zip-names") from error
         if error.errno is None:  # what bz2 raises
             raise _damaged(where, error) from error
@@ -116,14 +116,16 @@ def _damage_told(where: str) -> Iterator[None]:
 
 
 def _damaged(where: str, error: Exception) -> UnfitInputError:
-    reason = "a name in it is no UTF-8" if isinstance(error, UnicodeError) else str(error)[:120] or type(error).__name__
+    reason = (
+        "a name in it is not UTF-8" if isinstance(error, UnicodeError) else str(error)[:120] or type(error).__name__
+    )
     return UnfitInputError(f"the zip is damaged ({reason})", where, "Download it again.", code="zip-damaged")
 
 
 def _check_members(members: list[zipfile.ZipInfo], where: str) -> None:
-    """Refuse a zip by its list, before anything of it is unpacked."""
+    """Check a zip's list of members before anything is unpacked."""
     if len(members) > MAX_MEMBERS:
-        raise UnfitInputError(f"a zip of {len(members)} files is no bundle", where, _REMEDY)
+        raise UnfitInputError(f"a zip of {len(members)} files is not a bundle", where, _REMEDY)
     if sum(member.file_size for member in members) > MAX_TOTAL_BYTES:
         raise UnfitInputError("unpacked, the zip is too large to be a bundle", where, _REMEDY)
     seen = set()
@@ -135,14 +137,14 @@ def _check_members(members: list[zipfile.ZipInfo], where: str) -> None:
             raise UnfitInputError(f"the zip holds a link ({name!r:.80})", where, _REMEDY)
         if member.flag_bits & _ENCRYPTED:
             raise UnfitInputError("the zip is encrypted", where, "Unpack it and import the folder.")
-        # Two names that are one on Windows and macOS would hide one file behind another.
+        # Two names that are equal on Windows and macOS would hide one file behind another.
         if name.casefold() in seen:
             raise UnfitInputError(f"the zip holds {name!r:.80} twice", where, _REMEDY)
         seen.add(name.casefold())
 
 
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path, most: int) -> int:
-    """Write one file; returns its bytes, counted as they come since the list may lie."""
+    """Write one file; returns its size, counted while unpacking since the list may be wrong."""
     target = folder.joinpath(*PurePosixPath(member.filename).parts)
     target.parent.mkdir(parents=True, exist_ok=True)
     written = 0

@@ -1,8 +1,8 @@
-"""A bundle: a folder with a trained model, its weights and the record of how it was made and what was measured.
+"""A bundle: a folder with a trained model's weights, its training record and measured accuracy.
 
 The layout is MONAI's (``configs/metadata.json``, ``configs/inference.json``, ``models/``); what COVIDQuant needs is
-under ``"covidquant"`` in the metadata. ``docs/models.md`` describes it. The other doors are
-:mod:`~COVIDQuantLib.models.catalogue` (which bundles there are) and :mod:`~COVIDQuantLib.models.write`.
+under ``"covidquant"`` in the metadata. ``docs/models.md`` describes it. See also
+:mod:`~COVIDQuantLib.models.catalogue` (available bundles) and :mod:`~COVIDQuantLib.models.write`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A trained model on disk; its metadata are checked, its weights are when they are loaded.
+    """A trained model on disk; its metadata are checked, its weights only when they are loaded.
 
     Attributes:
         path: its folder.
-        name: its name, also that of its folder once installed.
+        name: its name, and that of its folder once installed.
         version: of this model.
         task: ``lobes``, ``lungs`` or ``lesions``.
         networks: by role.
@@ -54,11 +54,11 @@ class Bundle:
     def load(self, role: str, *, half_to_float: bool = True) -> torch.nn.Module:
         """A network with its weights, in eval mode on the CPU, without gradients.
 
-        The SHA-256 is that of exactly the bytes that are loaded.
+        The SHA-256 is computed from exactly the bytes that are loaded.
 
         Args:
             role: which of the bundle's networks.
-            half_to_float: make float16 weights float32; else each tensor keeps the type it is stored in.
+            half_to_float: convert float16 weights to float32; otherwise each tensor keeps its stored type.
 
         Raises:
             UnfitInputError: no such role; or the weights are damaged, altered or another architecture's.
@@ -69,10 +69,10 @@ class Bundle:
         """Check every network: SHA-256, size, names, shapes and values of the tensors against the architecture.
 
         Args:
-            report: told the fraction done.
+            report: progress.
 
         Raises:
-            UnfitInputError: says which file and why.
+            UnfitInputError: names the file and the reason.
         """
         for number, record in enumerate(self.networks.values()):
             report(number / len(self.networks))
@@ -80,7 +80,7 @@ class Bundle:
         report(1.0)
 
     def record(self) -> dict[str, Any]:
-        """The bundle in ``metrics.json``: name, version, task, and SHA-256 of the weights of each role."""
+        """The bundle's record for ``metrics.json``: name, version, task, and SHA-256 of the weights of each role."""
         return {
             "name": self.name,
             "version": self.version,
@@ -90,11 +90,11 @@ class Bundle:
 
 
 def read_bundle(path: str | Path, task: str | None = None) -> Bundle:
-    """The bundle in a folder; reads its metadata only.
+    """Read the bundle in a folder; metadata only.
 
     Args:
         path: its folder.
-        task: what it must be for; None takes any.
+        task: the required task; None accepts any.
 
     Raises:
         UnfitInputError: no bundle, damaged, of a newer format, or for another task.
@@ -104,6 +104,6 @@ def read_bundle(path: str | Path, task: str | None = None) -> Bundle:
     ours = metadata["covidquant"]
     if task is not None and ours["task"] != task:
         what = f"the bundle {ours['name']} is for {ours['task']}, not for {task}"
-        raise UnfitInputError(what, str(folder), f"Name a bundle for {task}.")
+        raise UnfitInputError(what, str(folder), f"Choose a bundle for {task}.")
     networks = network_records(metadata, folder)
     return Bundle(folder.absolute(), ours["name"], metadata["version"], ours["task"], networks, metadata)

@@ -1,4 +1,4 @@
-"""Which bundles there are: those that ship with COVIDQuant and the user's own."""
+"""Find bundles: those shipped with COVIDQuant and the user's own."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from COVIDQuantLib.models.bundle import Bundle, read_bundle
 from COVIDQuantLib.resources import resource_path
 from COVIDQuantLib.system.staging import settle
 
-# The bundle of each task that is used where the user names none.
+# The default bundle of each task.
 DEFAULTS = {"lobes": "lobes-unet-3d", "lesions": "lesions-default"}
 ENVIRONMENT = "COVIDQUANT_MODELS"
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A bundle that is there, whole or not.
+    """A bundle that was found, usable or not.
 
     Attributes:
         path: its folder.
-        shipped: whether it came with COVIDQuant.
+        shipped: whether it is shipped with COVIDQuant.
         bundle: None if it cannot be read.
         refused: why it cannot be read; empty if it can.
     """
@@ -36,12 +36,12 @@ class Listed:
 
     @property
     def name(self) -> str:
-        """The name to ask for it by."""
+        """The name to select it by."""
         return self.path.name
 
 
 def user_folder() -> Path:
-    """The folder of the user's own bundles, there or not; the environment's ``COVIDQUANT_MODELS`` comes first."""
+    """The folder of the user's own bundles, existing or not; the variable ``COVIDQUANT_MODELS`` takes precedence."""
     chosen = os.environ.get(ENVIRONMENT)
     if chosen:
         return Path(chosen).expanduser().absolute()
@@ -55,7 +55,7 @@ def user_folder() -> Path:
 
 
 def shipped_folder() -> Path | None:
-    """The folder of the bundles that ship; None where the installation has none."""
+    """The folder of the shipped bundles; None if the installation has none."""
     try:
         return resource_path("Models")
     except FileNotFoundError:
@@ -79,30 +79,30 @@ def _listed(path: Path, *, shipped: bool) -> Listed:
     except UnfitInputError as error:
         return Listed(path, shipped, None, error.what)
     except (OSError, ValueError, TypeError) as error:
-        # Whatever is wrong with one bundle, the others are listed.
+        # An error in one bundle must not hide the others.
         return Listed(path, shipped, None, f"it cannot be read ({error})")
 
 
 def _settle(folder: Path) -> None:
-    """Finish an installation that was interrupted half-way; a folder that is read-only has none of the user's."""
+    """Complete an interrupted installation; a read-only folder has no user bundles."""
     with suppress(OSError):
         settle(folder)
 
 
 def find_bundle(name_or_path: str | Path, task: str | None = None) -> Bundle:
-    """A bundle by the name it is installed under, or by its folder.
+    """Find a bundle by its installed name or its folder.
 
     Args:
-        name_or_path: a shipped bundle wins over the user's of the same name, and a name over a folder.
-        task: what it must be for; None takes any.
+        name_or_path: a shipped bundle takes precedence over the user's of the same name, and a name over a folder.
+        task: the required task; None accepts any.
 
     Raises:
-        UnfitInputError: there is none, or it is refused; says why.
+        UnfitInputError: there is none, or it is unusable; with the reason.
     """
     path = installed_path(str(name_or_path))
     if path is not None:
         return read_bundle(path, task)
-    if os.path.isdir(name_or_path):  # noqa: PTH112 - a name too long for the system is none
+    if os.path.isdir(name_or_path):  # noqa: PTH112 - a name too long for the system matches nothing
         return read_bundle(name_or_path, task)
     names = ", ".join(sorted({listed.name for listed in list_bundles()})) or "none"
     raise UnfitInputError("there is no such model bundle", f"{name_or_path!s:.200}", f"Installed are {names}.")
@@ -115,26 +115,28 @@ def installed_path(name: str) -> Path | None:
     for folder in (shipped_folder(), user_folder()):
         if folder is not None:
             _settle(folder)
-            if os.path.isdir(folder / name):  # noqa: PTH112 - a name too long for the system is none
+            if os.path.isdir(folder / name):  # noqa: PTH112 - a name too long for the system matches nothing
                 return folder / name
     return None
 
 
 def is_plain(name: str) -> bool:
-    """Whether a text names something in a folder, rather than a way out of it or the folder itself."""
+    """Whether a text is the name of an entry in a folder, not a path out of it or the folder itself."""
     return Path(name).name == name and name not in {"", ".", ".."}
 
 
 def default_bundle(task: str) -> Bundle:
-    """The bundle that is used for a task where the user names none.
+    """The default bundle of a task.
 
     Raises:
-        UnfitInputError: no bundle ships for the task, or the installation is damaged.
+        UnfitInputError: no bundle is shipped for the task, or the installation is damaged.
     """
     if task not in DEFAULTS:
-        raise UnfitInputError(f"no model ships for {task}", remedy="Name a bundle; see `covidquant models list`.")
+        raise UnfitInputError(
+            f"no model for {task} is shipped", remedy="Choose a bundle; see `covidquant models list`."
+        )
     folder = shipped_folder()
     if folder is None or not (folder / DEFAULTS[task]).is_dir():
         what = f"the model {DEFAULTS[task]} is missing from the installation"
-        raise UnfitInputError(what, remedy="Install COVIDQuant again, or name another bundle.")
+        raise UnfitInputError(what, remedy="Install COVIDQuant again, or choose another bundle.")
     return read_bundle(folder / DEFAULTS[task], task)

@@ -1,8 +1,8 @@
-"""Weights that the program lungmask publishes, made into a bundle.
+"""Import weights published by the program lungmask as a bundle.
 
 lungmask (Hofmanninger et al. 2020) releases each model as a file written by ``torch.save(state_dict)``; the number of
-classes is that of the last layer. The names of the released files end in the first digits of their SHA-256, as torch's
-hub has it, which tells the two models of the same shape apart.
+classes is that of the last layer. The names of the released files end in the first digits of their SHA-256, as usual
+in torch.hub, which distinguishes the two models of the same shape.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ _REFERENCE = (
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """A model that lungmask releases.
+    """A model released by lungmask.
 
     Attributes:
-        name: lungmask's name of it.
-        file: of the release.
+        name: lungmask's name for it.
+        file: file name in the release.
         classes: channels of its output, background included.
         task: of the bundle.
         labels: our label value by theirs, as text.
-        data_source: what its authors say it was trained on.
+        data_source: its training data according to its authors.
     """
 
     name: str
@@ -88,13 +88,13 @@ def import_lungmask(
 
     Args:
         file: as released by lungmask, or written by ``torch.save(model.state_dict())`` from its network.
-        name: which of lungmask's models it is; found by the file where it can be told.
-        replace: take the place of the user's bundle of that model.
-        report: told the fraction done.
+        name: which lungmask model it is; by default recognised from the file.
+        replace: replace the user's bundle of that model.
+        report: progress.
 
     Raises:
-        UnfitInputError: no such file, weights that would run code, damaged, of another network; lungmask missing.
-        UsageError: the name contradicts the file, or is needed to tell; or the bundle is there already.
+        UnfitInputError: no such file; weights that could run code, are damaged or of another network; lungmask missing.
+        UsageError: the name contradicts the file, or is needed to decide; or the bundle exists already.
         OutputError: it cannot be written.
     """
     import torch
@@ -107,7 +107,7 @@ def import_lungmask(
     state = _state(data, path)
     report(0.3)
     model = _identify(path, sha256, len(state[_LAST_BIAS]), name)
-    # The file's own tensors become the network's; none are made for it first.
+    # The file's tensors are used directly; the network is built without allocating its own.
     with torch.device("meta"):
         network = lungmask_unet(out_channels=model.classes)
     check_shapes(state, network.state_dict(), ARCHITECTURE, str(path))
@@ -121,7 +121,7 @@ def import_lungmask(
 
 def _read(path: Path) -> bytes:
     if not path.is_file():
-        raise UnfitInputError("there is no such file", str(path), "Name the file of weights.")
+        raise UnfitInputError("there is no such file", str(path), "Give the file of weights.")
     if path.stat().st_size > MAX_WEIGHT_BYTES:
         raise UnfitInputError("the file is too large to be a network's weights", str(path))
     try:
@@ -131,16 +131,16 @@ def _read(path: Path) -> bytes:
 
 
 def _state(data: bytes, path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file written by ``torch.save``, read without running anything of it."""
+    """The tensors of a file written by ``torch.save``, read without executing any code in it."""
     import torch
 
     try:
         state: Any = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        what = "the file holds more than weights, which could run code, or is no file of weights; it is not opened"
+        what = "the file holds more than weights, which could run code, or is not a file of weights; it was not opened"
         raise UnfitInputError(what, str(path), "Import the file as lungmask released it.") from error
     except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as error:
-        raise UnfitInputError("the weights are damaged or cut short", str(path), "Download them again.") from error
+        raise UnfitInputError("the weights are damaged or truncated", str(path), "Download them again.") from error
     tensors = isinstance(state, dict) and all(
         isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
     )
@@ -150,7 +150,7 @@ def _state(data: bytes, path: Path) -> dict[str, torch.Tensor]:
 
 
 def _identify(path: Path, sha256: str, classes: int, name: str | None) -> PublishedModel:
-    """Which published model a file is: by its SHA-256, by what the user says, by its file name, by its classes."""
+    """Identify the published model: by SHA-256, by the user's choice, by file name, by number of classes."""
     fitting = [model for model in PUBLISHED if model.classes == classes]
     if not fitting:
         known = " or ".join(sorted({str(model.classes) for model in PUBLISHED}))
@@ -160,14 +160,14 @@ def _identify(path: Path, sha256: str, classes: int, name: str | None) -> Publis
         chosen = [model for model in certain or fitting if model.name == name]
         if not chosen:
             fits = " or ".join(model.name for model in certain or fitting)
-            raise UsageError(f"the file is {fits}, not {name}", str(path), "Leave --name away, or name that one.")
+            raise UsageError(f"the file is {fits}, not {name}", str(path), "Leave out --name, or use that one.")
         return chosen[0]
     named = [model for model in fitting if path.name.startswith(Path(model.file).stem)]
     for found in (certain, named, fitting):
         if len(found) == 1:
             return found[0]
     both = " or ".join(model.name for model in fitting)
-    raise UsageError(f"the file may be {both}, which have the same shape", str(path), "Say which with --name.")
+    raise UsageError(f"the file may be {both}, which have the same shape", str(path), "Specify it with --name.")
 
 
 def _write(model: PublishedModel, network: torch.nn.Module, source: dict[str, str], *, replace: bool) -> Bundle:

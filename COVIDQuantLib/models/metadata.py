@@ -1,7 +1,6 @@
-"""What ``configs/metadata.json`` of a bundle must hold, and why one is refused.
+"""Validate ``configs/metadata.json`` of a bundle.
 
-Everything here treats the file as a stranger's: types are checked before use, paths may not leave the bundle, and
-nothing in it is evaluated.
+The file is untrusted: types are checked before use, paths may not leave the bundle, and nothing in it is evaluated.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ TASKS = {
     "lungs": "Segmentation of the right and left lung in chest CT",
     "lesions": "Segmentation of pneumonia in chest CT",
 }
-# Per task the networks it can be done with, one set or the other; a bundle may have more.
+# Per task the alternative sets of networks that it needs; a bundle may have more.
 ROLES_NEEDED: Mapping[str, tuple[frozenset[str], ...]] = {
     "lobes": (frozenset({"coarse", "fine"}), frozenset({"slices"})),
     "lungs": (frozenset({"slices"}),),
@@ -36,10 +35,10 @@ _MAX_METADATA_BYTES = 4 << 20
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _ROLE = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-# Windows opens a device instead of a folder of these names, whatever follows the first dot.
+# Names that Windows reserves for devices, whatever follows the first dot.
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 
-# The fields of MONAI's bundle specification that must be there, and those of ours.
+# Required fields of MONAI's bundle specification, and ours.
 _MONAI_FIELDS: dict[str, type] = {
     "version": str,
     "monai_version": str,
@@ -72,7 +71,7 @@ _NETWORK_FIELDS: dict[str, type] = {
 }
 _MEASURED_FIELDS = ("data", "measure", "value", "n", "machine")
 _TYPE_NAMES = {str: "text", dict: "an object", list: "a list", bool: "true or false", int: "a whole number"}
-_REMEDY = "Get the bundle again from where it came."
+_REMEDY = "Download the bundle again from its source."
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class NetworkRecord:
         settings: arguments of the architecture.
         weights: absolute path of its safetensors file.
         sha256: of that file, lower-case hexadecimal.
-        input: what the network is given: spacing, window, size ...
+        input: the network's input: spacing, window, size ...
     """
 
     role: str
@@ -97,25 +96,25 @@ class NetworkRecord:
 
 
 def valid_name(name: str) -> bool:
-    """Whether a bundle may be called so: lower-case letters, digits, ``.``, ``_``, ``-``; a folder name anywhere."""
+    """Whether a name is valid for a bundle: lower-case letters, digits, ``.``, ``_``, ``-``; a valid folder name."""
     return bool(_NAME.fullmatch(name)) and name.split(".", maxsplit=1)[0] not in _DEVICES
 
 
 def leaves(relative: str) -> bool:
-    """Whether a path in a bundle or zip is anything but names going down, on this system or another."""
+    """Whether a path in a bundle or zip leads out of it, on this system or another."""
     windows = PureWindowsPath(relative)
     return bool(windows.drive or windows.root or "\0" in relative or ".." in windows.parts)
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """The metadata of the bundle in a folder, complete and of the right types.
+    """Read the metadata of the bundle in a folder, checking completeness and types.
 
     Raises:
         UnfitInputError: it is missing, broken, incomplete, or of a newer format.
     """
     path = folder / METADATA
     if not folder.is_dir():
-        raise UnfitInputError("there is no such model bundle", str(folder), "Name a bundle's folder.")
+        raise UnfitInputError("there is no such model bundle", str(folder), "Give a bundle's folder.")
     refuse_outside(path, folder)
     try:
         metadata = read_json(path, _REMEDY, _MAX_METADATA_BYTES, what="the metadata are")
@@ -127,10 +126,10 @@ def read_metadata(folder: Path) -> dict[str, Any]:
 
 
 def refuse_outside(path: Path, folder: Path) -> None:
-    """Refuse a file of a bundle that is, or lies behind, a link to somewhere else.
+    """Refuse a file of a bundle that is, or is reached by, a link out of it.
 
     Raises:
-        UnfitInputError: following it would read a file that is not the bundle's.
+        UnfitInputError: following it would read a file outside the bundle.
     """
     if not lies_within(path, folder):
         what = f"{path.relative_to(folder).as_posix():.80} is a link out of the bundle"
@@ -138,10 +137,10 @@ def refuse_outside(path: Path, folder: Path) -> None:
 
 
 def lies_within(path: Path, folder: Path) -> bool:
-    """Whether a file lies in a folder once every link is followed."""
+    """Whether a file is in a folder after resolving all links."""
     try:
         return path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError):  # a name too long, links that go round in a circle
+    except (OSError, RuntimeError):  # a name too long, or links that form a loop
         return False
 
 
@@ -153,23 +152,23 @@ def check_metadata(metadata: Any, where: str) -> None:
         where: the file, for the message.
 
     Raises:
-        UnfitInputError: says which field.
+        UnfitInputError: names the field.
     """
     if not isinstance(metadata, dict):
         raise UnfitInputError("the metadata are not an object", where, _REMEDY)
     ours = metadata.get("covidquant")
     if not isinstance(ours, dict):
         what = 'a MONAI bundle, but not one of COVIDQuant\'s: "covidquant" is missing in its metadata'
-        raise UnfitInputError(what, where, "Only bundles made for COVIDQuant say what their network is given.")
+        raise UnfitInputError(what, where, "Only bundles made for COVIDQuant describe their networks' input.")
     _check_format(ours.get("format"), where)
     _check_fields(metadata, _MONAI_FIELDS, "", where)
     _check_fields(ours, _OUR_FIELDS, "covidquant.", where)
     if not valid_name(ours["name"]):
-        raise UnfitInputError(f"{ours['name']!r:.80} is no name for a bundle", where, _REMEDY)
+        raise UnfitInputError(f"{ours['name']!r:.80} is not a valid bundle name", where, _REMEDY)
     if ours["task"] not in TASKS:
         raise UnfitInputError(f"unknown task {ours['task']!r:.80}", where, f"Known are {', '.join(TASKS)}.")
     if not ours["networks"]:
-        raise UnfitInputError("the bundle holds no network", where, _REMEDY)
+        raise UnfitInputError("the bundle contains no network", where, _REMEDY)
     for role, network in ours["networks"].items():
         _check_network(role, network, where)
     _check_roles(ours["task"], ours["networks"], where)
@@ -179,7 +178,7 @@ def check_metadata(metadata: Any, where: str) -> None:
 
 def _check_format(number: Any, where: str) -> None:
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise UnfitInputError('"covidquant.format" is no format number', where, _REMEDY)
+        raise UnfitInputError('"covidquant.format" is not a format number', where, _REMEDY)
     if number > FORMAT:
         what = f"the bundle has format {number}, COVIDQuant {__version__} reads up to format {FORMAT}"
         raise UnfitInputError(what, where, "Install a newer COVIDQuant.")
@@ -196,25 +195,27 @@ def _check_fields(record: Mapping[str, Any], fields: Mapping[str, type], prefix:
 def _check_network(role: str, network: Any, where: str) -> None:
     prefix = f"covidquant.networks.{role:.40}"
     if not _ROLE.fullmatch(role):
-        raise UnfitInputError(f"{role!r:.80} is no role of a network", where, _REMEDY)
+        raise UnfitInputError(f"{role!r:.80} is not a valid role of a network", where, _REMEDY)
     if not isinstance(network, dict):
         raise UnfitInputError(f'"{prefix}" is not an object', where, _REMEDY)
     _check_fields(network, _NETWORK_FIELDS, f"{prefix}.", where)
     if not _SHA256.fullmatch(network["sha256"]):
-        raise UnfitInputError(f'"{prefix}.sha256" is no SHA-256', where, _REMEDY)
+        raise UnfitInputError(f'"{prefix}.sha256" is not a SHA-256', where, _REMEDY)
     weights = network["weights"]
     if not weights.endswith(WEIGHTS_SUFFIX):
-        what = f"the weights {weights!r:.80} are not a safetensors file; other kinds can run code and are not opened"
-        raise UnfitInputError(what, where, "Convert them, or import them by their own format.")
+        what = f"the weights {weights!r:.80} are not a safetensors file; other formats can run code and are not opened"
+        raise UnfitInputError(what, where, "Convert them, or import them with --format.")
     if leaves(weights):
-        raise UnfitInputError(f"the weights' path {weights!r:.80} leaves the bundle", where, "Do not use this bundle.")
+        raise UnfitInputError(
+            f"the weights' path {weights!r:.80} points outside the bundle", where, "Do not use this bundle."
+        )
 
 
 def _check_roles(task: str, roles: Collection[str], where: str) -> None:
-    """Refuse a bundle whose networks are not those that its task is done with."""
+    """Refuse a bundle without the networks that its task needs."""
     if not any(needed <= set(roles) for needed in ROLES_NEEDED[task]):
-        told = " or ".join(" and ".join(sorted(needed)) for needed in ROLES_NEEDED[task])
-        what = f"a bundle for {task} needs the networks {told}; it has {', '.join(roles):.80}"
+        described = " or ".join(" and ".join(sorted(needed)) for needed in ROLES_NEEDED[task])
+        what = f"a bundle for {task} needs the networks {described}; it has {', '.join(roles):.80}"
         raise UnfitInputError(what, where, _REMEDY, code="bundle-roles")
 
 

@@ -1,4 +1,4 @@
-"""Weights of a network: exactly the bytes that were checked are loaded, and none of them is executed."""
+"""Load a network's weights: exactly the bytes that were checked, none of them executed."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from COVIDQuantLib.models.metadata import NetworkRecord
 if TYPE_CHECKING:
     import torch
 
-# Far above any network of the papers; a file beyond it is no network's.
+# Far above any network of the papers.
 MAX_WEIGHT_BYTES = 2 << 30
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 _LENGTH_BYTES = 8
-_REMEDY = "Get the bundle again from where it came."
+_REMEDY = "Download the bundle again from its source."
 
 
 def load_network(record: NetworkRecord, *, half_to_float: bool = True) -> torch.nn.Module:
     """The network with its weights, in eval mode on the CPU.
 
     Args:
-        record: which architecture with which weights.
-        half_to_float: make float16 weights float32; else every tensor keeps the type it is stored in.
+        record: the architecture and weights.
+        half_to_float: convert float16 weights to float32; otherwise every tensor keeps its stored type.
 
     Raises:
         UnfitInputError: the weights are damaged, altered, or another architecture's; or the architecture is unknown.
@@ -41,7 +41,7 @@ def load_network(record: NetworkRecord, *, half_to_float: bool = True) -> torch.
 
 
 def checked_tensors(record: NetworkRecord) -> dict[str, torch.Tensor]:
-    """The tensors of a weights file after every check.
+    """The tensors of a weights file, after all checks.
 
     Raises:
         UnfitInputError: as in :func:`load_network`.
@@ -55,8 +55,8 @@ def checked_tensors(record: NetworkRecord) -> dict[str, torch.Tensor]:
     try:
         tensors = safetensors.torch.load(data)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
-        raise UnfitInputError("the weights are no safetensors file", where, _REMEDY) from error
-    # Without memory: settings in a stranger's bundle may ask for a network of any size.
+        raise UnfitInputError("the weights are not a safetensors file", where, _REMEDY) from error
+    # Without allocating: settings in an untrusted bundle may describe a network of any size.
     with torch.device("meta"):
         expected = _build(record).state_dict()
     check_shapes(tensors, expected, record.architecture, where)
@@ -65,7 +65,7 @@ def checked_tensors(record: NetworkRecord) -> dict[str, torch.Tensor]:
 
 
 def _checked_bytes(record: NetworkRecord) -> bytes:
-    """The whole file, read once, if its SHA-256 holds."""
+    """The whole file, read once, if its SHA-256 matches."""
     where = str(record.weights)
     try:
         if record.weights.stat().st_size > MAX_WEIGHT_BYTES:
@@ -79,14 +79,14 @@ def _checked_bytes(record: NetworkRecord) -> bytes:
     if hashlib.sha256(data).hexdigest() != record.sha256:
         promised = _promised_bytes(data)
         if promised > len(data):
-            raise UnfitInputError(f"the weights are cut short: {len(data)} of {promised} bytes", where, _REMEDY)
+            raise UnfitInputError(f"the weights are truncated: {len(data)} of {promised} bytes", where, _REMEDY)
         what = "the weights are not those of this bundle: their SHA-256 differs"
-        raise UnfitInputError(what, where, f"They are damaged or were altered. {_REMEDY}")
+        raise UnfitInputError(what, where, f"They are damaged or altered. {_REMEDY}")
     return data
 
 
 def _promised_bytes(data: bytes) -> int:
-    """How long a safetensors file says it is; 0 if it does not say."""
+    """The length that a safetensors file declares; 0 if it declares none."""
     length = int.from_bytes(data[:_LENGTH_BYTES], "little")
     head = data[_LENGTH_BYTES : _LENGTH_BYTES + length]
     if len(head) < length:
@@ -105,7 +105,7 @@ def _build(record: NetworkRecord) -> torch.nn.Module:
     if record.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         what = f"unknown architecture {record.architecture!r:.80}"
-        raise UnfitInputError(what, where, f"This COVIDQuant knows {known}.")
+        raise UnfitInputError(what, where, f"This version of COVIDQuant knows {known}.")
     try:
         return build_network(record.architecture, **record.settings)
     except UsageError as error:
@@ -120,7 +120,7 @@ def _build(record: NetworkRecord) -> torch.nn.Module:
 
 
 def check_finite(tensors: Mapping[str, torch.Tensor], where: str) -> None:
-    """Refuse tensors that hold infinity or what is no number.
+    """Refuse tensors with infinite or NaN values.
 
     Args:
         tensors: by name.
@@ -131,14 +131,14 @@ def check_finite(tensors: Mapping[str, torch.Tensor], where: str) -> None:
     """
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise UnfitInputError(f"the weights {name} hold values that are no numbers", where, _REMEDY)
+            raise UnfitInputError(f"the weights {name} contain values that are not finite numbers", where, _REMEDY)
 
 
 def check_shapes(tensors: Mapping[str, Any], expected: Mapping[str, Any], architecture: str, where: str) -> None:
-    """Refuse tensors whose names, shapes or kinds are not those of an architecture.
+    """Refuse tensors whose names, shapes or types differ from the architecture's.
 
     Args:
-        tensors: by name, as given.
+        tensors: by name, from the file.
         expected: the architecture's own ``state_dict``.
         architecture: its name, for the message.
         where: the file, for the message.

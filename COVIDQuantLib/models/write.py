@@ -1,4 +1,4 @@
-"""Bundles written: whole or not at all, from trained networks and what is known about them."""
+"""Write bundles from trained networks and their facts, completely or not at all."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _BUILDER = "COVIDQuantLib.networks.registry.build_network"
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A network to be put into a bundle.
+    """A network to write into a bundle.
 
     Attributes:
         architecture: name in the registry of ``networks``.
         settings: arguments it was built with.
         module: the network with its weights, on any device.
-        input: what it is given (spacing, window, size ...), for the inference; JSON values.
+        input: its input (spacing, window, size ...), for inference; JSON values.
         half: store the parameters as float16; statistics of normalisation stay float32.
     """
 
@@ -45,7 +45,7 @@ class TrainedNetwork:
 
 
 class Facts(TypedDict):
-    """What is known about a bundle.
+    """Facts about a bundle.
 
     ``name``: lower case, also the folder's once installed; ``version``: of this model; ``task``: ``lobes``, ``lungs``
     or ``lesions``; ``description``: a sentence or two; ``licence``: of the weights; ``data_source``: what it was
@@ -76,18 +76,18 @@ def write_bundle(
     texts: Mapping[str, str] | None = None,
     **facts: Unpack[Facts],
 ) -> Bundle:
-    """Write a bundle; the folder holds all of it, or what it held before.
+    """Write a bundle; the folder then holds all of it, or is unchanged.
 
     Args:
         folder: the bundle's own folder, ``.../<name>``.
         networks: by role.
-        replace: take the place of a bundle that is there.
+        replace: replace an existing bundle.
         texts: further text files by their path in the bundle, e.g. ``LICENSE``, ``docs/README.md``.
         facts: see :class:`Facts`.
 
     Raises:
-        UsageError: the folder is taken and ``replace`` is not set, or there is no network.
-        UnfitInputError: the facts or the weights are not fit for a bundle: the same checks as on reading.
+        UsageError: the folder exists and ``replace`` is not set, or there is no network.
+        UnfitInputError: the facts or weights fail the checks that are also made on reading.
         OutputError: it cannot be written; names the cause.
     """
     target = Path(folder)
@@ -107,14 +107,14 @@ def write_bundle(
 
 @contextmanager
 def new_folder(target: Path, *, replace: bool) -> Iterator[Path]:
-    """A folder to fill that becomes ``target`` when the block ends well, and is gone when it does not.
+    """A folder to fill that becomes ``target`` if the block succeeds, and is removed otherwise.
 
     Raises:
-        UsageError: the target is there and ``replace`` is not set, or is no bundle.
+        UsageError: the target exists and ``replace`` is not set, or is not a bundle.
         OutputError: anything in the block or around it could not be written.
     """
     if target.exists() and not replace:
-        raise UsageError("there is a bundle already", str(target), "Choose another name, or ask to replace it.")
+        raise UsageError("a bundle exists here already", str(target), "Choose another name, or ask to replace it.")
     if target.exists() and not (target / METADATA).is_file():
         raise UsageError("what is in the way is no bundle", str(target), "Move it away, or choose another name.")
     with write_folder_atomically(target) as folder:
@@ -125,7 +125,7 @@ def _write_json(path: Path, record: Mapping[str, Any]) -> None:
     try:
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
-        what = f"the facts about the bundle do not fit into JSON ({error})"
+        what = f"the facts about the bundle cannot be written as JSON ({error})"
         raise UsageError(what, path.name, "Give text, finite numbers, lists and objects.") from error
     _write_text(path, text + "\n")
 
@@ -154,14 +154,14 @@ def _write_weights(path: Path, network: TrainedNetwork) -> str:
 
 
 def _stored(network: TrainedNetwork) -> dict[str, torch.Tensor]:
-    """The tensors as they go into the file, each its own memory on the CPU."""
+    """The tensors as written to the file, each in its own memory on the CPU."""
     import torch
 
     parameters = {name for name, _ in network.module.named_parameters()}
     stored = {}
     for name, tensor in network.module.state_dict().items():
         kept = tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else tensor.dtype)
-        # Running variances overflow or vanish in float16; so may a single weight, whose tensor then stays as it is.
+        # Running variances overflow or vanish in float16; so may a single weight, whose tensor then stays float32.
         if network.half and name in parameters and torch.isfinite(kept.half()).all():
             kept = kept.half()
         stored[name] = kept.clone().contiguous()
@@ -217,7 +217,7 @@ def _version(package: str) -> str:
 
 
 def _data_format(networks: Mapping[str, TrainedNetwork]) -> dict[str, Any]:
-    """MONAI's description of the last network's input and output, the one that gives the result."""
+    """MONAI's description of the last network's input and output, which gives the result."""
     from COVIDQuantLib.networks.registry import ARCHITECTURES, checked_settings
 
     network = list(networks.values())[-1]

@@ -1,4 +1,4 @@
-"""What the architectures share: convolution segments, padding to any input shape, initialisation.
+"""Building blocks of the architectures: convolution segments, padding to any input shape, initialisation.
 
 Tensors are [n, channels, *space], space being (j, i) in 2D and (k, j, i) in 3D. Every network gives logits; the sigmoid
 or softmax belongs to the loss and to the inference.
@@ -23,12 +23,12 @@ NORMS: dict[str, Any] = {
     # One group: any number of channels is a multiple of it.
     "group": ("group", {"num_groups": 1}),
 }
-# The deepest level must keep two voxels a side, else batch and instance norm have nothing to average.
+# The deepest level must keep two voxels per side, or batch and instance norm have nothing to average.
 _LEAST_AT_THE_BOTTOM = 2
 
 
 class AnyShape(nn.Module):
-    """A network that takes any input shape: pads by repeating the border to what its poolings need, crops at the end.
+    """A network for any input shape: pads to a multiple of ``factor`` by repeating the border, and crops the result.
 
     Args:
         dims: 2 or 3.
@@ -60,7 +60,7 @@ class AnyShape(nn.Module):
 
 
 class UNet(AnyShape):
-    """The way down and up again that the U-Nets share; a subclass makes the parts, finest level first on the way down.
+    """The encoder-decoder loop shared by the U-Nets; a subclass creates the parts, finest level first in the encoder.
 
     ``down`` convolves on each level, ``pools`` lead to the next; ``up`` enlarges and ``join`` convolves what it gives
     beside the level's bridge, deepest first; ``final`` makes the logits.
@@ -85,7 +85,7 @@ class UNet(AnyShape):
 
 
 def segment(dims: int, in_channels: int, out_channels: int, norm: Any = "batch", dropout: float = 0.0) -> nn.Module:
-    """Convolution of 3 a side, normalisation, ReLU; no bias, since the normalisation takes it away again."""
+    """Convolution of 3 a side, normalisation, ReLU; no bias, since the normalisation would remove it."""
     return Convolution(
         dims, in_channels, out_channels, act=RELU, norm=norm, dropout=dropout or None, bias=False, padding=1
     )

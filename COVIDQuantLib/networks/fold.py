@@ -1,4 +1,4 @@
-"""Trained networks made quick for inference: batch norms folded into the convolutions before them."""
+"""Fold batch norm into convolutions for faster inference."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 _CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _TRANSPOSED = (nn.ConvTranspose2d, nn.ConvTranspose3d)
 _BATCH_NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
-# In these a convolution and its norm stand side by side as attributes, not in a sequence.
+# In these a convolution and its norm are separate attributes, not in a sequence.
 _NAMED_PAIRS: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
     ResNet: (("conv1", "bn1"),),
     ResNetBlock: (("conv1", "bn1"), ("conv2", "bn2")),
@@ -29,7 +29,7 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
     take over; the outputs agree to rounding. Norms that follow something else, and other kinds of norms, stay.
 
     Args:
-        network: weights loaded; not changed. In training mode its running figures are used all the same.
+        network: with weights loaded; not changed. In training mode its running statistics are used all the same.
     """
     folded = copy.deepcopy(network).eval()
     for (owner, name), (norm_owner, norm_name) in list(_pairs(folded)):
@@ -41,7 +41,7 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
 
 
 def _pairs(network: nn.Module) -> Iterator[tuple[_Place, _Place]]:
-    """Where a convolution is followed at once by a batch norm that can be folded."""
+    """Find convolutions directly followed by a batch norm that can be folded."""
     for before, after in _neighbours(network):
         convolution, norm = getattr(*before), getattr(*after)
         if isinstance(convolution, _CONVOLUTIONS) and isinstance(norm, _BATCH_NORMS) and norm.track_running_stats:
@@ -59,7 +59,7 @@ def _neighbours(network: nn.Module) -> Iterator[tuple[_Place, _Place]]:
 
 
 def _steps(sequence: nn.Module) -> Iterator[_Place]:
-    """The steps of a sequence in the order they run, sequences inside it opened."""
+    """The steps of a sequence in execution order, with nested sequences expanded."""
     for name, child in sequence.named_children():
         if _is_sequence(child):
             yield from _steps(child)

@@ -19,7 +19,7 @@ class YooUNet2D(AnyShape):
     other convolution is 3×3, batch normalisation, ReLU; the decoders upsample bilinearly, then concatenate; Kaiming He
     initialisation. The sigmoid is left to the loss and to the inference: this gives logits.
 
-    Left open by the text and chosen as in the first U-Net: two convolutions in each part, max pooling of 2 in the
+    Not given in the text, and chosen as in the first U-Net: two convolutions in each part, max pooling of 2 in the
     encoders, channels doubling from 64 to 1024 (halving in the decoders).
 
     Args:
@@ -53,7 +53,7 @@ class YooUNet2D(AnyShape):
 
 
 class TransposedUNet2D(UNet):
-    """2D U-Net with transposed convolutions, its number of segments a level given.
+    """2D U-Net with transposed convolutions, with a given number of segments per level.
 
     Args:
         in_channels: slices given.
@@ -86,9 +86,9 @@ class COVIDLesionNet(TransposedUNet2D):
     As described: twelve convolutional segments (convolution, batch normalisation, activation), three max-poolings,
     three transpose convolutions; concatenations between the segments of the contracting and the expansive path.
 
-    Left open by the text, the figure being a picture, and chosen: two segments on each of the four levels of the
-    contracting path (eight), one after each concatenation and a second at full resolution on the expansive path (four);
-    3×3 convolutions; ReLU; channels doubling from 64 to 512; transpose convolutions of 2×2 at stride 2; one 1×1
+    Not given in the text (the figure is only a drawing), and chosen here: two segments on each of the four levels of
+    the contracting path (eight), one after each concatenation and a second at full resolution on the expansive path
+    (four); 3×3 convolutions; ReLU; channels doubling from 64 to 512; transpose convolutions of 2×2 at stride 2; one 1×1
     convolution for the logit, which is not a segment since it has neither normalisation nor activation; slices in 2D.
 
     Args:
@@ -105,12 +105,12 @@ class COVIDLesionNet(TransposedUNet2D):
 class LungsUNet2D(TransposedUNet2D):
     """The 2D U-Net for lungs of the Changsha group (paper 4 of the project, row C1), 'a standard 2D UNet'.
 
-    The text says no more; chosen is the first U-Net (five levels, two 3×3 convolutions each, max pooling, transposed
+    The text gives no details; we use the first U-Net (five levels, two 3×3 convolutions each, max pooling, transposed
     convolutions, channels doubling from 64 to 1024) with padding and batch normalisation.
 
     Args:
         in_channels: slices given.
-        out_channels: one logit for lungs; three (background, right, left) where the sides are told.
+        out_channels: one logit for lungs; three (background, right, left) where the sides are distinguished.
         width: channels of the first level.
     """
 

@@ -19,11 +19,11 @@ UPSAMPLINGS: dict[str, dict[str, Any]] = {
 
 
 class LobesUNet3D(UNet):
-    """3D U-Net: two convolutions a level, max pooling down, upsampling and concatenation up, 1×1×1 at the end.
+    """3D U-Net: two convolutions per level, max pooling down, upsampling and concatenation up, 1×1×1 at the end.
 
     The papers name no network for the lobes (Huang, row H1: a module 'lungs and lobes'); this is the plain 3D U-Net,
-    used twice: on the whole chest at coarse spacing, since a lobe is told by its place, then at finer spacing with the
-    coarse probabilities as further channels, for the boundaries.
+    used twice: on the whole chest at coarse spacing, since a lobe is identified by its position, then at finer spacing
+    with the coarse probabilities as further channels, for the boundaries.
 
     Args:
         in_channels: 1, or 1 and the coarse probabilities.

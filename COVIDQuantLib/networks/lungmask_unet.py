@@ -1,4 +1,4 @@
-"""The U-Net of the program lungmask, built by its own package, for weights that it publishes."""
+"""The U-Net of the program lungmask, built by its own package, for its published weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The architectures by name, with their settings; bundles and training configs name them so."""
+"""The architectures by name, with their settings, as used in bundles and training recipes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from COVIDQuantLib.networks.lungmask_unet import lungmask_unet
 from COVIDQuantLib.networks.resnet_unet import ResNet34UNet
 from COVIDQuantLib.system import settings_schema as s
 
-# Far above any network of the papers. A layer is as large as the product of two of these, which must fit in 64 bits.
+# Far above any network of the papers. A layer's size is the product of two of these, which must fit in 64 bits.
 MAX_CHANNELS = 1 << 20
 
 
@@ -30,7 +30,7 @@ class Architecture:
         builder: takes the settings as keywords.
         spatial_dims: 2 (slices) or 3 (volumes).
         source: paper and row of the project's list of papers.
-        settings: what it can be built with.
+        settings: its settings.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Architecture:
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """The settings' values where none are given: the paper's full size."""
+        """The default settings: the paper's full size."""
         return {name: setting.default for name, setting in self.settings.items()}
 
 
@@ -58,14 +58,14 @@ def _channels(default: int, meaning: str) -> s.Setting:
 def _slices(in_channels: int) -> dict[str, s.Setting]:
     return {
         "in_channels": _channels(in_channels, "neighbouring slices given as channels, the middle one being segmented"),
-        "out_channels": _channels(1, "logits a pixel"),
+        "out_channels": _channels(1, "logits per pixel"),
         "width": _channels(64, "channels of the first level; the paper's full size by default"),
     }
 
 
 _VOLUMES = {
     "in_channels": _channels(1, "CT, and further channels such as the coarse probabilities"),
-    "out_channels": _channels(6, "logits a voxel: background and five lobes"),
+    "out_channels": _channels(6, "logits per voxel: background and five lobes"),
     "features": s.Setting(
         (16, 32, 64, 128),
         f"two to six whole numbers from 1 to {MAX_CHANNELS}",
@@ -82,7 +82,7 @@ _VOLUMES = {
     "upsampling": s.choice("transposed", "how the decoder enlarges", *UPSAMPLINGS),
 }
 
-_LUNGMASK = {"in_channels": _channels(1, "the slice"), "out_channels": _channels(3, "log-probabilities a pixel")}
+_LUNGMASK = {"in_channels": _channels(1, "the slice"), "out_channels": _channels(3, "log-probabilities per pixel")}
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     record.name: record
@@ -134,7 +134,7 @@ def checked_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 def build_network(name: str, **settings: Any) -> nn.Module:
     """A network of that name with random weights, in training mode, giving logits.
 
-    Any input shape is taken, [n, in_channels, *space]; the output [n, out_channels, *space] has its shape.
+    Any input shape is accepted, [n, in_channels, *space]; the output [n, out_channels, *space] has its shape.
 
     Raises:
         UsageError: unknown architecture, unknown setting, or a value it cannot be built with.

@@ -9,7 +9,7 @@ from torch import nn
 from COVIDQuantLib.networks.blocks import AnyShape, final, initialise, segments
 
 RESNET34_BLOCKS = [3, 4, 6, 3]
-# A slim network's last steps at full size would be too thin to tell anything.
+# A narrow network's last steps at full size would have too few channels.
 _LEAST_CHANNELS = 8
 
 
@@ -19,10 +19,10 @@ class ResNet34UNet(AnyShape):
     As described: 2.5D, the neighbouring slices being the input channels; U-Net structure; ResNet-34 (a 7×7 convolution
     at stride 2, max pooling, then 3, 4, 6 and 3 basic blocks of two 3×3 convolutions).
 
-    Left open by the text (the supplement is not at hand) and chosen: three slices; projections (1×1 convolution and
-    batch norm) as shortcuts where the size changes; a decoder of five steps, each nearest-neighbour upsampling,
-    concatenation with the encoder's features of that size (none at full size) and two 3×3 convolutions with batch norm
-    and ReLU, of 4, 2, 1, ½ and ¼ times ``width`` channels (but 8 in the last two at least); a 1×1
+    Not given in the text (the supplement was not available), and chosen here: three slices; projections (1×1
+    convolution and batch norm) as shortcuts where the size changes; a decoder of five steps, each nearest-neighbour
+    upsampling, concatenation with the encoder's features of that size (none at full size) and two 3×3 convolutions with
+    batch norm and ReLU, of 4, 2, 1, ½ and ¼ times ``width`` channels (but 8 in the last two at least); a 1×1
     convolution for the logit; no pretrained weights.
 
     Args:

@@ -90,7 +90,7 @@ _SCORE, _SCORE_PLACE = "ct_score", 3
 
 
 def headlines(metrics: MetricsTable) -> list[Headline]:
-    """What is said first about a patient: extent, weight, CT score, ground glass and consolidation."""
+    """The headline values of a patient: extent, weight, CT score, ground glass and consolidation."""
     placed: list[tuple[int, Headline]] = []
     for measure in MEASURES.headlines:
         value = metrics.value(WHOLE_LUNG.name, measure.name)

@@ -1,1 +1,1 @@
-"""From a CT to lungs, five lobes and lesions, without a scene."""
+"""Segmentation of lungs, five lobes and lesions from a CT, without Slicer."""

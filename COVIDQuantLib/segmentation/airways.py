@@ -1,7 +1,7 @@
-"""Trachea and main bronchi: air tubes within the mediastinum, followed slice by slice, leaks stopped.
+"""Find trachea and main bronchi: air tubes in the mediastinum, tracked slice by slice with leak detection.
 
-Working method of paper row P2's references: a tube is sought near the midline and followed to the feet; where the
-lumen would open into lung, a stricter threshold is tried, and the branch ends where none holds.
+Working method of paper row P2's references: a tube is found near the midline and tracked towards the feet; where the
+lumen would leak into lung, a stricter threshold is tried, and the branch ends if none works.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from scipy import ndimage
 from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.voxels.morphology import Spacing
 
-# Thresholds of the lumen, loosest first; the strictest still holds when lung is inflated to −900 HU.
+# Thresholds of the lumen, loosest first; the strictest works even in lung inflated to −900 HU.
 LUMEN_HU = (-700, -800, -870, -920, -950)
 SEED_HU = -750
 SEED_AREA_MM2 = (40.0, 800.0)
@@ -25,13 +25,14 @@ SEED_ENCLOSED = 0.5
 ENCLOSED = 0.3
 SEED_OFF_MIDLINE_MM = 45.0
 SEED_LENGTH_MM = 20.0
-# A tube of its own is a bronchus only this near the end of the highest one; a tongue of lung before the heart is not.
+# A separate tube is a bronchus only this near the end of the highest one; a tongue of lung in front of the heart is
+# not.
 BELOW_HIGHEST_MM = 30.0
 BESIDE_HIGHEST_MM = 45.0
 LUMEN_RADIUS_MM = 14.0
 LUMEN_AREA_MM2 = 1500.0
 LUMEN_GROWTH = 2.5
-# A leak into lung sprawls: many times the area of its largest circle.
+# A leak into lung spreads out: many times the area of its largest circle.
 LUMEN_SPRAWL = 6.0
 SMALLEST_MM2 = 20.0
 SOFT_HU = -500
@@ -55,7 +56,7 @@ class _Plane:
         return float(ndimage.distance_transform_edt(padded, sampling=self.spacing).max())
 
     def enclosed(self, part: np.ndarray) -> float:
-        """Share of soft tissue in the ring around a part, two pixels out so that its blurred rim does not count."""
+        """Share of soft tissue in the ring around a part, two pixels away, to exclude its blurred rim."""
         inner = ndimage.binary_dilation(part)
         ring = ndimage.binary_dilation(inner) & ~inner
         return float((self.hu[ring] > SOFT_HU).mean()) if ring.any() else 0.0
@@ -64,14 +65,14 @@ class _Plane:
 def find_airways(
     hu: np.ndarray, air: np.ndarray, spacing: Spacing, midline: np.ndarray, report: Report = silent
 ) -> np.ndarray:
-    """Lumen of trachea and bronchi.
+    """Find the lumen of trachea and bronchi.
 
     Args:
         hu: working grid ``[k, j, i]``, canonical.
-        air: where air lies within the body.
+        air: air within the body.
         spacing: mm per axis ``(k, j, i)``.
         midline: per slice the column ``i`` of the patient's midline.
-        report: told the fraction done.
+        report: progress.
 
     Returns:
         Bool array ``[k, j, i]``; empty where no tube is found (lower lungs alone).
@@ -127,7 +128,7 @@ def _tubes(seeds: list[list[np.ndarray]], slice_mm: float) -> list[list[tuple[in
 
 
 def _of_one_tree(tubes: list[list[tuple[int, np.ndarray]]], spacing: Spacing) -> list[list[tuple[int, np.ndarray]]]:
-    """The highest tube and those that begin near its lower end."""
+    """The highest tube and those that start near its lower end."""
     if len(tubes) < 2:
         return tubes
     highest = max(tubes, key=lambda tube: (tube[-1][0], len(tube)))
@@ -146,7 +147,7 @@ def _of_one_tree(tubes: list[list[tuple[int, np.ndarray]]], spacing: Spacing) ->
 
 
 def _follow(planes: list[_Plane], lumen: np.ndarray, start: tuple[int, np.ndarray], step: int) -> None:
-    """Follow a tube from a slice to the feet (−1) or to the head (+1), adding to ``lumen``."""
+    """Track a tube from a slice towards the feet (−1) or the head (+1), adding to ``lumen``."""
     k, current = start
     while 0 <= k + step < len(planes) and current.any():
         k += step

@@ -1,4 +1,4 @@
-"""How sure a network was: its log odds on its own lattice, kept with the result in a byte a point."""
+"""A network's log odds on its own lattice, stored with the result as one byte per point."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from COVIDQuantLib.voxels.geometry import Triple
 
 _STEPS = 8.0
-# int8 holds so much either way.
+# Range of int8.
 GREATEST = 127 / _STEPS
 
 
@@ -29,7 +29,7 @@ class OddsMap:
 
     @classmethod
     def of(cls, log_odds: np.ndarray, start: Triple, step: Triple) -> OddsMap:
-        """From log odds of any float type."""
+        """Convert log odds of any float type."""
         whole = np.rint(np.clip(log_odds, -GREATEST, GREATEST) * np.float32(_STEPS))
         return cls(whole.astype(np.int8), start, step)
 

@@ -1,4 +1,4 @@
-"""What a segmentation of a chest CT is, whoever made it."""
+"""The segmentation of a chest CT, whatever its origin."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Segmentation:
         lesions: bool ``[k, j, i]``, the pneumonia.
         provenance: per step (``lungs``, ``lobes``, ``lesions``) how it was made: method or file, settings, model
             bundle with its SHA-256.
-        warnings: what the reader should know about it.
-        checks: whether it can be right; empty if that was not asked.
-        odds: how sure the networks were of ``lungs`` and ``lesions``; empty where none was asked.
+        warnings: warnings about it.
+        checks: results of the checks; empty if not checked.
+        odds: the networks' log odds of ``lungs`` and ``lesions``; empty without networks.
     """
 
     lobes: np.ndarray

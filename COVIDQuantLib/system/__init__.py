@@ -1,1 +1,1 @@
-"""Files, locks, memory and streams: what the library asks of the operating system."""
+"""Operating system services: files, locks, memory and streams."""

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, alone or as a set."""
+"""Write files atomically, singly or as a set: they appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from COVIDQuantLib.system.staging import LOCK, Staging, clear_gone, is_staged, s
 
 Writer = Callable[[Path], object]
 
-# Per errno: what is wrong, what the user can do, and the refusal's code.
+# Per errno: what is wrong, what the user can do, and the error's code.
 _FULL = ("the disk is full", "Free some space or choose another folder.", "disk-full")
 _FORBIDDEN = (
     "no permission to write here",
@@ -24,7 +24,7 @@ _FORBIDDEN = (
     "not-writable",
 )
 _IN_THE_WAY = (
-    "something of another kind is in the way",
+    "something else with this name is in the way",
     "Move it away or choose another name.",
     "in-the-way",
 )
@@ -44,10 +44,10 @@ _CAUSES: dict[int, tuple[str, str, str]] = {
 
 
 def output_error(error: OSError, path: Path) -> OutputError:
-    """The user's words for a failed write.
+    """The user-facing error for a failed write.
 
     Args:
-        error: what the operating system said.
+        error: from the operating system.
         path: the file or folder that was to be written.
     """
     fallback = (f"cannot be written ({error.strerror or error})", "Choose another folder.", "cannot-write")
@@ -69,22 +69,22 @@ def _flush_to_disk(path: Path) -> None:
 
 
 def _refuse_folder(path: Path) -> None:
-    if os.path.isdir(path):  # noqa: PTH112 - a name too long for the system is told when it is used
+    if os.path.isdir(path):  # noqa: PTH112 - a name too long for the system is reported when it is used
         raise output_error(IsADirectoryError(errno.EISDIR, "is a folder"), path)
 
 
 def write_atomically(path: Path, writer: Writer) -> None:
-    """Write one file so that it is there whole, or is as it was before.
+    """Write one file atomically: it is complete, or unchanged.
 
     Args:
-        path: the file; missing parent folders are made.
-        writer: writes to the path it is given, which has the same ending and lies on the same disk.
+        path: the file; missing parent folders are created.
+        writer: writes to the path it is given, which has the same extension and is on the same disk.
 
     Raises:
         OutputError: the folder cannot be written, the disk is full, a folder is in the way.
     """
     if is_staged(path):
-        # The set that it belongs to sees to it.
+        # The set that it belongs to makes it atomic.
         writer(path)
         return
     _refuse_folder(path)
@@ -152,7 +152,7 @@ def write_folder_atomically(target: Path) -> Iterator[Path]:
 
 
 def settle_results(folder: Path) -> None:
-    """Before results are read: finish what a killed job had begun to move into their folder.
+    """Before reading results, finish moving files that a killed job left half moved.
 
     Raises:
         UnfitInputError: it cannot be finished, so that the files may be of two jobs.
@@ -160,14 +160,14 @@ def settle_results(folder: Path) -> None:
     try:
         settle(folder)
     except OSError as error:
-        what = "a job was killed while it put its files into this folder; they may belong to two jobs"
+        what = "a job was killed while moving its files into this folder; the files may belong to two jobs"
         raise UnfitInputError(
             what, str(folder), "Make the folder writable and try again, or run quantify again.", code="half-moved"
         ) from error
 
 
 def check_file(path: Path) -> None:
-    """Try now whether :func:`write_atomically` could write a file, and leave everything as it is.
+    """Check whether :func:`write_atomically` could write a file, without changing anything.
 
     Raises:
         OutputError: it could not.
@@ -188,10 +188,10 @@ def check_file(path: Path) -> None:
 
 
 def _make_folders(folder: Path, made: list[Path]) -> None:
-    """Make a folder and its missing parents; those that were made are put into ``made``, outermost first."""
+    """Create a folder and its missing parents; the created ones are appended to ``made``, outermost first."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     for each in reversed(missing):
-        # Another job may have made it meanwhile.
+        # Another job may have created it meanwhile.
         with suppress(FileExistsError):
             each.mkdir()
             made.append(each)
@@ -204,13 +204,13 @@ def _remove_empty(folders: list[Path]) -> None:
 
 
 class OutputFolder:
-    """A set of files that appears together: ``with OutputFolder(path) as out: out.write("metrics.csv", writer)``.
+    """A set of files that appear together: ``with OutputFolder(path) as out: out.write("metrics.csv", writer)``.
 
-    Entering tries the folder: it is made, a file is written in it, and until the block ends no other set can be begun
-    there. So a command enters before its work, and a folder that cannot be written to is told at once. Files are
+    Entering tests the folder: it is created, a file is written in it, and until the block ends no other set can be
+    started there. So a command enters before its work, and an unwritable folder is reported at once. Files are
     written to a hidden folder inside the target, on the same disk, and moved into place when the block ends. If it
-    ends by an exception or Ctrl-C, or if a move fails, every file is as it was before, and folders made for it are
-    gone. :mod:`COVIDQuantLib.system.staging` says what holds if the process is killed.
+    ends by an exception or Ctrl-C, or if a move fails, every file is unchanged, and folders created for it are
+    removed. :mod:`COVIDQuantLib.system.staging` describes what happens if the process is killed.
 
     Args:
         path: the folder; made with its parents if missing.
@@ -224,10 +224,10 @@ class OutputFolder:
         self._staging: Staging | None = None
 
     def __enter__(self) -> Self:
-        """Make the folder and the hidden folder in it; what killed jobs have left there is finished or removed.
+        """Create the folder and the hidden folder in it; leftovers of killed jobs are completed or removed.
 
         Raises:
-            OutputError: they cannot be made, or another job is writing into the folder.
+            OutputError: they cannot be created, or another job is writing to the folder.
         """
         try:
             with _said_for(self.path):
@@ -246,7 +246,7 @@ class OutputFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Move the files into place, or clear away what was begun."""
+        """Move the files into place, or discard them."""
         done = False
         try:
             if kind is None:
@@ -257,13 +257,13 @@ class OutputFolder:
 
     @property
     def staging(self) -> Path:
-        """The hidden folder on the same disk, gone when the block ends; another process may prepare files below it."""
+        """The hidden folder on the same disk, removed when the block ends; another process may prepare files in it."""
         if self._staging is None:
             raise RuntimeError("an OutputFolder has a staging folder inside its with block")
         return self._staging.path
 
     def expect(self, names: Collection[str]) -> None:
-        """Refuse now what would be refused when files of these names are written.
+        """Check now for errors that writing files of these names would raise later.
 
         Raises:
             OutputError: a folder of one of the names is in the way.
@@ -294,13 +294,13 @@ class OutputFolder:
             try:
                 writer(made)
             except OutputError as error:
-                # Told of the hidden folder, which the user does not know.
+                # The error names the hidden folder, which the user does not know.
                 raise OutputError(error.what, str(target), error.remedy, error.code) from error
             _flush_to_disk(made)
         self._names.append(name)
 
     def _commit(self) -> None:
-        """Move all files into place; on any failure put the earlier ones back."""
+        """Move all files into place; on failure restore the earlier ones."""
         staging = self._staging
         if staging is None or not self._names:
             return
@@ -323,5 +323,5 @@ class OutputFolder:
 def _in_use(path: Path, owner: str) -> OutputError:
     who = f"another job (process {owner})" if owner else "another job"
     return OutputError(
-        f"{who} is writing into this folder", str(path), "Wait until it is done, or choose another folder.", "in-use"
+        f"{who} is writing to this folder", str(path), "Wait until it is done, or choose another folder.", "in-use"
     )

@@ -1,4 +1,4 @@
-"""Locks on files that the system itself lifts when their owner ends, however it ends."""
+"""File locks that the system releases when their owner ends, however it ends."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-# What file systems answer that have no locks: some network drives, some drives of phones.
+# Error codes of file systems without locks: some network drives, some phones.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 _HELD = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
-# Windows locks bytes, and nobody reads a locked one: this one lies far beyond the text.
+# Windows locks bytes, and locked bytes cannot be read: this one is far beyond the text.
 _BYTE = 1 << 30
 
 if sys.platform == "win32":
@@ -33,11 +33,11 @@ class FileLock:
     """A file that is locked while this object holds it.
 
     Args:
-        path: the file, made if ``make``; afterwards it holds who locked it.
-        make: whether the file may be made; otherwise it must be there.
+        path: the file, created if ``make``; it then records who locked it.
+        make: whether the file may be created; otherwise it must exist.
 
     Raises:
-        HeldError: somebody who is alive has it.
+        HeldError: a living process holds it.
         OSError: the file cannot be opened or made.
     """
 
@@ -46,7 +46,7 @@ class FileLock:
         self._handle: int | None = _locked_handle(path, make=make)
 
     def release(self, *, remove: bool = False) -> None:
-        """Let go of the file; once more does no harm.
+        """Release the lock; calling it again is harmless.
 
         Args:
             remove: remove the file as well.
@@ -54,20 +54,20 @@ class FileLock:
         handle, self._handle = self._handle, None
         if handle is None:
             return
-        # Removed while locked, so that whoever opened it meanwhile finds that it is no longer the file of the name.
+        # Removed while locked, so that others who opened it meanwhile notice that the name now refers to another file.
         gone = remove and sys.platform != "win32"
         if gone:
             with suppress(OSError):
                 self.path.unlink()
         os.close(handle)
         if remove and not gone:
-            # Windows removes no open file, and none that somebody else has opened by now.
+            # Windows cannot remove an open file, or one that another process has opened meanwhile.
             with suppress(OSError):
                 self.path.unlink()
 
 
 class HeldError(Exception):
-    """Somebody else has the lock.
+    """Another process holds the lock.
 
     Attributes:
         owner: the process ID that the file names; empty if it names none.
@@ -79,7 +79,7 @@ class HeldError(Exception):
 
 
 def try_to_lock(handle: int) -> bool:
-    """Lock an open file until it is closed; whether that could be done. Nothing is written into it."""
+    """Try to lock an open file until it is closed; returns whether it worked. Nothing is written to it."""
     try:
         _lock(handle)
     except OSError:
@@ -98,7 +98,7 @@ def _locked_handle(path: Path, *, make: bool) -> int:
         except BaseException:
             os.close(handle)
             raise
-        # Its last owner removed it between our opening and our locking.
+        # Its last owner removed it between opening and locking.
         os.close(handle)
 
 
@@ -106,7 +106,7 @@ def _opened(path: Path, flags: int) -> int:
     try:
         return os.open(path, flags, 0o666)
     except PermissionError:
-        # Another user's, left in a folder that both may write to; a lock needs no right to write.
+        # Left by another user in a shared folder; a lock needs no write permission.
         return os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
 
 
@@ -139,14 +139,14 @@ def _named(handle: int) -> tuple[str, str]:
 
 
 def _may_live(pid: str, host: str) -> bool:
-    """Whether the process that a file names may still be there; asked only where there are no locks."""
+    """Whether the process that a file names may still be alive; used only where locks are unavailable."""
     if not pid:
         return False
     return host != platform.node() or process_lives(int(pid))
 
 
 def process_lives(pid: int) -> bool:
-    """Whether there is a process of an ID on this machine; where it cannot be told, yes."""
+    """Whether a process with this ID exists on this machine; true if unknown."""
     if sys.platform == "win32":
         return True
     try:

@@ -1,4 +1,4 @@
-"""JSON files of strangers: bounded before they are parsed, plain afterwards."""
+"""Read untrusted JSON files: limited in size and depth before they are parsed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, NoReturn
 
 from COVIDQuantLib.errors import UnfitInputError
 
-# Ours are a few levels deep; what recurses over more would end in a recursion error.
+# Ours are a few levels deep; deeper ones could cause a recursion error.
 MAX_DEPTH = 64
 MAX_BYTES = 64 << 20
-# A number of more digits fits no 64-bit integer.
+# A number with more digits does not fit a 64-bit integer.
 _MAX_DIGITS = 19
 
 
@@ -24,11 +24,11 @@ def read_json(path: Path, remedy: str, most_bytes: int = MAX_BYTES, *, what: str
         path: the file.
         remedy: what the user can do if it is refused.
         most_bytes: a larger file is refused unread.
-        what: the beginning of what is said if it is not JSON.
+        what: start of the message if it is not JSON.
 
     Raises:
-        FileNotFoundError: there is no such file; the caller knows what to say.
-        UnfitInputError: it is no regular file, too large, or not JSON.
+        FileNotFoundError: there is no such file; the caller reports it.
+        UnfitInputError: it is not a regular file, too large, or not JSON.
     """
     try:
         data = _bytes_of(path, remedy, most_bytes)
@@ -45,11 +45,11 @@ def read_json(path: Path, remedy: str, most_bytes: int = MAX_BYTES, *, what: str
 
 def _bytes_of(path: Path, remedy: str, most_bytes: int) -> bytes:
     status = path.stat()
-    # A pipe or a device would be waited for, or never end.
+    # Reading a pipe or device could block or never end.
     if not stat.S_ISREG(status.st_mode):
-        raise UnfitInputError("this is no regular file", str(path), remedy, code="not-a-file")
+        raise UnfitInputError("this is not a regular file", str(path), remedy, code="not-a-file")
     if status.st_size > most_bytes:
-        what = f"the file has {status.st_size / 1e6:.0f} MB, more than any such file needs"
+        what = f"the file has {status.st_size / 1e6:.0f} MB, more than any such file should have"
         raise UnfitInputError(what, str(path), remedy, code="json-too-large")
     with path.open("rb") as file:
         return file.read(most_bytes)
@@ -59,7 +59,7 @@ def parse_json(data: bytes | str) -> Any:
     """Parse JSON: at most ``MAX_DEPTH`` levels, integers of 64 bits, finite numbers.
 
     Raises:
-        ValueError: it is not that; says why in a few words.
+        ValueError: it is not; with a short reason.
     """
     try:
         text = data if isinstance(data, str) else data.decode("utf-8-sig")
@@ -67,7 +67,7 @@ def parse_json(data: bytes | str) -> Any:
     except RecursionError:
         raise ValueError("its lists or objects are nested too deep") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"byte {error.start} is no UTF-8") from None
+        raise ValueError(f"byte {error.start} is not UTF-8") from None
     _check_depth(value)
     return value
 
@@ -88,7 +88,7 @@ def _check_depth(value: Any) -> None:
 
 
 def _refuse_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _whole(text: str) -> int:

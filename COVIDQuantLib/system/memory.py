@@ -1,4 +1,4 @@
-"""How much memory there is, for what would need too much of it."""
+"""Available memory, to refuse jobs that would need too much."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from COVIDQuantLib.errors import UnfitInputError
 
-# What a container may use, and uses: version 2 of Linux's control groups, then version 1.
+# Limit and use of a container: version 2 of Linux's control groups, then version 1.
 _GROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
@@ -18,24 +18,24 @@ _GROUPS = (
 
 
 def refuse_too_large(needed: int, what: str, remedy: str) -> None:
-    """Refuse what needs more memory than can be had now.
+    """Refuse a job that needs more memory than is available.
 
     Args:
         needed: bytes, about.
-        what: the thing, for the message.
+        what: the object, for the message.
         remedy: what the user can do.
 
     Raises:
-        UnfitInputError: there is less.
+        UnfitInputError: less is available.
     """
     free = available_bytes()
     if free is not None and needed > free:
-        told = f"{what} needs about {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free"
-        raise UnfitInputError(told, "", remedy, code="memory-too-small")
+        described = f"{what} needs about {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free"
+        raise UnfitInputError(described, "", remedy, code="memory-too-small")
 
 
 def available_bytes() -> int | None:
-    """Memory that can still be had, swap left out; None where the system does not tell."""
+    """Available memory without swap; None if the system does not report it."""
     found = [size for size in (_of_system(), *(_of_group(*group) for group in _GROUPS)) if size is not None]
     return max(min(found), 0) if found else None
 
@@ -47,7 +47,7 @@ def _of_system() -> int | None:
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
-    # macOS does not tell what is free in a word; what there is at all is a bound.
+    # macOS has no simple call for free memory; the total is an upper bound.
     with suppress(OSError, ValueError):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return None
@@ -77,8 +77,8 @@ if sys.platform == "win32":
     def _of_windows() -> int | None:
         status = _MemoryStatus()
         status.dwLength = ctypes.sizeof(status)
-        told = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
-        return int(status.free) if told else None
+        described = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+        return int(status.free) if described else None
 
 else:
 

@@ -1,7 +1,7 @@
-"""Keeping what C libraries print by themselves off the user's terminal.
+"""Keep the output of C libraries off the user's terminal.
 
 MetaIO, HDF5, GDCM and the JPEG codecs write to file descriptor 2 below Python, where no filter of ``sys.stderr`` sees
-it. While such a library reads, the descriptor is held; what it said is there for the error's reason.
+it. While such a library reads, the descriptor is redirected; what it printed is kept to explain an error.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class HeldText:
     def _read(self) -> bytes:
         if self._file is None:
             return b""
-        # Descriptor 2 is a copy of this one and shares its position, which must be at the end again for the next word.
+        # Descriptor 2 is a copy of this one and shares its position, which must return to the end for the next write.
         number = self._file.fileno()
         os.lseek(number, self._start, os.SEEK_SET)
         try:
@@ -57,7 +57,7 @@ class HeldText:
 
 
 class _Hold:
-    """The one hold of the process: the first to ask takes the descriptor, the last to leave gives it back."""
+    """The process's single redirection: the first caller takes the descriptor, the last to leave restores it."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()

@@ -1,11 +1,11 @@
-"""Hidden folders in which files are made ready, and their move into place as a set.
+"""Staging folders in which files are prepared, and moving them into place as a set.
 
 Each process that writes into a folder has a hidden folder ``.covidquant-…`` in it, locked while it lives. A set of
-files is moved into place by a journal: once all files are ready and on the disk, the journal says so, and from then on
-the set is the new one. Should the process be killed between two of the moves, whoever comes next — the next writer, or
+files is moved into place by a journal: once all files are ready and on the disk, the journal records it, and from then
+on the set is the new one. Should the process be killed between two of the moves, the next process — the next writer, or
 a reader of results (:func:`settle`) — makes the remaining ones. Killed before, it leaves the old set, and the hidden
-folder is removed by the next writer. No file is ever seen in part; that two files of different sets are seen together
-can happen only between the first and the last move, and after a kill there until somebody comes.
+folder is removed by the next writer. No partial file is ever visible; files of different sets can be visible together
+only between the first and the last move, and after a kill there until somebody comes.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from typing import Any
 from COVIDQuantLib.system.file_lock import FileLock, HeldError
 
 PREFIX = ".covidquant-"
-# Held by who writes a set, so that no other does at the same time.
+# Held while a set is written, so that no other process writes at the same time.
 LOCK = f"{PREFIX}lock"
 _OWNER, _FILES, _COMMIT = "owner", "files", "commit"
-# The journal under the name that says which way to go.
+# The journal, under the name that says whether to go forward or back.
 _READY, _FORWARD, _BACK = "names.json", "forward.json", "back.json"
 _SECONDS_TO_SETTLE = 5.0
 
@@ -43,10 +43,10 @@ class Staging:
 
     Attributes:
         path: the hidden folder.
-        moving: what :meth:`commit` was at when it failed; empty before.
+        moving: the file that :meth:`commit` was moving when it failed; empty before.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,7 +58,7 @@ class Staging:
                 self._owner = FileLock(self.path / _OWNER)
                 break
             except (HeldError, FileNotFoundError):
-                # Somebody who clears away what is left took it for that.
+                # Another process took it for a leftover and removed it.
                 continue
             except BaseException:
                 shutil.rmtree(self.path, ignore_errors=True)
@@ -67,16 +67,16 @@ class Staging:
 
     @property
     def files(self) -> Path:
-        """Where what will be moved into place is made ready."""
+        """The folder in which files are prepared."""
         return self.path / _FILES
 
     def commit(self, names: Sequence[str]) -> None:
         """Move files or folders from :attr:`files` into place, all or none; their content must be on the disk.
 
-        A wish to stop that comes meanwhile comes too late: this takes milliseconds.
+        A stop request during the move is ignored: it takes milliseconds.
 
         Raises:
-            OSError: one could not be moved; what was there before is there again.
+            OSError: one could not be moved; the earlier files are restored.
         """
         log = self.path / _COMMIT
         with _undisturbed():
@@ -96,7 +96,7 @@ class Staging:
             (log / _FORWARD).unlink()
 
     def remove(self) -> None:
-        """Remove the hidden folder, unless it is needed to put earlier files back; once more does no harm."""
+        """Remove the hidden folder, unless it is needed to restore earlier files; calling it again is harmless."""
         if (self.path / _COMMIT / _BACK).exists():
             self._owner.release()
             return
@@ -105,12 +105,12 @@ class Staging:
 
 
 def is_staged(path: Path) -> bool:
-    """Whether a file is made ready in a hidden folder, so that its writer need not see to its being whole."""
+    """Whether a file is in a staging folder, so that its writer need not write it atomically."""
     return path.parent.name == _FILES and path.parent.parent.name.startswith(PREFIX)
 
 
 def clear_gone(folder: Path) -> bool:
-    """Finish or remove what processes that are gone have left in a folder; what belongs to a living one stays.
+    """Complete or remove leftovers of ended processes in a folder; those of living ones stay.
 
     Returns:
         Whether nothing is left.
@@ -147,7 +147,7 @@ def settle(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk, where the system can do that."""
+    """Flush a folder's directory entries to disk, if the system supports it."""
     if sys.platform == "win32":
         return
     with suppress(OSError):
@@ -187,7 +187,7 @@ def _clear(folder: Path, path: Path) -> None:
 
 
 def _remove(path: Path, owner: FileLock | None) -> None:
-    """Remove a hidden folder, its lock last, so that nobody else takes it up meanwhile."""
+    """Remove a hidden folder, its lock last, so that no other process uses it meanwhile."""
     with suppress(OSError):
         for entry in path.iterdir():
             if entry.is_dir() and not entry.is_symlink():
@@ -205,7 +205,7 @@ def _remove(path: Path, owner: FileLock | None) -> None:
 
 
 def _prepare(folder: Path, log: Path, names: Sequence[str]) -> None:
-    """Keep the earlier files by a second name and write the journal."""
+    """Keep the earlier files under a second name and write the journal."""
     before = log / "before"
     before.mkdir(parents=True)
     replaced = [name for name in names if os.path.lexists(folder / name)]
@@ -221,7 +221,7 @@ def _prepare(folder: Path, log: Path, names: Sequence[str]) -> None:
 
 
 def _move(folder: Path, staging: Path, name: str) -> None:
-    """Move one file or folder into place; nothing happens if that was done."""
+    """Move one file or folder into place; does nothing if already done."""
     made, target = staging / _FILES / name, folder / name
     if not os.path.lexists(made):
         return
@@ -233,7 +233,7 @@ def _move(folder: Path, staging: Path, name: str) -> None:
 
 
 def _go_back(folder: Path, staging: Path) -> None:
-    """Put every earlier file back; what cannot be put back now is left, with the journal, for who comes next."""
+    """Restore every earlier file; what cannot be restored now is left, with the journal, for the next process."""
     record = _read_journal(staging / _COMMIT / _BACK)
     done = True
     for name in record["names"]:
@@ -258,12 +258,12 @@ def _put_back(folder: Path, staging: Path, name: str, *, replaced: bool) -> None
 
 def _journal(staging: Path) -> Path | None:
     log = staging / _COMMIT
-    # Another user's hidden folder cannot be looked into; then there is nothing to be done about it either.
+    # Another user's hidden folder cannot be read, so it is skipped.
     return next((log / name for name in (_BACK, _FORWARD) if os.path.exists(log / name)), None)  # noqa: PTH110
 
 
 def _recover(folder: Path, staging: Path) -> None:
-    """Finish what a process that was killed had begun to move."""
+    """Complete a move that a killed process had started."""
     journal = _journal(staging)
     if journal is None:
         return
@@ -283,7 +283,7 @@ def _read_journal(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
         names, replaced = ([str(name) for name in record[key]] for key in ("names", "replaced"))
     except (ValueError, KeyError, TypeError, RecursionError):
-        # Written and synced before it got this name, so this is not ours.
+        # Ours are written and synced before they get this name, so this is not ours.
         return {"names": [], "replaced": []}
     plain = [name for name in names if name == Path(name).name and name not in {"", ".", ".."}]
     return {"names": plain, "replaced": replaced}
@@ -302,7 +302,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Hold off Ctrl-C and its like; only the main thread gets them."""
+    """Defer Ctrl-C and similar signals; only the main thread receives them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

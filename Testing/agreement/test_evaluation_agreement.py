@@ -41,6 +41,13 @@ figures = st.lists(
 )
 
 
+def made_ratings(scans, scatter):
+    """Two measurements of every scan, the second with an offset; shape (scans, 2)."""
+    rng = np.random.default_rng(scans)
+    truth = rng.gamma(2.0, 10.0, scans)
+    return np.stack([truth + rng.normal(0, scatter, scans), truth + 1.5 + rng.normal(0, scatter, scans)], axis=1)
+
+
 def columns(pairs):
     both = np.array(pairs)
     return both[:, 0], both[:, 1]
@@ -54,6 +61,22 @@ def test_icc_of_the_published_example():
     assert found.value == pytest.approx(0.29, abs=0.005)
     # As the usual statistics packages print the interval of ICC(2,1) for these data.
     assert (found.lower, found.upper) == (pytest.approx(0.019, abs=0.001), pytest.approx(0.761, abs=0.001))
+
+
+@pytest.mark.parametrize("scatter", [0.5, 3.0, 20.0])
+@pytest.mark.parametrize("scans", [4, 12, 40])
+def test_icc_agrees_with_pingouin(scans, scatter):
+    pandas, pingouin = pytest.importorskip("pandas"), pytest.importorskip("pingouin")
+    ratings = made_ratings(scans, scatter)
+    rows = [(scan, rater, ratings[scan, rater]) for scan, rater in np.ndindex(ratings.shape)]
+    table = pandas.DataFrame(rows, columns=["scan", "rater", "value"])
+    table = pingouin.intraclass_corr(table, targets="scan", raters="rater", ratings="value")
+    # ICC2 and CI95% until pingouin 0.5, rounded to two digits in all of them.
+    expected = table[table["Type"].isin(["ICC2", "ICC(A,1)"])].iloc[0]
+    found = icc_agreement(ratings)
+    assert found.value == pytest.approx(expected["ICC"], abs=1e-9)
+    interval = expected["CI95" if "CI95" in table else "CI95%"]
+    assert [found.lower, found.upper] == pytest.approx(list(interval), abs=0.00501)
 
 
 def test_icc_by_the_analysis_of_variance_written_out():
@@ -151,6 +174,25 @@ def test_bland_altman_of_the_published_example():
     assert (found.mean, found.sd) == (pytest.approx(-2.1, abs=0.05), pytest.approx(38.8, abs=0.05))
     assert found.limits == (pytest.approx(-2.1 - 1.96 * 38.8, abs=0.15), pytest.approx(-2.1 + 1.96 * 38.8, abs=0.15))
     assert pearson(LARGE_METER, MINI_METER).r == pytest.approx(0.943, abs=0.001)
+
+
+@pytest.mark.parametrize("scatter", [0.5, 20.0])
+def test_bland_altman_agrees_with_statsmodels(scatter):
+    """The three lines that statsmodels draws: the mean difference and both limits."""
+    graphics = pytest.importorskip("statsmodels.graphics.api")
+    from matplotlib.figure import Figure
+
+    predicted, reference = made_ratings(25, scatter).T
+    axes = Figure().add_subplot()
+    graphics.mean_diff_plot(predicted, reference, ax=axes)
+    drawn = sorted({float(line.get_ydata()[0]) for line in axes.lines})
+    found = BlandAltman.of(predicted, reference)
+    lower, upper = found.limits
+    # It divides by n, we by n - 1 as Bland and Altman do.
+    widened = math.sqrt(24 / 25)
+    assert drawn == pytest.approx(
+        [found.mean + widened * (limit - found.mean) for limit in (lower, found.mean, upper)], rel=1e-9
+    )
 
 
 @settings(deadline=None, max_examples=50)

@@ -12,7 +12,7 @@ from COVIDQuantLib.checks.record import Check, at_least, at_most
 from COVIDQuantLib.checks.run import check_labels, run_checks
 from COVIDQuantLib.checks.table import CHECKS
 from COVIDQuantLib.ct.volume import CTVolume
-from COVIDQuantLib.grades import CheckResult, Grade, findings_of, grade_of, told
+from COVIDQuantLib.grades import CheckResult, Grade, finding_line, findings_of, grade_of
 from COVIDQuantLib.segmentation.log_odds import OddsMap
 from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.voxels.block_grid import block_means, block_shares
@@ -110,8 +110,8 @@ def test_a_finding_names_the_place_and_the_region_at_fault(right, bounds):
     left, back, up = found.place
     there = (ct.geometry.index_to_lps @ (i + 20, lobes.shape[1] - 4, k + 3, 1))[:3]
     assert np.abs(np.array([left, back, up]) - there).max() < 40
-    assert "outside the patient" in told(found)
-    assert told(found).endswith(f"{'S' if up >= 0 else 'I'}{abs(up):.0f}")
+    assert "outside the patient" in finding_line(found)
+    assert finding_line(found).endswith(f"{'S' if up >= 0 else 'I'}{abs(up):.0f}")
 
 
 def test_every_region_is_a_row_of_the_table_or_the_pneumonia(right, bounds):
@@ -201,7 +201,7 @@ def test_the_worst_grade_counts_and_nothing_checked_is_no_grade():
 
 
 def test_places_are_told_as_people_tell_them():
-    assert told(CheckResult("a", Grade.LOOK, "m", place=(-12.0, 30.4, -100.0))) == "m at R12 P30 I100"
+    assert finding_line(CheckResult("a", Grade.LOOK, "m", place=(-12.0, 30.4, -100.0))) == "m at R12 P30 I100"
 
 
 def test_codes_are_told_once_each():

@@ -134,8 +134,8 @@ def test_thresholds_are_the_users(phantom, tmp_path):
     ("options", "status", "word"),
     [
         (["--ggo-hu", "0", "--consolidation-hu", "-500"], 2, "order"),
-        (["--device", "cuda", "--method", "model-free"], 2, "processor"),
-        (["--lobes", "ct.nrrd"], 3, "no labels"),
+        (["--device", "cuda", "--method", "model-free"], 2, "CPU"),
+        (["--lobes", "ct.nrrd"], 3, "not labels"),
         (["--lobes", "missing.nrrd"], 3, "missing.nrrd"),
         (["--lobes", "lobes.nrrd", "--lungs", "lobes.nrrd"], 2, "lungs"),
     ],

@@ -119,7 +119,7 @@ def test_the_terminal_tells_the_headlines(patient, tmp_path, capsys):
     said = capsys.readouterr()
     assert "exam1" in said.out
     assert "infection region has" in said.out
-    assert "more than error" in said.out
+    assert "exceeds error" in said.out
     assert str(tmp_path / JSON_FILE) in said.out.splitlines()
 
 

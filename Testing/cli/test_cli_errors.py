@@ -191,7 +191,7 @@ def test_a_refused_input_leaves_no_folder(tmp_path, capsys):
 def test_the_second_job_is_told(tmp_path, capsys):
     with OutputFolder(tmp_path / "out"):
         assert main(["quantify", "ct", "--out", str(tmp_path / "out")]) == 3
-    assert "is writing into this folder" in one_line(capsys)
+    assert "is writing to this folder" in one_line(capsys)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")

@@ -215,7 +215,7 @@ def test_one_segmentation_against_one_label_map_in_another_orientation(phantoms,
     truth, found = array(source / "lesions.nrrd") > 0, read_segmentation(segmentation).segmentation.lesions
     assert float(row["dice"]) == pytest.approx(2 * (truth & found).sum() / (truth.sum() + found.sum()))
     assert row["predicted_weight_g"] == row["reference_extent_percent"] == row["weight_difference_g"] == ""
-    assert sum("name the CT with --ct" in warning for warning in summary_of(tmp_path / "out")["warnings"]) == 2
+    assert sum("give the CT with --ct" in warning for warning in summary_of(tmp_path / "out")["warnings"]) == 2
     options = ("--content", "lesions", "--ct", source / "ct.nrrd")
     assert evaluate(segmentation, tmp_path / "mask.nii.gz", tmp_path / "out", *options) == 0
     assert next(iter(rows_of(tmp_path / "out").values()))["weight_difference_g"] != ""
@@ -286,15 +286,15 @@ def broken(tmp_path, phantoms):
     wrong = tmp_path / "wrong_lobes.nrrd"
     shutil.copy(truth / "ct.nrrd", wrong)
     return {
-        "another grid": (truth, other, (), 3, "lie on different voxels"),
-        "another CT": (truth, truth, ("--ct", other / "ct.nrrd"), 3, "lie on different voxels"),
+        "another grid": (truth, other, (), 3, "are on different grids"),
+        "another CT": (truth, truth, ("--ct", other / "ct.nrrd"), 3, "are on different grids"),
         "one and many": (truth, many, (), 3, "folder of many"),
         "nothing there": (tmp_path / "gone", truth, (), 3, "no such file"),
         "no CT there": (truth, truth, ("--ct", tmp_path / "gone"), 3, "no such file"),
         "one CT for many": (many, many, ("--ct", truth / "ct.nrrd"), 3, "folder of CTs"),
         "empty folder": (empty, truth, (), 3, "no segmentation"),
         "no pair": (tmp_path / "renamed", many, (), 3, "someone"),
-        "no mask": (text, truth, (), 3, "no segmentation"),
+        "no mask": (text, truth, (), 3, "not a segmentation"),
         "damaged": (damaged, truth / "lesions.nrrd", (), 3, "damaged_lesions.nrrd"),
         "nothing in common": (truth / "lobes.nrrd", truth / "lesions.nrrd", (), 3, "nothing to compare"),
         "no content": (plain, truth, (), 2, "--content"),

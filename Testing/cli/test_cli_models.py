@@ -78,7 +78,7 @@ def test_imported_listed_shown_verified_removed(capsys, bundle_folder, own):
     assert "toy" in out
     assert str(own) in out
     status, out, _ = command(capsys, "verify", "toy")
-    assert (status, "toy 1.2.0: whole and unaltered" in out) == (0, True)
+    assert (status, "toy 1.2.0: complete and unaltered" in out) == (0, True)
     status, out, _ = command(capsys, "remove", "toy")
     assert status == 0
     assert mine(capsys) == {}
@@ -107,7 +107,7 @@ def test_a_second_import_needs_replace(capsys, bundle_folder, tmp_path, own):
     assert command(capsys, "import", source)[0] == 0
     status, _, err = command(capsys, "import", source)
     assert status == 2
-    assert "there is a bundle already" in one_line(err)
+    assert "a bundle exists here already" in one_line(err)
     assert command(capsys, "import", source, "--replace")[0] == 0
     assert [path.name for path in own.iterdir()] == ["toy"]
 
@@ -143,7 +143,7 @@ def test_what_ships_cannot_be_removed(capsys, monkeypatch, tmp_path):
         monkeypatch.setattr(sys.modules[f"COVIDQuantLib.models.{name}"], "shipped_folder", lambda: shipped)
     status, _, err = command(capsys, "remove", "toy")
     assert status == 2
-    assert "ships with COVIDQuant and stays" in one_line(err)
+    assert "is shipped with COVIDQuant and cannot be removed" in one_line(err)
     status, _, err = command(capsys, "import", shipped / "toy", "--replace")
     assert status == 2
     assert (shipped / "toy").is_dir()
@@ -161,7 +161,7 @@ def test_verify_names_each_and_ends_with_3_if_one_is_damaged(capsys, own):
     # What ships is verified by its own test.
     status, out, err = command(capsys, "verify", *(own / name for name in ("good", "altered", "cut")))
     assert status == 3
-    assert "good 1.2.0: whole and unaltered" in out
+    assert "good 1.2.0: complete and unaltered" in out
     assert "altered: the weights are not those of this bundle" in out
     assert "cut: the metadata are not JSON" in out
     assert "altered" in one_line(err)

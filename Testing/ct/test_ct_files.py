@@ -132,8 +132,8 @@ def nrrd_with(path, *fields):
 
 
 def test_a_header_without_voxel_size_stops(tmp_path):
-    stops(nrrd_with(tmp_path / "ct.nrrd"), "size of its voxels")
-    stops(without_field(saved(image_of(), tmp_path / "ct.mhd"), "ElementSpacing"), "size of its voxels")
+    stops(nrrd_with(tmp_path / "ct.nrrd"), "no voxel size")
+    stops(without_field(saved(image_of(), tmp_path / "ct.mhd"), "ElementSpacing"), "no voxel size")
 
 
 def without_field(path, name):
@@ -156,7 +156,7 @@ def test_a_header_without_directions_is_told(tmp_path):
 
 
 def test_a_series_is_only_asked_of_dicom(tmp_path):
-    with pytest.raises(UsageError, match="no DICOM"):
+    with pytest.raises(UsageError, match="not DICOM"):
         read_ct(saved(image_of(), tmp_path / "ct.nrrd"), series="3")
 
 
@@ -186,7 +186,7 @@ WRONG = {
     "labels": (lambda: image_of((HU < -500).astype(np.int16)), "no value is negative"),
     "all air": (lambda: image_of(np.full_like(HU, -1000)), "no soft tissue"),
     "too large voxels": (lambda: image_of(spacing=(2.5, 4.0, 60.0)), "too large"),
-    "metres for millimetres": (lambda: image_of(spacing=(0.0025, 0.004, 0.006)), "no chest"),
+    "metres for millimetres": (lambda: image_of(spacing=(0.0025, 0.004, 0.006)), "not a chest"),
     "micrometres": (lambda: image_of(spacing=(2500.0, 4000.0, 6000.0)), "too large"),
 }
 
@@ -202,7 +202,7 @@ def test_a_cut_off_file_is_named(tmp_path, name, share):
     path = saved(image_of(), tmp_path / name)
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
-    stops(path, "ct\\.", "damaged|cannot be read|no kind|empty")
+    stops(path, "ct\\.", "damaged|cannot be read|not supported|empty")
 
 
 def test_a_header_without_its_data_file(tmp_path):
@@ -235,7 +235,7 @@ def test_nrrd_spacing_zero(tmp_path):
 @pytest.mark.parametrize("name", ["slice.png", "slice.jpg", "scan.txt", "scan.nii"])
 def test_files_of_other_kinds(tmp_path, name):
     (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(400))
-    stops(tmp_path / name, "picture|no kind|cannot be read", "NIfTI")
+    stops(tmp_path / name, "not a CT|not supported|cannot be read", "NIfTI")
 
 
 @pytest.mark.shared

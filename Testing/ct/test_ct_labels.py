@@ -126,7 +126,7 @@ def refused(path, words):
 def test_a_mask_of_another_patient_is_refused(tmp_path):
     far = Geometry(SHAPE, CT.spacing, (900.0, 0.0, 0.0))
     sitk.WriteImage(far.to_image(LABELS), str(tmp_path / "mask.nrrd"))
-    refused(tmp_path / "mask.nrrd", "nowhere on the CT")
+    refused(tmp_path / "mask.nrrd", "outside the CT")
 
 
 @pytest.mark.parametrize(
@@ -134,9 +134,9 @@ def test_a_mask_of_another_patient_is_refused(tmp_path):
     [
         (LABELS / 5.0, "not whole numbers"),
         (LABELS * 19.37, "not whole numbers"),
-        (LABELS.astype(np.int16) - 3, "no labels"),
-        (LABELS * 1e6, "no labels"),
-        (np.where(LABELS > 2, np.nan, 0.0), "no labels|not whole"),
+        (LABELS.astype(np.int16) - 3, "not labels"),
+        (LABELS * 1e6, "not labels"),
+        (np.where(LABELS > 2, np.nan, 0.0), "not labels|not whole"),
     ],
     ids=["probabilities", "percent", "negative", "huge", "nan"],
 )
@@ -148,10 +148,10 @@ def test_what_is_no_mask_is_refused(tmp_path, values, words):
 def test_missing_damaged_and_dicom_masks_are_refused(tmp_path):
     refused(tmp_path / "none.nrrd", "no such file")
     (tmp_path / "bad.nrrd").write_bytes(b"NRRD0004\ntype: short\n")
-    refused(tmp_path / "bad.nrrd", "cannot be read|no kind|damaged")
+    refused(tmp_path / "bad.nrrd", "cannot be read|not supported|damaged")
     write(slice_datasets(np.zeros((1, 8, 8), np.int16)), tmp_path / "dicom")
-    refused(tmp_path / "dicom", "not read from DICOM")
-    refused(tmp_path / "dicom" / "IM0000", "not read from DICOM")
+    refused(tmp_path / "dicom", "cannot be read from DICOM")
+    refused(tmp_path / "dicom" / "IM0000", "cannot be read from DICOM")
 
 
 class TestSlicerSegmentation:

@@ -239,7 +239,7 @@ def test_colour(tmp_path):
 
 
 def test_analyze_does_not_say_left_and_right(tmp_path):
-    refused(written(tmp_path / "ct.nii", magic=b"\0\0\0\0"), "no-nifti", "right and left")
+    refused(written(tmp_path / "ct.nii", magic=b"\0\0\0\0"), "no-nifti", "left and right")
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

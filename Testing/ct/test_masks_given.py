@@ -104,7 +104,7 @@ LOBE_LAYOUTS = {
     "TotalSegmentator 2 total": {1: 12, 2: 13, 3: 14, 4: 10, 5: 11},
     "TotalSegmentator 1 total": {1: 15, 2: 16, 3: 17, 4: 13, 5: 14},
     "Chest Imaging Platform": {1: 4, 2: 5, 3: 6, 4: 7, 5: 8},
-    "where they lie": {1: 30, 2: 10, 3: 50, 4: 20, 5: 40},
+    "by their positions": {1: 30, 2: 10, 3: 50, 4: 20, 5: 40},
 }
 
 
@@ -370,7 +370,7 @@ def test_a_header_that_says_nothing_is_passed_over_where_the_voxels_fit(phantom,
         assert [warning.code for warning in warnings] == ["mask-voxel-by-voxel"]
     sitk.WriteImage(sitk.GetImageFromArray(true[content][::-1].copy()), str(tmp_path / "mask.nrrd"))
     line = refused("mask-elsewhere", phantom, **{content: [tmp_path / "mask.nrrd"]})
-    assert "by its header it lies elsewhere" in line
+    assert "by its header it is misplaced" in line
 
 
 @pytest.mark.parametrize("content", ["lobes", "lungs", "lesions"])

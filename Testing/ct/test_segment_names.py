@@ -1,11 +1,14 @@
 """Segments of files that Slicer or another program wrote: what their names, codes and header fields say."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from COVIDQuantLib.anatomy import LOBES, Code, Terminology
+from COVIDQuantLib.anatomy import INFILTRATE, LEFT, LOBES, LUNG, UPPER_LOBE, Code, Terminology
 from COVIDQuantLib.ct.masks.slicer_segments import labels_of_segments, segments_of
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.segment_roles import NO_ROLE, role_of
@@ -128,7 +131,7 @@ def test_airways_and_disease_are_no_lungs():
 
 
 def test_nothing_but_lungs_holds_no_lesions():
-    with pytest.raises(UnfitInputError, match="no segment can be the lesions") as refusal:
+    with pytest.raises(UnfitInputError, match="no segment is suitable as lesions") as refusal:
         read(fields(["right lung", "left lung", "trachea"]), "lesions")
     assert refusal.value.code == "segments-unknown"
 
@@ -192,3 +195,18 @@ def test_any_header_is_read_or_refused(header, content, layers):
         assert labels.shape == LAYER.shape[:3]
         told = [warning.message for warning in warnings]
     assert all("\n" not in line for line in told)
+
+
+def test_codes_are_those_of_pydicom_too():
+    from pydicom.sr.codedict import codes
+
+    assert UPPER_LOBE.as_dicom() == codes.SCT.UpperLobeOfLung
+    assert LUNG.as_dicom() == codes.SCT.Lung
+    assert LEFT.as_dicom() == codes.SCT.Left
+    code = INFILTRATE.as_dicom()
+    assert (code.value, code.scheme_designator, code.meaning) == ("47351003", "SCT", "Infiltrate")
+
+
+def test_the_regions_are_imported_without_the_dictionaries_of_dicom():
+    code = "import sys, COVIDQuantLib.terminology; sys.exit('pydicom' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -126,9 +126,12 @@ def test_names_of_segments_are_hashed_unless_they_are_ours():
 @pytest.mark.parametrize(
     "message",
     [
-        "Sections of 5.227 mm: figures are coarse and depend on the choice of sections.",
-        "21.2 % of the picture was not measured (padding) and is left out of every figure.",
-        "The lungs are cut at the highest slice (1 cm²): volumes are of the part in view, its lobes a rough guess.",
+        "Sections of 5.227 mm: measurements are coarse and depend on where the sections happen to lie.",
+        "21.2 % of the image was not measured (padding) and is left out of all measurements.",
+        (
+            "The lungs are cut off at the highest slice (1 cm²): volumes cover only the visible part, and its "
+            "lobes are a rough guess."
+        ),
         "The lungs measure only 880 mL.",
     ],
 )

@@ -213,11 +213,11 @@ def test_the_first_lobe_keeps_a_voxel_that_two_claim(tmp_path):
     [
         (
             lambda header: header.replace("_ID:=", "_No:=").replace("_Tags:=", "_T:="),
-            "no segment is a lobe or a lesion",
+            "no segment is a COVIDQuant lobe or lesion",
         ),
-        (lambda header: header.replace("Segment5_Layer:=1", "Segment5_Layer:=7"), "which the file lacks"),
+        (lambda header: header.replace("Segment5_Layer:=1", "Segment5_Layer:=7"), "which is not in the file"),
         (lambda header: header.replace("Segment2_LabelValue:=3", "Segment2_LabelValue:=three"), "damaged"),
-        (lambda header: header.replace("encoding: gzip", "encoding: nonsense"), "encoding .nonsense. is not read"),
+        (lambda header: header.replace("encoding: gzip", "encoding: nonsense"), "encoding .nonsense. is not supported"),
         (lambda header: header.replace("sizes: 2 13", "sizes: 2 1300"), "truncated or damaged"),
     ],
 )
@@ -233,7 +233,7 @@ def test_unfit_files_are_refused_in_words(tmp_path, change, message):
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "s.seg.nrrd").write_text("not a segmentation")
     for path in (tmp_path / "s.seg.nrrd", tmp_path / "absent.seg.nrrd"):
-        with pytest.raises(UnfitInputError, match=r"of no kind that can be read|no such file"):
+        with pytest.raises(UnfitInputError, match=r"not supported|no such file"):
             read_segmentation(path)
 
 

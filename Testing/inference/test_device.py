@@ -53,7 +53,7 @@ def test_what_is_absent_is_refused_saying_what_there_is(kind):
     if there:
         assert choose_device(kind).kind == kind
         return
-    with pytest.raises(UsageError, match=rf"no {kind.upper()} device .* There is: .*CPU") as caught:
+    with pytest.raises(UsageError, match=rf"no {kind.upper()} device .* Available: .*CPU") as caught:
         choose_device(kind)
     assert caught.value.exit_status == 2
 

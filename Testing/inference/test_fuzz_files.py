@@ -158,7 +158,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     if not hasattr(os, "mkfifo"):
         pytest.skip("Windows has no such pipes")
     os.mkfifo(tmp_path / "metrics.json")
-    with pytest.raises(UnfitInputError, match="no regular file"):
+    with pytest.raises(UnfitInputError, match="not a regular file"):
         read_metrics(tmp_path)
     assert not scan_in_folder(tmp_path)
 

@@ -147,7 +147,7 @@ def test_torchs_older_files_are_read_and_models_of_one_shape_lie_side_by_side(ow
     bundle = import_lungmask(tmp_path / "x.pth", "R231CovidWeb")
     assert bundle.path == own / "lungmask-r231covidweb"
     assert find_bundle("lungmask-r231covidweb", "lungs").record() == bundle.record()
-    with pytest.raises(UsageError, match="there is a bundle already"):
+    with pytest.raises(UsageError, match="a bundle exists here already"):
         import_lungmask(tmp_path / "x.pth", "R231CovidWeb")
 
 
@@ -265,7 +265,7 @@ def test_memory_that_runs_out_makes_the_batch_smaller(imported, chest):
 )
 def test_a_bundle_that_does_not_say_its_labels_is_refused(imported, chest, entry):
     record = dataclasses.replace(imported[6].networks["slices"], input=entry)
-    with pytest.raises(UnfitInputError, match="what its labels mean"):
+    with pytest.raises(UnfitInputError, match="describe its network"):
         lobes_by_lungmask(Stripes(6), chest, record, CPU)
 
 
@@ -334,8 +334,8 @@ def saved_with(**values):
 SPOILT = {
     "code": (saved({"last.bias": Bomb()}), "could run code"),
     "a whole module": (saved(torch.nn.Linear(2, 2)), "could run code"),
-    "cut short": (cut_zip, "damaged or cut short"),
-    "old format cut short": (cut_old_format, "damaged or cut short"),
+    "truncated": (cut_zip, "damaged or truncated"),
+    "old format truncated": (cut_old_format, "damaged or truncated"),
     "empty": (lambda path, _: path.write_bytes(b""), "damaged"),
     "text": (lambda path, _: path.write_text("hello"), ""),
     "zip": (lambda path, _: zipfile.ZipFile(path, "w").close(), ""),

@@ -259,8 +259,8 @@ class Bomb:
 
 SPOILT_WEIGHTS = {
     "altered": (altered, "SHA-256 differs"),
-    "half": (cut, "cut short"),
-    "header": (lambda folder: cut(folder, 0.01), "cut short"),
+    "half": (cut, "truncated"),
+    "header": (lambda folder: cut(folder, 0.01), "truncated"),
     "empty": (lambda folder: cut(folder, 0), "SHA-256 differs"),
     "missing": (lambda folder: (folder / "models/coarse.safetensors").unlink(), "missing"),
     "folder": (
@@ -274,8 +274,8 @@ SPOILT_WEIGHTS = {
     "tensor added": (other_tensors(add), "unknown 'more'"),
     "shape": (other_tensors(widen), "shape (6, 3, 1, 1, 1) instead of (6, 2, 1, 1, 1)"),
     "kind": (other_tensors(whole_numbers), "final.weight"),
-    "not a number": (other_tensors(break_value), "no numbers"),
-    "rubbish": (lambda folder: put_weights(folder, b"rubbish" * 100), "no safetensors"),
+    "not a number": (other_tensors(break_value), "not finite numbers"),
+    "rubbish": (lambda folder: put_weights(folder, b"rubbish" * 100), "not a safetensors"),
     "pickle": (lambda folder: put_weights(folder, pickle.dumps(Bomb())), "pickle"),
     "torch file": (torch_file, "pickle"),
 }
@@ -335,18 +335,18 @@ SPOILT_METADATA = {
     "no networks": (sets_ours(networks={}), "no network"),
     "networks a list": (sets_ours(networks=[]), "not an object"),
     "network a text": (lambda m: m["covidquant"]["networks"].update(coarse="x"), "not an object"),
-    "role": (lambda m: m["covidquant"]["networks"].update({"../x": coarse_record(m)}), "no role"),
+    "role": (lambda m: m["covidquant"]["networks"].update({"../x": coarse_record(m)}), "not a valid role"),
     "no sum": (lambda m: coarse_record(m).pop("sha256"), "sha256"),
-    "half a sum": (sets(sha256="abc"), "no SHA-256"),
-    "name": (sets_ours(name="../toy"), "no name"),
-    "device name": (sets_ours(name="con.x"), "no name"),
+    "half a sum": (sets(sha256="abc"), "not a SHA-256"),
+    "name": (sets_ours(name="../toy"), "not a valid bundle name"),
+    "device name": (sets_ours(name="con.x"), "not a valid bundle name"),
     "task": (sets_ours(task="brains"), "unknown task"),
     "measured": (sets_ours(measured=[{"value": 1}]), "measured[0]"),
-    "up": (sets(weights="models/../../x.safetensors"), "leaves the bundle"),
-    "up on Windows": (sets(weights="models\\..\\..\\x.safetensors"), "leaves the bundle"),
-    "absolute": (sets(weights="/etc/x.safetensors"), "leaves the bundle"),
-    "drive": (sets(weights="C:x.safetensors"), "leaves the bundle"),
-    "share": (sets(weights="\\\\server\\share\\x.safetensors"), "leaves the bundle"),
+    "up": (sets(weights="models/../../x.safetensors"), "outside the bundle"),
+    "up on Windows": (sets(weights="models\\..\\..\\x.safetensors"), "outside the bundle"),
+    "absolute": (sets(weights="/etc/x.safetensors"), "outside the bundle"),
+    "drive": (sets(weights="C:x.safetensors"), "outside the bundle"),
+    "share": (sets(weights="\\\\server\\share\\x.safetensors"), "outside the bundle"),
     "pickle": (sets(weights="models/coarse.pt"), "not a safetensors file"),
     "gone": (sets(weights="models/other.safetensors"), "weights are missing"),
 }
@@ -483,7 +483,9 @@ def test_weights_that_are_no_numbers_are_not_written(tmp_path):
     made = network()
     with torch.no_grad():
         next(made.module.parameters()).fill_(float("inf"))
-    assert "no numbers" in refusal(lambda: write(tmp_path / "toy", networks={"coarse": made, "fine": network(FINE)}))
+    assert "not finite numbers" in refusal(
+        lambda: write(tmp_path / "toy", networks={"coarse": made, "fine": network(FINE)})
+    )
     refusal(lambda: write(tmp_path / "toy", training={"loss": float("nan")}), kind=UsageError)
     assert list(tmp_path.iterdir()) == []
 
@@ -519,7 +521,7 @@ def test_the_default_of_a_task_is_the_shipped_one(shipped, own, monkeypatch):
     monkeypatch.setitem(catalogue.DEFAULTS, "lobes", "toy")
     write(own / "toy", seed=5)
     assert default_bundle("lobes").path == shipped / "toy"
-    assert "no model ships" in refusal(lambda: default_bundle("lungs"))
+    assert "no model for lungs is shipped" in refusal(lambda: default_bundle("lungs"))
     monkeypatch.setitem(catalogue.DEFAULTS, "lobes", "gone")
     assert "Install COVIDQuant again" in refusal(lambda: default_bundle("lobes"))
 
@@ -588,7 +590,7 @@ def test_a_spoilt_replacement_leaves_the_installed_bundle(original, bundle_folde
 
 
 def test_a_shipped_name_is_not_taken(original, shipped, own):
-    assert "ships with COVIDQuant" in refusal(lambda: import_bundle(original, replace=True), kind=UsageError)
+    assert "is shipped with COVIDQuant" in refusal(lambda: import_bundle(original, replace=True), kind=UsageError)
     assert not own.exists()
 
 
@@ -630,7 +632,7 @@ def test_a_zip_that_unpacks_to_too_much_is_refused(original, own, tmp_path, monk
     assert "too large" in refusal(lambda: import_bundle(source))
     monkeypatch.undo()
     monkeypatch.setattr(archive, "MAX_MEMBERS", 2)
-    assert "files is no bundle" in refusal(lambda: import_bundle(source))
+    assert "files is not a bundle" in refusal(lambda: import_bundle(source))
 
 
 def test_a_damaged_zip_or_another_file_is_refused(original, own, tmp_path):
@@ -651,7 +653,7 @@ def test_a_damaged_zip_or_another_file_is_refused(original, own, tmp_path):
 def test_only_the_users_own_bundles_are_removed(original, shipped, own):
     write(own / "mine")
     (own / "letters").mkdir()
-    assert "stays" in refusal(lambda: remove_bundle("toy"), kind=UsageError)
+    assert "cannot be removed" in refusal(lambda: remove_bundle("toy"), kind=UsageError)
     for name in ("letters", "none", "../shipped/toy", ".", ""):
         assert "you have no model bundle" in refusal(lambda name=name: remove_bundle(name))
     assert remove_bundle("mine") == own / "mine"

@@ -182,7 +182,7 @@ BROKEN = {
     "infinite": break_metadata('{"a": 1e999}'),
     "list": break_metadata("[]"),
     "folder": lambda folder: ((folder / "configs/metadata.json").unlink(), (folder / "configs/metadata.json").mkdir()),
-    "no UTF-8": lambda folder: (folder / "configs/metadata.json").write_bytes(b'{"a": "\xff"}'),
+    "not UTF-8": lambda folder: (folder / "configs/metadata.json").write_bytes(b'{"a": "\xff"}'),
     "no weights": lambda folder: shutil.rmtree(folder / "models"),
     "long path": lambda folder: change(
         folder,

@@ -1,1 +1,1 @@
-"""What is measured of a result, and between which values it is sound: the records of the table."""
+"""The checks: what is measured of a result, and the limits of a sound value."""

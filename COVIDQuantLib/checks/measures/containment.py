@@ -1,4 +1,4 @@
-"""Checks of where the lungs end: in the patient, in the chest, at the edge of what is aerated."""
+"""Checks of the lungs' extent: within the patient, within the chest, and to the edge of aerated lung."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from COVIDQuantLib.checks.second_path import AERATED_HU as AERATED_LUNG_HU
 from COVIDQuantLib.voxels.morphology import distance_to
 
 _LUNG = WHOLE_LUNG.name
-# The pleural gap is thinner; heart and great vessels lie deeper.
+# The pleural gap is thinner; heart and great vessels are deeper.
 _APART_MM = 5.0
 _WALL_MM = 15.0
 
@@ -33,7 +33,7 @@ def outside_patient(evidence: Evidence) -> Iterator[Measured]:
 def outside_chest(evidence: Evidence) -> Iterator[Measured]:
     """Lung in the patient but outside the chest cavity, percent of the lungs."""
     inside = evidence.cavity | ~evidence.patient
-    # A block that the cavity's edge passes through is half inside.
+    # A block on the cavity's edge is half inside.
     inside = ndimage.binary_dilation(inside)
     yield from _outside(evidence, inside, "outside the chest cavity (wall, shoulder, belly)")
 
@@ -43,7 +43,7 @@ def _outside(evidence: Evidence, inside: np.ndarray, words: str) -> Iterator[Mea
     ml = float(share.sum()) * evidence.block_ml
     percent = evidence.percent_of_lung(ml)
     region = lobe_at_fault(evidence, evidence.on_samples(~inside)) if ml else _LUNG
-    yield Measured(percent, f"{ml:.0f} mL of the lungs ({percent:.1f} %) lie {words}", region, share)
+    yield Measured(percent, f"{ml:.0f} mL of the lungs ({percent:.1f} %) are {words}", region, share)
 
 
 def missed_air(evidence: Evidence) -> Iterator[Measured]:
@@ -55,12 +55,12 @@ def missed_air(evidence: Evidence) -> Iterator[Measured]:
 
 
 def dense_rim(evidence: Evidence) -> Iterator[Measured]:
-    """Dense tissue, no lesion, in the outermost layer of the lungs, percent of the lungs."""
+    """Dense tissue without lesion in the outermost layer of the lungs, percent of the lungs."""
     rim = evidence.lung & ~ndimage.binary_erosion(evidence.lung, border_value=1)
     dense = rim & (evidence.hu > DENSE_HU) & ~evidence.lesions
     ml = float(np.count_nonzero(dense)) * evidence.ml
     percent = evidence.percent_of_lung(ml)
-    text = f"the lungs' edge lies in dense tissue: {ml:.0f} mL ({percent:.1f} %) of the outermost layer"
+    text = f"the lungs' edge is in dense tissue: {ml:.0f} mL ({percent:.1f} %) of the outermost layer"
     yield Measured(percent, text, _LUNG, evidence.shares(dense))
 
 
@@ -74,12 +74,12 @@ def chest_gap(evidence: Evidence) -> Iterator[Measured]:
     gap = evidence.cavity & at_wall & apart & between & evidence.lateral & (evidence.block_hu > AERATED_LUNG_HU)
     ml = float(np.count_nonzero(gap)) * evidence.block_ml
     percent = evidence.percent_of_lung(ml)
-    text = f"{ml:.0f} mL of dense tissue lie between lungs and chest wall: effusion, or dense lung left out"
+    text = f"{ml:.0f} mL of dense tissue are between lungs and chest wall: effusion, or dense lung left out"
     yield Measured(percent, text, _LUNG, gap)
 
 
 def _between(mask: np.ndarray, axis: int) -> np.ndarray:
-    """Where a mask lies on both sides along an axis."""
+    """Where a mask is present on both sides along an axis."""
     turned = np.moveaxis(mask, axis, 0)
     both = np.maximum.accumulate(turned, axis=0) & np.maximum.accumulate(turned[::-1], axis=0)[::-1]
     return np.moveaxis(both, 0, axis)

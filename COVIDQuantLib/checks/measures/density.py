@@ -1,4 +1,4 @@
-"""Checks of density: what is in the lungs must look like lung, outside the lesions."""
+"""Checks of density: outside the lesions, the lungs must look like lung."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from COVIDQuantLib.voxels.morphology import open_
 _LUNG = WHOLE_LUNG.name
 _SOFT_HU = -200
 _AIR_HU = -970
-# A lump is what a ball of this radius can sweep; vessels and fissures fall away.
+# A lump survives an opening with a ball of this radius; vessels and fissures do not.
 _LUMP_MM = 5.0
 
 
@@ -32,7 +32,7 @@ def lung_dense(evidence: Evidence) -> Iterator[Measured]:
     dense = evidence.lung & (evidence.hu > _SOFT_HU) & ~evidence.lesions
     ml = float(np.count_nonzero(dense)) * evidence.ml
     percent = evidence.percent_of_lung(ml)
-    text = f"{ml:.0f} mL of the lungs ({percent:.1f} %) are as dense as flesh and no pneumonia"
+    text = f"{ml:.0f} mL of the lungs ({percent:.1f} %) are as dense as soft tissue but not pneumonia"
     yield Measured(percent, text, _LUNG, evidence.shares(dense))
 
 
@@ -42,11 +42,11 @@ def lung_lump(evidence: Evidence) -> Iterator[Measured]:
     lumps = open_(evidence.shares(dense) >= 0.5, _LUMP_MM, evidence.grids.block_spacing)
     ml = float(np.count_nonzero(lumps)) * evidence.block_ml
     region = lobe_at_fault(evidence, evidence.on_samples(lumps)) if ml else _LUNG
-    yield Measured(ml, f"{ml:.0f} mL in the lungs are dense lumps and no pneumonia", region, lumps)
+    yield Measured(ml, f"{ml:.0f} mL in the lungs are dense lumps but not pneumonia", region, lumps)
 
 
 def lung_air(evidence: Evidence) -> Iterator[Measured]:
-    """Air thinner than any but the emptiest lung, percent of the lungs."""
+    """Air less dense than all but the most emphysematous lung, percent of the lungs."""
     thin = evidence.lung & (evidence.hu < _AIR_HU)
     percent = 100.0 * float(np.count_nonzero(thin)) * evidence.ml / evidence.lung_ml
     text = f"{percent:.0f} % of the lungs are plain air (below {_AIR_HU} HU)".replace("-", "−")
@@ -54,11 +54,11 @@ def lung_air(evidence: Evidence) -> Iterator[Measured]:
 
 
 def gas_lump(evidence: Evidence) -> Iterator[Measured]:
-    """Lumps of plain air in the lungs that the second path does not call lung (windpipe, stomach), mL."""
+    """Lumps of plain air in the lungs that the second method does not count as lung (trachea, stomach), mL."""
     lumps = (evidence.block_hu < -940) & (evidence.lung_share > 0.5) & ~evidence.aerated
     ml = float(np.count_nonzero(lumps)) * evidence.block_ml
     region = lobe_at_fault(evidence, evidence.on_samples(lumps)) if ml else _LUNG
-    yield Measured(ml, f"{ml:.0f} mL of the lungs look like gas of windpipe, gut or stomach", region, lumps)
+    yield Measured(ml, f"{ml:.0f} mL of the lungs look like gas in the trachea, gut or stomach", region, lumps)
 
 
 def far_from_air(evidence: Evidence) -> Iterator[Measured]:
@@ -67,7 +67,7 @@ def far_from_air(evidence: Evidence) -> Iterator[Measured]:
 
 
 def far_in_the_middle(evidence: Evidence) -> Iterator[Measured]:
-    """The same where consolidation does not come: in the mediastinum and outside the chest, percent of the lungs."""
+    """The same where consolidation does not occur: in the mediastinum and outside the chest, percent of the lungs."""
     beyond = (evidence.lung_share > 0.5) & ~evidence.near_lung
     yield from _far(evidence, beyond & ~(evidence.lateral & evidence.cavity))
 
@@ -76,5 +76,5 @@ def _far(evidence: Evidence, beyond: np.ndarray) -> Iterator[Measured]:
     ml = float((beyond * evidence.lung_share).sum()) * evidence.block_ml
     percent = evidence.percent_of_lung(ml)
     region = lobe_at_fault(evidence, evidence.on_samples(beyond)) if ml else _LUNG
-    text = f"{ml:.0f} mL of the lungs ({percent:.1f} %) are dense and lie far from aerated lung"
+    text = f"{ml:.0f} mL of the lungs ({percent:.1f} %) are dense and far from aerated lung"
     yield Measured(percent, text, region, beyond * evidence.lung_share)

@@ -1,4 +1,4 @@
-"""Checks of the networks' own doubt: how much would be found if they were asked to be a little surer, or less sure."""
+"""Checks of the networks' uncertainty: how the result would change with a stricter or looser threshold."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ from COVIDQuantLib.checks.evidence import Evidence
 from COVIDQuantLib.checks.record import Measured
 from COVIDQuantLib.segmentation.log_odds import OddsMap
 
-# Log odds of a probability of 82 %: who says less has not made up its mind.
+# Log odds of a probability of 82 %; anything less is uncertain.
 _SURE = 1.5
 
 
 def lung_doubt(evidence: Evidence) -> Iterator[Measured]:
-    """What may or may not be lung by the networks' odds, percent of the lungs; mostly the width of their edge."""
+    """Uncertain lung by the networks' odds, percent of the lungs; mostly the width of the edge."""
     odds = evidence.odds.get("lungs")
     if odds is not None:
         percent, where = _doubtful(evidence, odds)
-        yield Measured(percent, f"the networks do not know of {percent:.0f} % of the lungs", WHOLE_LUNG.name, where)
+        yield Measured(
+            percent, f"the networks are uncertain about {percent:.0f} % of the lungs", WHOLE_LUNG.name, where
+        )
 
 
 def lesion_doubt(evidence: Evidence) -> Iterator[Measured]:
-    """What may or may not be pneumonia by the networks' odds, percent of the lungs."""
+    """Uncertain pneumonia by the networks' odds, percent of the lungs."""
     odds = evidence.odds.get("lesions")
     if odds is not None:
         percent, where = _doubtful(evidence, odds)
-        text = f"the extent may be {percent:.1f} points more or less by the networks' own doubt"
+        text = f"the extent may be {percent:.1f} points more or less, given the networks' uncertainty"
         yield Measured(percent, text, LESION.name, where)
 
 
 def _doubtful(evidence: Evidence, odds: OddsMap) -> tuple[float, np.ndarray]:
-    """Half of what lies between sure and sure not, percent of the lungs, and where on the blocks it is."""
+    """Half of the volume between certain and excluded, percent of the lungs, and where on the blocks it is."""
     doubtful = np.abs(odds.log_odds()) < _SURE
     ml = float(np.count_nonzero(doubtful)) * float(np.prod(odds.step)) / 1000.0
     return evidence.percent_of_lung(ml / 2), _on_blocks(evidence, doubtful, odds)

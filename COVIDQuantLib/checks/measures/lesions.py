@@ -1,4 +1,4 @@
-"""Checks of the pneumonia: where it lies, how dense it is, and what looks like it and was left out."""
+"""Checks of the pneumonia: position, density, and similar tissue that was left out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from COVIDQuantLib.voxels.morphology import distance_to, open_
 
 _NAME = LESION.name
 _LEAST_ML = 2.0
-# Lung this thin is no pneumonia; this dense is bone, metal or contrast medium.
+# Below this density it is not pneumonia; above this it is bone, metal or contrast medium.
 _EMPTY_HU = -800
 _BRIGHT_HU = 120
 _SOFT_HU = -200
@@ -38,15 +38,15 @@ def outside_lobes(evidence: Evidence) -> Iterator[Measured]:
     astray = evidence.lesions & ~evidence.lung
     ml = float(np.count_nonzero(astray)) * evidence.ml
     percent = evidence.percent_of_lung(ml)
-    yield Measured(percent, f"{ml:.0f} mL of the pneumonia lie outside every lobe", _NAME, evidence.shares(astray))
+    yield Measured(percent, f"{ml:.0f} mL of the pneumonia are outside every lobe", _NAME, evidence.shares(astray))
 
 
 def empty_share(evidence: Evidence) -> Iterator[Measured]:
-    """Lung as thin as healthy lung within the pneumonia, percent of the lungs."""
+    """Tissue with the density of healthy lung within the pneumonia, percent of the lungs."""
     thin = evidence.lesions & evidence.lung & (evidence.hu < _EMPTY_HU)
     ml = float(np.count_nonzero(thin)) * evidence.ml
     share = 100.0 * ml / max(evidence.lesion_ml, 1e-6)
-    text = f"{ml:.0f} mL of the pneumonia ({share:.0f} % of it) are as thin as healthy lung"
+    text = f"{ml:.0f} mL of the pneumonia ({share:.0f} % of it) have the density of healthy lung"
     yield Measured(evidence.percent_of_lung(ml), text, _NAME, evidence.shares(thin))
 
 
@@ -67,28 +67,28 @@ def bright_share(evidence: Evidence) -> Iterator[Measured]:
 
 
 def dense_lump(evidence: Evidence) -> Iterator[Measured]:
-    """Dense lumps of pneumonia in mediastinum or wall, out of the hollows of aerated lung, percent of the lungs."""
+    """Dense lumps of pneumonia in mediastinum or wall, outside the hollows of aerated lung, percent of the lungs."""
     dense = evidence.lesions & (evidence.hu > _SOFT_HU)
     lumps = open_(evidence.shares(dense) >= 0.5, _LUMP_MM, evidence.grids.block_spacing)
     lumps &= ~evidence.closed_lung & ~(evidence.lateral & evidence.cavity)
     ml = float(np.count_nonzero(lumps)) * evidence.block_ml
-    text = f"dense lumps of pneumonia reach {ml:.0f} mL into wall, heart or vessels"
+    text = f"dense lumps of pneumonia extend {ml:.0f} mL into wall, heart or vessels"
     yield Measured(evidence.percent_of_lung(ml), text, _NAME, lumps)
 
 
 def clouded_left_out(evidence: Evidence) -> Iterator[Measured]:
-    """Clouded lung in lumps that is not called pneumonia, percent of the lungs."""
+    """Lumps of opaque lung not marked as pneumonia, percent of the lungs."""
     if max(evidence.grids.block_spacing) > _THICK_MM:
         return
     healthy = evidence.lung & ~evidence.lesions
     values = evidence.hu[healthy]
-    # In expiration all of the lung is denser, so clouded is what stands out from the rest.
+    # In expiration all of the lung is denser, so only lung denser than the rest counts as opaque.
     lowest = max(_CLOUDED_HU[0], (float(np.median(values)) if values.size else 0.0) + _STANDS_OUT_HU)
     clouded = healthy & (evidence.hu > lowest) & (evidence.hu < _CLOUDED_HU[1])
-    # Blocks beside a vessel or at the lungs' edge hold both thin and dense.
+    # Blocks beside a vessel or at the lungs' edge contain both.
     depth = distance_to(evidence.lung_share < 0.5, evidence.grids.block_spacing)
     evenly = (evidence.shares(clouded) > _EVENLY) & (depth > _EDGE_MM)
     lumps = open_(evenly, _CLOUD_MM, evidence.grids.block_spacing)
     ml = float(np.count_nonzero(lumps)) * evidence.block_ml
-    text = f"{ml:.0f} mL of clouded lung are not called pneumonia"
+    text = f"{ml:.0f} mL of opaque lung are not marked as pneumonia"
     yield Measured(evidence.percent_of_lung(ml), text, _NAME, lumps)

@@ -1,4 +1,4 @@
-"""Checks of shape: lobes in pieces, blades of one in another, holes, jumps from slice to slice."""
+"""Checks of shape: disconnected lobes, extensions into other lobes, holes, jumps between slices."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from COVIDQuantLib.checks.evidence import Evidence
 from COVIDQuantLib.checks.record import Measured
 from COVIDQuantLib.voxels.morphology import Spacing, bounding_box, components, distance_to, erode, fill_slices
 
-# What hangs on by a neck thinner than twice this is a part of its own.
+# A part attached by a neck thinner than twice this counts as separate.
 _NECK_MM = 4.5
 # Thinner than a neck everywhere and this far from the lobe's body.
 _BLADE_MM = 9.0
-# So much of a part's surface within the lungs touches another lobe: it lies in that lobe, not beside it.
+# If this share of a part's surface within the lungs touches another lobe, it is inside that lobe, not beside it.
 _ENCLOSED = 0.6
 _ALL_AROUND = np.ones((3, 3, 3), bool)
 
 
 def pieces(evidence: Evidence) -> Iterator[Measured]:
-    """Of each lobe the volume that does not hang together with its largest piece, mL."""
+    """For each lobe, the volume not connected to its largest piece, mL."""
     for lobe in LOBES:
         share = evidence.lobe_shares[lobe.label]
-        # A thread that a block holds any of still connects; what is apart, is so by a block at least.
+        # Any contact within a block connects, so separate parts are at least a block apart.
         labels, count = ndimage.label(share > 0, _ALL_AROUND)
         volumes = np.bincount(labels.ravel(), weights=share.ravel(), minlength=count + 1) * evidence.block_ml
         volumes[0] = 0.0
@@ -33,11 +33,13 @@ def pieces(evidence: Evidence) -> Iterator[Measured]:
         rest = float(volumes.sum() - volumes[largest])
         several = int(np.count_nonzero(volumes > 0.5))
         where = share * ((labels != largest) & (labels > 0))
-        yield Measured(rest, f"the {lobe.name} is in {several} pieces, {rest:.0f} mL apart", lobe.name, where)
+        yield Measured(
+            rest, f"the {lobe.name} is in {several} pieces, {rest:.0f} mL of it disconnected", lobe.name, where
+        )
 
 
 def blades(evidence: Evidence) -> Iterator[Measured]:
-    """Of each lobe the volume that lies in another lobe of its lung and hangs on by a thread, mL."""
+    """For each lobe, the volume inside another lobe of its lung that is only thinly attached, mL."""
     for lobe in LOBES:
         others = [label for label in labels_of_side(lobe.side) if label != lobe.label]
         own = evidence.lobe_shares[lobe.label] >= 0.5
@@ -49,11 +51,11 @@ def blades(evidence: Evidence) -> Iterator[Measured]:
         ml = float(astray.sum()) * evidence.block_ml
         where = np.zeros(evidence.patient.shape, np.float32)
         where[box] = astray
-        yield Measured(ml, f"{ml:.0f} mL of the {lobe.name} lie within another lobe", lobe.name, where)
+        yield Measured(ml, f"{ml:.0f} mL of the {lobe.name} are within another lobe", lobe.name, where)
 
 
 def _astray(own: np.ndarray, other: np.ndarray, spacing: Spacing) -> np.ndarray:
-    """The parts of a lobe that are not of its body and are enclosed by other lobes."""
+    """The parts of a lobe outside its body that are enclosed by other lobes."""
     cores, counts = components(erode(own, _NECK_MM, spacing))
     if len(counts) < 2:
         return np.zeros_like(own)
@@ -62,7 +64,7 @@ def _astray(own: np.ndarray, other: np.ndarray, spacing: Spacing) -> np.ndarray:
     lesser = (cores > 0) & ~body
     to_body = distance_to(body, spacing)
     to_lesser = distance_to(lesser, spacing)
-    # Beyond a neck the lesser core is nearer than the body; where there is no core the blade is thin and far away.
+    # Beyond a neck the smaller core is nearer than the body; without a core the extension is thin and far away.
     apart = own & ((to_lesser < to_body) | ((to_body > _NECK_MM + _BLADE_MM) & (to_lesser > _NECK_MM + _BLADE_MM)))
     labels, sizes = components(apart)
     if len(sizes) < 2:
@@ -90,7 +92,7 @@ def _faces(labels: np.ndarray, beside: np.ndarray, count: int) -> np.ndarray:
 
 
 def holes(evidence: Evidence) -> Iterator[Measured]:
-    """What is in no lobe though lobes surround it in every direction, percent of the lungs."""
+    """Volume in no lobe although lobes surround it in every direction, percent of the lungs."""
     lung = evidence.lung_share >= 0.5
     box = bounding_box(lung)
     where = np.zeros(lung.shape, bool)

@@ -1,4 +1,4 @@
-"""Checks of size and order: both lungs, the chest they lie in, the lobes among each other."""
+"""Checks of size and order: both lungs, the chest around them, and the lobes relative to each other."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def left_share(evidence: Evidence) -> Iterator[Measured]:
 
 
 def lobe_share(evidence: Evidence) -> Iterator[Measured]:
-    """Each lobe's share of what is usual for it, a ratio to the nearer end of the usual range (1 within it)."""
+    """Each lobe's share of its lung, as a ratio to the nearer end of the usual range (1 within it)."""
     for lobe in LOBES:
         side = sum(evidence.lobe_ml[label] for label in labels_of_side(lobe.side))
         share = 100.0 * evidence.lobe_ml[lobe.label] / max(side, 1e-6)
@@ -39,7 +39,7 @@ def lobe_share(evidence: Evidence) -> Iterator[Measured]:
         yield Measured(off, text, lobe.name)
 
 
-# Percent of its lung, by label; healthy lobes and those that disease has shrunk or blown up lie within.
+# Percent of its lung, by label; including lobes shrunk or enlarged by disease.
 _USUAL_SHARE = {1: (18.0, 62.0), 2: (4.5, 32.0), 3: (18.0, 66.0), 4: (32.0, 78.0), 5: (22.0, 68.0)}
 
 
@@ -51,7 +51,7 @@ def lung_of_chest(evidence: Evidence) -> Iterator[Measured]:
         yield Measured(percent, f"the lungs fill {percent:.0f} % of the chest cavity", WHOLE_LUNG.name)
 
 
-# Which lobe's middle lies on which side of which other lobe's: axis of ``[k, j, i]``, and how far at least, mm.
+# Which lobe's centre is on which side of another's: axis of ``[k, j, i]``, and the minimum distance, mm.
 _ORDER = (
     *((f.above[0], f.below[0], 0, 1.0, "above") for f in sorted(FISSURES, key=lambda fissure: bool(fissure.ends_at))),
     *((f.above[-1], f.below[0], 1, -1.0, "in front of") for f in FISSURES if f.kind == OBLIQUE),
@@ -59,7 +59,7 @@ _ORDER = (
 
 
 def lobe_order(evidence: Evidence) -> Iterator[Measured]:
-    """How far a lobe's middle lies where it belongs from another's, mm; negative on the wrong side."""
+    """Distance of a lobe's centre from another's in the expected direction, mm; negative on the wrong side."""
     middles = {
         label: np.array(ndimage.center_of_mass(share)) * evidence.grids.block_spacing
         for label, share in evidence.lobe_shares.items()

@@ -1,4 +1,4 @@
-"""``covidquant compare``: the same patient again; what changed, whether it is more than error, the course in time."""
+"""``covidquant compare``: what changed between exams of one patient, and whether it exceeds measurement error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Threshol
 from COVIDQuantLib.system.atomic_files import OutputFolder
 
 NAME = "compare"
-HELP = "Compare exams of one patient: changes, whether they are more than error, the course in time."
+HELP = "Compare exams of one patient: what changed, whether it exceeds measurement error, and the time course."
 
 _READING, _COMPARING, _WRITING = Stage("reading", 1.0), Stage("comparing", 0.5), Stage("writing", 2.0)
 
@@ -28,7 +28,7 @@ _READING, _COMPARING, _WRITING = Stage("reading", 1.0), Stage("comparing", 0.5),
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("baseline", type=Path, metavar="BASELINE", help="a folder written by quantify")
-    parser.add_argument("followup", type=Path, nargs="+", metavar="FOLLOWUP", help="one or more later ones")
+    parser.add_argument("followup", type=Path, nargs="+", metavar="FOLLOWUP", help="one or more later exams")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument(
         "--date",
@@ -37,33 +37,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="YYYY-MM-DD",
-        help="the exams' days, one each in the order of the exams; else those that the results hold",
+        help="dates of the exams, one each in their order; default: those stored in the results",
     )
     parser.add_argument("--onset", type=_day, metavar="YYYY-MM-DD", help="first day of symptoms")
     parser.add_argument(
-        "--limits", type=Path, metavar="DIR", help="a folder written by evaluate: the site's own limits of agreement"
+        "--limits",
+        type=Path,
+        metavar="DIR",
+        help="a folder written by evaluate, for the site's own limits of agreement",
     )
-    parser.add_argument("--ggo-hu", type=int, metavar="HU", help="recompute every figure at this threshold")
+    parser.add_argument("--ggo-hu", type=int, metavar="HU", help="recompute all measurements with this threshold")
     parser.add_argument("--consolidation-hu", type=int, metavar="HU", help="and at this")
-    parser.add_argument("--same-patient", action="store_true", help="it is one patient, whatever the IDs say")
-    parser.add_argument("--no-picture", action="store_true", help="do not draw the course in time")
-    parser.add_argument("--identify", action="store_true", help="write names of folders, and dates")
+    parser.add_argument("--same-patient", action="store_true", help="accept exams whose patient IDs differ")
+    parser.add_argument("--no-picture", action="store_true", help="do not draw the time course")
+    parser.add_argument("--identify", action="store_true", help="write folder names and dates as they are")
     parser.add_argument("--strict", action="store_true", help="end with status 4 if an exam is not graded sound")
-    parser.add_argument("--quiet", action="store_true", help="no progress and no table")
+    parser.add_argument("--quiet", action="store_true", help="show no progress and no table")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Do it.
 
     Raises:
-        UnfitInputError: a result cannot be read, is of another patient or of the same exam, or holds no date.
-        UsageError: the number of dates is not that of the exams, or the thresholds are not in order.
+        UnfitInputError: a result cannot be read, is of another patient or of the same exam, or has no date.
+        UsageError: the number of dates differs from the number of exams, or the thresholds are not in order.
         OutputError: the folder cannot be written, or holds files of these names that compare did not write.
         NotSoundError: with ``--strict``, an exam is not graded sound.
     """
     thresholds = _thresholds(arguments)
     with OutputFolder(arguments.out) as out:
-        # Before the work, not after: a folder that cannot be written to, or a file's name that is taken.
+        # Checked before the work: whether the folder is writable and the file names are free.
         out.expect(FILES)
         refuse_others_files(arguments.out)
         with progress_bar((_READING, _COMPARING, _WRITING), quiet=arguments.quiet) as progress:
@@ -102,7 +105,9 @@ def _show(arguments: argparse.Namespace, comparison: Comparison, files: list[Pat
     earlier = []
     if arguments.no_picture and left.exists():
         earlier = [
-            CTWarning("earlier-files", f"{CHART_FILE} in {arguments.out} may be of an earlier run: left as found.")
+            CTWarning(
+                "earlier-files", f"{CHART_FILE} in {arguments.out} may be from an earlier run; it was left unchanged."
+            )
         ]
     show_warnings([*comparison.warnings, *earlier])
     if not arguments.quiet:
@@ -114,11 +119,11 @@ def _refuse_unsound(arguments: argparse.Namespace, comparison: Comparison) -> No
     unsound = [str(exam.number) for exam in comparison.exams if exam.result.grade is not Grade.SOUND]
     if unsound:
         what = f"exam {', '.join(unsound)} is not graded sound"
-        raise NotSoundError(what, str(arguments.out), "Everything was written: look at the exams and correct them.")
+        raise NotSoundError(what, str(arguments.out), "All files were written: review the exams and correct them.")
 
 
 def _thresholds(arguments: argparse.Namespace) -> Thresholds | None:
-    """The user's thresholds, the default one for the one that was left out; None if none was given."""
+    """The user's thresholds, with the default for a missing one; None if neither was given."""
     ggo, consolidation = arguments.ggo_hu, arguments.consolidation_hu
     if ggo is None and consolidation is None:
         return None
@@ -132,5 +137,5 @@ def _day(text: str) -> date:
     try:
         return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no time zone
     except ValueError:
-        message = f"{text!r} is no day like 2020-02-29; name the exams before the dates"
+        message = f"{text!r} is not a date like 2020-02-29; give the exams before the dates"
         raise argparse.ArgumentTypeError(message) from None

@@ -1,4 +1,4 @@
-"""``covidquant evaluate``: a segmentation held against another, for one scan or for a folder of them."""
+"""``covidquant evaluate``: compare segmentations with reference segmentations, for one scan or a folder of scans."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from COVIDQuantLib.system.atomic_files import OutputFolder
 NAME = "evaluate"
 HELP = "Compare segmentations with reference segmentations: Dice, distances, volumes, extent, weight, agreement."
 
-# The terminal has room for these; the files hold every column.
+# Columns that fit the terminal; the files hold all of them.
 TERMINAL_SCORES = ("dice", "sensitivity", "ppv", "surface_distance_mm", "surface_distance_95_mm")
 _WRITING = Stage("writing", 0.2)
 
@@ -32,26 +32,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     kinds = "a folder written by quantify, a .seg.nrrd, label maps (lobes, lungs, lesions), or a folder of many scans"
     parser.add_argument("predicted", type=Path, metavar="PREDICTED", help=kinds)
-    parser.add_argument("reference", type=Path, metavar="REFERENCE", help="the same; scans are paired by name")
+    parser.add_argument(
+        "reference", type=Path, metavar="REFERENCE", help="the reference, in the same forms; scans are paired by name"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    parser.add_argument("--ct", type=Path, metavar="FILE_OR_DIR", help="the CT, or a folder of them, for weight and HU")
-    parser.add_argument("--content", choices=CONTENTS, help="what label maps hold whose names do not tell")
-    parser.add_argument("--identify", action="store_true", help="write the scans' names instead of their hashes")
-    parser.add_argument("--no-distances", action="store_true", help="leave out the surface distances: quicker")
-    parser.add_argument("--no-plots", action="store_true", help="do not draw Bland and Altman's plots")
-    parser.add_argument("--quiet", action="store_true", help="no progress and no table")
+    parser.add_argument("--ct", type=Path, metavar="FILE_OR_DIR", help="the CT, or a folder of CTs, for weight and HU")
+    parser.add_argument("--content", choices=CONTENTS, help="contents of label maps whose names do not say")
+    parser.add_argument("--identify", action="store_true", help="write the names of the scans instead of hashes")
+    parser.add_argument("--no-distances", action="store_true", help="skip the surface distances, which is faster")
+    parser.add_argument("--no-plots", action="store_true", help="do not draw Bland-Altman plots")
+    parser.add_argument("--quiet", action="store_true", help="show no progress and no table")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Do it.
 
     Raises:
-        UnfitInputError: nothing to compare, a file that cannot be read, or two that lie on different voxels.
-        UsageError: a label map does not tell what it holds.
+        UnfitInputError: there is nothing to compare, a file cannot be read, or two files are on different grids.
+        UsageError: the contents of a label map are unknown.
         OutputError: the folder cannot be written.
     """
     with OutputFolder(arguments.out) as out:
-        # Before the work, not after: a folder that cannot be written to, or a file's name that is taken.
+        # Checked before the work: whether the folder is writable and the file names are free.
         out.expect(FILES)
         pairing = find_pairs(arguments.predicted, arguments.reference, arguments.ct, arguments.content)
         stages = {pair.name: Stage(f"scan {pair.name}", 1.0) for pair in pairing.pairs}
@@ -74,12 +76,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def show_agreement(cohort: CohortAgreement) -> None:
-    """Overlap by structure, then the agreement of the lesions' figures, on standard output."""
+    """Print overlap by structure, then the agreement of the lesion measurements."""
     screen = console()
     table = Table(header_style="bold", title=f"{len(cohort.scans)} scans: mean ± SD" if len(cohort.scans) > 1 else None)
     table.add_column("structure", no_wrap=True)
-    told = {name for summary in cohort.structures.values() for name, spread in summary.scores.items() if spread.n}
-    shown = [score for score in SCORES if score.name in TERMINAL_SCORES and score.name in told]
+    described = {name for summary in cohort.structures.values() for name, spread in summary.scores.items() if spread.n}
+    shown = [score for score in SCORES if score.name in TERMINAL_SCORES and score.name in described]
     for score in shown:
         table.add_column(f"{score.title}\n{score.unit}", justify="right", no_wrap=True)
     for name, summary in cohort.structures.items():

@@ -1,4 +1,4 @@
-"""``covidquant models``: which trained models there are, whether they are whole, and importing others."""
+"""``covidquant models``: list, verify and import trained models."""
 
 from __future__ import annotations
 
@@ -29,23 +29,27 @@ BUNDLE_FORMAT, LUNGMASK_FORMAT = "bundle", "lungmask"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of each action."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = _action(actions, "list", "List the models that ship and those you imported.", _list)
+    listing = _action(actions, "list", "List the shipped models and those you imported.", _list)
     _add_json(listing)
-    show = _action(actions, "show", "Show what a model is, how it was made and what was measured.", _show)
+    show = _action(actions, "show", "Show a model's architecture, training data and measured accuracy.", _show)
     show.add_argument("model", metavar="MODEL", help="a name from the list, or a bundle's folder")
     _add_json(show)
     verify = _action(actions, "verify", "Check weights against their SHA-256 and their architecture.", _verify)
-    verify.add_argument("models", nargs="*", metavar="MODEL", help="names or folders; without any: all of the list")
-    importing = _action(actions, "import", "Install a model from a folder, a zip, or another program's file.", _import)
-    importing.add_argument("source", type=Path, metavar="PATH", help="a bundle's folder or zip, or a file of weights")
+    verify.add_argument("models", nargs="*", metavar="MODEL", help="names or folders; default: all listed models")
+    importing = _action(
+        actions, "import", "Install a model from a folder, a zip file, or weights of another program.", _import
+    )
+    importing.add_argument(
+        "source", type=Path, metavar="PATH", help="a bundle's folder or zip file, or a file of weights"
+    )
     importing.add_argument(
         "--format",
         choices=(BUNDLE_FORMAT, LUNGMASK_FORMAT),
         default=BUNDLE_FORMAT,
-        help="what PATH is: a bundle, or weights as the program lungmask publishes them",
+        help="type of PATH: a bundle, or weights as published by the program lungmask",
     )
-    importing.add_argument("--name", choices=KNOWN_NAMES, help="which of lungmask's models the file holds")
-    importing.add_argument("--replace", action="store_true", help="replace your model of the same name")
+    importing.add_argument("--name", choices=KNOWN_NAMES, help="which lungmask model the file holds")
+    importing.add_argument("--replace", action="store_true", help="replace an imported model of the same name")
     remove = _action(actions, "remove", "Remove a model that you imported.", _remove)
     remove.add_argument("model", metavar="MODEL", help="its name")
 
@@ -64,8 +68,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Do the action.
 
     Raises:
-        UnfitInputError: no such model, or it is damaged, altered, of a newer format.
-        UsageError: the model ships and stays, or the name is taken.
+        UnfitInputError: there is no such model, or it is damaged, altered or of a newer format.
+        UsageError: the model is a shipped one, or the name is taken.
         OutputError: it cannot be written or removed.
     """
     arguments.do(arguments)
@@ -161,11 +165,11 @@ def _verify(arguments: argparse.Namespace) -> None:
                 try:
                     bundle = find_bundle(name)
                     bundle.verify(report)
-                    screen.print(f"{bundle.name} {bundle.version}: whole and unaltered", soft_wrap=True)
+                    screen.print(f"{bundle.name} {bundle.version}: complete and unaltered", soft_wrap=True)
                 except UnfitInputError as error:
                     refused.append(error)
-                    told = Text.assemble(f"{shown(Path(name).name)}: ", (shown(error.what), "red"))
-                    screen.print(told, soft_wrap=True)
+                    described = Text.assemble(f"{shown(Path(name).name)}: ", (shown(error.what), "red"))
+                    screen.print(described, soft_wrap=True)
     if refused:
         raise refused[0]
 

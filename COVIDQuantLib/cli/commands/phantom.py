@@ -1,4 +1,4 @@
-"""``covidquant phantom``: a made chest CT with known truth."""
+"""``covidquant phantom``: make a synthetic chest CT with known truth."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from COVIDQuantLib.system.atomic_files import OutputFolder
 
 NAME = "phantom"
 HELP = (
-    "Make a chest CT with pneumonia whose lobes, lesions and figures are known exactly, "
+    "Make a synthetic chest CT with pneumonia whose lobes, lesions and measurements are known exactly, "
     "or several of one patient along a course."
 )
 
@@ -26,7 +26,7 @@ _MAKING, _WRITING = Stage("making", 20.0), Stage("writing", 2.0)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments; what is not given is drawn by the seed or is the phantom's default."""
+    """Declare the arguments; omitted values are drawn from the seed or take the phantom's defaults."""
     defaults = PhantomSettings()
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the CT and its truth")
     parser.add_argument("--seed", type=int, default=defaults.seed, metavar="N", help="which patient")
@@ -34,9 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--thickness", type=float, default=defaults.thickness_mm, metavar="MM", help="section thickness"
     )
     parser.add_argument("--matrix", type=int, default=defaults.matrix, metavar="N", help="pixels along a side")
-    parser.add_argument("--slices", type=int, metavar="N", help="exactly so many sections")
+    parser.add_argument("--slices", type=int, metavar="N", help="number of sections")
     parser.add_argument("--extent", type=float, metavar="PERCENT", help="extent of the pneumonia, 0 for none")
-    parser.add_argument("--motion", action=argparse.BooleanOptionalAction, help="motion artefacts or none")
+    parser.add_argument("--motion", action=argparse.BooleanOptionalAction, help="whether to add motion artefacts")
     parser.add_argument("--kernel", choices=("soft", "standard", "sharp"), help="reconstruction kernel")
     parser.add_argument("--noise", type=float, metavar="HU", help="standard deviation of the noise")
     parser.add_argument(
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         choices=(*SURROUNDINGS, _ALL),
         metavar="THING",
-        help=f"what is around the body: {', '.join(SURROUNDINGS)} or {_ALL}",
+        help=f"objects around the body: {', '.join(SURROUNDINGS)} or {_ALL}",
     )
     parser.add_argument(
         "--course",

@@ -1,4 +1,4 @@
-"""``covidquant quantify``: a CT file in, segmentation, table and picture out."""
+"""``covidquant quantify``: segment and quantify a CT, and write the results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Threshol
 from COVIDQuantLib.system.atomic_files import OutputFolder
 
 NAME = "quantify"
-HELP = "Find lobes and pneumonia on a chest CT and write a segmentation, a table and a picture."
+HELP = "Find lobes and pneumonia on a chest CT; write a segmentation, a table of measurements and an overview image."
 
 _READING, _WRITING = Stage("reading", 2.5), Stage("writing", 4.0)
 
@@ -32,15 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "ct", type=Path, nargs="?", metavar="CT", help="a DICOM folder or file, NIfTI, NRRD or MetaImage"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    parser.add_argument("--series", metavar="UID|NUMBER|TEXT", help="the DICOM series to take, by UID, number or name")
+    parser.add_argument(
+        "--series", metavar="UID|NUMBER|TEXT", help="the DICOM series to use, by UID, number or description"
+    )
     add_mask_options(parser)
     parser.add_argument(
-        "--method", choices=METHODS, default=DEFAULT_PLAN.method, help="how lungs, lobes and lesions are found"
+        "--method", choices=METHODS, default=DEFAULT_PLAN.method, help="how to find lungs, lobes and lesions"
     )
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="where networks run; model-free needs none")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="where networks run; not used by model-free")
     for step in ("lobes", "lesions"):
         parser.add_argument(
-            f"--{step}-model", metavar="NAME|DIR", help=f"model bundle for the {step}; default: shipped"
+            f"--{step}-model", metavar="NAME|DIR", help=f"model bundle for the {step}; default: the shipped one"
         )
     parser.add_argument("--ggo-hu", type=int, default=DEFAULT_THRESHOLDS.ggo_hu, metavar="HU", help="default −750")
     parser.add_argument(
@@ -49,10 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for export in EXPORTS:
         if not export.default:
             parser.add_argument(f"--{export.name}", action="store_true", help=f"write {export.text} as well")
-    parser.add_argument("--no-picture", action="store_true", help="do not write the sheet of overlays")
-    parser.add_argument("--identify", action="store_true", help="write names, UIDs and the day of the exam as they are")
+    parser.add_argument("--no-picture", action="store_true", help="do not write the overview image")
+    parser.add_argument("--identify", action="store_true", help="write names, UIDs and the exam date as they are")
     parser.add_argument("--strict", action="store_true", help="end with status 4 if the result is not graded sound")
-    parser.add_argument("--quiet", action="store_true", help="no progress and no table")
+    parser.add_argument("--quiet", action="store_true", help="show no progress and no table")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -61,7 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
     thresholds = Thresholds(arguments.ggo_hu, arguments.consolidation_hu)
     wanted = [export.name for export in EXPORTS if _wanted(export.name, arguments, default=export.default)]
     with OutputFolder(arguments.out) as out:
-        # Before the work, not after: a folder that cannot be written to, or a file's name that is taken.
+        # Checked before the work: whether the folder is writable and the file names are free.
         out.expect(files_of(wanted))
         with progress_bar((_READING, *plan.stages, _WRITING), quiet=arguments.quiet) as progress:
             exam = _quantify(arguments, plan, thresholds, progress)
@@ -76,7 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
             show_files(files)
     finally:
         if arguments.strict and exam.grade is not Grade.SOUND:
-            remedy = "Everything was written: look at it and correct it."
+            remedy = "All files were written: review the result and correct it."
             raise NotSoundError(_not_sound(exam), str(arguments.out), remedy)
 
 
@@ -89,7 +91,7 @@ def _quantify(arguments: argparse.Namespace, plan: Plan, thresholds: Thresholds,
 
 
 def _earlier_files(arguments: argparse.Namespace, wanted: Collection[str]) -> list[CTWarning]:
-    """A warning if the folder holds files of an earlier run that this one did not replace."""
+    """A warning if the folder holds files from an earlier run that this one did not replace."""
     written = files_of(wanted)
     given = [path for name in GIVEN for path in _paths(getattr(arguments, name))]
     left = [
@@ -100,7 +102,7 @@ def _earlier_files(arguments: argparse.Namespace, wanted: Collection[str]) -> li
     if not left:
         return []
     return [
-        CTWarning("earlier-files", f"{', '.join(left)} in {arguments.out} may be of an earlier run: left as found.")
+        CTWarning("earlier-files", f"{', '.join(left)} in {arguments.out} may be from an earlier run; left unchanged.")
     ]
 
 

@@ -26,9 +26,9 @@ HELP = "Rebuild the distribution of normal lungs from a folder of normal chest C
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="one normal CT per file or subfolder")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the reference, a JSON file")
-    parser.add_argument("--identify", action="store_true", help="write the names of the CTs instead of their hashes")
-    parser.add_argument("--licence", default="", metavar="TEXT", help="under what licence the CTs may be used")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the JSON file to write")
+    parser.add_argument("--identify", action="store_true", help="write the names of the CTs instead of hashes")
+    parser.add_argument("--licence", default="", metavar="TEXT", help="the licence of the CTs")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
         OutputError: the file cannot be written.
     """
     if not arguments.folder.is_dir():
-        raise UnfitInputError("not a folder", str(arguments.folder), "Name a folder with one CT per file or subfolder.")
+        raise UnfitInputError("not a folder", str(arguments.folder), "Give a folder with one CT per file or subfolder.")
     paths = sorted(path for path in arguments.folder.iterdir() if not path.name.startswith("."))
     if not paths:
         raise UnfitInputError("the folder is empty", str(arguments.folder), "Put one CT per file or subfolder in it.")
@@ -65,7 +65,7 @@ def _subject(path: Path, report: Report) -> tuple[np.ndarray, dict[str, Any], li
     """One normal CT's lung voxels by HU, its record, and what was noticed."""
     ct = read_ct(path, report=part(report, 0.0, 0.2))
     rest = part(report, 0.2, 1.0)
-    # The lungs of normal CTs are found the same way whatever models are installed.
+    # Model-free, so that the reference does not depend on the installed models.
     plan = Plan(MODEL_FREE)
     progress = StagedProgress(plan.stages, lambda state: rest(state.fraction))
     exam = quantify_ct(ct, progress=progress, plan=plan)

@@ -1,4 +1,4 @@
-"""``covidquant train``: a recipe and a folder of CT and mask pairs in, a model bundle out."""
+"""``covidquant train``: train a model bundle by a recipe on a folder of CT and mask pairs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from COVIDQuantLib.inference.device import DEVICES
 from COVIDQuantLib.system.atomic_files import OutputFolder
 
 NAME = "train"
-HELP = "Train a network by a recipe on a folder of CT and mask pairs and make a model bundle."
+HELP = "Train a network by a recipe on a folder of CT and mask pairs, and write a model bundle."
 
 if TYPE_CHECKING:
     from COVIDQuantLib.training.site.run import Trained
@@ -20,33 +20,35 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("recipe", metavar="CONFIG", help="a recipe (JSON), or the name of one that ships: yoo-2022 …")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for bundle and checkpoint")
+    parser.add_argument(
+        "recipe", metavar="CONFIG", help="a recipe file (JSON), or the name of a shipped one: yoo-2022 …"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the bundle and checkpoints")
     parser.add_argument(
         "--data",
         type=Path,
         metavar="DIR",
-        help="folder of cases, instead of the recipe's; of atlas and CTs for the label-free ones",
+        help="folder of cases, instead of the recipe's; for label-free recipes, of the atlas and CTs",
     )
-    parser.add_argument("--resume", action="store_true", help="go on with the training that is in --out")
+    parser.add_argument("--resume", action="store_true", help="continue the training in --out")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="where to train")
-    parser.add_argument("--quiet", action="store_true", help="no progress and no figures")
+    parser.add_argument("--quiet", action="store_true", help="show no progress and no measurements")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Do it; errors as in :func:`COVIDQuantLib.training.site.run.train_site`."""
     try:
-        import ignite  # noqa: F401 - said here, before anything is read
+        import ignite  # noqa: F401 - checked here, before anything is read
     except ImportError as error:
         raise UsageError("training needs pytorch-ignite", remedy="Install COVIDQuant[train].") from error
     from COVIDQuantLib.training.recipe import LABEL_FREE, kind_of, read_document
 
     document, where = read_document(arguments.recipe)
     start = _label_free if kind_of(document) == LABEL_FREE else _site
-    # Before the work, not after: a folder that cannot be written to, or another training in it. It holds no set of
-    # files: each epoch's checkpoint is put into place by itself.
+    # Checked before the work: whether the folder is writable and holds no other training. It is not a set of files:
+    # each epoch's checkpoint is moved into place by itself.
     with OutputFolder(arguments.out):
-        arguments.left = "what was finished stays, --resume goes on from there"
+        arguments.left = "finished epochs are kept, --resume continues from there"
         trained = start(document, where, arguments)
     arguments.written = True
     if not arguments.quiet:
@@ -64,7 +66,7 @@ def _site(document: Any, where: str, arguments: argparse.Namespace) -> Trained:
     folder = arguments.data
     if folder is None:
         if recipe["data"]["folder"] is None:
-            raise UsageError("no cases to train on", arguments.recipe, "Say --data, or give data.folder.")
+            raise UsageError("no cases to train on", arguments.recipe, "Use --data, or set data.folder in the recipe.")
         folder = Path(where).parent / recipe["data"]["folder"]
     with progress_bar(STAGES, quiet=arguments.quiet, log=True) as progress:
         return train_site(recipe, folder, arguments.out, arguments.device, progress, resume=arguments.resume)

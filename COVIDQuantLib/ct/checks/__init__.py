@@ -1,1 +1,1 @@
-"""Whether a CT can be quantified, and what the reader should know about it."""
+"""Checks on a CT: can it be quantified, and what should the reader be warned about?"""

@@ -1,4 +1,4 @@
-"""What the header of a volume file leaves open: 1 mm and ITK's own directions are put there, which must be told."""
+"""Warn about information missing from a volume file's header, where readers silently assume defaults."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from COVIDQuantLib.errors import UnfitInputError
 
 
 def check_header_gaps(header: VolumeHeader) -> list[CTWarning]:
-    """Say what the header of a CT does not tell.
+    """Warn about what a CT's header leaves out.
 
     Raises:
-        UnfitInputError: it does not tell the size of its voxels, on which every volume depends.
+        UnfitInputError: it gives no voxel size, on which every volume depends.
     """
     if not header.tells_spacing:
         raise UnfitInputError(
-            "the header does not tell the size of its voxels",
+            "the header gives no voxel size",
             header.name,
             "Export the CT with spacing.",
             "no-voxel-size",
         )
     if header.tells_direction:
         return []
-    text = f"{header.name} does not say how it lies in the patient: check that right and left are right."
+    text = f"{header.name} does not state its orientation in the patient: check that left and right are correct."
     return [CTWarning("no-orientation", text)]

@@ -1,4 +1,4 @@
-"""Whether values are Hounsfield units of a body in air: told by how they are spread, not by single voxels."""
+"""Check that values are Hounsfield units of a body in air, by their distribution rather than single voxels."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _MIN_TISSUE_OF_ALL = 0.01
 # Above this lie dense bone, iodine and metal, 2 % of a chest at the most; shifted by 1000 all soft tissue does.
 _DENSE_HU = 700
 _MAX_DENSE = 0.15
-# Filler is one value or a few; when so large a share of the picture lies below any air at many values, it is air
-# of a scale that is not Hounsfield's.
+# Filler has one or a few values. When this share of the image lies below air, spread over many values, the scale is
+# not HU.
 _MAX_SCATTERED = 0.05
 _FILLER_VALUES = 3
 _FILLER_WIDTH = 5.0
 # Multiplied by 2 and clipped at −1024, air and lung lie at the lowest value (34 % and more of 14 real CTs, else at most
 # 30 %), little lies where lung does (at most 6 %, else at least 32 %), and the peaks of fat and of soft tissue move (to
-# −137 HU and beyond, else from −110 HU; to 72 HU and beyond, else up to 65 HU). Only all signs together are believed.
+# −137 HU and beyond, else from −110 HU; to 72 HU and beyond, else up to 65 HU). All signs must agree.
 _MIN_CLIPPED = 0.25
 _LUNG_HU = (-1000, -600)
 _MAX_LUNG_IF_CLIPPED = 0.15
@@ -53,48 +53,48 @@ def check_values(ct: CTVolume, name: str, extremes: tuple[float, float], filler:
     counts = _histogram(ct)
     if not counts.any():
         raise UnfitInputError(
-            "nothing was measured, every voxel is padding", name, "Give another series.", code="nothing-measured"
+            "the CT is empty: every voxel is padding", name, "Give another series.", code="nothing-measured"
         )
     why = _why_not_hounsfield(counts, extremes[0], _scattered(filler) / ct.hu.size)
     if why:
-        told = f"values run from {extremes[0]:g} to {extremes[1]:g}"
-        raise UnfitInputError(f"not Hounsfield units: {why}; {told}", name, _REMEDY, code="not-hounsfield")
+        described = f"values run from {extremes[0]:g} to {extremes[1]:g}"
+        raise UnfitInputError(f"not Hounsfield units: {why}; {described}", name, _REMEDY, code="not-hounsfield")
 
 
 def _why_not_hounsfield(counts: np.ndarray, lowest: float, scattered: float) -> str:
     if lowest >= 0:
         return "no value is negative"
     if scattered > _MAX_SCATTERED:
-        return f"{100 * scattered:.0f} % of the picture lies below −1500 HU, below any air, at many values"
+        return f"{100 * scattered:.0f} % of the voxels lie below −1500 HU, below any air, spread over many values"
     measured = counts.sum()
     dense = _count(counts, _DENSE_HU + 1) / measured
     if dense > _MAX_DENSE:
-        return f"{100 * dense:.0f} % of the picture is as dense as bone, as when 1000 was added to every value"
-    # What is clipped lies at the lowest value, as does a border that someone drew: it tells nothing of the scale.
+        return f"{100 * dense:.0f} % of the voxels are as dense as bone, as if 1000 had been added to every value"
+    # Clipped voxels, or a border drawn later, have the lowest value; they say nothing about the scale.
     clipped = 0.0
     if np.count_nonzero(counts) > 1:
         counts = counts.copy()
         lowest_bin = np.flatnonzero(counts)[0]
         clipped = counts[lowest_bin] / measured
         counts[lowest_bin] = 0
-    told = counts.sum()
-    if _count(counts, HU_MIN, _AIR_BELOW_HU) < _MIN_AIR * told:
-        return "no air or lung as a chest CT has near −1000 HU"
+    described = counts.sum()
+    if _count(counts, HU_MIN, _AIR_BELOW_HU) < _MIN_AIR * described:
+        return "there is no air or lung near −1000 HU, as in every chest CT"
     tissue = _count(counts, _TISSUE_HU[0] + 1, _TISSUE_HU[1])
-    enough = tissue >= max(_MIN_TISSUE * told, _MIN_TISSUE_OF_ALL * measured)
+    enough = tissue >= max(_MIN_TISSUE * described, _MIN_TISSUE_OF_ALL * measured)
     if not enough:
-        return "no soft tissue as a chest CT has near 0 HU"
+        return "there is no soft tissue near 0 HU, as in every chest CT"
     return _why_stretched(counts) if clipped >= _MIN_CLIPPED else ""
 
 
 def _why_stretched(counts: np.ndarray) -> str:
-    """What speaks for values that were multiplied and clipped: no lung, and fat and muscle too far apart."""
+    """Evidence that values were multiplied and clipped: no lung, and fat and muscle too far apart."""
     if _count(counts, *_LUNG_HU) > _MAX_LUNG_IF_CLIPPED * counts.sum():
         return ""
     fat, muscle = _peak(counts, _FAT_HU), _peak(counts, _MUSCLE_HU)
     if fat is None or muscle is None or fat >= _FAT_FROM_HU or muscle <= _MUSCLE_TO_HU:
         return ""
-    return f"fat lies at {fat} HU and soft tissue at {muscle} HU, as when every value was multiplied"
+    return f"fat is at {fat} HU and soft tissue at {muscle} HU, as if every value had been multiplied"
 
 
 def _peak(counts: np.ndarray, limits: tuple[int, int]) -> int | None:
@@ -123,7 +123,7 @@ def _scattered(filler: Mapping[float, int]) -> int:
 
 
 def _histogram(ct: CTVolume) -> np.ndarray:
-    """How many of some million measured voxels, spread over the volume, have each value from −1024 on."""
+    """Histogram of up to some million measured voxels, spread over the volume, from −1024 HU up."""
     counts = np.zeros(HU_MAX - HU_MIN + 1, np.int64)
     k, *plane = (slice(None, None, max(1, n // 100)) for n in ct.hu.shape)
     for n in range(len(ct.hu))[k]:

@@ -1,4 +1,4 @@
-"""What the picture itself tells where the header is silent: noise, contrast medium, lungs, slices that do not fit."""
+"""Checks on the image itself where the header is silent: noise, contrast medium, lungs, slices that do not fit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAD_TO_SIGMA = 1.4826
 # Blood with contrast medium is this dense over blocks of about 4 mm, evenly so, and there is much of it in one piece.
 _BLOOD_HU = (130.0, 600.0)
 _BLOCK_MM = 4.0
-# A few voxels along each axis of a block tell its mean and spread.
+# A few voxels along each axis of a block are enough for its mean and spread.
 _BLOCK_VOXELS = 3
 _EVEN_HU = 45.0
 _CORE_ML = 5.0
@@ -64,21 +64,21 @@ def lung_share(slices: np.ndarray) -> float:
 
 
 def foreign_slices(ct: CTVolume) -> list[int]:
-    """Numbers of slices that resemble neither neighbour, as of a damaged file that still decodes."""
+    """Indices of slices that resemble neither neighbour, as from a damaged file that still decodes."""
     step = (slice(None), slice(None, None, 4), slice(None, None, 4))
-    # Of slices in which nothing was measured nothing can be told.
+    # Slices without measured voxels cannot be judged.
     shown = np.arange(len(ct.hu)) if ct.padding is None else np.flatnonzero(~ct.padding[step].all(axis=(1, 2)))
     if len(shown) < 3:
         return []
     hu = ct.hu[step][shown].astype(np.int32)
-    # Where both slices show air nothing can be told; the body decides.
+    # Where both slices show air, nothing can be concluded; only the body counts.
     body = (hu[1:] > -900) | (hu[:-1] > -900)
     gaps = np.array([_median(np.abs(b - a)[m]) for a, b, m in zip(hu[:-1], hu[1:], body, strict=True)])
     usual = max(float(np.median(gaps)), 1.0)
     strange = gaps > max(_FOREIGN_HU, _FOREIGN_TIMES * usual)
     beside = np.concatenate([[True], strange, [True]])
     alone = beside[:-1] & beside[1:]
-    # At an end only one neighbour speaks, so that one must be at odds with it while at peace with its next.
+    # An end slice has one neighbour: it must differ from it while that neighbour matches the next one.
     alone[0] &= not strange[1:2].any()
     alone[-1] &= not strange[-2:-1].any()
     return [int(k) for k in shown[alone]]
@@ -101,7 +101,7 @@ class _Blocks:
 def has_bright_blood(ct: CTVolume) -> bool:
     """Whether a large even region between the lungs is as dense as blood with contrast medium (heart, large vessels).
 
-    Never so on grids too coarse to tell even from uneven. Tables, implants and marrow are as dense without any.
+    Never true on grids too coarse to judge evenness. Tables, implants and marrow are as dense without contrast medium.
     """
     # A view of the voxels: a copy would double the memory.
     turn = Reorientation.of(ct.geometry)
@@ -133,7 +133,7 @@ def _in_shell(region: np.ndarray, blocks: _Blocks) -> bool:
 
 
 def _blocks(ct: CTVolume) -> _Blocks | None:
-    """Blocks of about 4 mm; None where they would hold too few voxels to tell their spread."""
+    """Blocks of about 4 mm; None where they would hold too few voxels to measure their spread."""
     whole = [max(1, round(_BLOCK_MM / s)) for s in ct.geometry.spacing_kji]
     step = [max(1, size // _BLOCK_VOXELS) for size in whole]
     size = [w // s for w, s in zip(whole, step, strict=True)]

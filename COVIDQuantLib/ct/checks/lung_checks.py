@@ -1,4 +1,4 @@
-"""Whether the lungs that were found or given can be those of this CT."""
+"""Check that the lungs, found or given, are plausible for this CT."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CUT_CM2 = 0.5
 
 
 def check_lungs(lungs: np.ndarray, ct: CTVolume) -> list[CTWarning]:
-    """Say what the reader should know about the lungs of a CT.
+    """Warnings about the lungs of a CT.
 
     Args:
         lungs: nonzero in the lungs (or lobes), on the CT's grid.
@@ -33,7 +33,7 @@ def check_lungs(lungs: np.ndarray, ct: CTVolume) -> list[CTWarning]:
     places = [*_cut_slices(mask, ct), *_cut_in_plane(mask, ct)]
     if places:
         cut = ", ".join(places)
-        text = f"The lungs are cut at {cut}: volumes are of the part in view, its lobes a rough guess."
+        text = f"The lungs are cut off at {cut}: volumes cover only the visible part, and its lobes are a rough guess."
         warnings.append(CTWarning("lungs-cut", text))
     elif volume < SMALL_LUNG_ML:
         warnings.append(CTWarning("small-lungs", f"The lungs measure only {volume:.0f} mL."))

@@ -1,4 +1,4 @@
-"""Whether a CT can be quantified, and what the reader should know about it.
+"""Checks on a CT: can it be quantified, and what should the reader be warned about?
 
 Codes of warnings, all of them stable:
 
@@ -14,16 +14,16 @@ uneven-spacing        slice positions differ a little from an even grid
 gantry-tilt           the gantry was tilted
 contrast              contrast medium: vessels and enhancing lung are denser
 sharp-kernel          a sharp kernel or strong noise: densities scatter further
-padding               part of the picture was not measured and is left out of every figure
+padding               part of the image was not measured and is left out of all measurements
 clipped-low           values below −1024 HU were set to −1024
 clipped-high          values above 3071 HU were set to 3071
-no-orientation        the file does not say how it lies in the patient
-odd-slices            single pictures of another kind, grid or direction were left out of the series
+no-orientation        the file does not state its orientation in the patient
+odd-slices            single images of another kind, grid or direction were left out of the series
 twin-slices           slices that repeat pixels and position of another were left out
 odd-end-slice         a first or last slice at another distance than all others was left out
 blank-slices          blank slices at the ends were left out
 slices-estimated      single blank slices inside were estimated from their neighbours
-acquisitions-joined   acquisitions that overlap were joined, what the later ones repeat was left out
+acquisitions-joined   overlapping acquisitions were joined; slices that a later one repeats were left out
 secondary-capture     the CT is stored as Secondary Capture
 series-uids-differ    every slice names a series of its own; they were read as one
 series-uid-missing    the header names no series
@@ -35,7 +35,7 @@ lungs-cut             the lungs touch the edge of what was measured
 small-lungs           the lungs are smaller than an adult's
 labels-resampled      a mask lies on another grid and was resampled
 labels-outside        part of a mask lies outside the CT
-segments-joined       no segment says what it is, so all were taken
+segments-joined       no segment is identified, so all were used
 ===================== ==========================================================================================
 """
 
@@ -46,7 +46,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from COVIDQuantLib.ct.blank_slices import can_be_estimated, inside, told
+from COVIDQuantLib.ct.blank_slices import can_be_estimated, describe_slices, inside
 from COVIDQuantLib.ct.checks.hounsfield_units import check_values
 from COVIDQuantLib.ct.checks.image_checks import foreign_slices, has_bright_blood, noise_hu
 from COVIDQuantLib.ct.checks.lung_checks import check_lungs
@@ -61,25 +61,25 @@ THICK_MM = 1.5
 VERY_THICK_MM = 5.0
 LARGE_SPACING_MM = 10.0
 NOISY_HU = 60.0
-# Sections overlapping by half are usual; closer than this share of the thickness is told.
+# Sections often overlap by half; a smaller distance, as a share of the thickness, gives a warning.
 _OVERLAP = 0.45
 _MIN_IN_PLANE = 32
 _EXTENT_MM = (60.0, 2500.0)
 _MAX_SPACING_MM = 30.0
 # Pixels are as wide as high within this share; the axis that differs is the one across the slices.
 _SQUARE = 1e-3
-# So many values that were taken as padding are named.
+# Number of padding values named in the message.
 _FILLER_TOLD = 3
 
 
 @dataclass(frozen=True)
 class HeaderFacts:
-    """What the file told beside the values.
+    """What the file's header gives besides the voxel values.
 
     Attributes:
         name: the series or file, for messages.
-        thickness: section thickness, millimetres; None if not told (then the distance of slices stands for it).
-        distance: distance of slices, millimetres; None if the format does not tell which axis runs across them.
+        thickness: section thickness, millimetres; None if missing (then the slice distance is used).
+        distance: distance of slices, millimetres; None if the format does not define which axis is the slice axis.
         kernel: name of the reconstruction kernel.
         contrast_agent: name of the contrast medium.
         clipped_below: voxels below −1024 HU that are no padding.
@@ -102,14 +102,14 @@ class HeaderFacts:
 
 
 def check_ct(ct: CTVolume, facts: HeaderFacts) -> list[CTWarning]:
-    """Say what the reader should know about a CT.
+    """Check a CT and collect its warnings.
 
     Args:
         ct: the CT in any orientation.
-        facts: what the header told.
+        facts: what the header gives.
 
     Raises:
-        UnfitInputError: it is no volume, or its values are not Hounsfield units of a body in air.
+        UnfitInputError: it is not a volume, or its values are not Hounsfield units of a body in air.
     """
     _check_grid(ct, facts)
     check_values(ct, facts.name, (facts.lowest, facts.highest), facts.filler)
@@ -149,7 +149,7 @@ def _check_grid(ct: CTVolume, facts: HeaderFacts) -> None:
     # A slab may be thin, but not in two directions.
     if sorted(extent)[1] < _EXTENT_MM[0] or max(extent) > _EXTENT_MM[1]:
         raise UnfitInputError(
-            f"a grid of {extent[2]:.0f}×{extent[1]:.0f}×{extent[0]:.0f} mm is no chest",
+            f"a grid of {extent[2]:.0f}×{extent[1]:.0f}×{extent[0]:.0f} mm is not a chest",
             facts.name,
             "Check the spacing in the header.",
             code="extent",
@@ -165,9 +165,9 @@ def _slice_axis(ct: CTVolume) -> tuple[int, tuple[int, int]]:
 def _check_slices(ct: CTVolume, facts: HeaderFacts) -> None:
     blank = inside(ct)
     if blank:
-        many = "" if can_be_estimated(blank, len(ct.hu)) else ": too many, or side by side, to be estimated"
+        many = "" if can_be_estimated(blank, len(ct.hu)) else ": too many, or adjacent, so they cannot be estimated"
         raise UnfitInputError(
-            f"no picture in {told(blank, ct.geometry)} (by position){many}",
+            f"blank {describe_slices(blank, ct.geometry)} (by position){many}",
             facts.name,
             "Copy or export the CT again.",
             code="blank-slices-inside",
@@ -204,51 +204,53 @@ def _thick(ct: CTVolume, facts: HeaderFacts) -> str:
     mm = _thickness(ct, facts)
     if not THICK_MM + 1e-3 < mm <= VERY_THICK_MM + 1e-3:
         return ""
-    return f"Sections of {mm:.4g} mm: small lesions, vessels and the edge of the lung are averaged together."
+    return f"Sections of {mm:.4g} mm: small lesions, vessels and lung edges are blurred by averaging."
 
 
 def _very_thick(ct: CTVolume, facts: HeaderFacts) -> str:
     mm = _thickness(ct, facts)
     if mm <= VERY_THICK_MM + 1e-3:
         return ""
-    return f"Sections of {mm:.4g} mm: figures are coarse and depend on the choice of sections."
+    return f"Sections of {mm:.4g} mm: measurements are coarse and depend on where the sections happen to lie."
 
 
 def _gap(ct: CTVolume, facts: HeaderFacts) -> str:
     spacing = _distance(ct, facts)
     if facts.thickness is None or facts.thickness <= 0 or spacing <= 1.1 * facts.thickness + 0.05:
         return ""
-    return f"Sections of {facts.thickness:g} mm lie {spacing:g} mm apart: what lies between was not measured."
+    return f"Sections of {facts.thickness:g} mm are {spacing:g} mm apart: the tissue between them was not measured."
 
 
 def _overlap(ct: CTVolume, facts: HeaderFacts) -> str:
     spacing = _distance(ct, facts)
     if facts.thickness is None or spacing >= _OVERLAP * facts.thickness:
         return ""
-    return f"Sections of {facts.thickness:g} mm overlap, they lie {spacing:.4g} mm apart: neighbours show the same."
+    return f"Sections of {facts.thickness:g} mm overlap (they are {spacing:.4g} mm apart): neighbours share tissue."
 
 
 def _large_spacing(ct: CTVolume, facts: HeaderFacts) -> str:
     mm = _distance(ct, facts)
-    return f"Slices lie {mm:.4g} mm apart: volumes are rough." if mm > LARGE_SPACING_MM else ""
+    return f"Slices are {mm:.4g} mm apart: volumes are approximate." if mm > LARGE_SPACING_MM else ""
 
 
 def _contrast(ct: CTVolume, facts: HeaderFacts) -> str:
     agent = facts.contrast_agent.strip()
     if agent and agent.upper() not in {"NO", "NONE", "N", "NO CONTRAST", "WITHOUT"}:
-        return f"Contrast medium ({agent}): vessels and enhancing lung are denser than without."
+        return f"Contrast medium ({agent}): vessels and enhancing lung appear denser than without it."
     if has_bright_blood(ct):
-        return "The blood is bright as with contrast medium: vessels and enhancing lung are denser than without."
+        return (
+            "The blood is as bright as with contrast medium: vessels and enhancing lung appear denser than without it."
+        )
     return ""
 
 
 def _sharp(ct: CTVolume, facts: HeaderFacts) -> str:
     if facts.kernel:
-        text = f"Sharp kernel {facts.kernel}: densities scatter further than with a standard kernel."
+        text = f"Sharp kernel {facts.kernel}: densities are noisier than with a standard kernel."
         return text if is_sharp(facts.kernel) else ""
     noise = noise_hu(ct)
     if noise > NOISY_HU:
-        return f"Strong noise ({noise:.0f} HU in soft tissue), as of a sharp kernel or low dose: densities scatter."
+        return f"Strong noise ({noise:.0f} HU in soft tissue), as with a sharp kernel or low dose: densities are noisy."
     return ""
 
 
@@ -257,9 +259,9 @@ def _padding(ct: CTVolume, facts: HeaderFacts) -> str:
         return ""
     share = 100.0 * np.count_nonzero(ct.padding) / ct.padding.size
     common = sorted(facts.filler, key=lambda value: -facts.filler[value])
-    told = ", ".join(f"{value:g}" for value in common[:_FILLER_TOLD]) + (" …" if len(common) > _FILLER_TOLD else "")
-    padding = f"padding: {told} HU" if told else "padding"
-    return f"{share:.1f} % of the picture was not measured ({padding}) and is left out of every figure."
+    values = ", ".join(f"{value:g}" for value in common[:_FILLER_TOLD]) + (" …" if len(common) > _FILLER_TOLD else "")
+    padding = f"padding: {values} HU" if values else "padding"
+    return f"{share:.1f} % of the image was not measured ({padding}) and is left out of all measurements."
 
 
 def _clipped_low(ct: CTVolume, facts: HeaderFacts) -> str:

@@ -1,1 +1,1 @@
-"""DICOM files: found, their headers and pixels read."""
+"""Finding DICOM files and reading their headers and pixels."""

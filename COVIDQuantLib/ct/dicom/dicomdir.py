@@ -1,4 +1,4 @@
-"""DICOMDIR: the list of files that lies beside them on a disc or in an export."""
+"""DICOMDIR: the index of the files on a disc or in an export."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def is_directory(path: Path) -> bool:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return str(meta_info(path).get("MediaStorageSOPClassUID", "")) == _DICOMDIR
-    except Exception:  # noqa: BLE001 - pydicom raises what it likes on files that are no DICOM
+    except Exception:  # noqa: BLE001 - pydicom raises many kinds of error on files that are no DICOM
         return False
 
 
@@ -33,12 +33,12 @@ def referenced_files(path: Path) -> list[Path]:
             with open_dicom(path) as stream:
                 records = dcmread(stream, force=True).get("DirectoryRecordSequence") or []
             names = [record.get("ReferencedFileID") for record in records]
-    except Exception:  # noqa: BLE001 - pydicom raises what it likes on damaged files
+    except Exception:  # noqa: BLE001 - pydicom raises many kinds of error on damaged files
         return []
     found: dict[Path, None] = {}
     for name in names:
         parts = [str(part) for part in name] if isinstance(name, (MultiValue, list)) else [str(name or "")]
-        # A list may not lead out of its folder.
+        # An index may not point outside its own folder.
         if all(part not in {"", ".", ".."} and "/" not in part and "\0" not in part for part in parts):
             file = _present(path.parent, parts)
             if file is not None:

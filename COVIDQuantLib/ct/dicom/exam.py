@@ -18,10 +18,10 @@ from COVIDQuantLib.ct.source import DicomIdentity, SourceImage
 _DATES = ("AcquisitionDate", "AcquisitionDateTime", "ContentDate", "SeriesDate", "StudyDate")
 # No CT is older; an anonymiser's stand-in for a date (19000101) is.
 _FIRST_CT = date(1971, 10, 1)
-# What anonymisers write instead of an ID: it tells nothing.
+# Placeholders that anonymisers write instead of an ID.
 _NO_ID = {"anon", "anonym", "anonymous", "anonymized", "anonymised", "unknown", "none", "null", "na", "n/a", "0", "-"}
-# Three hexadecimal digits: 4095 of 4096 other patients are found out, and yet thousands of IDs share each value, so
-# that who tries all IDs of a hospital learns nothing.
+# Three hexadecimal digits: 4095 of 4096 mix-ups are detected, yet thousands of IDs share each value, so trying all IDs
+# of a hospital reveals nothing.
 _CHECK_DIGITS = 3
 
 
@@ -40,9 +40,9 @@ def acquisition_date(head: ImageFile) -> str:
 
 
 def patient_check(head: ImageFile) -> str:
-    """A check value of the Patient ID: another one means another patient; empty if there is no ID.
+    """A check value of the Patient ID: different values mean different patients; empty if there is no ID.
 
-    It is short on purpose: it cannot be turned back into the ID.
+    It is deliberately short, so that it cannot be turned back into the ID.
     """
     text = head.text("PatientID").casefold()
     if not text or text in _NO_ID:

@@ -1,4 +1,4 @@
-"""Finding the DICOM images below a folder, or of a DICOMDIR, by their headers alone."""
+"""Find the DICOM images below a folder, or listed in a DICOMDIR, by their headers alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from COVIDQuantLib.ct.dicom.headers import ImageFile, class_name, is_dicom, read
 from COVIDQuantLib.ct.files.itk_files import first_reason
 from COVIDQuantLib.progress import Report, silent
 
-# Extensions that promise DICOM; a file that has one and does not begin so is told as damaged.
+# Extensions that promise DICOM; a file with one that does not start like DICOM is reported as damaged.
 _SUFFIXES = {".dcm", ".dicom", ".ima"}
 
 
@@ -56,20 +56,20 @@ def find_images(path: Path, report: Report = silent) -> Findings:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """Regular files: a pipe or a device would be waited for. Links to folders are not followed, they may loop."""
+    """Regular files only: reading a pipe or device could block. Links to folders are not followed, as they may loop."""
     with os.scandir(folder):
         waiting = [str(folder)]
     while waiting:
         try:
             with os.scandir(waiting.pop()) as entries:
                 for entry in entries:
-                    # Dot files are what macOS and version control leave about, "._1.dcm" among them.
+                    # Dot files are left behind by macOS and version control, "._1.dcm" among them.
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
                     elif not entry.name.startswith(".") and _is_regular(entry):
                         yield Path(entry.path)
         except OSError:
-            # A folder below that may not be listed, or a path longer than the system takes.
+            # A subfolder without read permission, or a path that is too long for the system.
             continue
 
 
@@ -82,14 +82,16 @@ def _is_regular(entry: os.DirEntry[str]) -> bool:
 
 def _sort_in(path: Path, findings: Findings) -> None:
     try:
-        # Files of no size are not opened: the system's own may be waited for.
+        # Empty files are not opened: special files of the system have size 0 and may block.
         if not path.stat().st_size or not is_dicom(path):
             if path.suffix.lower() in _SUFFIXES:
-                findings.damaged[path] = "it is empty" if not path.stat().st_size else "it does not begin as DICOM does"
+                findings.damaged[path] = (
+                    "it is empty" if not path.stat().st_size else "it does not start like a DICOM file"
+                )
             return
         image = read_header(path)
         why = _why_no_image(image)
-    except Exception as error:  # noqa: BLE001 - pydicom raises what it likes on damaged files
+    except Exception as error:  # noqa: BLE001 - pydicom raises many kinds of error on damaged files
         findings.damaged[path] = first_reason(error)
         return
     sop_class = image.text("SOPClassUID")
@@ -102,10 +104,10 @@ def _sort_in(path: Path, findings: Findings) -> None:
 
 
 def _why_no_image(image: ImageFile) -> str:
-    """What else the file is; words that begin with "its" are a fault."""
+    """Why the file holds no usable image: its kind, or a fault (starting with "its")."""
     sop_class = image.text("SOPClassUID")
     if min(image.matrix) > 0 and "Segmentation" not in class_name(sop_class):
-        return "" if image.frames else "its number of frames (Number of Frames) is no number"
+        return "" if image.frames else "its number of frames (Number of Frames) is not a number"
     if is_directory(image.path):
         return "DICOMDIR"
     return class_name(sop_class) if sop_class else "its header is cut off"

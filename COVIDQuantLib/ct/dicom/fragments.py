@@ -1,4 +1,4 @@
-"""Packed pixels as they lie in a file: items one after the other, whose lengths tell whether all of them are there."""
+"""Encapsulated (compressed) pixels in a file: consecutive items whose lengths show whether the data are complete."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _AGAIN = "Copy or export the series again."
 
 @dataclass(frozen=True)
 class Packed:
-    """Where packed pixels lie.
+    """Position of encapsulated pixels in a file.
 
     Attributes:
         start: the first item (the offset table), bytes from the start of the file.
@@ -33,12 +33,12 @@ class Packed:
 
 
 def find_packed(file: ImageFile) -> Packed:
-    """Walk along the items of packed pixels.
+    """Walk along the items of encapsulated pixels.
 
-    Many writers leave the delimiter at the end out, or add zeros behind it; the items tell how long they are.
+    Many writers omit the delimiter at the end, or append zeros after it; the items give their own lengths.
 
     Raises:
-        UnfitInputError: an item is longer than the file, or there are fewer than frames.
+        UnfitInputError: an item is longer than the file, or there are fewer items than frames.
         OSError: the file cannot be read.
     """
     with file.path.open("rb") as stream:
@@ -61,14 +61,14 @@ def find_packed(file: ImageFile) -> Packed:
 
 
 def packed_value(file: ImageFile, packed: Packed) -> bytes:
-    """The items without delimiter, as Pixel Data of undefined length takes them."""
+    """The items without the delimiter, as pydicom expects Pixel Data of undefined length."""
     with file.path.open("rb") as stream:
         stream.seek(packed.start)
         return stream.read(packed.end - packed.start)
 
 
 def _first_item(stream: BinaryIO) -> int:
-    """Where the items begin; 0 if no pixels of undefined length do."""
+    """Where the items start; 0 if there are no pixels of undefined length."""
     head = stream.read(12)
     if head[:4] != _PIXEL_DATA:
         return 0
@@ -82,5 +82,5 @@ def _first_item(stream: BinaryIO) -> int:
 
 def _cut_off(file: ImageFile) -> UnfitInputError:
     return UnfitInputError(
-        "the file is truncated, it ends before its pixels do", file.name, _AGAIN, code="damaged-file"
+        "the file is truncated: it ends before its pixel data do", file.name, _AGAIN, code="damaged-file"
     )

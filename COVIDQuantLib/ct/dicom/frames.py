@@ -1,4 +1,4 @@
-"""One axial picture each: the slices of classic DICOM files and the frames of multi-frame files, alike."""
+"""A frame is one axial image: a slice of a classic DICOM series or a frame of a multi-frame file."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from COVIDQuantLib.errors import UnfitInputError
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Where one slice lies and how its stored numbers become Hounsfield units.
+    """Position of one slice, and how its stored values become Hounsfield units.
 
     Attributes:
         file: the file it is in.
         index: its number within a multi-frame file, else 0.
-        position: LPS millimetres of the first voxel's centre; None if the header does not tell.
-        orientation: row direction (along ``i``) and column direction (along ``j``); None if not told.
-        spacing: millimetres between rows (along ``j``), between columns (along ``i``); None if not told.
+        position: LPS millimetres of the first voxel's centre; None if the header lacks it.
+        orientation: row direction (along ``i``) and column direction (along ``j``); None if missing.
+        spacing: millimetres between rows (along ``j``), between columns (along ``i``); None if missing.
         thickness: section thickness, millimetres.
         slope: rescale slope, None if the header lacks it.
         intercept: rescale intercept, None if the header lacks it.
         rescale_type: unit that the rescale gives, ``HU`` or empty.
         image_type: values of Image Type of this frame.
-        marks: what tells it from another picture at the same position, by name (``acquisition``, ``kernel`` ...).
+        marks: what distinguishes it from another image at the same position, by name (``acquisition``, ``kernel`` ...).
     """
 
     file: ImageFile
@@ -60,7 +60,7 @@ class Frame:
         """Ranges of HU that the header calls padding (Pixel Padding Value and Range Limit).
 
         Writers mix up signed and unsigned: −2000 is written as 63536, and 63536 as −2000, of 16 bits or of those that
-        are stored. Whichever the pixels hold is meant, so every reading of the two numbers is named.
+        are stored. The pixels may hold either, so every interpretation of the two numbers is returned.
         """
         first = self.file.number("PixelPaddingValue")
         if first is None or self.slope is None or self.intercept is None:
@@ -91,7 +91,7 @@ def frames_of(file: ImageFile) -> list[Frame]:
     if groups is None and shared is None:
         if count > 1:
             raise UnfitInputError(
-                f"the file has {count} frames but does not tell where each lies",
+                f"the file has {count} frames but does not give their positions",
                 file.name,
                 "Export the series as CT images, one slice per file.",
                 code="frames-unplaced",
@@ -107,12 +107,12 @@ def frames_of(file: ImageFile) -> list[Frame]:
         )
     common = list(shared or [])[:1]
     with warnings.catch_warnings():
-        # pydicom grumbles about harmless breaches of the standard as it converts the fields of each group.
+        # pydicom warns about harmless violations of the standard when it converts the fields of each group.
         warnings.simplefilter("ignore")
         return [_frame(file, index, [own[index], *common, file.head]) for index in range(count)]
 
 
-# Positions and sizes beyond this, millimetres, are damage; NaN and infinity are too.
+# Positions and sizes beyond this (mm) are damage; so are NaN and infinity.
 _ABSURD = 1e6
 # Fields of a frame: the keyword and the functional group that holds it in multi-frame files.
 _GROUPS = {
@@ -195,7 +195,7 @@ def _marks(holders: list[Dataset], image_type: tuple[str, ...], thickness: float
 
 
 def _vector(value: Any, length: int) -> np.ndarray | None:
-    """A header field of several numbers, None if it has not so many or one that no scanner writes."""
+    """A header field with several numbers; None if the count is wrong or a value is impossible."""
     try:
         vector = np.array([float(item) for item in value])
     except (TypeError, ValueError, OverflowError):

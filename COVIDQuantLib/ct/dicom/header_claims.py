@@ -1,4 +1,4 @@
-"""What a DICOM header claims, held against the bytes of its file before any memory is asked for."""
+"""Check a DICOM header's claims against the size of its file before any memory is allocated."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from COVIDQuantLib.errors import UnfitInputError
 if TYPE_CHECKING:
     from COVIDQuantLib.ct.dicom.headers import ImageFile
 
-# Transfer syntaxes whose pixels lie open: implicit, explicit, deflated, big endian.
+# Transfer syntaxes with uncompressed pixels: implicit, explicit, deflated, big endian.
 DEFLATED = "1.2.840.10008.1.2.1.99"
 NATIVE = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", DEFLATED, "1.2.840.10008.1.2.2"}
-# The best packing of a blank picture; pictures of people are packed to a third.
+# The best compression of a blank image; CT images compress to about a third.
 _MAX_PACKING = 1000
 _MIN_BYTES = 1 << 16
-# A deflated header and picture inflate to so many times the file at the most, or to so much if that is more.
+# Limits for a deflated file: this many times its size, or this many bytes if that is more.
 _MAX_INFLATING = 50
 _MIN_INFLATED = 1 << 26
 _CHUNK = 1 << 20
@@ -31,7 +31,7 @@ def check_claims(files: Iterable[ImageFile]) -> None:
     """Refuse files whose headers claim more pixels than the files can hold.
 
     Args:
-        files: the files that are to be read.
+        files: the files to be read.
 
     Raises:
         UnfitInputError: a file is too small for its picture, or all pictures together are too large.
@@ -63,7 +63,7 @@ def check_claims(files: Iterable[ImageFile]) -> None:
 
 
 def check_deflated(path: Path) -> None:
-    """Refuse a deflated file that inflates without end, before pydicom inflates it in one go.
+    """Refuse a deflated file that inflates without bound, before pydicom inflates it in one step.
 
     Raises:
         ValueError: it does.

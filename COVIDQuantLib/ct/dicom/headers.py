@@ -1,4 +1,4 @@
-"""The header of one DICOM file that holds an image; pixels stay on the disk."""
+"""The header of a DICOM image file, read without its pixels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pydicom.uid import UID
 from COVIDQuantLib.ct.dicom.header_claims import check_deflated
 from COVIDQuantLib.ct.dicom.open import open_dicom
 
-# Without a handler of the host's own, what pydicom logs about damaged files would reach the terminal.
+# Unless the host has its own handler, pydicom's log about damaged files would reach the terminal.
 logging.getLogger("pydicom").addHandler(logging.NullHandler())
 
 # What an object made from the images repeats of them (DICOM PS3.3, C.7.1.1 and C.7.2.1).
@@ -81,7 +81,7 @@ _KEYWORDS = [
     *STUDY_MODULE,
 ]
 _MAGIC_AT = 128
-# Longer than any value that is asked for; what is more is damage.
+# Longer than any value that is used; anything longer is damage.
 _MAX_TEXT = 1024
 
 
@@ -115,7 +115,7 @@ class ImageFile:
 
     @property
     def frames(self) -> int:
-        """Number of frames, 1 if the header is silent about it; 0 if what it says is no such number."""
+        """Number of frames, 1 if the header has none; 0 if it is not a valid number."""
         value = self.number("NumberOfFrames")
         if value is not None:
             return int(value) if value >= 1 and value == int(value) else 0
@@ -131,12 +131,12 @@ class ImageFile:
         return "".join(c if c.isprintable() else " " for c in text[:_MAX_TEXT]).strip()
 
     def number(self, keyword: str) -> float | None:
-        """A header field as a number, None if absent or no number; the first of several."""
+        """A header field as a number, None if absent or not a number; the first of several."""
         return as_number(value_of(self.head, keyword))
 
 
 def value_of(dataset: Dataset, keyword: str) -> Any:
-    """A header field, None if it is absent or damaged: pydicom converts late and raises what it likes."""
+    """A header field, None if it is absent or damaged: pydicom converts lazily and raises many kinds of error."""
     try:
         return dataset.get(keyword)
     except Exception:  # noqa: BLE001
@@ -144,7 +144,7 @@ def value_of(dataset: Dataset, keyword: str) -> Any:
 
 
 def as_number(value: Any) -> float | None:
-    """A DICOM value as a float, None if it is absent, empty, not finite or no number."""
+    """A DICOM value as a float; None if it is absent, empty, not finite or not a number."""
     if isinstance(value, (list, tuple, MultiValue)):
         value = value[0] if len(value) else None
     try:
@@ -160,18 +160,18 @@ def printable(name: str) -> str:
 
 
 def class_name(sop_class: str) -> str:
-    """What kind of object a SOP Class UID names; the UID itself if it is unknown, and no word for what is no UID."""
+    """The kind of object a SOP Class UID stands for; the UID itself if unknown, empty if it is not a UID."""
     uid = UID(sop_class, validation_mode=IGNORE)
     return uid.name if uid.is_valid else ("unknown object" if sop_class else "")
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file begins as DICOM files begin, with or without the preamble."""
+    """Whether a file starts like a DICOM file, with or without the preamble."""
     with path.open("rb") as stream:
         start = stream.read(_MAGIC_AT + 4)
     if start[_MAGIC_AT:] == b"DICM":
         return True
-    # Old files without preamble start at once with group 0008 (or 0002), little endian.
+    # Old files without a preamble start directly with group 0008 (or 0002), little endian.
     return start[:2] in {b"\x08\x00", b"\x02\x00"} and start[3:4] == b"\x00" and len(start) > _MAGIC_AT
 
 
@@ -179,10 +179,10 @@ def read_header(path: Path) -> ImageFile:
     """The header of one file.
 
     Raises:
-        Exception: it cannot be parsed; pydicom has no common kind for that.
+        Exception: it cannot be parsed; pydicom has no common base class for that.
     """
     with warnings.catch_warnings(), open_dicom(path) as stream:
-        # pydicom grumbles about harmless breaches of the standard; what matters is checked here.
+        # pydicom warns about harmless violations of the standard; what matters is checked here.
         warnings.simplefilter("ignore")
         check_deflated(path)
         head = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=[*_KEYWORDS])

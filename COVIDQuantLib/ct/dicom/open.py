@@ -1,4 +1,4 @@
-"""DICOM files opened so that no length in them asks for more memory than the file has bytes."""
+"""Open DICOM files so that no length in them can allocate more memory than the file has bytes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _LARGE = 1 << 16
 
 
 class _WithinFile(io.BufferedReader):
-    """A file that is asked for no more than it has.
+    """A file whose reads are limited to its size.
 
-    pydicom reads as many bytes as an element claims, and Python allocates them before it meets the end of the file.
+    pydicom reads as many bytes as an element claims, and Python allocates them before it reaches the end of the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,7 +43,7 @@ def open_dicom(path: Path) -> IO[bytes]:
 
 
 def meta_info(path: Path) -> Dataset:
-    """The meta information of a file; nothing behind it is looked at.
+    """The meta information of a file; nothing after it is read.
 
     Raises:
         ValueError: the file has none.

@@ -1,4 +1,4 @@
-"""Stored pixels to whole Hounsfield units in one int16 volume."""
+"""Convert stored pixels to integer Hounsfield units in one int16 volume."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def read_pixels(stack: Stack, report: Report = silent) -> HUBuffer:
         report: progress.
 
     Returns:
-        The filled buffer; what lies beside moved slices is padding.
+        The filled buffer; the area beside shifted slices is padding.
 
     Raises:
-        UnfitInputError: a file is truncated or damaged, or its pixels are of a kind that cannot be read.
+        UnfitInputError: a file is truncated or damaged, or its pixel format is not supported.
     """
     check_claims({frame.file.path: frame.file for frame in stack.frames}.values())
     buffer = HUBuffer(stack.geometry.shape)
@@ -89,7 +89,7 @@ def _frames_in_hu(wanted: list[tuple[int, Frame]]) -> Iterator[tuple[int, np.nda
         pixels = _native(file) if packed is None else _unpacked(file, packed)
     except Exception as error:
         raise UnfitInputError(
-            f"the pixels cannot be read, the file is truncated or damaged ({first_reason(error)})",
+            f"the pixels cannot be read: the file is truncated or damaged ({first_reason(error)})",
             file.name,
             _AGAIN,
             code="damaged-file",
@@ -166,11 +166,11 @@ def _read_image(path: Path) -> sitk.Image:
 
 
 def _checked(pixels: np.ndarray, frame: Frame) -> np.ndarray:
-    """The decoded pixels ``[frame, j, i]`` if they are as large as the header says."""
+    """The decoded pixels ``[frame, j, i]`` if their size matches the header."""
     expected = (frame.file.frames, *frame.matrix)
     if pixels.shape != expected:
         raise UnfitInputError(
-            f"the decoded picture has shape {pixels.shape} where the header says {expected}",
+            f"the decoded image has shape {pixels.shape}, but the header gives {expected}",
             frame.file.name,
             _AGAIN,
             code="damaged-file",

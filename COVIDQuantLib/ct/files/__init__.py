@@ -1,1 +1,1 @@
-"""CTs and label maps in one file, read without trusting the header."""
+"""Read CTs and label maps stored in one file, without trusting the header."""

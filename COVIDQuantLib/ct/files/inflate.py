@@ -1,7 +1,7 @@
-"""Reading stored bytes, packed or not, up to what the header claims and no further, with every checksum looked at.
+"""Read stored bytes, compressed or not, exactly as many as the header claims, verifying every checksum.
 
-ITK's readers stop inflating when they have enough, so they never reach the checksum, and go on where the stream
-breaks: three flipped bytes moved every voxel behind them.
+Ours because ITK's readers stop inflating when they have enough, so they never reach the checksum, and continue where
+the stream is broken: three flipped bytes shifted every voxel after them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 _CHUNK = 1 << 20
 _PACKED_CHUNK = 1 << 16
-# zlib tells the two kinds of wrapping apart by their start.
+# zlib detects which of the two wrappers it is by its start.
 _EITHER = zlib.MAX_WBITS | 32
 # DEFLATE cannot pack better than 1:1032, so a claim above that is false before anything is inflated.
 _DEFLATE_RATIO = 1032
@@ -26,13 +26,13 @@ BROKEN = (OSError, EOFError, ValueError, zlib.error)
 
 
 class DamagedDataError(Exception):
-    """The bytes are not what the header says; the text says how."""
+    """The bytes do not match the header; the message says why."""
 
 
 class _Inflated(io.RawIOBase):
     """A gzip or zlib stream read as a file, its CRC-32 and length, or its Adler-32, verified by zlib at its end.
 
-    Behind the end another gzip member may follow, then only zeros.
+    After the end another gzip member may follow, then only zeros.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -51,7 +51,7 @@ class _Inflated(io.RawIOBase):
         return b""
 
     def _next_member(self) -> bool:
-        """Go on to a further member, if there is one."""
+        """Continue with the next member, if there is one."""
         rest = self._inflater.unused_data.lstrip(b"\0")
         while not rest:
             more = self._stream.read(_PACKED_CHUNK)
@@ -60,7 +60,7 @@ class _Inflated(io.RawIOBase):
             rest = more.lstrip(b"\0")
         rest += self._stream.read(1) if len(rest) < len(GZIP_MAGIC) else b""
         if not rest.startswith(GZIP_MAGIC):
-            raise DamagedDataError("something else follows its compressed data")
+            raise DamagedDataError("unexpected data follow its compressed data")
         # What is left of the chunk is read again, so that many tiny members do not cost a copy of it each.
         self._stream.seek(-len(rest), io.SEEK_CUR)
         self._inflater = zlib.decompressobj(_EITHER)
@@ -78,22 +78,22 @@ class _HexFile(io.RawIOBase):
         """About ``size`` bytes, never more; empty at the end."""
         while text := self._stream.read(2 * max(size, 1)):
             digits = self._odd + b"".join(text.split())
-            # A digit left over from before must not make one byte more than asked for.
+            # A leftover digit must not yield one byte more than requested.
             even = min(len(digits) & ~1, 2 * max(size, 1))
             self._odd = digits[even:]
             if even:
                 return bytes.fromhex(digits[:even].decode("ascii"))
         if self._odd:
-            raise DamagedDataError("its text holds what is no hexadecimal number")
+            raise DamagedDataError("its text is not hexadecimal")
         return b""
 
 
 def unpacked(stream: BinaryIO, encoding: str) -> BinaryIO:
-    """A stream of the bytes behind an encoding.
+    """A stream of decoded bytes.
 
     Args:
         stream: at the first encoded byte.
-        encoding: ``raw``, ``hex``, ``bzip2``, ``gzip`` or ``zlib``; which of the last two it is, its start says.
+        encoding: ``raw``, ``hex``, ``bzip2``, ``gzip`` or ``zlib``; the last two are distinguished by their start.
     """
     if encoding in {"gzip", "zlib"}:
         return _Inflated(stream)  # type: ignore[return-value]
@@ -105,7 +105,7 @@ def unpacked(stream: BinaryIO, encoding: str) -> BinaryIO:
 
 
 def check_claim(packed: int, wanted: int, encoding: str) -> None:
-    """Compare what the header claims with the bytes that are there, before anything is allocated.
+    """Compare the header's claim with the bytes in the file, before anything is allocated.
 
     Args:
         packed: bytes in the file.
@@ -113,7 +113,7 @@ def check_claim(packed: int, wanted: int, encoding: str) -> None:
         encoding: as for :func:`unpacked`.
 
     Raises:
-        DamagedDataError: they cannot be the same.
+        DamagedDataError: they cannot match.
     """
     if encoding == "raw" and packed != wanted:
         raise DamagedDataError(f"it holds {packed} bytes of voxels, its header claims {wanted}")
@@ -122,7 +122,7 @@ def check_claim(packed: int, wanted: int, encoding: str) -> None:
 
 
 def fill(stream: BinaryIO, buffer: np.ndarray) -> None:
-    """Fill a buffer from a stream that must end right behind it.
+    """Fill a buffer from a stream that must end exactly there.
 
     Args:
         stream: of :func:`unpacked`; read up to the buffer's length and one byte more, which verifies the checksum.
@@ -146,7 +146,7 @@ def fill(stream: BinaryIO, buffer: np.ndarray) -> None:
 
 
 def skip(stream: BinaryIO, count: int) -> None:
-    """Read past bytes before the voxels.
+    """Skip bytes before the voxels.
 
     Raises:
         DamagedDataError: the stream ends before, or is damaged.

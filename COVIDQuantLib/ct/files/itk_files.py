@@ -1,4 +1,4 @@
-"""Reading files by SimpleITK without ITK's own words on the terminal."""
+"""Read files with SimpleITK without ITK printing to the terminal."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from COVIDQuantLib.system.quiet_stderr import HeldText, held_stderr
 
 @contextmanager
 def itk_silent() -> Iterator[HeldText]:
-    """No warnings of ITK, and nothing that its libraries print by themselves.
+    """Suppress ITK's warnings and anything its libraries print themselves.
 
     Returns:
-        What GDCM and the codecs below it printed meanwhile, for an error's reason.
+        What GDCM and its codecs printed meanwhile, to explain an error.
     """
     shown = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)

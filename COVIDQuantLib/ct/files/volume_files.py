@@ -1,7 +1,7 @@
-"""CTs and label maps in one file: NIfTI, NRRD, MetaImage.
+"""Read CTs and label maps stored in one file: NIfTI, NRRD, MetaImage.
 
-Headers and voxels are read here and not by ITK's readers, which trust a foreign file: they overrun their memory,
-allocate what a header claims, and pass over damage. What the file is, is told by its content, not by its name.
+Headers and voxels are read here and not by ITK's readers, which trust the file: they overrun buffers, allocate
+whatever a header claims, and ignore damage. The format is recognised by the content, not by the name.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from COVIDQuantLib.voxels.geometry import Geometry
 
 FORMATS = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr) or MetaImage (.mha, .mhd)"
 _PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif"}
-# What else a file may be, by how it begins; said to the user, who sees only its name.
+# Other file types by their first bytes, for the message to a user who sees only the name.
 _OTHER_KINDS = {
     b"PK\x03\x04": "a zip archive: unpack it first",
     b"PK\x05\x06": "an empty zip archive",
-    b"\x89PNG": "a picture (PNG)",
-    b"\xff\xd8\xff": "a picture (JPEG)",
-    b"II*\x00": "a picture (TIFF)",
-    b"MM\x00*": "a picture (TIFF)",
+    b"\x89PNG": "an image (PNG)",
+    b"\xff\xd8\xff": "an image (JPEG)",
+    b"II*\x00": "an image (TIFF)",
+    b"MM\x00*": "an image (TIFF)",
     b"\x89HDF": "HDF5 or MINC",
     b"7z\xbc\xaf": "a 7z archive: unpack it first",
     b"Rar!": "a rar archive: unpack it first",
@@ -46,11 +46,11 @@ _START_BYTES = 4096
 
 @dataclass
 class VolumeFile:
-    """A volume as its file holds it.
+    """A volume as stored in its file.
 
     Attributes:
         voxels: ``[k, j, i]``, or ``[k, j, i, value]`` with several values per voxel.
-        header: what the file says about them.
+        header: the file's description of them.
     """
 
     voxels: Voxels
@@ -58,7 +58,7 @@ class VolumeFile:
 
     @property
     def values(self) -> np.ndarray:
-        """The true values in one array; slices of :attr:`voxels` take less memory where the header scales."""
+        """The true values in one array; slices of :attr:`voxels` need less memory if the header scales them."""
         return self.voxels.whole()
 
     @property
@@ -68,7 +68,7 @@ class VolumeFile:
 
     @property
     def warnings(self) -> list[CTWarning]:
-        """What was noticed in the header."""
+        """Warnings about the header."""
         return list(self.header.warnings)
 
     def image(self) -> sitk.Image:
@@ -83,32 +83,35 @@ class VolumeFile:
 
 
 def read_volume_file(path: Path, *, layers: bool = False) -> VolumeFile:
-    """The voxels of one file and what its header says, warnings included.
+    """Read the voxels and the header of one file, with warnings.
 
     Args:
         path: the file.
         layers: whether several values per voxel (layers of a segmentation) are allowed.
 
     Raises:
-        UnfitInputError: the file is missing, unreadable, damaged, too large, not three-dimensional, or has a grid
-            that cannot be.
+        UnfitInputError: the file is missing, unreadable, damaged, too large, not three-dimensional, or has an invalid
+            grid.
     """
     header = read_header(path, layers=layers)
     try:
         return VolumeFile(read_voxels(header), header)
     except OSError as error:
         raise UnfitInputError(
-            f"it cannot be read ({error.strerror or error})", header.name, "Check its rights.", "unreadable"
+            f"it cannot be read ({error.strerror or error})", header.name, "Check its permissions.", "unreadable"
         ) from error
     except MemoryError as error:
-        told = " × ".join(str(n) for n in header.geometry.shape[::-1])
+        extent = " × ".join(str(n) for n in header.geometry.shape[::-1])
         raise UnfitInputError(
-            f"{told} voxels do not fit into this computer's memory", header.name, "Crop or resample it.", "too-large"
+            f"{extent} voxels do not fit into this computer's memory",
+            header.name,
+            "Crop or resample it.",
+            "too-large",
         ) from error
 
 
 def read_header(path: Path, *, layers: bool = True) -> VolumeHeader:
-    """What a file says about its volume, without reading the voxels.
+    """Read a file's header without reading the voxels.
 
     Args:
         path: the file.
@@ -121,16 +124,16 @@ def read_header(path: Path, *, layers: bool = True) -> VolumeHeader:
     name = shown(path.name)
     if path.suffix.lower() in _PICTURES:
         raise UnfitInputError(
-            "a picture is no CT: it has no Hounsfield units", name, f"Give DICOM, {FORMATS}.", "picture"
+            "a photo or screenshot is not a CT: it has no Hounsfield units", name, f"Give DICOM, {FORMATS}.", "picture"
         )
     check_input(path)
     try:
         header = _parsed(path, name)
-        # Asked for here, so that a claim is refused by whoever reads headers alone.
+        # Evaluated here, so that an excessive claim is also refused when only headers are read.
         header.voxel_bytes  # noqa: B018
     except OSError as error:
         raise UnfitInputError(
-            f"it cannot be read ({error.strerror or error})", name, "Check its rights.", "unreadable"
+            f"it cannot be read ({error.strerror or error})", name, "Check its permissions.", "unreadable"
         ) from error
     if header.components > 1 and not layers:
         raise UnfitInputError(
@@ -145,7 +148,7 @@ def read_header(path: Path, *, layers: bool = True) -> VolumeHeader:
 def _parsed(path: Path, name: str) -> VolumeHeader:
     start = first_bytes(path, _START_BYTES, packed=False)
     packed = start.startswith(GZIP_MAGIC)
-    # No more than the header: behind it damage may follow, which is for the voxels' reader to name.
+    # Only the header: damage after it is reported when the voxels are read.
     inner = first_bytes(path, nifti_header.HEADER_BYTES, packed=True) if packed else start
     if nifti_header.is_nifti(inner):
         return nifti_header.parse_nifti(inner[: nifti_header.HEADER_BYTES], path, name, packed=packed)
@@ -167,14 +170,16 @@ def _header_of_pair(path: Path) -> Path:
 
 def _no_volume(inner: bytes, *, packed: bool) -> str:
     if packed and (inner.startswith(nrrd_header.MAGIC) or metaimage_header.is_meta(inner)):
-        return "the file is of no kind that can be read: NRRD or MetaImage packed once more by gzip, so unpack it first"
+        return (
+            "the file type is not supported: an NRRD or MetaImage file compressed again with gzip, so unpack it first"
+        )
     if packed and not inner:
-        return "the file is of no kind that can be read, or damaged (its compressed data cannot be unpacked)"
+        return "the file type is not supported, or the file is damaged (its compressed data cannot be unpacked)"
     known = next((kind for magic, kind in _OTHER_KINDS.items() if inner.startswith(magic)), "")
     if not known and inner and inner.isascii():
         known = "text"
     return (
-        f"the file is of no kind that can be read ({known})"
+        f"the file type is not supported ({known})"
         if known
-        else ("the file is of no kind that can be read, or damaged")
+        else ("the file type is not supported, or the file is damaged")
     )

@@ -1,4 +1,4 @@
-"""What the header of a volume file says, in one form for every format, checked before the voxels are read."""
+"""The header of a volume file in one form for every format, checked before the voxels are read."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from COVIDQuantLib.voxels.geometry import Geometry, Triple
 _SMALLEST_MM, _LARGEST_MM = 1e-4, 1e5
 _FARTHEST_MM = 1e7
 _MOST_NUMBERS = 64
-# Axes that are off the right angle by rounding are straightened: told above the first, refused above the second.
+# Axes that are not quite perpendicular are straightened: with a warning above the first limit (degrees), refused above
+# the second.
 _TOLD_SHEAR_DEGREES = 0.02
 _MOST_SHEAR_DEGREES = 1.0
-# Below this the axes are right to the last digits of single precision and stay as they are.
+# Below this the axes are perpendicular within single precision and stay unchanged.
 _NO_SHEAR_DEGREES = 1e-4
 
 
@@ -34,15 +35,15 @@ class VolumeHeader:
         name: the file, for messages.
         geometry: the grid in LPS millimetres.
         dtype: of the stored values, byte order included.
-        parts: where they are, in the order of the slowest axis.
+        parts: the data files, in the order of the slowest axis.
         encoding: ``raw``, ``gzip``, ``zlib``, ``bzip2``, ``text`` or ``hex``.
         components: values per voxel.
         components_last: whether they are the slowest axis in the file, not the fastest.
         scale: slope and intercept from stored to true values, None if they are the same.
         fields: NRRD's key/value pairs.
         tells_spacing: whether the header gives the size of the voxels.
-        tells_direction: whether it says how the grid lies in the patient.
-        warnings: what was noticed.
+        tells_direction: whether it gives the orientation in the patient.
+        warnings: warnings about the header.
     """
 
     kind: str
@@ -64,7 +65,7 @@ class VolumeHeader:
         """Bytes of all voxels as stored, unpacked.
 
         Raises:
-            UnfitInputError: more than is read.
+            UnfitInputError: more than the limit.
         """
         return check_size(self.geometry.shape[::-1], self.components * self.dtype.itemsize, self.name)
 
@@ -73,11 +74,11 @@ def numbers(text: str, name: str, field_name: str) -> list[float]:
     """The numbers of a header field, separated by blanks.
 
     Raises:
-        UnfitInputError: one is no number; NaN and infinity pass, what they may be is for the field to say.
+        UnfitInputError: one is not a number; NaN and infinity pass, since their meaning depends on the field.
     """
     words = text.split()
     try:
-        # Python's float() takes 1_000 too, which no header means.
+        # Python's float() also accepts 1_000, which no header means.
         found = [] if "_" in text or len(words) > _MOST_NUMBERS else [float(word) for word in words]
     except ValueError:
         found = []
@@ -90,7 +91,7 @@ def integers(text: str, name: str, field_name: str) -> list[int]:
     """The whole numbers of a header field.
 
     Raises:
-        UnfitInputError: one is no whole number, or absurdly large.
+        UnfitInputError: one is not an integer, or is absurdly large.
     """
     found = numbers(text, name, field_name)
     if not all(math.isfinite(n) and n == int(n) and abs(n) < 2**53 for n in found):
@@ -111,7 +112,7 @@ def check_dimensions(count: int, name: str) -> None:
 
 
 def check_one_time(count: int, name: str) -> None:
-    """Refuse an image of several times.
+    """Refuse an image with several time points.
 
     Raises:
         UnfitInputError: more than one.
@@ -126,39 +127,39 @@ def check_one_time(count: int, name: str) -> None:
 
 
 def check_spacing(spacing: Sequence[float], name: str) -> None:
-    """Refuse spacing that cannot be.
+    """Refuse impossible spacing.
 
     Raises:
         UnfitInputError: zero, negative, not a number, or far beyond any scanner's.
     """
     if not all(math.isfinite(s) and _SMALLEST_MM <= s <= _LARGEST_MM for s in spacing):
-        told = " × ".join(f"{s:g}" for s in spacing)
+        described = " × ".join(f"{s:g}" for s in spacing)
         raise UnfitInputError(
-            f"the header's voxel size {told} mm cannot be", name, "Export it again.", "bad-voxel-size"
+            f"the header's voxel size {described} mm is impossible", name, "Export it again.", "bad-voxel-size"
         )
 
 
 def grid(
     sizes: Sequence[int], columns: np.ndarray, origin: Sequence[float], name: str, spacing: Sequence[float] = ()
 ) -> tuple[Geometry, list[CTWarning]]:
-    """The grid of three axes in LPS millimetres, with axes that stand at right angles.
+    """The grid of three axes in LPS millimetres, with perpendicular axes.
 
     Args:
         sizes: voxels along ``i, j, k``.
         columns: 3×3, column ``n`` the step along axis ``n``.
         origin: position of the first voxel's centre.
         name: the file, for messages.
-        spacing: taken in place of the columns' lengths, if the header gives it besides.
+        spacing: used instead of the columns' lengths, if the header gives it as well.
 
     Returns:
-        The grid, and a warning ``axes-straightened`` if the axes were noticeably off.
+        The grid, and a warning ``axes-straightened`` if the axes were noticeably skewed.
 
     Raises:
-        UnfitInputError: numbers that cannot be, axes that coincide, or a true shear.
+        UnfitInputError: invalid numbers, coinciding axes, or a real shear.
     """
     if not np.isfinite(columns).all() or not np.isfinite(origin).all() or max(map(abs, origin)) > _FARTHEST_MM:
         raise UnfitInputError(
-            "the header's origin or direction is not a number that can be", name, "Export it again.", "bad-orientation"
+            "the header's origin or direction is not a valid number", name, "Export it again.", "bad-orientation"
         )
     with np.errstate(over="ignore"):
         lengths = np.sqrt((columns**2).sum(axis=0))
@@ -169,7 +170,7 @@ def grid(
     warnings = []
     if shear > _TOLD_SHEAR_DEGREES:
         text = (
-            f"The axes of {name} are {shear:.2f} degrees off the right angle; the nearest right-angled ones were taken."
+            f"The axes of {name} are {shear:.2f} degrees from perpendicular; the nearest perpendicular axes were used."
         )
         warnings.append(CTWarning("axes-straightened", text))
     i, j, k = sizes
@@ -179,18 +180,18 @@ def grid(
 
 
 def right_angled(axes: np.ndarray, name: str) -> tuple[np.ndarray, float]:
-    """The right-angled unit axes nearest to three unit columns, and by how many degrees those were off.
+    """The perpendicular unit axes nearest to three unit columns, and by how many degrees those deviated.
 
     Raises:
-        UnfitInputError: two coincide, or they are truly sheared.
+        UnfitInputError: two coincide, or they are really sheared.
     """
     cosines = axes.T @ axes
     shear = math.degrees(math.asin(min(1.0, float(np.abs(cosines - np.diag(np.diag(cosines))).max()))))
     if shear > _MOST_SHEAR_DEGREES:
         raise UnfitInputError(
-            f"the image's axes are {shear:.1f} degrees off the right angle",
+            f"the image's axes are {shear:.1f} degrees from perpendicular",
             name,
-            "Resample it onto a right-angled grid (a tilted gantry is read from DICOM).",
+            "Resample it onto a rectangular grid, or give the DICOM files, where gantry tilt is supported.",
             "sheared-axes",
         )
     if shear < _NO_SHEAR_DEGREES:

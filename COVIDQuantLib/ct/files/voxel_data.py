@@ -1,4 +1,4 @@
-"""The voxels behind a header: exactly as many bytes as it claims, inflated with every checksum looked at."""
+"""Read the voxels that a header describes: exactly as many bytes as it claims, with every checksum verified."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from COVIDQuantLib.ct.files.data_files import DataPart, damaged
 from COVIDQuantLib.ct.files.inflate import DamagedDataError, check_claim, fill, skip, unpacked
 from COVIDQuantLib.ct.files.volume_header import VolumeHeader
 
-# Characters that a number written out takes at the least, and the blanks between.
+# Least number of characters of a number in text, with its separator.
 _TEXT_CHUNK = 1 << 18
 _LONGEST_NUMBER = 64
-# Enough of a gzip file for any header that lies in it.
+# Enough of a gzip file to contain any header.
 _PACKED_START = 1 << 16
 
 
 @dataclass(frozen=True)
 class Voxels:
-    """The voxels of a volume: as stored, and as true values slice by slice, so that scaling costs no second copy.
+    """The voxels of a volume as stored, and as scaled values slice by slice, so that scaling needs no second copy.
 
     Attributes:
         stored: ``[k, j, i]``, with several values per voxel ``[k, j, i, value]``, in the number type of the file.
@@ -41,7 +41,7 @@ class Voxels:
     def __getitem__(self, k: int) -> np.ndarray:
         """True values of a slice: the number type of the file, or real numbers where the header scales them.
 
-        Worked out in double precision; single precision holds those of 16 bits.
+        Computed in double precision; single precision suffices for 16-bit data.
         """
         plane: np.ndarray = self.stored[k]
         if self.scale is None:
@@ -55,7 +55,7 @@ class Voxels:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the array that :meth:`whole` gives."""
+        """Shape of the array that :meth:`whole` returns."""
         return self.stored.shape
 
     @property
@@ -80,7 +80,7 @@ def read_voxels(header: VolumeHeader) -> Voxels:
     """The voxels of a volume.
 
     Args:
-        header: what its file says.
+        header: of its file.
 
     Raises:
         UnfitInputError: fewer or more bytes than claimed, or damaged.
@@ -113,7 +113,7 @@ def _check_part(part: DataPart, wanted: int, header: VolumeHeader) -> None:
     elif size < wanted and header.encoding == "raw":
         check_claim(size, wanted, "raw")
     if header.encoding == "bzip2":
-        # No ratio bounds what bzip2 packs, so it is unpacked once to count.
+        # bzip2 has no maximum ratio, so it is unpacked once to count the bytes.
         with part.path.open("rb") as file:
             skip(_placed(file, part, wanted, header.encoding), wanted)
 
@@ -128,10 +128,10 @@ def _read_part(part: DataPart, buffer: np.ndarray, header: VolumeHeader) -> None
 
 
 def _placed(file: BinaryIO, part: DataPart, wanted: int, encoding: str) -> BinaryIO:
-    """The unpacked stream of a part, at its first voxel."""
+    """The unpacked stream of a part, positioned at its first voxel."""
     if part.offset < 0:
         if encoding != "raw":
-            raise DamagedDataError("only raw voxels can be said to end the file")
+            raise DamagedDataError("only raw voxels can be located from the end of the file")
         file.seek(-wanted, io.SEEK_END)
         return file
     file.seek(part.start)
@@ -145,14 +145,14 @@ def _placed(file: BinaryIO, part: DataPart, wanted: int, encoding: str) -> Binar
 
 
 def _fill_from_text(stream: BinaryIO, values: np.ndarray) -> None:
-    """Numbers written out, separated by blanks."""
+    """Read numbers in text form, separated by blanks."""
     done, rest = 0, b""
     while chunk := stream.read(_TEXT_CHUNK):
         words = (rest + chunk).split()
         rest = words.pop() if words and not chunk[-1:].isspace() else b""
         done = _put(words, values, done)
         if len(rest) > _LONGEST_NUMBER:
-            raise DamagedDataError("its text holds what is no number")
+            raise DamagedDataError("its text holds something that is not a number")
     done = _put([rest] if rest else [], values, done)
     if done != len(values):
         raise DamagedDataError(f"it holds {done} of {len(values)} numbers")
@@ -164,15 +164,15 @@ def _put(words: list[bytes], values: np.ndarray, done: int) -> int:
     if not words:
         return done
     if max(map(len, words)) > _LONGEST_NUMBER:
-        raise DamagedDataError("its text holds what is no number")
+        raise DamagedDataError("its text holds something that is not a number")
     try:
         numbers = np.array([float(word) for word in words])
     except ValueError as error:
-        raise DamagedDataError("its text holds what is no number") from error
+        raise DamagedDataError("its text holds something that is not a number") from error
     if np.issubdtype(values.dtype, np.integer):
         limits = np.iinfo(values.dtype)
         if not ((numbers >= limits.min) & (numbers <= limits.max) & (numbers == np.rint(numbers))).all():
-            raise DamagedDataError("its text holds numbers that its type cannot")
+            raise DamagedDataError("its text holds numbers outside the range of its type")
     values[done : done + len(words)] = numbers
     return done + len(words)
 
@@ -194,7 +194,7 @@ def _shaped(stored: np.ndarray, header: VolumeHeader) -> np.ndarray:
 
 
 def first_bytes(path: Path, count: int, *, packed: bool) -> bytes:
-    """The first bytes of a file, unpacked if it is gzip; fewer if it ends before or breaks there."""
+    """The first bytes of a file, unpacked if it is gzip; fewer if it ends or is damaged before."""
     with path.open("rb") as file:
         if not packed:
             return file.read(count)

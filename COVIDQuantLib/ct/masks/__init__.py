@@ -1,1 +1,1 @@
-"""The user's own masks: which label is what, and onto the CT's grid."""
+"""The user's own masks: identify their labels, and bring them onto the CT's grid."""

@@ -1,4 +1,4 @@
-"""A label map as what it is given for: lungs, lobes or lesions by our own numbers, whatever program made it."""
+"""Convert a label map from any program to our own labels of lungs, lobes or lesions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LUNG_PARTS = {*LOBE_NAMES, RIGHT_LUNG, LEFT_LUNG, LUNGS, PNEUMONIA}
 
 @dataclass(frozen=True)
 class _Mask:
-    """A label map of several values, and what is known of it."""
+    """A label map with several values, and what is known about it."""
 
     labels: np.ndarray
     values: list[int]
@@ -42,7 +42,7 @@ class _Mask:
     strict: bool
 
     @property
-    def told(self) -> str:
+    def described(self) -> str:
         """The values that occur, in words."""
         shown = ", ".join(str(value) for value in self.values[:10])
         return shown + (" and more" if len(self.values) > 10 else "")
@@ -55,14 +55,14 @@ class _Mask:
         return table[self.labels]
 
     def warning(self, content: str) -> list[CTWarning]:
-        """``mask-layout``: which layout was recognised and what was taken of it."""
+        """``mask-layout``: which layout was recognised and what was used."""
         reading = self.reading
         if reading is None or not reading.layout:
             return []
         text = f"{plain(self.name)}: its labels are those of {reading.layout}"
         if reading.layout == BY_PLACE:
-            text = f"{plain(self.name)}: its labels were told by where they lie"
-        return [CTWarning("mask-layout", f"{text} ({reading.told}); the {content} were taken from them.")]
+            text = f"{plain(self.name)}: its labels were identified by their positions"
+        return [CTWarning("mask-layout", f"{text} ({reading.described}); used as {content}.")]
 
 
 def as_asked(
@@ -83,8 +83,8 @@ def as_asked(
         nonzero; and the warning ``mask-layout`` where another program's numbers were recognised.
 
     Raises:
-        UnfitInputError: the labels are something else (``mask-not-lobes``, ``mask-not-lungs``,
-            ``mask-not-lesions``), or mean nothing that is known (``mask-labels-unknown``).
+        UnfitInputError: the labels are of something else (``mask-not-lobes``, ``mask-not-lungs``,
+            ``mask-not-lesions``), or their meaning is unknown (``mask-labels-unknown``).
     """
     if content not in CONTENTS or labels.dtype == bool:
         return labels, []
@@ -99,7 +99,7 @@ def as_asked(
 
 
 def _lungs_and_more(labels: np.ndarray, values: list[int], spacing: Triple, middle: float) -> Reading | None:
-    """Both lungs as one label, and pneumonia or airways as another, told by where the lesser one lies."""
+    """Both lungs as one label, and pneumonia or airways as another, identified by where the smaller one lies."""
     counts = label_counts(labels)
     more, lungs = sorted(values, key=lambda value: counts[value])
     right = np.arange(labels.shape[2]) < middle * labels.shape[2]
@@ -118,7 +118,7 @@ def _lobes(mask: _Mask) -> Taken:
         return mask.mapped(meaning), mask.warning("lobes")
     if reading is not None:
         raise UnfitInputError(
-            f"these are no lobes: its labels are {reading.told}",
+            f"this is not a lobe mask: its labels are {reading.described}",
             plain(mask.name),
             "Give it as --lungs; the lobes are then found within.",
             code="mask-not-lobes",
@@ -126,9 +126,9 @@ def _lobes(mask: _Mask) -> Taken:
     if not mask.strict:
         return mask.labels, []
     if set(mask.values) <= {lobe.label for lobe in LOBES}:
-        what = f"the labels {mask.told} do not lie where {ORDER} lie"
+        what = f"the labels {mask.described} are not at the positions of {ORDER}"
     else:
-        what = f"label values {mask.told} are not lobes"
+        what = f"label values {mask.described} are not lobes"
     remedy = f"Number them so: {ORDER}; or give a file of each."
     raise UnfitInputError(what, plain(mask.name), remedy, code="mask-labels-unknown")
 
@@ -139,7 +139,7 @@ def _lungs(mask: _Mask) -> Taken:
         if not mask.strict:
             return mask.labels, []
         raise UnfitInputError(
-            f"it is not known what of the labels {mask.told} is lung",
+            f"it is unclear which of the labels {mask.described} are lung",
             plain(mask.name),
             "Save the lungs alone: one value, or one for the right and one for the left lung.",
             code="mask-labels-unknown",
@@ -156,13 +156,13 @@ def _lungs(mask: _Mask) -> Taken:
 
 
 def _spread(lungs: np.ndarray, more: np.ndarray) -> None:
-    """Add voxels of the lungs whose side no label tells to the side they lie on."""
+    """Assign lung voxels without a side to the side they lie on."""
     columns = np.arange(lungs.shape[2])
     counts = [(lungs == value).sum(axis=(0, 1)) for value in SIDE_VALUE.values()]
     if not all(count.any() for count in counts):
         lungs[more] = 1
         return
-    # Half way between the lungs' inner edges, a few stray voxels aside.
+    # Halfway between the lungs' inner edges, ignoring a few stray voxels.
     right = np.cumsum(counts[0]).searchsorted(0.97 * counts[0].sum())
     left = np.cumsum(counts[1]).searchsorted(0.03 * counts[1].sum())
     side = np.where(columns <= (right + left) / 2, *SIDE_VALUE.values()).astype(np.uint8)
@@ -174,11 +174,11 @@ def _lesions(mask: _Mask) -> Taken:
     if reading is not None and reading.has(PNEUMONIA):
         meaning = {value: 1 for value, what in reading.structures.items() if what == PNEUMONIA}
         return mask.mapped(meaning), mask.warning("lesions")
-    # Two values may be the pneumonia of each lung; without a CT that is not told from the lungs.
+    # Two values may be the pneumonia of each lung; without a CT that cannot be distinguished from the lungs.
     sides_alone = reading is not None and set(reading.structures.values()) == {RIGHT_LUNG, LEFT_LUNG}
     if reading is not None and (len(mask.values) > 2 or not reading.lobes) and (mask.strict or not sides_alone):
         raise UnfitInputError(
-            f"this is no pneumonia: its labels are {reading.told}",
+            f"this is not a pneumonia mask: its labels are {reading.described}",
             plain(mask.name),
             f"Give it as --{'lobes' if reading.lobes else 'lungs'}, and the pneumonia as a mask of its own.",
             code="mask-not-lesions",
@@ -186,7 +186,7 @@ def _lesions(mask: _Mask) -> Taken:
     if not mask.strict:
         return mask.labels, []
     raise UnfitInputError(
-        f"it is not known what of the labels {mask.told} is pneumonia",
+        f"it is unclear which of the labels {mask.described} is pneumonia",
         plain(mask.name),
         "Save the pneumonia alone, as one value.",
         code="mask-labels-unknown",

@@ -1,4 +1,4 @@
-"""The user's own masks, in any file and orientation, brought onto the CT's grid."""
+"""Read the user's own masks, in any format and orientation, and bring them onto the CT's grid."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.structures import plain
 from COVIDQuantLib.voxels.geometry import Geometry, Reorientation
 
-# Grids whose corners agree to this share of a voxel hold the same voxels (NIfTI keeps positions in single precision).
+# Grids whose corners agree within this share of a voxel are the same (NIfTI stores positions in single precision).
 _SAME_VOXELS = 0.02
-# The reader is told when more than this share of a mask lies outside the CT.
+# Warn when more than this share of a mask is outside the CT.
 _OUTSIDE_SHARE = 0.01
 _MAX_LABEL = 65535
-# Scaling in a file's header leaves labels this near to whole numbers; probabilities are further off somewhere.
+# A header's scaling leaves labels this close to integers; probabilities are further off somewhere.
 _NEARLY = 0.01
 _MOST_SCALED = 10
 
@@ -39,14 +39,14 @@ def read_label_map(path: Path, ct_geometry: Geometry, content: str = "") -> tupl
         path: NIfTI, NRRD, MetaImage, or Slicer's ``.seg.nrrd``.
         ct_geometry: the grid to bring it onto.
         content: ``lungs``, ``lobes`` or ``lesions``: which segments of a segmentation are meant (by ID, terminology
-            or name), and whose labels another program's are brought to; without it a label map is taken as it is.
+            or name), and how another program's labels are converted; without it a label map is taken as it is.
 
     Returns:
         Labels ``[k, j, i]`` on the CT's grid (uint8 or uint16), and warnings ``labels-resampled``,
         ``labels-outside``, ``segments-joined``, ``segments-by-name``, ``mask-layout``.
 
     Raises:
-        UnfitInputError: unreadable, no labels, something else than the content, or nowhere on the CT.
+        UnfitInputError: unreadable, without labels, not the expected content, or entirely outside the CT.
     """
     stored = read_labels(path, content)
     placed, placing = place_labels(stored.labels, stored.geometry, ct_geometry, stored.name)
@@ -65,8 +65,8 @@ class StoredLabels:
     Attributes:
         labels: uint8 or uint16 ``[k, j, i]``.
         geometry: the file's own grid.
-        name: of the file, one plain line.
-        segments: whether they come from a segmentation whose segments say what they are.
+        name: name of the file, one plain line.
+        segments: whether they come from a segmentation with identified segments.
         warnings: what was noticed.
     """
 
@@ -85,13 +85,13 @@ def read_labels(path: Path, content: str = "") -> StoredLabels:
         content: which segments of a segmentation are meant.
 
     Raises:
-        UnfitInputError: unreadable, no labels, or no segment that can be meant.
+        UnfitInputError: unreadable, without labels, or without a suitable segment.
     """
     path = Path(path)
     check_input(path, folder=True)
     if path.is_dir() or is_dicom(path):
         raise UnfitInputError(
-            "masks are not read from DICOM", shown(path), f"Give {FORMATS}, or .seg.nrrd.", code="mask-dicom"
+            "masks cannot be read from DICOM", shown(path), f"Give {FORMATS}, or .seg.nrrd.", code="mask-dicom"
         )
     volume = read_volume_file(path, layers=True)
     name = plain(shown(path.name))
@@ -123,13 +123,13 @@ def whole_labels(values: np.ndarray | Voxels, name: str) -> np.ndarray:
         name: where they came from, for messages.
 
     Raises:
-        UnfitInputError: negative, huge or no numbers (``mask-no-labels``), or fractions (``mask-probabilities``).
+        UnfitInputError: negative, huge or invalid numbers (``mask-no-labels``), or fractions (``mask-probabilities``).
     """
     extremes = [(plane.min(), plane.max()) for plane in values if plane.size]
     low, high = (float(np.min(extremes)), float(np.max(extremes))) if extremes else (0.0, 0.0)
     if not low >= -_NEARLY or not high <= _MAX_LABEL:
         raise UnfitInputError(
-            f"values from {low:g} to {high:g} are no labels",
+            f"values from {low:g} to {high:g} are not labels",
             name,
             "Give a mask: 0 outside, whole numbers inside.",
             code="mask-no-labels",
@@ -140,10 +140,10 @@ def whole_labels(values: np.ndarray | Voxels, name: str) -> np.ndarray:
     labels = np.empty(values.shape, kind)
     for k, plane in enumerate(values):
         whole = np.rint(plane)
-        # A slope beside 1 moves a label in proportion.
+        # A slope close to 1 shifts a label in proportion.
         if not (np.abs(plane - whole) <= _NEARLY * np.clip(whole, 1, _MOST_SCALED)).all():
             raise UnfitInputError(
-                "values are not whole numbers, so no labels",
+                "values are not whole numbers, so they are not labels",
                 name,
                 "Threshold probabilities into a mask first.",
                 code="mask-probabilities",
@@ -155,7 +155,7 @@ def whole_labels(values: np.ndarray | Voxels, name: str) -> np.ndarray:
 def place_labels(
     labels: np.ndarray, geometry: Geometry, ct_geometry: Geometry, name: str
 ) -> tuple[np.ndarray, list[CTWarning]]:
-    """Labels of one grid on another.
+    """Bring labels from one grid to another.
 
     Args:
         labels: ``[k, j, i]`` on ``geometry``.
@@ -193,13 +193,13 @@ def _resampled(
     after = np.count_nonzero(placed) * ct_geometry.voxel_volume_ml
     if before and not after:
         raise UnfitInputError(
-            "its labels lie nowhere on the CT", name, "Give the mask of the same CT.", code="mask-elsewhere"
+            "its labels are entirely outside the CT", name, "Give a mask of the same CT.", code="mask-elsewhere"
         )
-    text = f"{name} lies on another grid and was resampled (nearest neighbour): {before:.1f} to {after:.1f} mL."
+    text = f"{name} is on another grid and was resampled (nearest neighbour): {before:.1f} to {after:.1f} mL."
     warnings = [CTWarning("labels-resampled", text)]
     outside = _share_outside(labels, geometry, ct_geometry)
     if outside > _OUTSIDE_SHARE:
-        text = f"{100 * outside:.0f} % of {name} lies outside the CT and was left out."
+        text = f"{100 * outside:.0f} % of {name} is outside the CT and was left out."
         warnings.append(CTWarning("labels-outside", text))
     return placed, warnings
 

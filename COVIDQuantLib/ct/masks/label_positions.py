@@ -1,4 +1,4 @@
-"""Where the labels of a mask lie against each other: which are right and left, above, in front, in the middle."""
+"""Identify labels of a mask by their relative positions: right or left, above, in front, in the middle."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from COVIDQuantLib.structures import AIRWAYS, LOBE_NAMES, PNEUMONIA, SIDE_OF
 from COVIDQuantLib.voxels.geometry import Triple
 
 # Of two lobes of one side at least this much lies within the other's width, of two sides at most that much (73 people:
-# at least 0.66, at most 0.01); a few stray voxels aside.
+# at least 0.66, at most 0.01); ignoring a few stray voxels.
 _SAME_SIDE, _OTHER_SIDE = 0.3, 0.1
 _EDGE = 0.03
-# Less than this of a mask says nothing by its place.
+# The position of a smaller share of a mask than this is not significant.
 _STRAY = 0.01
 # A lobe's middle lies at least so far where it belongs from its neighbour's (the same people: at least 17 mm).
 _CLEAR_MM = 5.0
-# The contract's own numbers are believed until a lobe is so far where it cannot be (limit of the check lobe-order).
+# Our own label values are trusted until a lobe is this far from a possible position (limit of the check lobe-order).
 _BELIEVED_MM = -20.0
 # Which lobe's middle lies on which side of which other's: axis of [k, j, i] and sign.
 _ORDER = (
@@ -29,7 +29,7 @@ _ORDER = (
     (LOBE_NAMES[1], LOBE_NAMES[2], 1, -1.0),
     (LOBE_NAMES[3], LOBE_NAMES[4], 1, -1.0),
 )
-# Airways lie between the lungs with at least this share; pneumonia with at most that share.
+# At least this share of airways lies between the lungs; at most that share of pneumonia.
 _BETWEEN = 0.4
 # A lobe has most of itself on its own side of the patient's middle.
 _OWN_SIDE = 0.7
@@ -42,9 +42,9 @@ class Places:
 
     Attributes:
         middles: per label value the centre of mass along ``k, j, i``, mm.
-        spreads: per label value how its voxels share out along ``i`` (sums to 1).
+        spreads: per label value distribution of its voxels along ``i`` (sums to 1).
         voxels: per label value how many there are.
-        middle: where among the bins of a spread the patient's middle is, 0..1; None if it is not known.
+        middle: where among the bins of a spread the patient's middle is, 0..1; None if unknown.
     """
 
     middles: dict[int, np.ndarray]
@@ -61,7 +61,7 @@ class Places:
             spacing: along ``k, j, i``, mm.
             middle: the patient's middle as a share of the grid's width from the right, if it is known.
         """
-        # A few hundred thousand voxels say as well where a label lies; a label of a few voxels does not vanish.
+        # A few hundred thousand voxels suffice to locate a label; a label of a few voxels must not vanish.
         step = max(1, int((labels.size / 4e6) ** (1 / 3)))
         voxels = label_counts(labels)
         profiles = _profiles(labels, list(voxels), step)
@@ -124,7 +124,7 @@ def _profiles(labels: np.ndarray, values: list[int], step: int) -> dict[int, lis
 
 
 def _centre(along: list[np.ndarray]) -> np.ndarray:
-    """The mean place along each axis, voxels."""
+    """The mean position along each axis, voxels."""
     return np.array([float(counts @ np.arange(len(counts))) / float(counts.sum()) for counts in along])
 
 
@@ -137,7 +137,7 @@ def label_counts(labels: np.ndarray) -> dict[int, int]:
 
 
 def margin_mm(places: Places, meaning: dict[int, str]) -> float:
-    """How far, at the least, the lobes' middles lie where they belong; −inf if a side is wrong, inf if nothing tells.
+    """The smallest margin by which lobes are where they belong; −inf if a side is wrong, inf without a comparison.
 
     Args:
         places: of the labels.
@@ -157,10 +157,10 @@ def margin_mm(places: Places, meaning: dict[int, str]) -> float:
 
 def _sides_agree(places: Places, meaning: dict[int, str]) -> bool:
     sided = {value: SIDE_OF[what] for value, what in meaning.items() if what in SIDE_OF}
-    told = [value for value in sided if places.counts(value)]
-    if places.middle is not None and not all(_on_its_side(places, v, sided[v]) for v in told):
+    described = [value for value in sided if places.counts(value)]
+    if places.middle is not None and not all(_on_its_side(places, v, sided[v]) for v in described):
         return False
-    for one, other in combinations(told, 2):
+    for one, other in combinations(described, 2):
         shared = places.abreast(one, other)
         if sided[one] == sided[other]:
             if shared < _SAME_SIDE:
@@ -192,17 +192,17 @@ def _inner_agree(places: Places, meaning: dict[int, str], sided: dict[int, str])
 
 
 def fits(places: Places, meaning: dict[int, str], least_mm: float = _CLEAR_MM) -> bool:
-    """Whether labels lie where these structures lie."""
+    """Whether the labels' positions match these structures."""
     return margin_mm(places, meaning) >= least_mm
 
 
 def believable(places: Places, meaning: dict[int, str]) -> bool:
-    """Whether labels that say what they are can be that."""
+    """Whether labels with a known meaning are at plausible positions."""
     return fits(places, meaning, _BELIEVED_MM)
 
 
 def by_place(places: Places, structures: tuple[str, ...]) -> dict[int, str] | None:
-    """The one way in which the labels can be these structures, one each; None if there is none, or more than one.
+    """The only assignment of the labels to these structures; None if there is none, or more than one.
 
     Args:
         places: of the labels.

@@ -1,4 +1,4 @@
-"""Label maps of other programs: which value is which structure, told from the values and from where they lie."""
+"""Label schemes of other programs: which value is which structure, from the values and their positions."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from COVIDQuantLib.structures import AIRWAYS, LEFT_LUNG, LOBE_NAMES, LUNGS, PNEU
 from COVIDQuantLib.voxels.geometry import Triple
 
 RUL, RML, RLL, LUL, LLL = LOBE_NAMES
-BY_PLACE = "numbers of no known program"
+BY_PLACE = "label values of no known program"
 _LOW = 0xFF
-# An image of grey values is no label map; no program has more labels.
+# No program has more labels; with more values it is an image, not a label map.
 _MOST_LABELS = 400
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a program or a public set of data numbers its labels.
+    """How a program or a public data set numbers its labels.
 
     Attributes:
         name: the program or the set.
         structures: the structure of each value.
-        open: whether values beside these may occur; they are other organs.
-        low_byte: whether the structure is in the value's low byte alone.
-        together: values of which all occur or none.
+        open: whether other values may occur; they are other organs.
+        low_byte: whether only the value's low byte holds the structure.
+        together: values that occur all together or not at all.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Layout:
 
 _LOBES_OF_A_LUNG = ({RUL, RML, RLL}, {LUL, LLL})
 
-# In this order: of two that fit, the first is taken.
+# In this order: if two fit, the first is used.
 LAYOUTS: tuple[Layout, ...] = (
     Layout("lungmask LTRCLobes", {1: LUL, 2: LLL, 3: RUL, 4: RML, 5: RLL}),
     Layout("lungmask R231", {1: RIGHT_LUNG, 2: LEFT_LUNG}),
@@ -59,7 +59,7 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("TotalSegmentator 1 total", {13: LUL, 14: LLL, 15: RUL, 16: RML, 17: RLL}, open=True),
 )
 
-# What labels can be whose numbers no layout knows, told by place alone.
+# What labels of no known layout can be, judged by position alone.
 _PATTERNS: tuple[tuple[str, ...], ...] = (
     LOBE_NAMES,
     (RIGHT_LUNG, LEFT_LUNG),
@@ -70,11 +70,11 @@ _PATTERNS: tuple[tuple[str, ...], ...] = (
 
 @dataclass(frozen=True)
 class Reading:
-    """What the labels of a mask are.
+    """The meaning of a mask's labels.
 
     Attributes:
         layout: the name of the layout; empty for the contract's own.
-        structures: the structure of each value that occurs; values left out are none of the lungs.
+        structures: the structure of each value that occurs; values left out do not belong to the lungs.
     """
 
     layout: str
@@ -90,7 +90,7 @@ class Reading:
         return len(set(self.structures.values()) & set(LOBE_NAMES)) > 1
 
     @property
-    def told(self) -> str:
+    def described(self) -> str:
         """The values and what they are, in words."""
         return ", ".join(f"{value} {what}" for value, what in sorted(self.structures.items())[:8])
 
@@ -124,7 +124,8 @@ def _of_layout(layout: Layout, places: Places) -> Reading | None:
     values = places.values
     known = {value: what for value, what in layout.structures.items() if value in values}
     complete = len(known) == len(layout.structures)
-    # Part of a layout proves nothing, but the lobes of one lung may stand alone; only a total has other values beside.
+    # Part of a layout proves nothing, except that the lobes of one lung may occur alone; only a full-body layout has
+    # other values.
     alone = values == set(known) and (complete or set(known.values()) in _LOBES_OF_A_LUNG)
     if not (complete if layout.open else alone):
         return None

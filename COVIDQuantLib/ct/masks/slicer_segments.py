@@ -1,4 +1,4 @@
-"""The segments of a Slicer segmentation file (``.seg.nrrd``) as one label array for what is asked."""
+"""The segments of a Slicer segmentation file (``.seg.nrrd``) as one label array of the requested content."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from COVIDQuantLib.structures import (
     structure_named,
 )
 
-# A layer that the header does not name.
+# A layer missing from the header.
 UNNAMED_LAYER = -1
 _FIELD = re.compile(r"Segment(\d{1,6})_(\w+)$")
 _TELLING = ("ID", "Name", "LabelValue")
@@ -43,7 +43,7 @@ _SIDE_CODES = {"24028007": RIGHT_LUNG, "7771000": LEFT_LUNG}
 
 @dataclass(frozen=True)
 class FileSegment:
-    """A segment as the file's header describes it: where its voxels are, and what it says it is.
+    """A segment as the file's header describes it: where its voxels are, and its identity.
 
     Attributes:
         segment_id: its ID; empty if the header gives none.
@@ -63,10 +63,10 @@ class FileSegment:
 def segments_of(header: dict[str, str], name: str) -> list[FileSegment]:
     """The segments that ``Segment<n>_<Key>`` fields of a NRRD header describe; none if it is a plain label map.
 
-    Numbers may begin anywhere and leave gaps, and fields may be missing: files are made outside Slicer too.
+    Numbers may start anywhere and have gaps, and fields may be missing: other programs write such files too.
 
     Raises:
-        UnfitInputError: a layer or label value is no number, or two segments are the same voxels
+        UnfitInputError: a layer or label value is not a number, or two segments are the same voxels
             (``segments-damaged``).
     """
     fields: dict[int, dict[str, str]] = {}
@@ -74,8 +74,8 @@ def segments_of(header: dict[str, str], name: str) -> list[FileSegment]:
         found = _FIELD.match(key)
         if found:
             fields.setdefault(int(found[1]), {})[found[2]] = value
-    told = [fields[number] for number in sorted(fields) if any(key in fields[number] for key in _TELLING)]
-    segments = [_segment(of, place, name) for place, of in enumerate(told)]
+    records = [fields[number] for number in sorted(fields) if any(key in fields[number] for key in _TELLING)]
+    segments = [_segment(of, place, name) for place, of in enumerate(records)]
     places = [(segment.layer, segment.label) for segment in segments]
     if len(set(places)) < len(places):
         raise UnfitInputError(
@@ -103,11 +103,11 @@ def _segment(fields: dict[str, str], place: int, name: str) -> FileSegment:
 def labels_of_segments(
     layers: np.ndarray, segments: Sequence[FileSegment], content: str, name: str
 ) -> tuple[np.ndarray, list[CTWarning]]:
-    """One label array of the segments that are asked for.
+    """One label array of the requested segments.
 
     Args:
         layers: label values ``[k, j, i, layer]``.
-        segments: what the header says of them.
+        segments: of the header.
         content: ``lobes`` gives label values of the contract; ``lungs`` gives 1, or 1 right and 2 left where the
             segments tell; ``lesions`` gives 1; anything else numbers the segments from 1 in the file's order. Where
             segments overlap the first keeps the voxel.
@@ -117,8 +117,8 @@ def labels_of_segments(
         The labels, and warnings ``segments-by-name`` and ``segments-joined``.
 
     Raises:
-        UnfitInputError: nothing among the segments is what is asked for (``segments-unknown``), or a segment lies on
-            a layer that the file lacks (``segments-damaged``).
+        UnfitInputError: no segment matches the content (``segments-unknown``), or a segment lies on a layer that the
+            file lacks (``segments-damaged``).
     """
     chosen, warnings = _CHOICES.get(content, _all_numbered)(segments, name)
     labels = np.zeros(layers.shape[:3], np.uint8 if len(segments) < 256 else np.uint16)
@@ -134,7 +134,9 @@ def _layer_of(segment: FileSegment, count: int, name: str) -> int:
     if 0 <= layer < count:
         return layer
     where = (
-        "a layer that the header does not name" if layer == UNNAMED_LAYER else f"layer {layer}, which the file lacks"
+        "a layer that is missing from the header"
+        if layer == UNNAMED_LAYER
+        else f"layer {layer}, which is not in the file"
     )
     raise UnfitInputError(f"segment “{segment.name}” is on {where}", name, _SAVE_AGAIN, code="segments-damaged")
 
@@ -148,7 +150,7 @@ def is_of(segment: FileSegment, ours: Lobe | LesionKind) -> bool:
 
 
 def _coded(segment: FileSegment) -> str | None:
-    """The structure that a segment is by its ID or its terminology; None if these do not tell."""
+    """The structure that a segment is by its ID or its terminology; None if neither identifies it."""
     kinds: tuple[Lobe | LesionKind, ...] = (*LOBES, LESION)
     for kind in kinds:
         if is_of(segment, kind):
@@ -168,7 +170,7 @@ def _named(segment: FileSegment) -> str | None:
 
 @dataclass(frozen=True)
 class _Known:
-    """The segments of a file by what they are, and which of them only their names tell."""
+    """The segments of a file by structure, and which of them are identified only by name."""
 
     structures: list[tuple[str | None, FileSegment]]
     by_name: list[FileSegment]
@@ -177,25 +179,25 @@ class _Known:
     def of(cls, segments: Sequence[FileSegment]) -> _Known:
         coded = [(_coded(segment), segment) for segment in segments]
         structures = [(code or _named(segment), segment) for code, segment in coded]
-        # Where codes say what the pneumonia or a lobe is, a name does not add to it.
+        # Where codes identify the pneumonia or a lobe, names add nothing.
         sure = {code for code, _ in coded if code is not None}
         kept = [
-            (None if told in sure and code is None else told, segment)
-            for (code, segment), (told, _) in zip(coded, structures, strict=True)
+            (None if kind in sure and code is None else kind, segment)
+            for (code, segment), (kind, _) in zip(coded, structures, strict=True)
         ]
-        named = [segment for (code, _), (told, segment) in zip(coded, kept, strict=True) if told and code is None]
+        named = [segment for (code, _), (kind, segment) in zip(coded, kept, strict=True) if kind and code is None]
         return cls(kept, named)
 
     def those(self, *wanted: str) -> list[tuple[str, FileSegment]]:
         """The segments that are one of some structures, in the order of these."""
-        return [(what, segment) for what in wanted for told, segment in self.structures if told == what]
+        return [(what, segment) for what in wanted for kind, segment in self.structures if kind == what]
 
     def warning(self, chosen: Sequence[FileSegment], name: str) -> list[CTWarning]:
         """``segments-by-name`` if any of the chosen ones is known by its name alone."""
         named = [segment for segment in chosen if segment in self.by_name]
         if not named:
             return []
-        text = f"{plain(name)}: no code says what these segments are, their names were believed: {_names(named)}."
+        text = f"{plain(name)}: these segments have no known code and were identified by their names: {_names(named)}."
         return [CTWarning("segments-by-name", text)]
 
 
@@ -238,16 +240,16 @@ def _lesions(segments: Sequence[FileSegment], name: str) -> Chosen:
 
 def _unknown_joined(known: _Known, what: str, name: str) -> Chosen:
     """All segments that are nothing else that is known, with a warning."""
-    segments = [segment for told, segment in known.structures if told is None]
+    segments = [segment for kind, segment in known.structures if kind is None]
     if not segments:
         others = _names([segment for _, segment in known.structures])
         raise UnfitInputError(
-            f"no segment can be the {what} ({others})",
+            f"no segment is suitable as {what} ({others})",
             name,
             "Give a segmentation that holds them.",
             code="segments-unknown",
         )
-    text = f"{plain(name)}: no segment says that it is the {what}; all others were taken: {_names(segments)}."
+    text = f"{plain(name)}: no segment is marked as {what}; all unidentified ones were used: {_names(segments)}."
     return [(1, segment) for segment in segments], [CTWarning("segments-joined", text)]
 
 

@@ -1,1 +1,1 @@
-"""One picture of an exam."""
+"""The overview image of an exam."""

@@ -1,4 +1,4 @@
-"""Colours of the sheet: the lung window, and cold to warm with the density of the lesion (papers.md row P6)."""
+"""Colours of the sheet: lung window, and lesions from cold to warm with density (papers.md row P6)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def lesion_rgb(hu: np.ndarray, thresholds: Thresholds) -> np.ndarray:
     """Colours of lesion pixels by density.
 
     Args:
-        hu: Hounsfield units, any shape; colder than the GGO threshold takes the coldest colour.
+        hu: Hounsfield units, any shape; values below the GGO threshold take the coldest colour.
         thresholds: where ground glass and consolidation begin.
 
     Returns:
@@ -41,7 +41,7 @@ def lesion_rgb(hu: np.ndarray, thresholds: Thresholds) -> np.ndarray:
     points = [(coldest + share * (step - coldest), colour) for share, colour in _GGO]
     points += [(step + share * (warmest - step), colour) for share, colour in _CONSOLIDATION]
     nodes = np.array([position for position, _ in points])
-    # Interpolation needs rising nodes; the step is one unit wide.
+    # Interpolation needs increasing nodes, so the step is one HU wide.
     nodes[len(_GGO) - 1] -= 1.0
     rgb = np.array([_hex_rgb(colour) for _, colour in points])
     return np.stack([np.interp(hu, nodes, rgb[:, channel]) for channel in range(3)], axis=-1)

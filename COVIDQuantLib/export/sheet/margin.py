@@ -1,4 +1,4 @@
-"""The sheet's margin: headline figures, the lobes with their extents, and what the colours mean."""
+"""The sheet's margin: headline measurements, lobes with their extents, and the colour legend."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LOBE_RIGHT = 2.45
 
 
 def written(value: Value, form: str) -> str:
-    """A figure in words; a dash where it is undefined."""
+    """A formatted value; a dash if undefined."""
     return _UNDEFINED if value is None else form.format(value).replace("-", "−")
 
 
@@ -46,9 +46,9 @@ def draw_margin(
         figure: the sheet.
         box: left, bottom, width and height as shares of the figure.
         metrics: the figures.
-        title: what exam it is; may be empty.
-        warnings: codes of what the reader should know.
-        checks: whether the result can be right.
+        title: name of the exam; may be empty.
+        warnings: codes of the warnings.
+        checks: checks of the result.
     """
     axes = figure.add_axes(box)
     axes.set_axis_off()
@@ -76,7 +76,7 @@ _GRADE_COLOUR = {Grade.SOUND: FINE, Grade.LOOK: WARN, Grade.UNUSABLE: ALARM}
 
 
 def _line(title: str, codes: Sequence[str]) -> str:
-    """A title and codes on one line of the margin, the last ones as a number if they are too many."""
+    """A title and codes on one line of the margin; codes that do not fit are counted."""
     named = list(dict.fromkeys(codes))
     if not named:
         return title
@@ -88,7 +88,7 @@ def _line(title: str, codes: Sequence[str]) -> str:
 
 
 class _Pen:
-    """Text, lines and bars at inches from the margin's top left."""
+    """Draws text, lines and bars at positions in inches from the margin's top left."""
 
     def __init__(self, axes: Axes) -> None:
         self.axes = axes

@@ -1,4 +1,4 @@
-"""One picture of an exam: overlays in three planes, and the headline figures in the margin (papers.md row P6)."""
+"""The overview image of an exam: overlays in three planes and the headline figures (papers.md row P6)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _AXIALS_PER_ROW = 4
 _SCALE_BAR_MM = 50.0
 _OUTLINE = 0.55
 _LEVEL_LINE: dict[str, Any] = {"color": STRONG, "linewidth": 0.5, "alpha": 0.45, "dashes": (4, 4)}
-# Marks of neighbouring levels closer than this would run into each other.
+# Marks of neighbouring levels closer than this would overlap.
 _MARK_INCHES = 0.11
 
 
@@ -61,11 +61,11 @@ def write_sheet(
     """Draw the sheet and write it as PNG.
 
     Args:
-        path: the file; appears whole or not at all.
+        path: the file; appears complete or not at all.
         ct: the CT, in any orientation.
         segmentation: lobes and lesions on its grid.
-        metrics: the figures of the margin.
-        title: what exam it is, for the margin.
+        metrics: the measurements shown in the margin.
+        title: name of the exam, for the margin.
         report: progress; may raise ``Cancelled``.
 
     Raises:
@@ -73,7 +73,7 @@ def write_sheet(
         UsageError: matplotlib is not installed.
     """
     figure = draw_sheet(ct, segmentation, metrics, title, report)
-    # The same sheet is the same file: no software version in the PNG's text.
+    # No software version in the PNG, so that equal sheets give equal files.
     write_atomically(path, lambda target: figure.savefig(target, format="png", dpi=DPI, metadata={"Software": None}))
     report(1.0)
 
@@ -81,14 +81,14 @@ def write_sheet(
 def draw_sheet(
     ct: CTVolume, segmentation: Segmentation, metrics: MetricsTable, title: str = "", report: Report = silent
 ) -> Figure:
-    """The sheet as a figure of its own, without touching matplotlib's global state; see :func:`write_sheet`."""
+    """The sheet as a separate figure, without touching matplotlib's global state; see :func:`write_sheet`."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise UsageError(
             "the sheet of overlays needs matplotlib, which is not installed",
-            remedy="Install matplotlib, or ask for no picture.",
+            remedy="Install matplotlib, or use --no-picture.",
         ) from error
     scene = Scene(ct, segmentation)
     tiles, width, height = _lay_out(scene, _choose(scene))
@@ -185,9 +185,9 @@ def _draw_scale_bar(axes: Axes, width_mm: float) -> None:
 
 
 def _draw_levels(axes: Axes, scene: Scene, levels: list[View], height: float) -> None:
-    """Mark where the axial slices lie, if there is room to tell them apart."""
+    """Mark the positions of the axial slices, if there is room to distinguish them."""
     inside = scene.box[0]
-    # From the foot of the tile, 0..1.
+    # From the bottom of the tile, 0..1.
     places = [(view.index - inside.start + 0.5) / (inside.stop - inside.start) for view in levels]
     if any(abs(one - other) * height < _MARK_INCHES for one, other in pairwise(places)):
         return
@@ -198,7 +198,7 @@ def _draw_levels(axes: Axes, scene: Scene, levels: list[View], height: float) ->
 
 
 def _draw_caption(axes: Axes, scene: Scene, tile: _Tile, levels: list[View]) -> None:
-    """Above the tile: which slice, between the patient's sides."""
+    """Draw the caption above the tile: the slice position between the side letters."""
     view = tile.view
     number = f"{levels.index(view) + 1}   " if view in levels else ""
     words = ((0.5, f"{number}{view.plane.name}  {scene.position(view)}", PLAIN, "center"),)

@@ -16,12 +16,12 @@ FINE = "#7fbf8e"
 TEXT_SIZE = 8.0
 
 
-# What keeps small text readable over any picture.
+# Keeps small text readable on any background.
 TEXT_BACK = {"boxstyle": "round,pad=0.18", "facecolor": BACKGROUND, "edgecolor": "none", "alpha": 0.7}
 
 
 def line_outline() -> list[Any]:
-    """Path effects that keep a thin line visible over any picture."""
+    """Path effects that keep a thin line visible on any background."""
     from matplotlib import patheffects
 
     return [patheffects.withStroke(linewidth=3.0, foreground=BACKGROUND)]

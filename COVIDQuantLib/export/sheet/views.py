@@ -1,4 +1,4 @@
-"""Which slices the sheet shows, and their pixels: upright, in radiological convention, in true proportion."""
+"""Choose and render the sheet's slices: upright, in radiological convention, in true proportion."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Plane:
     """How a slice lies on the page, given arrays in canonical order (k to the head, j to the back, i to the left).
 
     Attributes:
-        name: for people.
-        across: array axis that the slice is cut across.
+        name: for display.
+        across: array axis perpendicular to the slice.
         rows: array axis down the page.
         columns: array axis along the page.
         flipped: whether the rows run against their axis (head up).
         letters: patient's sides at the left, right, top and bottom of the page.
-        positive: letter of the direction in which the position across grows, and of the other.
+        positive: letter of the direction of increasing position across, and of the opposite.
         lps_sign: sign that turns an LPS coordinate into millimetres towards ``positive[0]``.
     """
 
@@ -60,7 +60,7 @@ class View:
 
 
 class Scene:
-    """A CT and its segmentation turned upright, without copying them.
+    """A CT and its segmentation in upright orientation, without copying.
 
     Attributes:
         hu: Hounsfield units ``[k, j, i]``, canonical.
@@ -98,7 +98,7 @@ class Scene:
         return width, height
 
     def position(self, view: View) -> str:
-        """Where a view lies, in Slicer's words, e.g. ``S 41.2 mm``: of the middle of the grid, towards that side."""
+        """Position of a view in Slicer's notation, e.g. ``S 41.2 mm``, measured at the centre of the grid."""
         index = [n / 2 - 0.5 for n in self.geometry.shape]
         index[view.plane.across] = view.index
         lps = self.geometry.index_to_lps @ (*reversed(index), 1.0)
@@ -106,7 +106,7 @@ class Scene:
         return f"{view.plane.positive[along < 0]} {abs(along):.0f} mm"
 
     def axial(self, count: int) -> list[View]:
-        """Axial levels from the head down, spread over the lungs and drawn to the lesions."""
+        """Axial levels from the head down, spread over the lungs and concentrated at the lesions."""
         return [View(AXIAL, index) for index in reversed(self._spread(0, count))]
 
     def coronal(self, count: int) -> list[View]:
@@ -114,7 +114,7 @@ class Scene:
         return [View(CORONAL, index) for index in self._spread(1, count)]
 
     def sagittal(self) -> list[View]:
-        """One sagittal level through each lung that there is, the right one first."""
+        """One sagittal level through each lung that is present, right first."""
         views = []
         for side in SIDES:
             of_side = np.zeros(LABEL_COUNT, bool)
@@ -179,9 +179,9 @@ def render(scene: Scene, view: View, shape: Sequence[int]) -> Page:
 
 
 def _resampled(page: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Bilinear resampling to a number of pixels, edge on edge."""
+    """Bilinear resampling to a number of pixels, with edges aligned."""
     factors = [new / old for new, old in zip(shape, page.shape, strict=True)]
-    # Shrinking without smoothing would drop thin vessels and speckle.
+    # Downsampling without smoothing would lose thin vessels and add speckle.
     blur = [max(0.0, 0.4 / factor - 0.4) for factor in factors]
     smooth = ndimage.gaussian_filter(page.astype(np.float32), blur)
     return ndimage.zoom(smooth, factors, order=1, mode="nearest", grid_mode=True)

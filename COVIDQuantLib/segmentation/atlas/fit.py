@@ -54,7 +54,7 @@ def reference_lungs(folder: Path) -> dict[str, FloatArray]:
 
 
 def subject_transform(points_file: Path) -> sitk.Transform:
-    """From the reference lungs to those of the subject, as stored beside its landmarks."""
+    """The transform from the reference lungs to the subject's, as stored beside its landmarks."""
     subject = points_file.name.removesuffix("_regionAndTypePoints.csv")
     return sitk.ReadTransform(str(next(points_file.parent.glob(f"{subject}_TO_*_transform.tfm"))))
 
@@ -88,14 +88,14 @@ def on_sheet(fissure: str, landmarks: FloatArray, frame: LungFrame) -> FloatArra
 
 
 def observations(sheets: Sequence[FloatArray], reach: FloatArray) -> list[Observations]:
-    """What each subject's landmarks say about the coefficients."""
+    """Each subject's observations of the coefficients."""
     return [(sheet_terms(sheet[:, 0], sheet[:, 1], reach), sheet[:, 2]) for sheet in sheets]
 
 
 def fit_sheet(subjects: Sequence[Observations]) -> tuple[FloatArray, FloatArray, float]:
     """Mean, covariance and landmark variance of a sheet's coefficients by expectation-maximisation.
 
-    Every subject's coefficients are one draw of a normal distribution and are seen only through its own scattered
+    Every subject's coefficients are one draw of a normal distribution, observed only through its own scattered
     landmarks (a linear mixed model), so sparsely marked subjects count for what they show.
     """
     mean = _least_squares([(terms, across) for terms, across in subjects], 1e-3)
@@ -123,7 +123,7 @@ def _least_squares(rows: Sequence[Observations], ridge: float) -> FloatArray:
 
 
 def principal_modes(covariance: FloatArray) -> FloatArray:
-    """The largest modes, one per row, each of one standard deviation; signs fixed so that refits compare."""
+    """The largest modes, one per row, scaled to one standard deviation, with reproducible signs."""
     values, vectors = np.linalg.eigh(covariance)
     modes = (vectors[:, ::-1] * np.sqrt(values[::-1])).T[:MODES]
     largest = modes[np.arange(MODES), np.abs(modes).argmax(axis=1)]
@@ -168,7 +168,7 @@ def fit_atlas(folder: Path) -> dict[str, Any]:
 
 
 def _lung_record(points: FloatArray, files: Sequence[Path]) -> dict[str, Any]:
-    """What a whole lung is like: the reference lung, and its sizes when it is carried to every subject."""
+    """The template of a whole lung: the reference lung, and its sizes when mapped to every subject."""
     frame = LungFrame.of(points)
     sizes = np.array([_log_half_size(points, subject_transform(path)) for path in files])
     return {

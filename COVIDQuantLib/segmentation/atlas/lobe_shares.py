@@ -1,7 +1,7 @@
-"""Shift the fissures, within what the population shows, so that the lobes get believable shares of their lung.
+"""Shift the fissures, within population variation, so that the lobes get plausible shares of their lung.
 
-The landmarks come from people with COPD, whose upper lobes are large; the lung's outline seen together with the
-usual size of each lobe says more than the outline alone.
+The landmarks come from people with COPD, whose upper lobes are large; combining the lung's outline with the usual size
+of each lobe is more informative than the outline alone.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _SAMPLES = 8000
 def weights_for_shares(
     points: FloatArray, frame: LungFrame, models: Mapping[str, FissureModel]
 ) -> dict[str, FloatArray]:
-    """Mode weights of one whole lung's fissures, likeliest by the population's modes and the lobes' shares.
+    """Most likely mode weights of one whole lung's fissures, given the population's modes and the lobes' shares.
 
     Args:
         points: positions in the lung, evenly spread, ``(n, 3)`` millimetres.
@@ -80,7 +80,7 @@ class _SheetSamples:
 
     Attributes:
         rise: height of each point above the mean sheet, frame units, ``(n,)``.
-        lift: what each mode adds to the sheet's height there, ``(n, modes)``.
+        lift: contribution of each mode to the sheet's height there, ``(n, modes)``.
     """
 
     rise: FloatArray
@@ -93,5 +93,5 @@ class _SheetSamples:
         return cls(across - terms @ model.mean, terms @ model.modes)
 
     def above(self, weights: FloatArray) -> FloatArray:
-        """How far each point belongs above the sheet, 0..1."""
+        """Soft membership of each point above the sheet, 0..1."""
         return 1 / (1 + np.exp(-np.clip((self.rise - self.lift @ weights) / _SOFT, -40, 40)))

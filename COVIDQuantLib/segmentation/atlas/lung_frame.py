@@ -1,4 +1,4 @@
-"""Coordinates of one lung in which the fissures of different people lie nearly alike."""
+"""Coordinates of one lung in which the fissures of different people are at nearly the same places."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _WALL_HEIGHTS = np.linspace(-0.9, 0.9, 15)
 _SLAB = 0.1
 _WALL_PERCENT = 3.0
 _COLUMN = 0.08
-# Outside these coordinates the smooth base and walls are held constant: there is no lung to bear them out.
+# Outside these coordinates the smooth base and walls are constant: there is no lung to support them.
 _BASE_REACH = 1.1
 
 
 @dataclass(frozen=True)
 class LungFrame:
-    """Where a lung lies and how its base and its front and back walls run.
+    """Position of a lung and the shape of its base and its front and back walls.
 
     In its coordinates x and y run from −1 to 1 between the walls (x to the patient's left, y to the back) and z
     from −1 at the diaphragm below to 1 at the apex, so that a high dome or a leaning chest wall moves the
@@ -77,10 +77,10 @@ class LungFrame:
         return unit
 
     def to_points(self, unit: FloatArray) -> FloatArray:
-        """Positions ``(…, 3)`` in millimetres of coordinates in the frame; the way back of :meth:`to_unit`."""
+        """Positions ``(…, 3)`` in millimetres of frame coordinates; the inverse of :meth:`to_unit`."""
         x, y, z = unit[..., 0], unit[..., 1], unit[..., 2]
         box_y, box_z = y, z
-        # The walls depend on the height and the base on the depth, both gently: a few turns settle it.
+        # The walls depend on the height and the base on the depth, both weakly: a few iterations converge.
         for _ in range(8):
             base = self.base_at(x, box_y)
             box_z = base + 0.5 * (z + 1) * (1 - base)
@@ -127,7 +127,7 @@ def _quadratic(x: FloatArray, y: FloatArray) -> FloatArray:
 
 
 def _fit_base(box: FloatArray) -> FloatArray:
-    """The diaphragm: a robust quadratic through the lowest point of every column that is not a mere rim."""
+    """The diaphragm: a robust quadratic through the lowest point of every column that is not just the rim."""
     cell = np.floor(box[:, :2] / _COLUMN).astype(np.int64)
     key = (cell[:, 0] - cell[:, 0].min()) * 4096 + (cell[:, 1] - cell[:, 1].min())
     order = np.lexsort((box[:, 2], key))

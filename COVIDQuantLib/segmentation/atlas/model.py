@@ -43,7 +43,7 @@ def sheet_coordinates(fissure: str, unit: FloatArray) -> tuple[FloatArray, Float
 
 
 def sheet_to_unit(fissure: str, first: FloatArray, second: FloatArray, across: FloatArray) -> FloatArray:
-    """Frame coordinates ``(…, 3)`` of sheet coordinates: the way back of :func:`sheet_coordinates`."""
+    """Frame coordinates ``(…, 3)`` of sheet coordinates: the inverse of :func:`sheet_coordinates`."""
     if FISSURE[fissure].kind == HORIZONTAL:
         return np.stack(np.broadcast_arrays(first, second, across), axis=-1)
     along = second * _ALONG
@@ -51,7 +51,7 @@ def sheet_to_unit(fissure: str, first: FloatArray, second: FloatArray, across: F
 
 
 def sheet_mm(fissure: str, frame: LungFrame) -> FloatArray:
-    """Millimetres per unit along the sheet's two coordinates and at right angles to it."""
+    """Millimetres per unit along the sheet's two coordinates and perpendicular to it."""
     x, y, z = frame.unit_mm
     if FISSURE[fissure].kind == HORIZONTAL:
         return np.array([x, y, z])
@@ -64,8 +64,8 @@ def sheet_terms(first: FloatArray, second: FloatArray, reach: FloatArray) -> Flo
     Args:
         first: coordinate along the sheet.
         second: the other one.
-        reach: least and greatest value of each that landmarks bear out, ``(2, 2)``; beyond, the surface runs on
-            level, for polynomials leave their interval steeply.
+        reach: range of each that landmarks cover, ``(2, 2)``; beyond, the surface is continued at constant level, since
+            polynomials diverge outside their interval.
     """
     scaled = [
         np.clip(2 * (along - low) / (high - low) - 1, -1.0, 1.0)
@@ -107,11 +107,11 @@ class FissureModel:
 
 @dataclass(frozen=True)
 class FissureAtlas:
-    """The model of every fissure, with the lungs it was fitted on.
+    """The model of every fissure, with the templates of whole lungs.
 
     Attributes:
         fissures: by name.
-        lungs: what a whole lung is like by side, for lungs that are cut.
+        lungs: template of a whole lung by side, for cut lungs.
     """
 
     fissures: dict[str, FissureModel]
@@ -156,9 +156,9 @@ class FissureSheet:
         fissure: its name.
         frame: the lung's.
         model: the population's.
-        expected: mode weights that the lungs alone suggest.
+        expected: mode weights predicted from the lungs alone.
         weights: mode weights of this sheet.
-        relief: what the image adds to the smooth sheet, frame units, on a lattice over ``RELIEF_REACH`` of both
+        relief: correction of the smooth sheet from the image, frame units, on a lattice over ``RELIEF_REACH`` of both
             sheet coordinates; None if nothing.
         loose: whether the lung is cut, so that the sheet may be far off.
     """
@@ -180,7 +180,7 @@ class FissureSheet:
         return self.model.terms(first, second) @ (self.model.mean + self.model.modes @ self.weights)
 
     def level(self, first: FloatArray, second: FloatArray) -> FloatArray:
-        """The sheet's coordinate across, over its two coordinates along."""
+        """The sheet's height as a function of its two coordinates."""
         smooth = self.smooth_level(first, second)
         if self.relief is None:
             return smooth

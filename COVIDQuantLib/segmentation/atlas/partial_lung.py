@@ -1,4 +1,4 @@
-"""The frame of a lung of which the CT shows only a part, from how its outline widens and narrows with height."""
+"""Estimate the frame of a lung that is only partly in the CT, from how its outline changes with height."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class LungSizes:
 
 @dataclass(frozen=True)
 class LungTemplate:
-    """What a whole lung is like.
+    """Template of a whole lung.
 
     Attributes:
-        frame: of the reference lung; its base and walls stand in where they are not seen.
+        frame: of the reference lung; its base and walls are used where they are not visible.
         profile: from :func:`lung_profile`.
         sizes: of the population.
     """
@@ -51,12 +51,12 @@ class LungTemplate:
 
 @dataclass(frozen=True)
 class PartialLung:
-    """A lung as far as the CT shows it.
+    """The visible part of a lung.
 
     Attributes:
         points: positions inside it, ``(n, 3)`` millimetres.
-        cut_below: whether it goes on below the CT.
-        cut_above: whether it goes on above.
+        cut_below: whether it continues below the CT.
+        cut_above: whether it continues above.
     """
 
     points: FloatArray
@@ -92,8 +92,8 @@ def _outline(slab: FloatArray) -> FloatArray:
 def frames_of_lungs(lungs: Mapping[str, PartialLung], templates: Mapping[str, LungTemplate]) -> dict[str, LungFrame]:
     """Frames of lungs, whole or cut, by side.
 
-    Of cut lungs the likeliest boxes given the outlines of the sections, the ends that are seen, the population's
-    sizes, and that both lungs lie at the same height. A lung that is whole keeps its own frame.
+    For cut lungs, the most likely boxes given the outlines of the sections, the visible ends, the population's sizes,
+    and that both lungs are at the same height. A lung that is whole keeps its own frame.
     """
     whole = {side: LungFrame.of(lung.points) for side, lung in lungs.items() if not lung.is_cut}
     if len(whole) == len(lungs):
@@ -128,7 +128,7 @@ class _Problem:
         self._whitening = {side: np.linalg.inv(np.linalg.cholesky(templates[side].sizes.covariance)) for side in lungs}
 
     def start(self, share: float) -> FloatArray:
-        """A first guess with the part that is seen at ``share`` of the lung's height, −1..1."""
+        """An initial guess with the visible part at ``share`` of the lung's height, −1..1."""
         unknowns = []
         for side, lung in self._lungs.items():
             mean = self._templates[side].sizes.mean
@@ -165,7 +165,7 @@ class _Problem:
         box = (heights - centre[2]) / half[2]
         expected = np.stack([np.interp(box, PROFILE_HEIGHTS, column) for column in template.profile.T], axis=1)
         expected = expected * half[[0, 0, 1, 1]] + centre[[0, 0, 1, 1]]
-        # Neighbouring sections repeat each other: together they weigh as one section in 20 mm.
+        # Neighbouring sections are correlated: together they weigh as one section per 20 mm.
         weight = np.sqrt(_STEP_MM / 20.0) / _OUTLINE_SIGMA_MM
         misfit = np.arctan((outlines - expected) * weight / 3.0).ravel() * 3.0
         beyond = np.clip(np.abs(box) - 1.1, 0, None) * half[2] / _END_SIGMA_MM

@@ -1,1 +1,1 @@
-"""Where the image shows the fissures between lobes."""
+"""Detection of the fissures between lobes in the image."""

@@ -17,7 +17,7 @@ from COVIDQuantLib.voxels.geometry import Triple
 
 NODE_MM = 2.0
 LEVEL_MM = 1.0
-# Every second node carries a level: a plate is told from noise by its neighbourhood.
+# Every second node carries a level, since a plate is distinguished from noise by its neighbourhood.
 THIN = 2
 _ANCHORS = 5
 
@@ -27,7 +27,7 @@ class Band:
 
     Args:
         sheet: in the middle.
-        band_mm: how far it reaches to either side.
+        band_mm: its extent to either side.
 
     Attributes:
         sheet: as given.
@@ -54,7 +54,7 @@ class Band:
     def points(self, thin: int = 1) -> FloatArray:
         """Positions ``(first, second, levels, 3)`` of every ``thin``-th node in millimetres, ``x, y, z``; float32.
 
-        The frame bends so gently that a few levels tell the others.
+        The frame bends so little that the other levels are interpolated from a few.
         """
         first, second = np.meshgrid(self.first[::thin], self.second[::thin], indexing="ij")
         level = self.sheet.level(first, second)
@@ -77,13 +77,13 @@ class Band:
         *,
         rim_mm: float = 0.0,
     ) -> np.ndarray:
-        """Which places lie in the fissure's lung, where such a fissure may be, and above ``below``.
+        """Which positions are in the fissure's lung, where such a fissure can be, and above ``below``.
 
         Args:
             points: of :meth:`points`.
             lungs: uint8 ``[k, j, i]``, 1 right, 2 left.
             spacing: of its grid along ``i, j, k``, millimetres.
-            below: sheet that bounds this one; None if none does.
+            below: sheet that bounds this one, if any.
             rim_mm: distance from the lung's surface to keep; only for points of every node.
         """
         index = (points / np.array(spacing, np.float32))[..., ::-1]
@@ -95,7 +95,7 @@ class Band:
         if rim_mm:
             rim = [max(1, round(rim_mm / mm)) for mm in (NODE_MM, NODE_MM, LEVEL_MM)]
             inside = ndimage.minimum_filter(inside, [2 * r + 1 for r in rim])
-        # No fissure has been seen beyond the landmarks' reach, and the horizontal one has an end inside the lung.
+        # No fissure was observed beyond the landmarks' range, and the horizontal one ends inside the lung.
         thin = -(-len(self.second) // points.shape[1])
         inside &= (self.second[::thin] <= self.sheet.model.reach[1, 1])[None, :, None]
         if below is not None:

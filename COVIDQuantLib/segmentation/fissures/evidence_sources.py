@@ -1,4 +1,4 @@
-"""What tells where a fissure runs near a sheet: the CT numbers themselves, or a network's chance of a fissure."""
+"""Evidence for a fissure near a sheet: the CT numbers themselves, or a network's probability."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _RIM_MM = 2.5
 
 @dataclass(frozen=True)
 class Pass:
-    """One look at the image.
+    """One search pass over the image.
 
     Attributes:
-        band_mm: how far from the present sheet fissures are looked for.
-        pull_mm: how far off the present sheet a fissure is commonly found.
-        local: whether the sheet may leave the population's modes.
+        band_mm: search distance from the current sheet.
+        pull_mm: typical distance of a fissure from the current sheet.
+        local: whether the sheet may deviate from the population's modes.
     """
 
     band_mm: float
@@ -35,7 +35,7 @@ class Pass:
 
 
 class EvidenceSource(Protocol):
-    """A way of seeing fissures."""
+    """A source of evidence for fissures."""
 
     @property
     def lungs(self) -> np.ndarray:
@@ -43,17 +43,17 @@ class EvidenceSource(Protocol):
 
     @property
     def passes(self) -> tuple[Pass, ...]:
-        """The looks to take, from far to near."""
+        """The passes, from far to near."""
 
     @property
     def others(self) -> tuple[tuple[Pass, ...], ...]:
-        """Further such series to try; the one after which most of the fissure is seen stands."""
+        """Alternative series of passes; the one that finds most of the fissure is kept."""
 
     def cost(self, band: Band, below: FissureSheet | None) -> tuple[FloatArray, np.ndarray]:
-        """Cost of a level at the nodes that carry one, low where a fissure is likely, and where it may be (bool)."""
+        """Cost of each level at the nodes, low where a fissure is likely, and a mask of possible positions."""
 
     def gain(self, cost: FloatArray, inside: np.ndarray, level: np.ndarray) -> FloatArray:
-        """How far the level found at each node is a fissure's: 0 hardly, 1 surely, before smoothing."""
+        """Confidence that the level found at each node is a fissure: 0 low, 1 high, before smoothing."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class ImageEvidence:
 
 @dataclass(frozen=True)
 class NetworkEvidence:
-    """A network's chance of a fissure on a lattice.
+    """A network's probability of a fissure on a lattice.
 
     Attributes:
         chance: by fissure, float ``[k, j, i]``.
@@ -115,7 +115,7 @@ class NetworkEvidence:
         Pass(20.0, 12.0, local=True),
         Pass(10.0, 8.0, local=True),
     )
-    # A far look may leave a good start for a plate that is none.
+    # A far pass may abandon a good start for a false plate.
     others: tuple[tuple[Pass, ...], ...] = ((Pass(12.0, 8.0, local=True), Pass(8.0, 6.0, local=True)),)
 
     def cost(self, band: Band, below: FissureSheet | None) -> tuple[FloatArray, np.ndarray]:
@@ -128,9 +128,9 @@ class NetworkEvidence:
         return -_CHANCE_WEIGHT * chance * inside, inside
 
     def gain(self, cost: FloatArray, inside: np.ndarray, level: np.ndarray) -> FloatArray:  # noqa: ARG002 - EvidenceSource's
-        """By the network's chance: none below 13 %, full from 53 %."""
+        """By the network's probability: none below 13 %, full from 53 %."""
         return (-np.take_along_axis(cost, level, axis=2)[..., 0] - 0.4) / 1.2
 
 
-# What a sure fissure is worth against the cost of steps and jumps between the nodes.
+# Weight of a certain fissure relative to the cost of steps and jumps between nodes.
 _CHANCE_WEIGHT = 3.0

@@ -1,4 +1,4 @@
-"""What the image says for a fissure at each place near a sheet: a thin bright plate, and few vessels around."""
+"""Image evidence for a fissure near a sheet: a thin bright plate with few vessels around it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FloatArray = np.ndarray
 
 _AIR_HU, _SOFT_HU = -1000.0, -500.0
 _BACKGROUND_MM = 8.0
-# A fissure stands out from the lung by less than this; what is brighter is a vessel or diseased.
+# A fissure is brighter than lung by less than this; anything brighter is a vessel or disease.
 _FAINT_HU = 150.0
 _PLATE_HU = 60.0
 _PLATE_MM = 4.0
@@ -25,12 +25,12 @@ def image_cost(hu: FloatArray, inside: np.ndarray, spacing: Spacing, width_mm: f
 
     Args:
         hu: Hounsfield units, ``(first, second, levels)``: two directions along the sheet and one across.
-        inside: bool, where to look.
+        inside: bool, where to search.
         spacing: millimetres between the values along each axis.
         width_mm: standard deviation of a plate across, as these sections show it.
 
     Returns:
-        float32 of the same shape; 0 says nothing, −6 is the clearest plate.
+        float32 of the same shape; 0 is no evidence, −6 the clearest plate.
     """
     value = np.clip(hu, _AIR_HU, _SOFT_HU)
     back = _blurred(value, inside, [_BACKGROUND_MM / mm for mm in spacing])
@@ -43,7 +43,7 @@ def plate_evidence(rise: FloatArray, inside: np.ndarray, spacing: Spacing, width
 
     Args:
         rise: HU above the lung around.
-        inside: bool, where to look.
+        inside: bool, where to search.
         spacing: millimetres along each axis.
         width_mm: as in :func:`image_cost`.
     """
@@ -65,7 +65,7 @@ def plate_evidence(rise: FloatArray, inside: np.ndarray, spacing: Spacing, width
 
 
 def vessel_density(rise: FloatArray, inside: np.ndarray, spacing: Spacing) -> FloatArray:
-    """Share of vessels about each place relative to the whole band's, 0..3; arguments as above."""
+    """Local density of vessels relative to the whole band's, 0..3; arguments as above."""
     vessel = np.clip((rise - 80.0) / 120.0, 0, 1)
     share = _blurred(vessel, inside, [5.0 / spacing[0], 5.0 / spacing[1], 2.0 / spacing[2]])
     usual = float(share[inside].mean()) if inside.any() else 1.0
@@ -73,7 +73,7 @@ def vessel_density(rise: FloatArray, inside: np.ndarray, spacing: Spacing) -> Fl
 
 
 def _blurred(value: FloatArray, counts: np.ndarray, sigma: list[float]) -> FloatArray:
-    """Gaussian mean of the values that count."""
+    """Gaussian mean of the valid values."""
     weight = counts.astype(np.float32)
     total = ndimage.gaussian_filter(weight, sigma, mode="constant", truncate=3.0)
     mean = ndimage.gaussian_filter(value * weight, sigma, mode="constant", truncate=3.0)

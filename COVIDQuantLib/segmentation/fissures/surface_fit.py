@@ -1,4 +1,4 @@
-"""Draw fissure sheets to where fissures are seen; elsewhere they stay near what was expected."""
+"""Fit fissure sheets to detected fissures; elsewhere they stay near the expected shape."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from COVIDQuantLib.segmentation.fissures.surface_search import cheapest_surface
 # Those that run through the whole lung first: the others end at one of them.
 ORDER = sorted(FISSURES, key=lambda fissure: bool(fissure.ends_at))
 
-# A cut lung does not tell its own height: the oblique fissure is looked for at several.
+# The height of a cut lung is unknown: the oblique fissure is searched for at several.
 _HEIGHTS_MM = (0.0, -60.0, -40.0, -20.0, 20.0, 40.0, 60.0)
 _HEIGHT_SIGMA_MM = 30.0
 _HEIGHT_LOOK = Pass(12.0, 8.0, local=False)
@@ -31,12 +31,12 @@ _RELIEF_SIGMA_MM = 5.0
 
 @dataclass(frozen=True)
 class Sighting:
-    """How far a fissure was seen.
+    """How reliably a fissure was detected.
 
     Attributes:
-        trust: 0..1 on a lattice over ``RELIEF_REACH`` of both of the sheet's coordinates; zero where it does not run
-            through the lung.
-        share: mean of the trust where it does.
+        trust: 0..1 on a lattice over ``RELIEF_REACH`` of both of the sheet's coordinates; zero where it is outside the
+            lung.
+        share: mean of the trust within the lung.
     """
 
     trust: FloatArray
@@ -46,15 +46,15 @@ class Sighting:
 def draw_to_image(
     sight: EvidenceSource, sheets: dict[str, FissureSheet], report: Report = silent
 ) -> tuple[dict[str, FissureSheet], dict[str, Sighting]]:
-    """The sheets moved to where fissures are seen.
+    """Move the sheets to the detected fissures.
 
     Args:
-        sight: how they are seen.
+        sight: the evidence.
         sheets: from ``place_atlas`` or ``sheets_of_lobes``.
         report: progress; may raise ``Cancelled``.
 
     Returns:
-        The sheets, and of each that was seen how far it was.
+        The sheets, and how reliably each was detected.
     """
     drawn, sightings = dict(sheets), {}
     known = [fissure for fissure in ORDER if fissure.name in sheets]
@@ -76,7 +76,7 @@ def draw_to_image(
 def _drawn(
     sight: EvidenceSource, sheet: FissureSheet, passes: tuple[Pass, ...], below: FissureSheet | None
 ) -> tuple[FissureSheet, _Seen | None]:
-    """A sheet after all passes, and what the last one saw."""
+    """A sheet after all passes, and the result of the last one."""
     last = None
     for look in passes:
         seen = _look(sight, sheet, look, below)
@@ -86,7 +86,7 @@ def _drawn(
 
 
 def _settle_height(sight: EvidenceSource, drawn: dict[str, FissureSheet], oblique: str, report: Report) -> None:
-    """Shift a cut lung's fissures to the height at which most of its oblique fissure is seen."""
+    """Shift a cut lung's fissures to the height at which most of its oblique fissure is detected."""
     scores = []
     for number, height in enumerate(_HEIGHTS_MM):
         report(number / len(_HEIGHTS_MM))
@@ -101,12 +101,12 @@ def _settle_height(sight: EvidenceSource, drawn: dict[str, FissureSheet], obliqu
 
 @dataclass(frozen=True)
 class _Seen:
-    """What a pass saw at the nodes.
+    """The result of a pass at the nodes.
 
     Attributes:
         nodes: both sheet coordinates of each.
         offset: from the sheet to the best level, frame units.
-        trust: how far that is a fissure's, 0..1.
+        trust: confidence that this is the fissure, 0..1.
         unit_mm: millimetres across per frame unit.
         share: mean trust where the sheet runs through the lung.
     """
@@ -119,7 +119,7 @@ class _Seen:
 
 
 def _look(sight: EvidenceSource, sheet: FissureSheet, look: Pass, below: FissureSheet | None) -> _Seen | None:
-    """Where the fissure is seen near the sheet; None if the CT hardly holds that neighbourhood."""
+    """Detect the fissure near the sheet; None if hardly any of that neighbourhood is in the CT."""
     band = Band(sheet, look.band_mm)
     cost, inside = sight.cost(band, below)
     if inside.any(axis=2).mean() < 0.02:
@@ -135,7 +135,7 @@ def _look(sight: EvidenceSource, sheet: FissureSheet, look: Pass, below: Fissure
 
 
 def _trust(gain: FloatArray, there: FloatArray) -> FloatArray:
-    """How far the level found at each node is a fissure's, 0..1: what its surroundings say together."""
+    """Confidence that the level found at each node is a fissure, 0..1, pooled over its neighbourhood."""
     sigma = 8.0 / (NODE_MM * THIN)
     around = ndimage.gaussian_filter(there, sigma)
     smooth = ndimage.gaussian_filter(gain * there, sigma) / np.maximum(around, 0.05)
@@ -150,16 +150,16 @@ def _moved(sheet: FissureSheet, seen: _Seen, look: Pass) -> FissureSheet:
 
 
 def _along_modes(sheet: FissureSheet, seen: _Seen) -> FissureSheet:
-    """The sheet shifted within the population's modes to the levels found, each weighed by its trust."""
+    """Shift the sheet within the population's modes to the levels found, weighted by trust."""
     model = sheet.model
     lift = (model.terms(*seen.nodes) @ model.modes).reshape(-1, model.modes.shape[1])
-    # Nodes within about 12 mm tell the same story.
+    # Nodes within about 12 mm are correlated.
     weight = seen.trust.ravel() * (NODE_MM * THIN / 12.0) ** 2
     target = seen.offset.ravel() + (sheet.level(*seen.nodes) - sheet.smooth_level(*seen.nodes)).ravel()
     target = target + lift @ (sheet.weights - sheet.expected)
     change = np.zeros(lift.shape[1])
     sigma = 3.0 / seen.unit_mm
-    # Tolerant at first, then outliers lose their say.
+    # Tolerant at first, then outliers are down-weighted.
     for tolerance in (20.0, 10.0, 5.0, 3.0, 2.0, 2.0, 2.0):
         residual = (target - lift @ change) / sigma
         robust = weight / (1 + (residual / tolerance) ** 2) / sigma**2
@@ -169,7 +169,7 @@ def _along_modes(sheet: FissureSheet, seen: _Seen) -> FissureSheet:
 
 
 def _with_relief(moved: FissureSheet, before: FissureSheet, seen: _Seen) -> FissureSheet:
-    """What the levels found add to the moved sheet, smoothed; it fades out where nothing is seen."""
+    """The smoothed deviation of the levels found from the moved sheet; it fades out where nothing is detected."""
     rest = before.level(*seen.nodes) + seen.offset - moved.level(*seen.nodes)
     sigma = _RELIEF_SIGMA_MM / (NODE_MM * THIN)
     total = ndimage.gaussian_filter(seen.trust, sigma)

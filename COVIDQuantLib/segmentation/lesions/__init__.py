@@ -1,1 +1,1 @@
-"""Pneumonia without a network."""
+"""Model-free segmentation of pneumonia."""

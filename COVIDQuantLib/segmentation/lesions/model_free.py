@@ -1,7 +1,7 @@
-"""Pneumonia without a network: lung that is denser than this patient's normal lung, less vessels, walls and rims.
+"""Model-free segmentation of pneumonia: lung denser than this patient's normal lung, minus vessels, walls and rims.
 
-The simple path of Pan 2021 (papers.md, P2 and P3): it knows density and calibre, not what pneumonia is. It takes
-for pneumonia whatever else is dense and large: nodules, atelectasis, motion artefacts, oedema.
+The simple path of Pan 2021 (papers.md, P2 and P3): it uses only density and calibre. It also includes anything else
+that is dense and large: nodules, atelectasis, motion artefacts, oedema.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from COVIDQuantLib.segmentation.lesions.vessels import (
     thick_part,
 )
 
-# Normal lung is taken to lie here, so that emphysema or expiration does not carry the threshold along.
+# Range of normal lung, so that emphysema or expiration does not shift the threshold.
 BASE_HU = (-900.0, -700.0)
-# HU above normal lung at which a block begins to count as lesion, and at which it counts in full.
+# HU above normal lung at which a block starts to count as lesion, and at which it counts fully.
 OPACITY_HU = (40.0, 200.0)
 # A lesion is where the mean opacity of this neighbourhood exceeds this.
 NEIGHBOURHOOD_MM = 3.0
 LESION_OPACITY = 0.45
-# Each lesion must somewhere be this opaque, and be this large.
+# Each lesion must reach this opacity somewhere, and this size.
 CORE_OPACITY = 0.7
 MIN_LESION_ML = 0.3
-# Near heart and diaphragm a layer needs this half thickness: what is thinner is the blur of their motion.
+# Near heart and diaphragm a layer needs this half thickness: thinner ones are motion blur.
 MOVING_MM = 10.0
 LAYER_RADIUS_MM = 4.2
 # Noise that needs no smoothing beforehand (HU, standard deviation of a block).
@@ -42,13 +42,13 @@ MAX_NOISE_SIGMA_MM = 2.0
 def find_lesions(
     ct: CTVolume, lungs: np.ndarray, airways: np.ndarray | None = None, report: Report = silent
 ) -> np.ndarray:
-    """Pneumonia in a chest CT, by density.
+    """Segment pneumonia in a chest CT by density.
 
     Args:
         ct: the CT in canonical orientation.
         lungs: uint8 ``[k, j, i]``: 0, 1 right, 2 left.
         airways: bool, same shape: the air of trachea and bronchi; None if unknown.
-        report: told the fraction done; may raise ``Cancelled``.
+        report: progress; may raise ``Cancelled``.
 
     Returns:
         bool ``[k, j, i]``, within the lungs, never in padding or airways.
@@ -82,18 +82,18 @@ def without_rim(mask: np.ndarray) -> np.ndarray:
 
 
 def calm(grid: LungBlocks, background: Background) -> None:
-    """Smooth the blocks, in place, where a sharp kernel's noise would pass for ground glass."""
+    """Smooth the blocks, in place, where a sharp kernel's noise would look like ground glass."""
     excess = background.noise / TOLERABLE_NOISE_HU
     if excess <= 1.0:
         return
-    # What a Gaussian leaves of white noise in three dimensions, turned round; wider would thicken the vessels.
+    # The inverse of a Gaussian's reduction of white noise in three dimensions; wider would thicken vessels.
     sigma = min(0.4 * excess ** (2 / 3) * grid.spacing[2], MAX_NOISE_SIGMA_MM)
     smoothed = local_mean(grid.hu + 1000.0, grid.weight, sigma, grid.spacing) - 1000.0
     grid.hu = np.where(grid.weight > 0, smoothed, grid.hu).astype(np.float32)
 
 
 def lesion_opacity(grid: LungBlocks, background: Background, report: Report = silent) -> np.ndarray:
-    """How much the neighbourhood of each block is lesion: float32 0 (normal lung) to 1, vessels not counted."""
+    """Opacity of each block's neighbourhood without vessels: float32 0 (normal lung) to 1 (lesion)."""
     base = np.clip(background.base, *BASE_HU)
     begins, full = OPACITY_HU
     opacity = np.clip((grid.hu - base - begins) / (full - begins), 0, 1).astype(np.float32)
@@ -103,7 +103,7 @@ def lesion_opacity(grid: LungBlocks, background: Background, report: Report = si
     report(0.6)
     mean = local_mean(opacity, np.where(vessels, 0, weight), NEIGHBOURHOOD_MM, grid.spacing)
     mean = np.where(grid.side > 0, mean, 0).astype(np.float32)
-    # What is left of the roots of the lung is too thin for pneumonia so near to them.
+    # Remains of the hilar structures are too thin for pneumonia so near to them.
     lesions = mean > LESION_OPACITY
     radius = hilar_radius(to_mediastinum)
     moving = inner_wall_distance(grid.side, grid.spacing) < MOVING_MM
@@ -112,7 +112,7 @@ def lesion_opacity(grid: LungBlocks, background: Background, report: Report = si
 
 
 def drop_faint_and_small(opacity: np.ndarray, grid: LungBlocks) -> np.ndarray:
-    """The opacity without the lesions that are nowhere opaque enough, or too small."""
+    """The opacity without lesions that are too faint or too small."""
     labels, count = ndimage.label(opacity > LESION_OPACITY)
     volume_ml = np.bincount(labels.ravel(), minlength=count + 1) * float(np.prod(grid.spacing)) / 1000.0
     has_core = np.zeros(count + 1, bool)
@@ -123,7 +123,7 @@ def drop_faint_and_small(opacity: np.ndarray, grid: LungBlocks) -> np.ndarray:
 
 
 def refine(grid: LungBlocks, opacity: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """The lesions at the CT's own resolution, cut to where they are allowed."""
+    """The lesions at the CT's own resolution, restricted to where they are allowed."""
     lesions = np.zeros(allowed.shape, bool)
     box = lesions[grid.box]
     for k in range(len(box)):

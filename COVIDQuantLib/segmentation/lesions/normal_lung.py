@@ -1,4 +1,4 @@
-"""What normal lung looks like in this patient: its density, how it rises towards the back, and the noise."""
+"""Measure this patient's normal lung: its density, the gradient towards the back, and the noise."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from COVIDQuantLib.segmentation.lesions.lung_blocks import LungBlocks
 
-# Aerated lung, from deep inspiration to expiration; its most frequent HU is sought between these.
+# Aerated lung, from deep inspiration to expiration; its most frequent HU is searched between these.
 AERATED_HU = (-980.0, -660.0)
 # Normal parenchyma for the gradient: this far below and above the level, so that disease stays out of the fit.
 NORMAL_BAND_HU = (-120.0, 90.0)
@@ -36,7 +36,7 @@ class Background:
 
 
 def measure_background(grid: LungBlocks) -> Background:
-    """Level, gradient and noise of the lung's normal parts; sound while at least a fifth of the lung is normal."""
+    """Level, gradient and noise of the lung's normal parts; reliable if at least a fifth of the lung is normal."""
     full = grid.hu[grid.weight > 0.99] if (grid.weight > 0.99).any() else grid.hu[grid.weight > 0]
     level = lung_level(full)
     slope, centre = dependent_gradient(grid, level)
@@ -66,7 +66,7 @@ def dependent_gradient(grid: LungBlocks, level: float) -> tuple[float, float]:
     """Rise of normal lung towards the back, which lies lowest, and the height where the level holds.
 
     The slope is the weighted median of the slopes between coronal strips (Theil and Sen), so that strips full of
-    disease do not bend it; the steeper, the less air there is in the lung, within what a normal lung shows.
+    disease do not bias it; it is limited to what normal lung shows at this inflation.
 
     Returns:
         HU per mm (never below 0), and the mean height of the strips in mm from the grid's front.
@@ -90,5 +90,5 @@ def dependent_gradient(grid: LungBlocks, level: float) -> tuple[float, float]:
 
 
 def steepest_gradient(level: float) -> float:
-    """The steepest dependent gradient taken for normal (HU per mm): more in expiration, where the level is high."""
+    """The steepest dependent gradient considered normal (HU per mm): more in expiration, where the level is high."""
     return float(np.clip(0.25 + 0.006 * (level + 830.0), 0.25, 0.8))

@@ -1,4 +1,4 @@
-"""Vessels and other thin dense structures of the lung, told from consolidation by their calibre and their surround."""
+"""Find vessels and other thin dense structures, distinguished from consolidation by calibre and surroundings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PERIPHERAL_RADIUS_MM = 3.0
 EDGE_MM = 1.5
 HILUM_MM = 30.0
 MEDIASTINUM_HALF_WIDTH_MM = 45.0
-# Nearer than this to the mediastinum a dense structure at the wall counts as springing from there.
+# A dense structure at the wall nearer than this to the mediastinum counts as arising from it.
 ROOT_MM = 4.0
 # The hila lie between these shares of the lungs' depth, from the front.
 HILAR_ROWS = (0.2, 0.72)
@@ -30,19 +30,19 @@ SURROUND_MAX_HILUM = 0.45
 
 
 def mediastinum_distance(grid: LungBlocks) -> np.ndarray:
-    """Distance (mm, float32) to what lies between the lungs: beyond all of the right lung, before all of the left."""
+    """Distance (mm, float32) to the tissue between the right and the left lung."""
     right, left = grid.side == 1, grid.side == 2
     beyond_right = right.any(axis=2, keepdims=True) & (_from_end(right) == 0)
     before_left = left.any(axis=2, keepdims=True) & (_from_end(left[:, :, ::-1])[:, :, ::-1] == 0)
     columns = np.arange(grid.side.shape[2])
     middle = np.mean([np.average(columns, weights=lung.sum(axis=(0, 1))) for lung in (right, left) if lung.any()])
-    # The domes of the diaphragm lie between the lungs too, but further out.
+    # The domes of the diaphragm are between the lungs too, but further out.
     central = np.abs(columns - middle) * grid.spacing[2] < MEDIASTINUM_HALF_WIDTH_MM
     return distance_to(beyond_right & before_left & central, grid.spacing)
 
 
 def _from_end(mask: np.ndarray) -> np.ndarray:
-    """Whether the mask is met at this place or further along the last axis, as uint8."""
+    """Whether the mask occurs here or further along the last axis, as uint8."""
     return np.maximum.accumulate(mask[:, :, ::-1].astype(np.uint8), axis=2)[:, :, ::-1]
 
 
@@ -65,7 +65,7 @@ def hilar_radius(to_mediastinum: np.ndarray) -> np.ndarray:
 
 
 def inner_wall_distance(side: np.ndarray, spacing: Triple) -> np.ndarray:
-    """Distance (mm, float32) to heart, mediastinum and diaphragm: what lies between parts of lung in a section."""
+    """Distance (mm, float32) to heart, mediastinum and diaphragm: the tissue between parts of lung in a section."""
     lung = side > 0
     between = np.zeros_like(lung)
     for axis in (1, 2):
@@ -75,13 +75,13 @@ def inner_wall_distance(side: np.ndarray, spacing: Triple) -> np.ndarray:
 
 
 def thick_part(mask: np.ndarray, radius: np.ndarray, grid: LungBlocks, wall: np.ndarray | None = None) -> np.ndarray:
-    """Opening of a mask by a ball whose radius (mm) varies from place to place; all of it where that is 0.
+    """Opening of a mask by a ball of locally varying radius (mm); unchanged where the radius is 0.
 
     Args:
         mask: bool ``[k, j, i]``.
         radius: float32, same shape.
         grid: the blocks.
-        wall: bool; the ball may reach into it, so that a layer upon it is as thick as one likes. None if nothing is.
+        wall: bool; the ball may extend into it, so that layers on it are not removed. None if there is none.
     """
     filled = mask if wall is None else mask | wall
     core = distance_to(~filled, grid.spacing) > radius
@@ -93,7 +93,7 @@ def find_vessels(
 ) -> np.ndarray:
     """Vessels, thick fissures and walls, with their blurred edges.
 
-    A vessel that runs through ground glass is left where it is, as part of the lesion.
+    A vessel that runs through ground glass is kept as part of the lesion.
 
     Args:
         grid: the blocks.
@@ -113,6 +113,6 @@ def find_vessels(
     edged = (distance_to(thin, grid.spacing) <= reach) & ~thick
     surround = local_mean(opacity, np.where(edged, 0, weight), SURROUND_MM, grid.spacing)
     limit = np.where(to_mediastinum < HILUM_MM, SURROUND_MAX_HILUM, SURROUND_MAX)
-    # Smoothed, so that noise does not make specks of it in consolidation.
+    # Smoothed, so that noise does not leave specks in consolidation.
     enhanced = solid & (local_mean(grid.hu, weight, EDGE_MM, grid.spacing) > ENHANCED_HU)
     return (edged & (surround < limit)) | (distance_to(enhanced, grid.spacing) <= reach)

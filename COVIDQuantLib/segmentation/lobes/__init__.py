@@ -1,1 +1,1 @@
-"""The five lobes: from atlas and fissures, refined, connected, smoothed."""
+"""Segmentation of the five lobes: atlas and fissures, refinement, connectivity, smoothing."""

@@ -1,4 +1,4 @@
-"""Each lobe in one piece: crumbs, blades that hang by a thread, and stray pieces go to the lobe they lie in."""
+"""Make each lobe connected: small fragments, thin extensions and separate pieces go to the lobe that surrounds them."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from COVIDQuantLib.anatomy import SIDES, labels_of_side
 from COVIDQuantLib.voxels.block_grid import block_factors, enlarge
 from COVIDQuantLib.voxels.morphology import Spacing, bounding_box, components, dilate, open_
 
-# A larger piece can be real: beside the heart the tip of a lobe hangs on by a thread.
+# A larger piece can be real: beside the heart the tip of a lobe is attached only by a thin strip.
 _CRUMB_SHARE = 0.002
 _GRID_MM = 2.5
-# What a ball of this radius sweeps is the body of a lobe; what lies further than that from it hangs by a thread.
+# An opening with this radius gives the body of a lobe; parts further than this from it are thinly attached.
 _BALL_MM = 4.0
-# A blade shares so much of its surface with other lobes; a tip of the lobe itself borders on the wall.
+# A false extension shares this much of its surface with other lobes; a real tip of the lobe borders on the wall.
 _BLADE_BORDER = 0.5
 _LEAST_BLADE_ML = 0.3
-# A stray piece of lung smaller than this share of its lobe is not lung but a pocket beside it.
+# A separate piece smaller than this share of its lobe is not lung but an air pocket beside it.
 _STRAY_SHARE = 0.02
 _AROUND = np.ones((3, 3, 3), bool)
 
 
 def join_pieces(lobes: np.ndarray, values: tuple[int, ...]) -> None:
-    """Give every small piece that a fissure's edge cut off from its lobe to the lobe that surrounds it, in place.
+    """Reassign small pieces that a fissure's edge cut off from their lobe to the surrounding lobe, in place.
 
-    A piece that touches no other lobe of the lung (an island of the lung itself) stays what it is.
+    A piece that touches no other lobe of the lung (an island of the lung itself) is kept.
 
     Args:
         lobes: uint8 ``[k, j, i]``.
@@ -38,10 +38,10 @@ def join_pieces(lobes: np.ndarray, values: tuple[int, ...]) -> None:
 
 
 def make_whole(lobes: np.ndarray, spacing: Spacing) -> None:
-    """Make every lobe one piece without blades in its neighbours, in place.
+    """Make every lobe connected, without thin extensions into its neighbours, in place.
 
-    A blade or piece goes to the lobe of the same lung that it shares most of its surface with. A small piece that
-    touches no other lobe is left out of the lungs, a large one stays.
+    An extension or piece goes to the lobe of the same lung that it shares most surface with. A small piece that
+    touches no other lobe is removed from the lungs, a large one is kept.
 
     Args:
         lobes: uint8 ``[k, j, i]``, label values of the contract.
@@ -72,7 +72,7 @@ def _without_blades(lobes: np.ndarray, values: tuple[int, ...], spacing: Spacing
         _give_away(moved, thin, value, values, _at_least(least), _BLADE_BORDER)
     if not (moved != coarse).any():
         return
-    # Of the fine voxels only those of the lobe that gave the blade change.
+    # Among the fine voxels, only those of the lobe with the extension change.
     target, source = (_fitted(a, factors, lobes.shape) for a in (moved, coarse))
     changed = (target != source) & (lobes == source)
     lobes[changed] = target[changed]
@@ -89,7 +89,7 @@ def _fitted(coarse: np.ndarray, factors: tuple[int, int, int], shape: tuple[int,
 
 
 def _one_piece(lobes: np.ndarray, value: int, values: tuple[int, ...]) -> None:
-    """Give all but the largest piece of a lobe away, or leave it out if it is small and alone."""
+    """Reassign all but the largest piece of a lobe, or remove small isolated ones."""
     mask = lobes == value
     if not mask.any():
         return
@@ -117,14 +117,14 @@ def _give_away(
     chosen: Callable[[np.ndarray], np.ndarray],
     least_border: float = 0.0,
 ) -> None:
-    """Give the chosen pieces of a part of a lobe to the lobe of the same lung that each touches most, in place.
+    """Reassign chosen pieces of a part of a lobe to the lobe of the same lung that each touches most, in place.
 
     Args:
         lobes: uint8 ``[k, j, i]``.
-        mask: the part of the lobe whose pieces are looked at.
+        mask: the part of the lobe whose pieces are examined.
         value: of the lobe.
         values: of its lung.
-        chosen: from the pieces' sizes, which of them.
+        chosen: selects pieces by their sizes.
         least_border: share of the voxels around a piece that must be other lobes.
     """
     pieces, count = ndimage.label(mask, _AROUND)

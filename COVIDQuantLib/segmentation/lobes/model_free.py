@@ -1,4 +1,4 @@
-"""The five lobes: the atlas placed by the lungs, then drawn to the fissures that the image shows (row P2)."""
+"""Model-free lobes: the atlas positioned by the lungs, then fitted to visible fissures (row P2)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _Crop:
 
 
 def place_atlas(lungs: np.ndarray, geometry: Geometry) -> dict[str, FissureSheet]:
-    """The fissures where the lungs' shape puts them, by name.
+    """Position the fissures by the lungs' shape; returned by name.
 
     Positions are voxel indices ``i, j, k`` times the spacing, in millimetres along the grid's own axes.
 
@@ -77,13 +77,13 @@ def place_atlas(lungs: np.ndarray, geometry: Geometry) -> dict[str, FissureSheet
 
 
 def find_lobes(ct: CTVolume, lungs: np.ndarray, report: Report = silent, *, use_image: bool = True) -> np.ndarray:
-    """Part the lungs into lobes.
+    """Divide the lungs into lobes.
 
     Args:
         ct: the CT on a canonical grid.
         lungs: uint8 ``[k, j, i]`` on that grid, 1 right, 2 left.
         report: progress; may raise ``Cancelled``.
-        use_image: whether the fissures are drawn to those the image shows; else the atlas stands.
+        use_image: whether the fissures are fitted to visible ones; otherwise the atlas is used as it is.
 
     Returns:
         uint8 ``[k, j, i]``, label values of :mod:`COVIDQuantLib.anatomy`; nonzero exactly where the lungs are.
@@ -98,7 +98,7 @@ def find_lobes(ct: CTVolume, lungs: np.ndarray, report: Report = silent, *, use_
 def lobes_of_sheets(
     lungs: np.ndarray, geometry: Geometry, sheets: dict[str, FissureSheet], report: Report = silent
 ) -> np.ndarray:
-    """Label each lung voxel by the side of the fissures it lies on; arguments as in :func:`place_atlas`."""
+    """Label each lung voxel by its side of the fissures; arguments as in :func:`place_atlas`."""
     lobes = np.zeros(lungs.shape, np.uint8)
     for number, (side, value) in enumerate(SIDE_VALUE.items()):
         report(number / len(SIDES))
@@ -122,7 +122,7 @@ def _labels_of_side(
 
 
 def _above(sheet: FissureSheet, shape: tuple[int, ...], start: FloatArray, geometry: Geometry) -> np.ndarray:
-    """Which voxels lie above a fissure: its height is worked out on a coarse lattice and drawn out between."""
+    """Which voxels lie above a fissure: its height is computed on a coarse lattice and interpolated."""
     spacing = np.array(geometry.spacing_kji)
     axes = [
         np.linspace(0.0, n - 1.0, max(2, int(np.ceil((n - 1) * mm / _LATTICE_MM)) + 1))
@@ -148,7 +148,7 @@ def _places(axis: FloatArray, count: int) -> FloatArray:
 
 
 def _partial_lung(lungs: np.ndarray, value: int, geometry: Geometry) -> PartialLung | None:
-    """Evenly spread points of one lung and whether it goes on beyond the CT; None if it is but a few voxels."""
+    """Evenly spread points of one lung and whether it continues beyond the CT; None if it is only a few voxels."""
     spacing = np.array(geometry.spacing_kji)
     steps = np.maximum(1, np.round(_SAMPLE_MM / spacing)).astype(int)
     found = np.argwhere(lungs[:: steps[0], :: steps[1], :: steps[2]] == value) * steps

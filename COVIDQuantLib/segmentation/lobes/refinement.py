@@ -1,4 +1,4 @@
-"""Lobes that were found roughly, parted anew along the fissures that are seen (row P2)."""
+"""Refine approximate lobes along detected fissures (row P2)."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from COVIDQuantLib.segmentation.lobes.model_free import lobes_of_sheets, place_a
 from COVIDQuantLib.segmentation.lungs.sides import sides_of_lobes
 from COVIDQuantLib.voxels.geometry import Geometry, Triple
 
-# A fissure is seen where its trust is so high; one lobe on either side of it (1 and 2 of a table, multiplied).
+# A fissure counts as detected above this trust; factors for the lobes on either side in the lookup table.
 _SEEN, _BOTH = 0.3, 2
-# Seen over a smaller share of its course than this, a border is called a guess.
+# If a fissure is detected over less than this share of its course, the border is reported as a guess.
 _GUESS = 0.2
 _LEAST_FACES, _MOST_FACES = 200, 4000
-# The faces of a border stand for so many independent points, each off by so much.
+# The faces of a border count as this many independent points, each with this error.
 _POINTS, _POINT_MM = 400.0, 4.0
 
 
@@ -41,18 +41,18 @@ def part_along_fissures(
     report: Report = silent,
     unseen: MutableSequence[str] | None = None,
 ) -> np.ndarray:
-    """Lobes whose borders follow the fissures; the lungs stay as they are.
+    """Move the borders between lobes to the fissures; the lungs are unchanged.
 
-    Lungs that go on beyond the CT keep their lobes, for their frame is uncertain.
+    Lungs that continue beyond the CT keep their lobes, since their frame is uncertain.
 
     Args:
         lobes: uint8 ``[k, j, i]``, label values of the contract, on a canonical grid.
         geometry: of that grid.
-        chance: by fissure, chance of a fissure on a lattice, float ``[k, j, i]``.
+        chance: by fissure, probability of a fissure on a lattice, float ``[k, j, i]``.
         start: position of that lattice's first point along ``k, j, i``, millimetres from the CT's first voxel.
         step: distance of its points, millimetres.
         report: progress; may raise ``Cancelled``.
-        unseen: gets the names of the fissures that are hardly seen, whose borders are a guess.
+        unseen: receives the names of fissures that are hardly visible, whose borders are a guess.
     """
     lungs = sides_of_lobes(lobes)
     sheets = {name: sheet for name, sheet in sheets_of_lobes(lobes, lungs, geometry).items() if not sheet.loose}
@@ -72,7 +72,7 @@ def part_along_fissures(
 def _keep_where_unseen(
     result: np.ndarray, lobes: np.ndarray, sheet: FissureSheet, seen: FloatArray, geometry: Geometry
 ) -> None:
-    """Take back what a sheet changed where its fissure was not seen: there the rough lobes know as much."""
+    """Undo changes by a sheet where its fissure was not detected: there the approximate lobes are as good."""
     table = _sides_of(FISSURE[sheet.fissure])
     changed = np.nonzero(table[result] * table[lobes] == _BOTH)
     points = (np.stack(changed, axis=1) * np.array(geometry.spacing_kji))[:, ::-1]
@@ -87,7 +87,7 @@ def _keep_where_unseen(
 
 
 def sheets_of_lobes(lobes: np.ndarray, lungs: np.ndarray, geometry: Geometry) -> dict[str, FissureSheet]:
-    """The atlas's fissures bent to the borders between lobes.
+    """Fit the atlas's fissures to the borders between lobes.
 
     Args:
         lobes: uint8 ``[k, j, i]``, label values of the contract, on a canonical grid.
@@ -121,7 +121,7 @@ def _faces(lobes: np.ndarray, fissure: Fissure) -> FloatArray:
 
 
 def _bent(sheet: FissureSheet, points: FloatArray) -> FissureSheet:
-    """The sheet of the population that runs nearest to points ``(n, 3)`` in millimetres, outliers aside."""
+    """The population's sheet nearest to points ``(n, 3)`` in millimetres, robust against outliers."""
     if len(points) < _LEAST_FACES:
         return sheet
     first, second, across = sheet_coordinates(sheet.fissure, sheet.frame.to_unit(points))

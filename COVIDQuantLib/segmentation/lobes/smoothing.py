@@ -1,4 +1,4 @@
-"""Smooth borders between lobes: steps where a fissure is seen in patches are no anatomy."""
+"""Smooth borders between lobes: steps where a fissure is detected in patches are not anatomical."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from COVIDQuantLib.voxels.morphology import Spacing, bounding_box
 
 _GRID_MM = 2.5
 SMOOTH_MM = 4.0
-# A lobe's smoothed share beyond which no border is near.
+# A lobe's smoothed share above which no border is near.
 _SURE = 0.98
 
 
 def smooth_lobes(lobes: np.ndarray, spacing: Spacing, mm: float = SMOOTH_MM) -> None:
-    """Smooth the borders between the lobes of each lung, in place; the lungs stay as they are.
+    """Smooth the borders between the lobes of each lung, in place; the lungs are unchanged.
 
-    The share of each lobe among the lung around a voxel, weighed by a Gaussian, decides whose the voxel is.
+    The share of each lobe among the lung around a voxel, weighted by a Gaussian, decides the voxel's lobe.
 
     Args:
         lobes: uint8 ``[k, j, i]``, label values of the contract.

@@ -1,1 +1,1 @@
-"""The lungs without a network, and lungs that the user gives."""
+"""Model-free segmentation of the lungs, and lungs given by the user."""

@@ -1,4 +1,4 @@
-"""Air within the body, and which of it is lung: the adaptive threshold and what is cast out."""
+"""Find air within the body and the part of it that is lung: adaptive threshold and exclusions."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from COVIDQuantLib.voxels.morphology import (
     without_small,
 )
 
-# Shells, boards and cloth up to twice this thick are not the patient, even where they touch.
+# Shells, boards and cloth up to twice this thick are not the patient, even if they touch.
 TABLE_SHELL_MM = 4.0
 THIN_SKIN_MM = 8.0
 GAP_MM = 24.0
 FREE_AIR_HU = -965
-# A lung that the field of view cuts: so much of its edge is denser than free air, and it is no longer than this.
+# A lung cut by the field of view: this share of its edge is denser than free air, and it is at most this long.
 NOT_FREE_AIR_HU = -950
 LUNG_EDGE_SHARE = 0.5
 CUT_MM = 250.0
 CORNER_MM = 300.0
 CORNER_HU = -925.0
-# The threshold between lung and soft tissue is sought between these.
+# Range of the threshold between lung and soft tissue.
 THRESHOLD_HU = (-500.0, -300.0)
 SOFT_TISSUE_HU = (-200, 200)
-# Gas in gut and trachea is emptier than any lung but the emptiest.
-# Half way between the patient's own lung and nothing, between these.
+# Gas in gut and trachea is less dense than all but the most emphysematous lung.
+# Halfway between the patient's own lung and −1000 HU, within these limits.
 PURE_GAS_HU = (-960.0, -935.0)
 GAS_RIM_HU = 15.0
 GAS_ML = 3.0
@@ -46,7 +46,7 @@ def adaptive_threshold(hu: np.ndarray, body: np.ndarray) -> float:
 
     Args:
         hu: int16 ``[k, j, i]``.
-        body: where the patient is, lungs included.
+        body: mask of the patient, lungs included.
     """
     values = hu[body]
     soft = values[(values > SOFT_TISSUE_HU[0]) & (values < SOFT_TISSUE_HU[1])]
@@ -64,10 +64,10 @@ def adaptive_threshold(hu: np.ndarray, body: np.ndarray) -> float:
 
 
 def body_mask(hu: np.ndarray, padding: np.ndarray, spacing: Spacing) -> np.ndarray:
-    """The patient, lungs included, also where the field of view cuts through a lung.
+    """Mask of the patient, lungs included, even where the field of view cuts through a lung.
 
-    The largest solid part is the patient (the table's shell is thin and falls away when the mask is worn down), its
-    slices are walled up along the field of view's edge where the patient is cut, and filled.
+    The largest solid part is the patient (the table's shell is thin and disappears in an erosion); its slices are
+    closed along the field of view's edge where the patient is cut, and filled.
 
     Args:
         hu: int16 ``[k, j, i]``, canonical.
@@ -89,7 +89,7 @@ def body_mask(hu: np.ndarray, padding: np.ndarray, spacing: Spacing) -> np.ndarr
 
 
 def _without_gaps(body: np.ndarray, spacing: Spacing) -> np.ndarray:
-    """Where the field of view grazes the ribs a few slices stay open; those above and below tell that they are not."""
+    """Close slices left open where the field of view grazes the ribs, using the slices above and below."""
     reach = 2 * max(1, round(GAP_MM / spacing[0] / 2)) + 1
     padded = np.pad(body, ((reach, reach), (0, 0), (0, 0))).view(np.uint8)
     closed = ndimage.minimum_filter1d(ndimage.maximum_filter1d(padded, reach, axis=0), reach, axis=0)
@@ -97,7 +97,7 @@ def _without_gaps(body: np.ndarray, spacing: Spacing) -> np.ndarray:
 
 
 def _cut_walls(hu: np.ndarray, flesh: np.ndarray, seen: np.ndarray, spacing: Spacing) -> np.ndarray:
-    """The field of view's edge where it cuts a lung: flesh before and behind, and between as empty as lung."""
+    """The field of view's edge where it cuts a lung: soft tissue in front and behind, and lung density between."""
     walls = np.zeros_like(flesh)
     for axis, step_mm in ((2, spacing[1]), (1, spacing[2])):
         for backwards in (False, True):
@@ -112,7 +112,7 @@ def _cut_walls(hu: np.ndarray, flesh: np.ndarray, seen: np.ndarray, spacing: Spa
 
 
 def _lung_runs(gaps: np.ndarray, profile: np.ndarray, longest: float) -> np.ndarray:
-    """The runs of a line along the edge (second axis) mostly denser than free air and not too long."""
+    """Segments along the edge (second axis) that are mostly denser than free air and not too long."""
     runs, counts = slice_components(gaps[:, None, :])
     like_lung = profile >= NOT_FREE_AIR_HU
     share = np.bincount(runs.ravel(), weights=like_lung.ravel()) / np.maximum(counts, 1)
@@ -122,7 +122,7 @@ def _lung_runs(gaps: np.ndarray, profile: np.ndarray, longest: float) -> np.ndar
 
 
 def _corner_walls(hu: np.ndarray, flesh: np.ndarray, seen: np.ndarray, spacing: Spacing) -> np.ndarray:
-    """The field of view's edge around a corner that cuts a lung: as empty as lung, not as free air."""
+    """The field of view's edge around a corner that cuts a lung: lung density, not free air."""
     walls = np.zeros_like(flesh)
     for rows in (slice(None), slice(None, None, -1)):
         for columns in (slice(None), slice(None, None, -1)):
@@ -146,7 +146,7 @@ def _first_seen(seen: np.ndarray, axis: int) -> np.ndarray:
 
 
 def lung_air(hu: np.ndarray, air: np.ndarray, spacing: Spacing) -> np.ndarray:
-    """Of the air within the body (airways already out) the parts that are lung, not gas in gut or between clothes."""
+    """The parts of the air within the body (without airways) that are lung, not gas in the gut or between clothes."""
     ml = float(np.prod(spacing)) / 1000.0
     pure_hu = _pure_gas_hu(hu, air, spacing)
     air = without_small(air & ~_gas_below(hu, air, spacing, pure_hu), 0.3 / ml)
@@ -172,14 +172,14 @@ def lung_air(hu: np.ndarray, air: np.ndarray, spacing: Spacing) -> np.ndarray:
 
 
 def _pure_gas_hu(hu: np.ndarray, air: np.ndarray, spacing: Spacing) -> float:
-    """Emptier than this is gas; scatter makes gas as dense as emphysema, so it is set by the patient's own lung."""
+    """Upper HU limit of gas; scatter makes gas as dense as emphysema, so it depends on the patient's own lung."""
     inner = hu[erode(air, 3.01 * max(spacing[1:]), spacing)]
     usual = float(np.percentile(inner, 60)) if inner.size else -850.0
     return float(np.clip((usual - 1000.0) / 2, *PURE_GAS_HU))
 
 
 def _gas_below(hu: np.ndarray, air: np.ndarray, spacing: Spacing, pure_hu: float) -> np.ndarray:
-    """Gas in stomach and gut, also where a thin diaphragm hardly parts it from lung: pure, and no lung under it."""
+    """Gas in stomach and gut, even below a thin diaphragm: pure gas without lung below."""
     step = 1.01 * max(spacing[1:])
     smooth = ndimage.uniform_filter(hu, 3)  # against noise
     cores = without_small(erode(air & (smooth < pure_hu), step, spacing), GAS_ML * 1000.0 / float(np.prod(spacing)))

@@ -1,8 +1,8 @@
-"""Dense lung at the chest wall: the costal pleura is modelled from the ribs, and what lies between it and air is lung.
+"""Dense lung at the chest wall: the costal pleura is modelled from the ribs, and tissue between it and air is lung.
 
 Around an axis between the lungs each ray (angle, slice) meets mediastinum, air of the lung, perhaps dense lung, and a
-rib or the muscle between ribs. The ribs' inner surface is smooth over angle and height, so that the pleura behind
-dense lung follows from the ribs there and from the thickness of the wall where the lung is aerated.
+rib or the muscle between ribs. The ribs' inner surface is smooth over angle and height, so the pleura behind dense
+lung is derived from the ribs there and the wall thickness where the lung is aerated.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ NARROWEST_MM = 12.0
 DEEPEST_BACK_MM = 60.0
 DEEPEST_MM = 35.0
 BACK = 0.3
-# Further forward the dome of the diaphragm too has lung above and, across it, below.
+# Further forward the dome of the diaphragm also has lung above and, across it, below.
 BESIDE = -0.1
 RECESS_MM = 15.0
 RECESS_FILL_MM = 12.0
 DEEP_SHARE = 0.03
-# Disease at the back that goes on into liver is at least this tall above it; over a dome the depth grows at once.
+# Disease at the back that continues into liver is at least this tall above it; over a dome the depth grows at once.
 TALLEST_DOME_MM = 25.0
 
 
@@ -43,7 +43,7 @@ def dense_at_wall(hu: np.ndarray, lung: np.ndarray, body: np.ndarray, spacing: S
         spacing: mm per axis.
 
     Returns:
-        Bool array of voxels to add; empty where no ribs are seen.
+        Bool array of voxels to add; empty if no ribs are found.
     """
     rays = rays_of(lung, spacing)
     outermost = _outermost(rays.sample(lung), rays.radii)
@@ -61,7 +61,7 @@ def dense_at_wall(hu: np.ndarray, lung: np.ndarray, body: np.ndarray, spacing: S
 def _outermost(air: np.ndarray, radii: np.ndarray) -> np.ndarray:
     """Radius ``[k, angle]`` of the air furthest out; NaN where there is none.
 
-    Single rays that slip past the lung's thin rim are closed over.
+    Gaps of single rays at the lung's thin rim are closed.
     """
     furthest = np.where(air.any(axis=2), radii[air.shape[2] - 1 - air[:, :, ::-1].argmax(axis=2)], 0.0)
     closed = ndimage.grey_closing(furthest, (1, 7), mode="wrap")
@@ -69,10 +69,10 @@ def _outermost(air: np.ndarray, radii: np.ndarray) -> np.ndarray:
 
 
 def _air_beyond(aerated: np.ndarray, slices: float) -> np.ndarray:
-    """Where lung still reaches so many slices higher (lower if negative) in about the same direction."""
+    """Where lung is present this many slices higher (lower if negative) in about the same direction."""
     near = ndimage.maximum_filter1d(aerated.astype(np.uint8), 7, axis=1, mode="wrap") > 0
     steps = max(1, round(abs(slices)))
-    # Lung that reaches the end of the CT is taken to go on there.
+    # Lung that reaches the end of the CT is assumed to continue.
     reached = np.arange(len(near)) + (steps if slices > 0 else -steps)
     return near[np.clip(reached, 0, len(near) - 1)]
 
@@ -88,11 +88,11 @@ def _wall_thickness(gap: np.ndarray, cell: tuple[float, float]) -> np.ndarray:
 
 
 def believable(fill: np.ndarray, cell: tuple[float, float]) -> np.ndarray:
-    """Where the depth between air and pleura is disease and not liver.
+    """Where tissue between air and pleura is plausibly disease, not liver.
 
-    A believable patch is broad, and deep nowhere or with aerated lung above and below.
+    A plausible patch is broad, and either shallow or with aerated lung above and below.
     """
-    # Where lung ends soon below, diaphragm lies between it and the ribs.
+    # Where lung ends just below, the diaphragm is between it and the ribs.
     least = np.where(_air_beyond(np.isfinite(fill), -RECESS_MM / cell[0]), LEAST_FILL_MM, RECESS_FILL_MM)
     patch = np.nan_to_num(fill, nan=-1.0) > least
     wide = [max(1, round(NARROWEST_MM / mm)) for mm in cell]
@@ -118,7 +118,7 @@ def believable(fill: np.ndarray, cell: tuple[float, float]) -> np.ndarray:
 def _above_dome(
     patch: np.ndarray, aerated: np.ndarray, shallow: np.ndarray, wide: list[int], slice_mm: float
 ) -> np.ndarray:
-    """What of a patch at the back lies between aerated lung above and the first deep place below, if it is tall.
+    """The part of a patch at the back between aerated lung above and the first deep place below, if tall enough.
 
     Args:
         patch: ``[k, angle]``, where dense tissue lies before the pleura.

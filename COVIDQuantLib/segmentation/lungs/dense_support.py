@@ -1,4 +1,4 @@
-"""Whether soft tissue beside the aerated lung is dense lung: disease shades into it or dents it, the wall does not."""
+"""Decide whether soft tissue beside aerated lung is dense lung: unlike the wall, disease blends into or indents it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from scipy import ndimage
 
 from COVIDQuantLib.voxels.morphology import Spacing, close, distance_to
 
-# The lung looked at begins beyond the blur of the edge.
+# The examined lung starts beyond the blur of the edge.
 SHELL_MM = (3.0, 9.0)
 OPAQUE_ABOVE_NORMAL_HU = 120
-# Dependent lung of an expiratory scan comes this near to normal; where only its opacity speaks, more is asked.
+# Dependent lung of an expiratory scan comes this near to normal; where opacity is the only evidence, more is required.
 CLEARLY_OPAQUE_HU = 220
 SOFT_HU = -500
 AROUND_MM = 12.0
 LEAST_SHARE = 0.2
-# A dent is what a ball of this radius rolling outside the lung does not enter.
+# A dent is where a ball of this radius rolling outside the lung cannot enter.
 DENT_BALL_MM = 25.0
 LEAST_DENT = 0.25
 

@@ -1,4 +1,4 @@
-"""From the working grid to the CT's own: within a thin band the edge follows the CT's own voxels."""
+"""Refine the lungs from the working grid to the CT's own: in a thin band the edge follows the CT's voxels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def refine(
         lung: lung on the working grid, dense parts included.
         dense: the part of it that is not darker than the threshold.
         allowed: on the working grid, where the edge may move to (not airways, nor outside the body).
-        threshold: HU that parts lung from soft tissue.
+        threshold: HU threshold between lung and soft tissue.
         factors: CT voxels per working voxel ``(k, j, i)``.
         spacing: mm of the working grid.
 

@@ -1,7 +1,7 @@
-"""Dense lung that has no air left around it: where the other lung, mirrored, has lung and disease borders on it.
+"""Dense lung without any air around it: where the mirrored other lung has lung, next to disease.
 
-Consolidation of a whole base merges with liver, spine and heart, and no shape within its own lung tells where it ends.
-The other lung does, at the back, where both lie in the same recess of the ribs.
+Consolidation of a whole base merges with liver, spine and heart, and nothing in its own lung shows where it ends. The
+other lung does, at the back, where both lie in corresponding recesses of the ribs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from COVIDQuantLib.segmentation.lungs.dense_support import opaque_share
 from COVIDQuantLib.segmentation.lungs.sides import LEFT, RIGHT
 from COVIDQuantLib.voxels.morphology import Spacing, components, dilate, erode, open_
 
-# The two lungs are not alike to the millimetre.
+# The two lungs are not exactly symmetric.
 ASYMMETRY_MM = 6.0
 # Aorta and oesophagus lie beside the spine, mostly to the left, and are narrower than a consolidated base.
 BESIDE_SPINE_MM = {RIGHT: 15.0, LEFT: 32.0}
@@ -23,7 +23,7 @@ LEAST_SHARE = 0.4
 
 
 def dense_by_mirror(hu: np.ndarray, sides: np.ndarray, midline: np.ndarray, spacing: Spacing) -> np.ndarray:
-    """Dense lung at the back that the other lung shows.
+    """Dense lung at the back, found from the other lung.
 
     Args:
         hu: working grid ``[k, j, i]``, canonical.
@@ -32,7 +32,7 @@ def dense_by_mirror(hu: np.ndarray, sides: np.ndarray, midline: np.ndarray, spac
         spacing: mm per axis.
 
     Returns:
-        uint8 array: 1 or 2 where that lung is to be added, else 0.
+        uint8 array: 1 or 2 where that lung should be added, else 0.
     """
     added = np.zeros_like(sides)
     soft = (hu > SOFT_HU[0]) & (hu < SOFT_HU[1]) & (sides == 0)

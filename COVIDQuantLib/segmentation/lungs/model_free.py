@@ -1,7 +1,7 @@
-"""The lungs of a chest CT without a network: adaptive threshold and morphology (papers.md, row P2).
+"""Model-free segmentation of the lungs: adaptive threshold and morphology (papers.md, row P2).
 
-Shape is worked out on a grid of about two millimetres, where every step is quick and noise is averaged; the edge
-follows the CT's own voxels afterwards.
+The shape is computed on a grid of about two millimetres, where every step is fast and noise is averaged; the edge is
+then refined on the CT's own voxels.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SMALL_HOLE_ML = 3.0
 GAS_POCKET_ML = 3.0
 MEDIASTINUM_MM = 55.0
 HILUM_MM = 35.0
-# The finer grid's skin lies this near the coarser one's.
+# Maximum distance between the skin on the finer and on the coarser grid.
 NEAR_MM = 4.0
 
 
@@ -68,8 +68,8 @@ def find_lungs(ct: CTVolume, report: Report = silent, bounds: ChestBounds | None
 
     Args:
         ct: a chest CT in canonical orientation (:meth:`CTVolume.canonical`).
-        report: told the fraction done; may raise ``Cancelled``.
-        bounds: where in this CT lung can be, if it is known.
+        report: progress; may raise ``Cancelled``.
+        bounds: where in this CT lung can be, if known.
 
     Raises:
         UnfitInputError: there are no lungs in the CT.
@@ -108,15 +108,15 @@ def find_lungs(ct: CTVolume, report: Report = silent, bounds: ChestBounds | None
 
 @dataclass
 class _ChestBlocks:
-    """The CT averaged to about two millimetres and what is known of it.
+    """The CT averaged to about two millimetres, with derived masks.
 
     Attributes:
         hu: int16 ``[k, j, i]``.
         spacing: mm per axis.
         box: where these arrays lie in the whole working grid.
         body: the patient, lungs included.
-        cavity: where in the patient lung can be.
-        threshold: HU that parts lung from soft tissue.
+        cavity: region of the patient that can be lung.
+        threshold: HU threshold between lung and soft tissue.
         air: darker than the threshold, within the body.
         midline: per slice the column of the body's middle.
     """
@@ -153,7 +153,7 @@ class _ChestBlocks:
 
 
 def _dense_lung(grid: _ChestBlocks, lung: np.ndarray) -> np.ndarray:
-    """Dense lung between what is known of the lung and the chest wall."""
+    """Dense lung between the known lung and the chest wall."""
     dense = dense_at_wall(grid.hu, lung, grid.body, grid.spacing)
     return beside_opacity(dense, lung, grid.hu, grid.spacing)
 
@@ -164,7 +164,7 @@ def _gas(grid: _ChestBlocks, aerated: np.ndarray) -> np.ndarray:
 
 
 def _solid(sides: np.ndarray, grid: _ChestBlocks, lumen: np.ndarray, barred: np.ndarray) -> np.ndarray:
-    """Each lung closed over its vessels, small bronchi and dense patches; what is barred stays out."""
+    """Close each lung over its vessels, small bronchi and dense patches, except barred voxels."""
     barred = barred | ~grid.body
     away = ~dilate(lumen, HILUM_MM, grid.spacing)
     off_midline = np.abs(np.arange(sides.shape[2]) - grid.midline[:, None])[:, None] * grid.spacing[2]
@@ -180,20 +180,20 @@ def _solid(sides: np.ndarray, grid: _ChestBlocks, lumen: np.ndarray, barred: np.
 
 
 def _enclosed(lung: np.ndarray, spacing: Spacing) -> np.ndarray:
-    """Holes that lung surrounds in axial slices and that stand on lung, unlike the domes of the diaphragm."""
+    """Holes surrounded by lung in axial slices and with lung below, unlike the domes of the diaphragm."""
     holes = fill_slices(lung) & ~lung
     labels, counts = components(holes)
     foot = np.bincount(labels[1:][~holes[:-1]], minlength=len(counts))
     on_lung = np.bincount(labels[1:][lung[:-1]], minlength=len(counts))
     small = counts * float(np.prod(spacing)) <= SMALL_HOLE_ML * 1000.0
-    # With no foot in the CT the hole goes on below it: only a slender one can be told to be a vessel or disease.
+    # A hole that continues below the CT can be identified as vessel or disease only if it is slender.
     filled = small | ((foot > 0) & (on_lung >= 0.5 * (foot + np.bincount(labels[0].ravel(), minlength=len(counts)))))
     filled[0] = False
     return filled[labels]
 
 
 def _bulky_hollows(lung: np.ndarray, bulk_mm: float, spacing: Spacing) -> np.ndarray:
-    """Hollows that a wide ball does not enter and that are bulky: disease; aorta and veins leave only slender ones."""
+    """Bulky hollows that a wide ball does not enter are disease; aorta and veins leave only slender ones."""
     factors = block_factors(spacing, WIDE_GRID_MM)
     k, j, i = (s * f for s, f in zip(spacing, factors, strict=True))
     coarse = shrink_mean(lung.astype(np.int16) * 100, factors) >= 50

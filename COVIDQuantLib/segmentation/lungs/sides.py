@@ -1,4 +1,4 @@
-"""Right and left: the two lungs are parted, also where they touch in front of the heart."""
+"""Separate right and left lung, even where they touch in front of the heart."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _ordered(cores: np.ndarray, pair: list[int]) -> np.ndarray:
 
 
 def _spread(lung: np.ndarray, depth: np.ndarray, markers: np.ndarray) -> np.ndarray:
-    """Grow the two cores over the lung, meeting in its necks (watershed); remnants apart go to the nearer lung."""
+    """Grow the two cores over the lung until they meet (watershed); remnants go to the nearer lung."""
     lumps, _ = components(lung)
     held = np.unique(lumps[markers > 0])
     joined = np.isin(lumps, held[held > 0])
@@ -80,7 +80,7 @@ def _spread(lung: np.ndarray, depth: np.ndarray, markers: np.ndarray) -> np.ndar
 
 
 def spread_sides(sides: np.ndarray, within: np.ndarray) -> np.ndarray:
-    """Every voxel of ``within`` gets the side of the nearest labelled voxel."""
+    """Assign every voxel of ``within`` the side of the nearest labelled voxel."""
     if not sides.any():
         return sides
     spread = np.where(within, sides, 0).astype(np.uint8)
@@ -99,7 +99,7 @@ def _apart(mask: np.ndarray) -> np.ndarray:
 
 
 def _by_midline(lung: np.ndarray, midline: np.ndarray) -> np.ndarray:
-    """Each part goes to the side of the midline on which most of it lies (one lung alone, or remnants)."""
+    """Assign each part to the side of the midline that holds most of it (one lung alone, or remnants)."""
     labels, counts = components(lung)
     columns = np.broadcast_to(np.arange(lung.shape[2]) > midline[:, None, None], lung.shape)
     left = np.bincount(labels.ravel(), weights=columns.ravel(), minlength=len(counts)) > 0.5 * counts

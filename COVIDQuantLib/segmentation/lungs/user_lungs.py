@@ -1,4 +1,4 @@
-"""Lungs that the user gives as one mask or as two labels: which is right and which is left."""
+"""Lungs given by the user as one mask or as two labels: identify right and left."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _GRID_MM = 2.0
 
 
 def part_lungs(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """Right and left lung of a given mask, by where they lie: other programs number them differently.
+    """Right and left lung of a given mask, by position, since programs number them differently.
 
     Args:
         mask: label values ``[k, j, i]`` on a canonical grid, 0 outside the lungs.

@@ -1,1 +1,1 @@
-"""The user's own masks in place of a step of the segmentation."""
+"""The user's own masks as replacements for steps of the segmentation."""

@@ -1,4 +1,4 @@
-"""Whether a given mask lies where it should on its CT: on the lungs' air, on disease, and better than turned about."""
+"""Check the position of a given mask on its CT: on the lungs' air, on disease, and better than when flipped."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from COVIDQuantLib.voxels.morphology import dilate
 
 _AXES = ("head to foot", "front to back", "left to right")
 _ALONG_I = 2
-# A mask that holds the lungs holds at least this much of their air (phantoms: 97 %; turned about: at most 91 %).
+# A correct lung mask covers at least this share of their air (phantoms: 97 %; flipped: at most 91 %).
 _WELL, _BETTER_BY = 0.93, 0.05
 _POOR = 0.9
 # Less air than this share of the mask (white lungs), or a mask of less than this share of the air (a part of the
 # lungs), proves nothing.
 _AIR_OF_MASK, _MASK_OF_AIR = 0.3, 0.6
 _BOTH_SIDES = 0.2
-# Between the lungs there is less air, by this share of the lesser lung's.
+# Between the lungs there is less air than this share of the smaller lung's.
 _VALLEY = 0.4
-# Bone and air beside the patient within a mask of the lungs: none where it lies right.
+# Bone, and air beside the patient, within a lung mask: none if the position is correct.
 _BONE_HU = 150
 _STRANGE, _VERY_STRANGE = 0.02, 0.05
 _BODY_ML = 12000.0
-# Disease is denser than this; of a pneumonia that lies right nearly all is, and lies within the lungs.
+# Disease is denser than this; of a correctly placed pneumonia nearly all is, and is within the lungs.
 _DENSE_HU = -750
 _DISEASED, _DISEASED_BETTER_BY, _NOT_DISEASED = 0.85, 0.15, 0.8
 _LEAST_LESION_ML = 5.0
@@ -44,17 +44,17 @@ _FILLED, _AERATED_HU, _AERATED_SHARE = 0.95, -700, 0.3
 _HEALTHY = 0.65
 _NEAR_MM = 12.0
 _INSIDE = 0.2
-_HEADER = "Copy the CT's origin, spacing and directions into it, or export it anew on the CT's grid."
-_MIRRORED = "Turn it back, or export it anew on the CT's grid."
+_HEADER = "Copy the CT's origin, spacing and directions into it, or export it again on the CT's grid."
+_MIRRORED = "Flip it back, or export it again on the CT's grid."
 
 
 @dataclass
 class MaskFit:
-    """A canonical CT against which masks on its grid are held.
+    """A canonical CT for checking masks on its grid.
 
     Attributes:
         ct: the CT.
-        bounds: where the patient and the chest are.
+        bounds: bounds of the patient and the chest.
     """
 
     ct: CTVolume
@@ -62,9 +62,9 @@ class MaskFit:
 
     @cached_property
     def middle(self) -> float | None:
-        """Where between the two lungs' air the patient's middle is, as a share of the grid's width from the right.
+        """The patient's middle between the two lungs' air, as a share of the grid's width from the right.
 
-        None where the air of only one lung is in view.
+        None if the air of only one lung is visible.
         """
         profile = ndimage.uniform_filter1d(self.air.sum(axis=(0, 1)), 3)
         whole = np.cumsum(profile) / max(float(profile.sum()), 1e-6)
@@ -81,59 +81,59 @@ class MaskFit:
         return self.bounds.aerated.astype(np.float32)
 
     def share(self, mask: np.ndarray) -> np.ndarray:
-        """How much of each block of the working grid a mask fills, 0..1."""
+        """The share of each block of the working grid that a mask fills, 0..1."""
         return shrink_mean((mask != 0).astype(np.int16) * 1000, self.bounds.factors).astype(np.float32) / 1000
 
     def on_air(self, share: np.ndarray) -> float:
-        """The share that mask and aerated lung have in common, of the smaller of the two; 1 where there is no air."""
+        """Overlap of mask and aerated lung as a share of the smaller one; 1 if there is no air."""
         least: float = min(float(share.sum()), float(self.air.sum()))
         return float((share * self.air).sum()) / least if least else 1.0
 
     def proves(self, share: np.ndarray) -> bool:
-        """Whether a mask is so large, and the lungs so aerated, that air tells whether it lies right."""
+        """Whether mask and aerated lung are large enough for the air to show if the position is correct."""
         mask, air = float(share.sum()), float(self.air.sum())
         return air >= _AIR_OF_MASK * mask and mask >= _MASK_OF_AIR * air
 
     def on_right(self, share: np.ndarray) -> float | None:
-        """How much of a mask lies on the patient's right, 0..1; None where the middle is not known."""
+        """The share of a mask on the patient's right, 0..1; None if the middle is unknown."""
         if self.middle is None:
             return None
         columns = share.sum(axis=(0, 1))
         return float(columns[: round(self.middle * len(columns))].sum()) / max(float(columns.sum()), 1e-6)
 
     def on_both_sides(self, share: np.ndarray) -> bool:
-        """Whether a mask has a fair part of itself on each side of the patient."""
+        """Whether a mask has a substantial part on each side of the patient."""
         right = self.on_right(share)
         return right is not None and _BOTH_SIDES < right < 1.0 - _BOTH_SIDES
 
     def strange(self, share: np.ndarray) -> float:
-        """Share of a mask that is bone or lies beside the patient."""
+        """Share of a mask that is bone or outside the patient."""
         odd = ~self.bounds.patient | (self.bounds.body.hu > _BONE_HU)
         return float((share * odd).sum()) / max(float(share.sum()), 1e-6)
 
     def diseased(self, lesions: np.ndarray, lungs: np.ndarray) -> float:
-        """Share of a pneumonia that lies in lungs (bool on the CT) and is denser than healthy lung."""
+        """Share of a pneumonia that is in the lungs (bool on the CT) and denser than healthy lung."""
         inside = (lesions != 0) & lungs
         return float(np.count_nonzero(self.ct.hu[inside] > _DENSE_HU)) / max(1, int(np.count_nonzero(lesions)))
 
     def near_lungs(self) -> np.ndarray:
-        """Aerated lung and the hollows in it, where disease may be; bool on the CT."""
+        """Aerated lung and its hollows, where disease can be; bool on the CT."""
         near = dilate(self.bounds.aerated, _NEAR_MM, self.bounds.spacing) & self.bounds.patient
         return self.bounds.body.on_ct(near)
 
 
 def check_lungs_fit(mask: np.ndarray, fit: MaskFit, name: str) -> list[CTWarning]:
-    """Refuse lungs or lobes that lie elsewhere or are no lungs.
+    """Refuse lungs or lobes that are misplaced or not lungs.
 
-    White lungs, one lung, and parts of the lungs pass: their air proves nothing.
+    White lungs, a single lung and parts of the lungs pass, since their air is not conclusive.
 
     Args:
         mask: nonzero in the lungs, on the canonical CT's grid.
         fit: that CT.
-        name: where the mask came from.
+        name: origin of the mask.
 
     Returns:
-        ``mask-fit`` where it holds little of the lungs' air and nothing says why.
+        ``mask-fit`` if it covers little of the lungs' air without explanation.
 
     Raises:
         UnfitInputError: ``mask-flipped``, ``mask-elsewhere`` or ``mask-not-lungs``.
@@ -146,7 +146,7 @@ def check_lungs_fit(mask: np.ndarray, fit: MaskFit, name: str) -> list[CTWarning
     whole_body = on_air >= _POOR and strange > _VERY_STRANGE and not fit.air.sum() >= _MASK_OF_AIR * share.sum()
     if ml > _BODY_ML or (whole_body and fit.air.any()):
         raise UnfitInputError(
-            f"it holds {ml:.0f} mL, {100 * strange:.0f} % of it bone or beside the patient: no lungs",
+            f"it holds {ml:.0f} mL, {100 * strange:.0f} % of it bone or outside the patient: this is not a lung mask",
             plain(name),
             "Give a mask of the lungs alone.",
             code="mask-not-lungs",
@@ -158,28 +158,28 @@ def check_lungs_fit(mask: np.ndarray, fit: MaskFit, name: str) -> list[CTWarning
         turned = fit.on_air(fit.share(np.flip(mask, axes)))
         if turned >= _WELL - 0.03 and turned - on_air > _BETTER_BY:
             raise _flipped(
-                axes, f"{100 * on_air:.0f} % of the lungs' air lies in it, turned {100 * turned:.0f} %", name
+                axes, f"{100 * on_air:.0f} % of the lungs' air is in it, {100 * turned:.0f} % after flipping", name
             )
     if not both or on_air >= _POOR:
         return []
-    what = f"only {100 * on_air:.0f} % of the lungs' air lies in it"
+    what = f"only {100 * on_air:.0f} % of the lungs' air is in it"
     if strange > _STRANGE:
-        what += f", and {100 * strange:.0f} % of it is bone or lies beside the patient"
+        what += f", and {100 * strange:.0f} % of it is bone or outside the patient"
         raise UnfitInputError(what, plain(name), _HEADER, code="mask-elsewhere")
-    return [CTWarning("mask-fit", f"{plain(name)}: {what}: see whether it lies on this CT's lungs.")]
+    return [CTWarning("mask-fit", f"{plain(name)}: {what}: check that it lies on this CT's lungs.")]
 
 
 def check_lesions_fit(lesions: np.ndarray, lobes: np.ndarray, fit: MaskFit, name: str) -> list[CTWarning]:
-    """Refuse a pneumonia that lies elsewhere, or that is the lungs themselves.
+    """Refuse a pneumonia that is misplaced, or that is the lungs themselves.
 
     Args:
         lesions: nonzero in the pneumonia, on the canonical CT's grid.
         lobes: nonzero in the lungs, same grid.
         fit: that CT.
-        name: where the lesions came from.
+        name: origin of the lesions.
 
     Returns:
-        ``mask-fit`` where it lies outside the lungs and might be a white lung that was not found.
+        ``mask-fit`` if it is outside the lungs but might be a white lung that was not found.
 
     Raises:
         UnfitInputError: ``mask-flipped``, ``mask-elsewhere`` or ``mask-not-lesions``.
@@ -192,7 +192,7 @@ def check_lesions_fit(lesions: np.ndarray, lobes: np.ndarray, fit: MaskFit, name
     airy = np.count_nonzero(fit.ct.hu[mask] < _AERATED_HU) / count
     if filled >= _FILLED and airy > _AERATED_SHARE:
         raise UnfitInputError(
-            f"it fills {100 * filled:.0f} % of the lungs and {100 * airy:.0f} % of it is aerated: no pneumonia",
+            f"it fills {100 * filled:.0f} % of the lungs and {100 * airy:.0f} % of it is aerated: not pneumonia",
             plain(name),
             "Give the pneumonia alone; lungs go to --lungs, lobes to --lobes.",
             code="mask-not-lesions",
@@ -203,12 +203,12 @@ def check_lesions_fit(lesions: np.ndarray, lobes: np.ndarray, fit: MaskFit, name
     for axes in _turns(across=True):
         turned = fit.diseased(np.flip(mask, axes), lungs)
         if turned > _DISEASED and turned - diseased > _DISEASED_BETTER_BY:
-            words = f"{100 * diseased:.0f} % of it is dense tissue in the lungs, turned {100 * turned:.0f} %"
+            words = f"{100 * diseased:.0f} % of it is dense tissue in the lungs, {100 * turned:.0f} % after flipping"
             raise _flipped(axes, words, name)
     healthy = np.count_nonzero(mask & lungs & (fit.ct.hu < _DENSE_HU)) / count
     if healthy > _HEALTHY:
         raise UnfitInputError(
-            f"{100 * healthy:.0f} % of it is healthy lung by its HU: no pneumonia",
+            f"{100 * healthy:.0f} % of it has the HU of healthy lung: not pneumonia",
             plain(name),
             "Give the pneumonia alone, drawn on this CT; lungs go to --lungs, lobes to --lobes.",
             code="mask-not-lesions",
@@ -216,26 +216,26 @@ def check_lesions_fit(lesions: np.ndarray, lobes: np.ndarray, fit: MaskFit, name
     inside = np.count_nonzero(mask & (lungs | fit.near_lungs())) / count
     if inside >= _INSIDE:
         return []
-    what = f"only {100 * inside:.0f} % of it lies in or near the lungs"
+    what = f"only {100 * inside:.0f} % of it is in or near the lungs"
     if fit.strange(fit.share(mask)) > _STRANGE:
         raise UnfitInputError(what, plain(name), _HEADER, code="mask-elsewhere")
-    return [CTWarning("mask-fit", f"{plain(name)}: {what}: see whether it is disease of a lung that was not found.")]
+    return [CTWarning("mask-fit", f"{plain(name)}: {what}: check whether it is disease of a lung that was not found.")]
 
 
 def taken_as(labels: np.ndarray, content: str, fit: MaskFit, name: str) -> tuple[np.ndarray, list[CTWarning]]:
-    """Given labels as the lungs, lobes or lesions of a CT by our own numbers.
+    """Convert given labels to our own label values of lungs, lobes or lesions.
 
     Args:
         labels: whole numbers or bool ``[k, j, i]`` on the canonical CT's grid.
         content: ``lungs``, ``lobes`` or ``lesions``.
         fit: that CT.
-        name: where they came from.
+        name: their origin.
 
     Returns:
-        The labels, and what the reader should know of them.
+        The labels, and warnings about them.
 
     Raises:
-        UnfitInputError: they are something else, or (lungs and lobes) lie elsewhere.
+        UnfitInputError: they are something else, or (lungs and lobes) misplaced.
     """
     spacing = fit.ct.geometry.spacing_kji
     whole = whole_labels(labels, name)
@@ -253,7 +253,7 @@ def taken_as(labels: np.ndarray, content: str, fit: MaskFit, name: str) -> tuple
 
 
 def _check_several_lobes(lobes: np.ndarray, fit: MaskFit, name: str) -> None:
-    """Refuse a single lobe, or the lungs as one, as the lobes."""
+    """Refuse a single lobe, or whole lungs, given as the lobes."""
     values = label_counts(lobes)
     if not values:
         raise UnfitInputError(
@@ -274,20 +274,20 @@ def _check_several_lobes(lobes: np.ndarray, fit: MaskFit, name: str) -> None:
 
 
 def why_not_lobes(labels: np.ndarray, fit: MaskFit, name: str, error: UnfitInputError) -> UnfitInputError:
-    """The better reason why labels are no lobes, where there is one: they are turned about.
+    """The better reason why labels are not lobes, if there is one: they are flipped.
 
     Args:
         labels: the lobes ``[k, j, i]`` on the canonical CT's grid.
         fit: that CT.
-        name: where they came from.
+        name: their origin.
         error: the reason known so far.
     """
     for axes in _turns(across=True):
         turned = np.ascontiguousarray(np.flip(labels, axes))
         reading = read_by_layout(turned, fit.ct.geometry.spacing_kji, _turned(fit.middle, axes))
-        # Told by place alone anything could be turned.
+        # By position alone, anything could be flipped.
         if reading is not None and reading.lobes and reading.layout != BY_PLACE:
-            return _flipped(axes, "the lobes lie where they belong only when turned", name)
+            return _flipped(axes, "the lobes are where they belong only after flipping", name)
     return error
 
 
@@ -296,18 +296,18 @@ def _turned(middle: float | None, axes: tuple[int, ...]) -> float | None:
 
 
 def _turns(*, across: bool) -> list[tuple[int, ...]]:
-    """Ways to turn a mask about, one axis before two; without left to right where that would prove nothing."""
+    """Ways to flip a mask, one axis before two; without left to right if that is not conclusive."""
     axes = range(3 if across else 2)
     return [turn for count in (1, 2, 3) for turn in combinations(axes, count)]
 
 
 def _flipped(axes: tuple[int, ...], evidence: str, name: str) -> UnfitInputError:
-    told = " and ".join(_AXES[axis] for axis in axes)
-    return UnfitInputError(f"it is flipped {told} ({evidence})", plain(name), _MIRRORED, code="mask-flipped")
+    described = " and ".join(_AXES[axis] for axis in axes)
+    return UnfitInputError(f"it is flipped {described} ({evidence})", plain(name), _MIRRORED, code="mask-flipped")
 
 
 def says_nothing(geometry: Geometry) -> bool:
-    """Whether a grid is what a file has whose writer knew of none: 1 mm voxels from the origin along the axes."""
+    """Whether a grid is the default of a writer without orientation: 1 mm voxels from the origin along the axes."""
     axes = np.abs(np.reshape(geometry.direction, (3, 3)))
     return bool(
         np.allclose(geometry.spacing, 1.0, atol=1e-4)

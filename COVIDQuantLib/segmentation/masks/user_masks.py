@@ -1,4 +1,4 @@
-"""The files of the user's own masks: one or several for each option, placed on the CT and joined."""
+"""Read the user's own masks: one or several files per option, placed on the CT and joined."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from COVIDQuantLib.structures import (
 from COVIDQuantLib.voxels.geometry import Geometry, Reorientation
 
 _ENDINGS = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd")
-# The structures whose files of a folder are taken, the better choice first.
+# The structures whose files are used from a folder, the best choice first.
 _WANTED: dict[str, tuple[tuple[str, ...], ...]] = {
     "lobes": (LOBE_NAMES,),
     "lungs": ((RIGHT_LUNG, LEFT_LUNG), (LUNGS,), LOBE_NAMES),
     "lesions": ((PNEUMONIA,),),
 }
-# A placement by voxel counts when this share of the mask fits, and more than the header's by so much.
+# Placement by voxel index is accepted if this share of the mask fits, and exceeds the header's by this much.
 _GOOD_LUNGS, _GOOD_LESIONS = 0.9, 0.6
-# Nearer than this two grids are one, told by different conventions or rounding.
+# Grids closer than this are the same, up to conventions or rounding.
 _APART_MM = 10.0
 _BETTER_BY = {"lobes": 0.05, "lungs": 0.05, "lesions": 0.3}
 
@@ -47,7 +47,7 @@ _BETTER_BY = {"lobes": 0.05, "lungs": 0.05, "lesions": 0.3}
 def read_given_masks(
     paths: Mapping[str, Sequence[Path]], ct: CTVolume
 ) -> tuple[dict[str, np.ndarray], dict[str, str], list[CTWarning]]:
-    """Read the masks that the user gives for a CT.
+    """Read the user's masks for a CT.
 
     Args:
         paths: per content (``lobes``, ``lungs``, ``lesions``) one file, several files (one lobe or lung each, or parts
@@ -58,12 +58,12 @@ def read_given_masks(
         Per content the labels ``[k, j, i]`` on the CT's grid, the names of the files, and warnings.
 
     Raises:
-        UnfitInputError: a file cannot be read, is something else, or lies elsewhere.
+        UnfitInputError: a file cannot be read, is something else, or is misplaced.
     """
     reader = _Reader(ct)
     masks: dict[str, np.ndarray] = {}
     sources: dict[str, str] = {}
-    # The pneumonia last: where the lungs are known, they tell whether it lies right.
+    # The pneumonia last: known lungs show whether its position is correct.
     for content in sorted(paths, key=CONTENTS.index):
         files = _files(paths[content], content)
         masks[content] = reader.read(files, content, masks)
@@ -76,14 +76,14 @@ def _files(paths: Iterable[Path], content: str) -> list[Path]:
     for path in paths:
         inside = [file for file in sorted(path.iterdir()) if file.is_file() and _stem(file)] if path.is_dir() else []
         if not inside:
-            # What is no folder of volumes is read, and refused with its own reason.
+            # Anything but a folder of volumes is read, and refused with its own reason.
             files.append(path)
             continue
         named = {what: file for file in reversed(inside) if (what := structure_named(_stem(file)))}
         wanted = next((kind for kind in _WANTED[content] if set(kind) & set(named)), None)
         if wanted is None:
             raise UnfitInputError(
-                f"no file of the folder is named as the {content} ({listed(file.name for file in inside)})",
+                f"no file in the folder is named as {content} ({listed(file.name for file in inside)})",
                 str(path),
                 f"Give the files of the {content} themselves.",
                 code="mask-folder",
@@ -93,19 +93,19 @@ def _files(paths: Iterable[Path], content: str) -> list[Path]:
 
 
 def _stem(path: Path) -> str:
-    """The file's name without its ending; empty if it is no volume."""
+    """The file's name without extension; empty if it is not a volume."""
     ending = next((ending for ending in _ENDINGS if path.name.lower().endswith(ending)), "")
     return path.name[: -len(ending)] if ending and not path.name.startswith(".") else ""
 
 
 def _apart_mm(one: Geometry, other: Geometry) -> float:
-    """How far the same voxels of two grids of one shape lie apart, at the most of the corners."""
+    """The largest distance between corresponding corners of two grids of the same shape."""
     corners = np.array([(*ijk, 1.0) for ijk in np.ndindex(2, 2, 2)]) * (*(n - 1 for n in one.shape[::-1]), 1.0)
     return float(np.linalg.norm((corners @ (one.index_to_lps - other.index_to_lps).T)[:, :3], axis=1).max())
 
 
 class _Reader:
-    """Reads masks for one CT and remembers what was noticed."""
+    """Reads masks for one CT and collects warnings."""
 
     def __init__(self, ct: CTVolume) -> None:
         self._ct = ct
@@ -144,7 +144,7 @@ class _Reader:
     def _by_voxel(
         self, stored: StoredLabels, by_header: np.ndarray, content: str, known: Mapping[str, np.ndarray]
     ) -> np.ndarray | None:
-        """The mask voxel by voxel, if its header says nothing and this fits; None if the header is to be believed.
+        """The mask placed by voxel index, if its header has no position and this fits; None to use the header.
 
         Raises:
             UnfitInputError: neither fits, or the header is wrong.
@@ -158,21 +158,21 @@ class _Reader:
         header, voxel = (self._fitness(labels, content, known) for labels in (by_header, stored.labels))
         good = voxel >= (_GOOD_LESIONS if content == "lesions" else _GOOD_LUNGS)
         if nothing and good:
-            text = f"{name}: its header says nothing of where it lies; it was taken voxel by voxel, which fits the CT."
+            text = f"{name}: its header gives no position; it was placed voxel by voxel, which fits the CT."
             self.warnings.append(CTWarning("mask-voxel-by-voxel", text))
             return stored.labels
         if nothing or not by_header.any() or (good and voxel - header > _BETTER_BY[content]):
             raise UnfitInputError(
-                f"by its header it lies elsewhere (it fits the CT by {100 * header:.0f} %, voxel by voxel by "
+                f"by its header it is misplaced (it fits the CT by {100 * header:.0f} %, voxel by voxel by "
                 f"{100 * voxel:.0f} %)",
                 name,
-                "Copy the CT's origin, spacing and directions into it, or export it anew on the CT's grid.",
+                "Copy the CT's origin, spacing and directions into it, or export it again on the CT's grid.",
                 code="mask-elsewhere",
             )
         return None
 
     def _fitness(self, labels: np.ndarray, content: str, known: Mapping[str, np.ndarray]) -> float:
-        """How well a mask on the CT's grid lies, 0..1."""
+        """How well a mask fits the CT, 0..1."""
         upright = self._turn.apply(labels)
         if not upright.any():
             return 0.0
@@ -182,7 +182,7 @@ class _Reader:
         return self._fit.diseased(upright, self._fit.near_lungs() if lungs is None else self._turn.apply(lungs) != 0)
 
     def _joined(self, placed: Sequence[np.ndarray], files: Sequence[Path], content: str) -> np.ndarray:
-        """Masks of several files as one, each voxel of the first that holds it."""
+        """Join masks of several files; each voxel belongs to the first that contains it."""
         named = [structure_named(_stem(file)) for file in files]
         if content == "lobes":
             meaning = self._lobes_of(placed, named, files)
@@ -205,12 +205,12 @@ class _Reader:
         return joined
 
     def _lobes_of(self, placed: Sequence[np.ndarray], named: Sequence[str | None], files: Sequence[Path]) -> list[int]:
-        """The label of the lobe that each file is, by its name or else by its place."""
+        """The lobe label of each file, by its name or otherwise by its position."""
         names = listed(file.name for file in files)
         for mask, file in zip(placed, files, strict=True):
             if len(np.unique(mask)) > 2:
                 raise UnfitInputError(
-                    "of several files for the lobes each must hold one lobe, and this one holds more",
+                    "if several files are given for the lobes, each must hold one lobe; this one holds more",
                     plain(file.name),
                     "Give one file with all lobes, or one file for each.",
                     code="mask-joined",
@@ -229,11 +229,13 @@ class _Reader:
             meaning = by_place(Places.of(upright, self._turn.canonical.spacing_kji), LOBE_NAMES)
         if meaning is None:
             raise UnfitInputError(
-                f"neither their names nor where they lie tell which lobe each of the files is ({names})",
+                f"neither names nor positions identify the lobe of each file ({names})",
                 "",
                 "Name them right_upper_lobe, right_middle_lobe, right_lower_lobe, left_upper_lobe, left_lower_lobe.",
                 code="mask-joined",
             )
-        told = ", ".join(f"{plain(file.name)} {meaning[n]}" for n, file in enumerate(files, start=1))
-        self.warnings.append(CTWarning("mask-layout", f"Which lobe each file is was told by where it lies: {told}."))
+        lobes = ", ".join(f"{plain(file.name)} {meaning[n]}" for n, file in enumerate(files, start=1))
+        self.warnings.append(
+            CTWarning("mask-layout", f"The lobe of each file was identified by its position: {lobes}.")
+        )
         return [LABEL_OF_LOBE[meaning[number]] for number in range(1, 1 + len(files))]

@@ -1,1 +1,1 @@
-"""The patient and the chest, before the lungs are looked for."""
+"""Locate the patient and the chest before segmenting the lungs."""

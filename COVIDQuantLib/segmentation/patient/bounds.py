@@ -1,7 +1,7 @@
-"""The patient before the lungs: where the patient is, then where in the chest lung can be.
+"""Locate the patient, then the region of the chest where lung can be.
 
-Table, couch, cushion, blanket, cables and the air about them are not the patient; arms are, but lie outside the chest.
-Both ways to the lungs are bounded by this, the checks of a result use it, and so does the brush in the panel.
+Table, couch, cushion, blanket, cables and the air around them are not the patient; arms are, but outside the chest.
+Both segmentation methods are limited to this region; the checks and the brush in the panel use it too.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from COVIDQuantLib.voxels.morphology import Spacing, close, dilate, distance_to,
 GRID_MM = 3.0
 # Cloth and cables that cling to the skin.
 CLINGING_MM = 4.0
-# Lung does not come nearer to the skin than this.
+# Lung is at least this far from the skin.
 SKIN_MM = 4.0
-# The ribs' inner surface lies this far from the pleura, blur of the grid included.
+# Distance of the ribs' inner surface from the pleura, including the grid's blur.
 PLEURA_MM = 1.5
-# No lung lies this far beyond the ribs' inner surface.
+# No lung is this far beyond the ribs' inner surface.
 WALL_MM = 5.0
-# Hollows of the aerated lung up to this wide are the chest's in any case.
+# Hollows of the aerated lung up to this width always belong to the chest.
 HOLLOW_MM = 9.0
-# Dense lung above the highest and below the lowest aerated lung.
+# Allowance for dense lung above the highest and below the lowest aerated lung.
 ABOVE_MM, BELOW_MM = 15.0, 25.0
 BULKY_MM = 10.0
 AIRWAY_WALL_MM = 2.5
@@ -38,7 +38,7 @@ AIRWAY_WALL_MM = 2.5
 
 @dataclass(frozen=True)
 class Patient:
-    """A CT on a coarse working grid, and where on it the patient is.
+    """A CT on a coarse working grid, with the mask of the patient.
 
     Attributes:
         hu: int16 ``[k, j, i]``, means of blocks of the CT.
@@ -75,7 +75,7 @@ class Patient:
 
         Args:
             values: array ``[k, j, i]`` on the working grid.
-            places: positions along ``k, j, i`` of the lattice wanted, millimetres from the CT's first voxel.
+            places: positions along ``k, j, i`` of the target lattice, millimetres from the CT's first voxel.
         """
         indices = [
             np.clip(np.rint((mm - middles[0]) / step).astype(np.intp), 0, len(middles) - 1)
@@ -92,7 +92,7 @@ class ChestBounds:
         body: the patient on the working grid.
         aerated: bool ``[k, j, i]`` on that grid, aerated lung.
         cavity: bool, the inside of the chest wall around the lungs, mediastinum and diaphragm's domes included.
-        costal: whether ribs were seen; else the cavity is bounded by the skin alone.
+        costal: whether ribs were found; otherwise the cavity is bounded by the skin alone.
     """
 
     body: Patient
@@ -116,16 +116,16 @@ class ChestBounds:
         return self.body.spacing
 
     def beyond_mm(self) -> np.ndarray:
-        """How far beyond the cavity each voxel of the working grid lies, mm, float32; 0 within."""
+        """Distance of each voxel of the working grid outside the cavity, mm, float32; 0 within."""
         return distance_to(self.cavity, self.spacing)
 
     def keep(self, labels: np.ndarray) -> None:
-        """Take from labels on the CT's voxels, in place, what lies outside the patient or clearly beyond the chest."""
+        """Remove from labels on the CT's voxels, in place, anything outside the patient or clearly beyond the chest."""
         labels[~self.body.on_ct(self.patient & (self.beyond_mm() <= WALL_MM))] = 0
 
 
 def find_patient(ct: CTVolume) -> Patient:
-    """The patient on a grid of about three millimetres.
+    """Find the patient on a grid of about three millimetres.
 
     Args:
         ct: the CT in canonical orientation.
@@ -146,8 +146,8 @@ def find_chest(ct: CTVolume, lungs: np.ndarray | None = None, patient: Patient |
 
     Args:
         ct: the CT in canonical orientation.
-        lungs: where lung was found, bool on the working grid of the patient; sought by threshold if not given.
-        patient: of this CT, if it is known.
+        lungs: where lung was found, bool on the working grid of the patient; found by threshold if not given.
+        patient: of this CT, if known.
     """
     patient = patient or find_patient(ct)
     aerated = aerated_lung(patient) if lungs is None else lungs & _air(patient)
@@ -195,14 +195,14 @@ def _cavity(patient: Patient, aerated: np.ndarray) -> tuple[np.ndarray, bool]:
 
 
 def _deep(patient: Patient) -> np.ndarray:
-    """The patient without the skin; where the CT cuts the patient, up to the cut."""
+    """The patient without the skin; up to the cut where the CT cuts the patient."""
     outside = ~patient.mask & ~patient.padding
     return patient.mask & ~dilate(outside, SKIN_MM, patient.spacing)
 
 
 def _heights(aerated: np.ndarray, spacing: Spacing) -> np.ndarray:
     """Bool per slice: from a little below the lowest aerated lung to a little above the highest."""
-    # Windpipe and gullet hold air far above the lungs.
+    # Trachea and oesophagus contain air far above the lungs.
     bulky = open_(aerated, BULKY_MM, spacing)
     slices = np.flatnonzero((bulky if bulky.any() else aerated).any(axis=(1, 2)))
     k = np.arange(len(aerated))

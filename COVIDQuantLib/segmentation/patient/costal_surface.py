@@ -1,8 +1,8 @@
 """The costal surface: the inside of ribs, breastbone and spine around the lungs, smooth over angle and height.
 
 Around an axis between the lungs each ray (slice, angle) is followed from the aerated lung's edge to the first bone.
-Ribs leave gaps, shoulder blades lie behind them, and dense lung lies before them, so the surface is taken from the
-nearer bones all around, then smoothed and drawn out to where no bone was seen.
+Ribs leave gaps, shoulder blades lie behind them, and dense lung in front of them, so the surface is taken from the
+nearer bones around each place, then smoothed and extended to where no bone was found.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ WITHIN_MM, BEYOND_MM = 8.0, 75.0
 # Of the bones around a place (this far up, down and along the wall) the nearer ones are ribs.
 AROUND_MM = (18.0, 14.0)
 NEARER_PERCENT = 30
-# Bone that far behind the nearer ones is a shoulder blade or a collar bone, that far before them a calcification.
+# Bone this far behind the nearer ones is a shoulder blade or clavicle, this far in front of them a calcification.
 BEHIND_MM, BEFORE_MM = 7.0, 9.0
 SMOOTH_MM = 9.0
-# Where no bone is near, bones ever further away speak.
+# Where no bone is near, bones from increasing distances are used.
 DRAWN_OUT_MM = (9.0, 18.0, 36.0, 72.0)
 
 
@@ -40,7 +40,7 @@ def costal_radius(bone: np.ndarray, rays: Rays, lung: FloatArray) -> FloatArray:
         lung: radius ``[k, angle]`` of the lung's edge in mm, NaN where the ray meets no lung.
 
     Returns:
-        float ``[k, angle]`` in mm; NaN everywhere if no ribs are seen.
+        float ``[k, angle]`` in mm; NaN everywhere if no ribs are found.
     """
     cell = (rays.spacing[0], 2 * np.pi * float(np.nanmedian(lung)) / ANGLES)
     start = drawn_out(lung, cell)[:, :, None]
@@ -50,14 +50,14 @@ def costal_radius(bone: np.ndarray, rays: Rays, lung: FloatArray) -> FloatArray:
 
 
 def bones(hu: np.ndarray, patient: np.ndarray, spacing: Spacing) -> np.ndarray:
-    """Bright voxels of the patient but for large blobs (blood with contrast medium) and specks."""
+    """Bright voxels of the patient except large blobs (blood with contrast medium) and specks."""
     bright = (hu > BONE_HU) & patient
     blood = dilate(open_(bright, BLOOD_BALL_MM, spacing), 1.01 * max(spacing[1:]), spacing)
     return without_small(bright & ~blood, SMALLEST_BONE_ML * 1000.0 / float(np.prod(spacing)))
 
 
 def _ribs_alone(first: FloatArray, cell: tuple[float, float]) -> FloatArray:
-    """The first bones without those that lie behind or before the ribs around."""
+    """The first bones without those behind or in front of the surrounding ribs."""
     size = [2 * round(reach / mm) + 1 for reach, mm in zip(AROUND_MM, cell, strict=True)]
     usual = _nearer(first, size)
     ribs = np.where((first <= usual + BEHIND_MM) & (first >= usual - BEFORE_MM), first, np.nan)
@@ -69,7 +69,7 @@ def _nearer(values: FloatArray, size: list[int]) -> FloatArray:
     """A low percentile of the finite values in a window; infinity where there are too few."""
     far = np.where(np.isfinite(values), values, np.inf)
     known = ndimage.uniform_filter(np.isfinite(values).astype(np.float32), size, mode=("nearest", "wrap"))
-    # Values that are missing count as far ones: the percentile is of the known share alone, in steps.
+    # Missing values count as far ones, so the percentile is taken of the known share only, in steps.
     result = np.full(values.shape, np.inf)
     turn = size[1]
     around = np.pad(far, ((0, 0), (turn, turn)), mode="wrap")
@@ -80,7 +80,7 @@ def _nearer(values: FloatArray, size: list[int]) -> FloatArray:
 
 
 def drawn_out(values: FloatArray, cell: tuple[float, float]) -> FloatArray:
-    """A map ``[k, angle]`` smoothed, its gaps filled from what is known ever further away."""
+    """A map ``[k, angle]`` smoothed, with gaps filled from increasing distances."""
     result = np.full(values.shape, np.nan)
     for mm in DRAWN_OUT_MM:
         result = np.where(np.isfinite(result), result, weighted_mean(values, (mm / cell[0], mm / cell[1])))
@@ -88,7 +88,7 @@ def drawn_out(values: FloatArray, cell: tuple[float, float]) -> FloatArray:
 
 
 def weighted_mean(values: FloatArray, sigma: tuple[float, float]) -> FloatArray:
-    """Gaussian mean of the finite values of a map ``[k, angle]``; NaN where hardly any is near."""
+    """Gaussian mean of the finite values of a map ``[k, angle]``; NaN where hardly any value is near."""
     known = np.isfinite(values)
     modes = ("nearest", "wrap")
     weight = ndimage.gaussian_filter(known.astype(np.float32), sigma, mode=modes)

@@ -1,4 +1,4 @@
-"""Rays from an axis between the lungs: what lies along each, slice by slice."""
+"""Sample masks along rays from an axis between the lungs, slice by slice."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from COVIDQuantLib.voxels.morphology import Spacing
 ANGLES = 180
 RADIAL_MM = 1.5
 LONGEST_MM = 260.0
-# Share of the greatest area of lung that a slice must hold to tell where the axis runs.
+# Share of the largest lung area that a slice must have to define the axis.
 AXIS_SHARE = 0.35
 
 
 @dataclass(frozen=True)
 class Rays:
-    """Rays from an axis through the chest: where each voxel lies, and each sample's voxel.
+    """Rays from an axis through the chest, and the mapping between voxels and samples.
 
     Attributes:
         centre: per slice the axis' row and column ``(j, i)``.
@@ -67,7 +67,7 @@ class Rays:
 def rays_of(lung: np.ndarray, spacing: Spacing) -> Rays:
     """Rays from the middle of the lungs' extent, smoothed over the slices.
 
-    Slices that hold but an apex or a recess do not tell where the middle is.
+    Slices with only an apex or a recess do not define the middle.
     """
     shape = (lung.shape[0], lung.shape[1], lung.shape[2])
     middles = np.full((shape[0], 2), np.nan)

@@ -65,14 +65,14 @@ def uid(name):
 def test_the_best_series_is_chosen_and_says_why(full):
     ct = read_ct(full)
     assert ct.source["series_uid"] == uid("best")
-    assert "best of 6 fit series" in ct.source["chosen_because"]
+    assert "best of 6 usable series" in ct.source["chosen_because"]
     assert "thin sections" in ct.source["chosen_because"]
     others = {one["number"]: one["reason"] for one in ct.source["other_series"]}
     assert set(others) == {"1", "4", "5", "6", "7", "8", "9", "10", "11"}
     assert "sharp kernel B70f" in others["4"]
     assert "thick sections (8 mm)" in others["5"]
     assert "reformat" in others["6"]
-    assert "no lungs seen" in others["7"]
+    assert "no lungs found" in others["7"]
     assert "expiration" in others["8"]
     assert (others["1"], others["9"]) == ("a localizer", "a maximum intensity projection")
     assert "Secondary Capture" in others["10"]
@@ -104,7 +104,7 @@ def test_the_user_names_a_series(full, name):
 
 
 def test_a_name_that_fits_several_lists_them(full):
-    with pytest.raises(UsageError, match=r"fits 6 series.*Thorax 1.0 lung"):
+    with pytest.raises(UsageError, match=r"matches 6 series.*Thorax 1.0 lung"):
         read_ct(full, series="thorax")
 
 
@@ -166,5 +166,5 @@ class TestPhases:
         assert np.array_equal(read_ct(two_phases, series="3#2").hu, chest(seed=5))
 
     def test_a_number_without_phase_is_ambiguous(self, two_phases):
-        with pytest.raises(UsageError, match=r"fits 2 series"):
+        with pytest.raises(UsageError, match=r"matches 2 series"):
             read_ct(two_phases, series="3")

@@ -130,7 +130,7 @@ def test_nothing_that_names_the_patient_is_recorded(tmp_path):
     assert not any(value.split("^")[0] in record for value in PATIENT.values())
     assert ct.source["kernel"] == "B40f"
     assert ct.source["slice_thickness_mm"] == 5.0
-    assert "only fit series" in ct.source["chosen_because"]
+    assert "only usable series" in ct.source["chosen_because"]
 
 
 class TestMultiFrame:

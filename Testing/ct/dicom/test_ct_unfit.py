@@ -121,16 +121,16 @@ CHANGES = {
     "missing slice": (lambda d: d.__delitem__(5), r"1 slice missing between 50\.00 and 60\.00 mm"),
     "same place twice": (moved(5, -5), r"two slices at the same position.* 50\.00 mm .*IM0004.*IM0005"),
     "uneven": (moved(5, 1.8), "unevenly spaced: "),
-    "all in one place": (one_place, "one position"),
-    "turned slice": (turned_slice, "different directions .*IM0004"),
+    "all in one place": (one_place, "the same position"),
+    "turned slice": (turned_slice, "different orientations .*IM0004"),
     "smaller slice": (smaller_slice, "differ in size: 64×48 .*32×24"),
     "other pixel size": (setting("PixelSpacing", [3, 3], only=7), "differ in pixel size"),
     "pixel size 0": (setting("PixelSpacing", [0, 0]), "pixel size"),
     "negative pixel size": (setting("PixelSpacing", [-1, 1]), "pixel size"),
     "no pixel size": (without("PixelSpacing"), "pixel size"),
     "absurd pixel size": (setting("PixelSpacing", [90, 90]), "too large"),
-    "tiny pixel size": (setting("PixelSpacing", [0.001, 0.001]), "no chest"),
-    "no position": (without("ImagePositionPatient"), "where the slice lies"),
+    "tiny pixel size": (setting("PixelSpacing", [0.001, 0.001]), "not a chest"),
+    "no position": (without("ImagePositionPatient"), "slice position"),
     "no orientation": (without("ImageOrientationPatient"), "orientation"),
     "impossible orientation": (setting("ImageOrientationPatient", [1, 0, 0, 1, 0, 0]), "orientation"),
     "displaced slice": (sideways, "displaced sideways by up to 30"),
@@ -169,7 +169,7 @@ def test_a_constant_volume_is_no_chest(tmp_path):
 
 
 def test_only_padding_is_no_chest(tmp_path):
-    stops(write(slice_datasets(np.full_like(HU, -3024)), tmp_path), "nothing was measured")
+    stops(write(slice_datasets(np.full_like(HU, -3024)), tmp_path), "every voxel is padding")
 
 
 class TestDamagedFiles:
@@ -229,7 +229,7 @@ class TestDamagedFiles:
         del ds.PerFrameFunctionalGroupsSequence, ds.SharedFunctionalGroupsSequence
         ds.RescaleSlope, ds.RescaleIntercept = 1, -1024
         write([ds], tmp_path, name="multi.dcm")
-        stops(tmp_path, "does not tell where")
+        stops(tmp_path, "does not give their positions")
 
 
 SMALL = chest((6, 40, 48))

@@ -1,1 +1,1 @@
-"""From DICOM images to series: which there are, which is quantified, and its regular stack."""
+"""From DICOM images to series: grouping them, choosing one, and sorting it into a regular stack."""

@@ -1,4 +1,4 @@
-"""Which series of a folder is quantified: the user's, or the best axial chest series by points that are told."""
+"""Choose which series of a folder is quantified: the user's, or the best axial chest series by a documented score."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from COVIDQuantLib.ct.dicom.series.listing import SeriesInfo
 from COVIDQuantLib.ct.dicom.series.stack import stack_frames
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 
-# A chest is about this long; more (abdomen along) earns nothing.
+# A chest is about this long; more (with the abdomen) earns no points.
 _CHEST_MM = 250.0
 _CHEST_WORDS = ("CHEST", "THORA", "LUNG", "PULM", "COVID", "TORAX", "THX", "BRUST", "POUMON")
 _OTHER_WORDS = ("HEAD", "BRAIN", "SKULL", "NECK", "SPINE", "PELVIS", "ABDOMEN", "KNEE", "FOOT", "HAND", "SINUS", "KOPF")
-# Less of every looked-at slice than this is lung-like: no chest.
+# Below this share of lung-like voxels in every sampled slice, it is not a chest.
 _LUNG_SHARE = 0.05
 _EXPIRATION = re.compile(r"\bEXP(IR|\b)", re.IGNORECASE)
 # Points by section thickness: up to so many millimetres.
@@ -90,12 +90,12 @@ def _lungs_seen(series: SeriesInfo) -> tuple[float, str]:
         share = lung_share(peek([frames[len(frames) * n // 4] for n in (1, 2, 3)]))
     except (UnfitInputError, ValueError):
         return 0.0, "pixels cannot be read"
-    return (30.0, "lungs seen") if share >= _LUNG_SHARE else (0.0, "no lungs seen in three slices")
+    return (30.0, "lungs seen") if share >= _LUNG_SHARE else (0.0, "no lungs found in three slices")
 
 
-# So much of a name that fits no series is repeated.
+# Characters of a name that fits no series shown in the message.
 _NAME_TOLD = 60
-# The score is the sum of these points; each rule also says in words what it saw.
+# The score is the sum of these points; each rule also gives its reason in words.
 RULES: tuple[Callable[[SeriesInfo], tuple[float, str]], ...] = (
     _axial,
     _original,
@@ -110,7 +110,7 @@ RULES: tuple[Callable[[SeriesInfo], tuple[float, str]], ...] = (
 
 
 def rate(series: Sequence[SeriesInfo]) -> None:
-    """Give every fit series its points; where there are several, three slices of each are looked at."""
+    """Score every usable series; if there are several, three slices of each are examined."""
     fit = [one for one in series if not one.why_not]
     rules = (*RULES, _lungs_seen) if len(fit) > 1 else RULES
     for one in fit:
@@ -120,7 +120,7 @@ def rate(series: Sequence[SeriesInfo]) -> None:
 
 
 def choose(series: Sequence[SeriesInfo], wanted: str | None, where: str) -> tuple[SeriesInfo, str]:
-    """The series to quantify and why, in words.
+    """The series to quantify, and the reason.
 
     Args:
         series: all series, rated.
@@ -128,8 +128,8 @@ def choose(series: Sequence[SeriesInfo], wanted: str | None, where: str) -> tupl
         where: the folder, for messages.
 
     Raises:
-        UsageError: the user's choice fits none or several.
-        UnfitInputError: nothing is fit, or the best series holds several phases.
+        UsageError: the user's choice matches none or several.
+        UnfitInputError: no series is usable, or the best series holds several phases.
     """
     if wanted:
         chosen = _named(series, wanted.strip(), where)
@@ -144,9 +144,9 @@ def choose(series: Sequence[SeriesInfo], wanted: str | None, where: str) -> tupl
     best = fit[0]
     if best.phase_number:
         phases = [one for one in series if one.uid == best.uid]
-        told = ", ".join(f"{one.number or one.uid}#{one.phase_number} ({one.phase})" for one in phases)
+        described = ", ".join(f"{one.number or one.uid}#{one.phase_number} ({one.phase})" for one in phases)
         raise UnfitInputError(
-            f"{best.description or 'the series'} holds {len(phases)} phases at the same positions: {told}",
+            f"{best.description or 'the series'} holds {len(phases)} phases at the same positions: {described}",
             where,
             f"Name one with --series, e.g. --series {best.number or best.uid}#1.",
             code="several-phases",
@@ -157,23 +157,23 @@ def choose(series: Sequence[SeriesInfo], wanted: str | None, where: str) -> tupl
 def _why(best: SeriesInfo, fit: int) -> str:
     words = ", ".join(best.points)
     if fit == 1:
-        return f"the only fit series: {words}"
-    return f"best of {fit} fit series with {best.score:.0f} points: {words}"
+        return f"the only usable series: {words}"
+    return f"best of {fit} usable series with {best.score:.0f} points: {words}"
 
 
 def _nothing_fit(series: Sequence[SeriesInfo]) -> str:
     if len(series) == 1:
         return f"{series[0].name} cannot be quantified: {series[0].why_not}"
-    told = "; ".join(f"{one.name}: {one.why_not}" for one in series[:4])
+    described = "; ".join(f"{one.name}: {one.why_not}" for one in series[:4])
     more = f"; and {len(series) - 4} more" if len(series) > 4 else ""
-    return f"no series can be quantified ({told}{more})"
+    return f"no series can be quantified ({described}{more})"
 
 
 def _named(series: Sequence[SeriesInfo], wanted: str, where: str) -> SeriesInfo:
     base, _, phase = wanted.rpartition("#") if re.search(r"#[0-9]+$", wanted) else (wanted, "", "")
     # Compared as text: a number may have more digits than an integer takes.
     pool = [one for one in series if not phase or str(one.phase_number) == phase.lstrip("0")]
-    told = wanted if len(wanted) <= _NAME_TOLD else f"{wanted[:_NAME_TOLD]}…"
+    described = wanted if len(wanted) <= _NAME_TOLD else f"{wanted[:_NAME_TOLD]}…"
     tests: tuple[Callable[[SeriesInfo], bool], ...] = (
         lambda s: s.uid == base,
         lambda s: s.number == base,
@@ -187,14 +187,14 @@ def _named(series: Sequence[SeriesInfo], wanted: str, where: str) -> SeriesInfo:
             return found[0]
         if found:
             raise UsageError(
-                f"“{told}” fits {len(found)} series: {_listed(found)}",
+                f"“{described}” matches {len(found)} series: {_listed(found)}",
                 where,
                 "Name one by its UID, or by number#phase.",
                 code="several-series",
             )
-    raise UsageError(f"no series is “{told}”", where, f"There are: {_listed(series)}.", code="no-such-series")
+    raise UsageError(f"no series is “{described}”", where, f"There are: {_listed(series)}.", code="no-such-series")
 
 
 def _listed(series: Sequence[SeriesInfo]) -> str:
-    told = [f"{one.name} {one.key}" for one in series[:12]]
-    return "; ".join(told) + (f"; and {len(series) - 12} more" if len(series) > 12 else "")
+    described = [f"{one.name} {one.key}" for one in series[:12]]
+    return "; ".join(described) + (f"; and {len(series) - 12} more" if len(series) > 12 else "")

@@ -1,4 +1,4 @@
-"""Whether the pictures of a series are slices of a CT in Hounsfield units, by their headers."""
+"""Check by their headers that the images of a series are CT slices in Hounsfield units."""
 
 from __future__ import annotations
 
@@ -47,24 +47,24 @@ _PROCESSED = {
     "EFF_ATOMIC_NUM": "an atomic number map",
     "ELECTRON_DENSITY": "an electron density map",
 }
-# Secondary Capture: a CT in its clothes has everything that places and scales a slice; a screenshot has not.
+# Secondary Capture: a CT stored this way still has everything that positions and scales a slice; a screenshot does not.
 _CAPTURES = {"1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.7.3"}
-# What a header writes that means Hounsfield units, letters alone; "US" is DICOM's word for unspecified.
+# Spellings of Hounsfield units in headers, letters only; "US" is DICOM's term for unspecified.
 _HOUNSFIELD = {"", "HU", "HUS", "UH", "HE", "CTNUMBER", "CTNUMBERS", "US", "UNSPECIFIED", "UNKNOWN", "NONE", "NA"}
-# Characters of a field that are repeated in a message.
+# Characters of a field shown in a message.
 _TOLD = 64
 
 
 def fit_frames(files: Sequence[ImageFile], description: str) -> tuple[list[Frame], str, list[CTWarning]]:
-    """The slices of a series that may be quantified.
+    """The slices of a series that can be quantified.
 
     Args:
         files: the files of the series.
         description: Series Description.
 
     Returns:
-        The slices; why the series cannot be quantified, a clause, empty if nothing speaks against it (then the slices
-        may be few or none); and what single pictures were left out.
+        The slices; why the series cannot be quantified, a clause, empty if there is no objection (then the slices may
+        be few or none); and which single images were left out.
     """
     try:
         frames = [frame for file in files for frame in frames_of(file)]
@@ -81,18 +81,20 @@ def fit_frames(files: Sequence[ImageFile], description: str) -> tuple[list[Frame
     rest, odd = _parted(fit, whys)
     if odd:
         why = next(why for why in whys if why)
-        # A slice that lacks a unit may be any slice of the lung; without it the others must still be a whole.
+        # A slice without a unit may be any slice of the lung; without it the others must still form a complete stack.
         if not are_few(odd, rest) or not is_regular(settle(rest)[0]):
             return fit, why, warnings
         warnings.append(left_out(odd, why))
     if any(frame.file.text("SOPClassUID") in _CAPTURES for frame in rest):
-        text = "The slices are stored as Secondary Capture: their header tells less than that of a CT image."
+        text = (
+            "The slices are stored as Secondary Capture: their header holds less information than that of a CT image."
+        )
         warnings.append(CTWarning("secondary-capture", text))
     return rest, _why_too_few(rest), warnings
 
 
 def _parted(frames: Sequence[Frame], whys: Sequence[str]) -> tuple[list[Frame], list[Frame]]:
-    """Frames without and with a reason against them."""
+    """Split frames into those without and those with a reason against them."""
     pairs = list(zip(frames, whys, strict=True))
     return [frame for frame, why in pairs if not why], [frame for frame, why in pairs if why]
 
@@ -105,15 +107,15 @@ def _why_not_ct(head: ImageFile, frame: Frame | None) -> str:
     if sop_class not in CT_CLASSES and not captured:
         return f"{class_name(sop_class) or 'unknown object'}, not a CT image"
     if head.number("SamplesPerPixel") not in {None, 1.0}:
-        return "colour pictures, not CT numbers"
+        return "colour images, not CT numbers"
     return ""
 
 
 def _is_whole(frame: Frame) -> bool:
-    """Whether a picture has all that makes a CT slice: place, direction, pixel size, rescale, and 16 bits."""
-    told = (frame.position, frame.orientation, frame.spacing, frame.slope, frame.intercept)
+    """Whether an image has everything a CT slice needs: position, orientation, pixel size, rescale, and 16 bits."""
+    described = (frame.position, frame.orientation, frame.spacing, frame.slope, frame.intercept)
     bits = [frame.file.number(keyword) or 0 for keyword in ("BitsAllocated", "BitsStored")]
-    return all(value is not None for value in told) and min(bits) > 8
+    return all(value is not None for value in described) and min(bits) > 8
 
 
 def _why_not_section(frame: Frame) -> str:
@@ -127,7 +129,7 @@ def _is_called_localizer(description: str) -> bool:
 
 
 def _is_axial_stack(frames: Sequence[Frame]) -> bool:
-    """Whether slices are a scan for all that they are called: across the body, at many positions."""
+    """Whether slices are a scan whatever they are called: axial, at many positions."""
     along = along_normal(frames)
     places = 0 if along is None else len(np.unique(np.round(along, 1)))
     return places >= MIN_SLICES and all(is_axial(frame) for frame in frames)
@@ -142,7 +144,7 @@ def _why_no_unit(frame: Frame) -> str:
     if letters not in _HOUNSFIELD and "HOUNSFIELD" not in letters:
         return f"values in {frame.rescale_type[:_TOLD]}, not Hounsfield units"
     if (frame.file.number("BitsAllocated") or 16) <= 8:
-        return "8-bit pictures, not Hounsfield units"
+        return "8-bit images, not Hounsfield units"
     return ""
 
 
@@ -153,7 +155,7 @@ def _why_too_few(frames: Sequence[Frame]) -> str:
 
 
 def is_axial(frame: Frame) -> bool:
-    """Whether the slice lies across the body's long axis; true if the header does not tell."""
+    """Whether the slice lies across the body's long axis; true if the header does not say."""
     if frame.orientation is None:
         return True
     normal = np.cross(frame.orientation[:3], frame.orientation[3:])

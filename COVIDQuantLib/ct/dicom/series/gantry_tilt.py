@@ -1,4 +1,4 @@
-"""Slices that do not stand straight above each other: the tilt of a gantry, or damage."""
+"""Slices that are not aligned along their normal: gantry tilt, or damage."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from COVIDQuantLib.ct.dicom.frames import Frame
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 
-# A stack may drift sideways by half a pixel before its slices are moved, and stray by so much from a straight drift.
+# A stack may drift sideways by half a pixel before its slices are shifted, and deviate this much from a straight drift.
 DRIFT_PIXELS = 0.5
 STRAY_MM = 1.0
 TILT_WARNS_DEGREES = 1.0
-# No gantry tilts further; a header that says so would ask for a grid many times as large as the slices.
+# No gantry tilts further; such a header would need a grid many times larger than the slices.
 TILT_STOPS_DEGREES = 45.0
 
 
 def sideways(lps: np.ndarray, axes: np.ndarray, pixel_mm: tuple[float, float], where: str) -> tuple[np.ndarray, float]:
-    """Whole-pixel shifts that set sheared slices above each other.
+    """Whole-pixel shifts that align sheared slices.
 
     Args:
         lps: positions of the slices ``[slice, 3]``, millimetres, lowest first.
@@ -31,7 +31,7 @@ def sideways(lps: np.ndarray, axes: np.ndarray, pixel_mm: tuple[float, float], w
         Shifts ``[slice, (j, i)]``, whole pixels from zero up, and the tilt in degrees.
 
     Raises:
-        UnfitInputError: single slices are displaced, or the tilt is none of a gantry.
+        UnfitInputError: single slices are displaced, or the tilt is larger than any gantry's.
     """
     along = (lps - lps[0]) @ axes[2]
     drift = np.stack([(lps - lps[0]) @ axes[1], (lps - lps[0]) @ axes[0]], axis=1)
@@ -55,9 +55,9 @@ def sideways(lps: np.ndarray, axes: np.ndarray, pixel_mm: tuple[float, float], w
 
 
 def too_tilted(tilt: float, where: str) -> UnfitInputError:
-    """The refusal of slices that lean further than any gantry."""
+    """The error for slices tilted further than any gantry."""
     return UnfitInputError(
-        f"its slices lean by {tilt:.0f} degrees against their normal, out of the picture, as with no gantry",
+        f"its slices are tilted by {tilt:.0f} degrees against their normal, more than any gantry allows",
         where,
         "Export the series again from the archive.",
         code="displaced-slices",
@@ -65,14 +65,14 @@ def too_tilted(tilt: float, where: str) -> UnfitInputError:
 
 
 def tilt_warning(tilt: float, frames: Sequence[Frame], *, moved: bool) -> list[CTWarning]:
-    """What to say of a tilt that was measured (degrees), or that only the header names."""
+    """The warning about a tilt that was measured (degrees), or that only the header states."""
     named = abs(frames[0].file.number("GantryDetectorTilt") or 0.0)
     if tilt >= TILT_WARNS_DEGREES:
         text = f"The gantry was tilted by {tilt:.1f} degrees"
         if moved:
-            text += "; slices were moved sideways by whole pixels to stand above each other, values are as measured"
+            text += "; slices were shifted sideways by whole pixels to align them; values are unchanged"
     elif named >= TILT_WARNS_DEGREES:
-        text = f"The header names a gantry tilt of {named:.1f} degrees that the slice positions do not show"
+        text = f"The header states a gantry tilt of {named:.1f} degrees that the slice positions do not show"
     else:
         return []
     return [CTWarning("gantry-tilt", f"{text}.")]

@@ -1,4 +1,4 @@
-"""Which files are one series, also where an anonymiser has made the identifiers useless."""
+"""Group files into series, even where an anonymiser has made the identifiers useless."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from COVIDQuantLib.ct.dicom.headers import ImageFile
 from COVIDQuantLib.ct.dicom.series.stack import MIN_SLICES
 from COVIDQuantLib.ct.volume import CTWarning
 
-# What slices of one reconstruction share beside the study, whatever their identifiers are.
+# What slices of one reconstruction share besides the study, whatever their identifiers.
 _SHARED = (
     "SeriesNumber",
     "SeriesDescription",
@@ -33,7 +33,7 @@ class FileGroup:
 
     Attributes:
         uid: Series Instance UID, of the first file where each has its own; empty if the header names none.
-        patient: Patient ID of the first file; never told to anyone.
+        patient: Patient ID of the first file; never shown or written.
         files: the files, copies left out.
         warnings: what was odd about the identifiers.
     """
@@ -45,7 +45,7 @@ class FileGroup:
 
 
 def group_files(images: Iterable[ImageFile]) -> list[FileGroup]:
-    """The series that image files belong to, in the order met."""
+    """Group image files into series, in the order found."""
     by_uid: dict[tuple[str, ...], list[ImageFile]] = defaultdict(list)
     for image in images:
         uid = image.text("SeriesInstanceUID")
@@ -75,7 +75,7 @@ def _by_patient(uid: str, files: list[ImageFile]) -> list[FileGroup]:
 
 
 def _joined(groups: list[FileGroup], frame: str) -> list[FileGroup]:
-    """Join groups too small to be a series that are alike in all but their identifiers."""
+    """Join groups that are too small to be a series and alike in everything except their identifiers."""
     alike: dict[tuple[str, ...], list[FileGroup]] = defaultdict(list)
     for group in groups:
         head = group.files[0]
@@ -109,7 +109,7 @@ def _drop_copies(group: FileGroup) -> None:
     group.files = kept
     repeated = sum(len(files) for uid, files in seen.items() if uid and len(files) > 1)
     if repeated:
-        text = f"{repeated} slices share their instance UID with another: each was taken as a slice of its own."
+        text = f"{repeated} slices share their instance UID with another: each was read as a separate slice."
         group.warnings.append(CTWarning("instance-uids-same", text))
 
 
@@ -120,9 +120,9 @@ def _is_copy(file: ImageFile, other: ImageFile) -> bool:
 
 
 def _no_uid() -> CTWarning:
-    return CTWarning("series-uid-missing", "The header names no series UID: slices alike were read as one series.")
+    return CTWarning("series-uid-missing", "The header has no series UID: matching slices were read as one series.")
 
 
 def _patient_ids(count: int) -> CTWarning:
-    text = f"The slices of the series carry {count} patient IDs: check that they are of one patient."
+    text = f"The slices of the series carry {count} patient IDs: check that they belong to one patient."
     return CTWarning("patient-ids-differ", text)

@@ -1,4 +1,4 @@
-"""The series in a folder: what each is, and the phases that it holds."""
+"""The series in a folder, with their properties and phases."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class SeriesInfo:
         patient: number of the patient from 1 in the order met; never the name or ID.
         files: the files.
         frames: the slices, localizers left out.
-        why_not: why it cannot be quantified, a clause; empty if nothing speaks against it.
+        why_not: why it cannot be quantified, a clause; empty if there is no objection.
         score: points of the choice, see :mod:`COVIDQuantLib.ct.dicom.series.choice`.
-        points: what the score is made of, in words.
-        warnings: what was odd about its files, and what of it is left out.
+        points: the parts of the score, in words.
+        warnings: irregularities of its files, and what was left out.
     """
 
     uid: str
@@ -51,7 +51,7 @@ class SeriesInfo:
 
     @property
     def key(self) -> str:
-        """What selects it: the UID, and ``#n`` for one of several phases."""
+        """How to select it: the UID, and ``#n`` for one of several phases."""
         return f"{self.uid}#{self.phase_number}" if self.phase_number else self.uid
 
     @property
@@ -65,12 +65,12 @@ class SeriesInfo:
 
     @property
     def head(self) -> ImageFile:
-        """A file that speaks for the series."""
+        """A representative file of the series."""
         return self.frames[0].file if self.frames else self.files[0]
 
     @property
     def kernel(self) -> str:
-        """Name of the reconstruction kernel, empty if not told."""
+        """Name of the reconstruction kernel, empty if missing."""
         return self.frames[0].marks["kernel"] if self.frames else self.head.text("ConvolutionKernel")
 
     @property
@@ -106,21 +106,21 @@ def group_series(images: Iterable[ImageFile]) -> list[SeriesInfo]:
             group.files,
             warnings=group.warnings,
         )
-        series.frames, series.why_not, told = fit_frames(series.files, series.description)
-        series.warnings += told
+        series.frames, series.why_not, described = fit_frames(series.files, series.description)
+        series.warnings += described
         found += [series] if series.why_not else _phases(series)
     return sorted(found, key=lambda s: (s.patient, as_number(s.number) or 0.0, s.uid, s.phase_number))
 
 
 def _phases(series: SeriesInfo) -> list[SeriesInfo]:
-    """The phases of a series that has several slices at each position, or the series itself; odd pictures set aside."""
+    """The phases of a series that has several slices at each position, or the series itself without outliers."""
     series.frames, joined = join_acquisitions(series.frames)
     series.warnings += joined
     phases = split_phases(series.frames)
     found = []
     for number, (name, frames) in enumerate(phases, start=1):
-        kept, told = settle(frames)
+        kept, described = settle(frames)
         phase_number = number if len(phases) > 1 else 0
-        warnings = [*series.warnings, *told]
+        warnings = [*series.warnings, *described]
         found.append(replace(series, frames=kept, phase=name, phase_number=phase_number, warnings=warnings))
     return found

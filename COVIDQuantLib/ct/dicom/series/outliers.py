@@ -1,4 +1,4 @@
-"""Single pictures that keep a series from being one regular stack are set aside, and the reader is told."""
+"""Set aside single images that keep a series from being one regular stack, with a warning."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.voxels.geometry import Geometry
 
-# So many odd pictures are named; a larger share of the series than this is no oddity.
+# Number of outliers named in the message; and the largest share of a series that can count as outliers.
 _TOLD = 3
 _MAX_ODD_SHARE = 0.2
 
@@ -39,10 +39,10 @@ def is_regular(frames: Sequence[Frame]) -> bool:
 
 
 def settle(frames: list[Frame]) -> tuple[list[Frame], list[CTWarning]]:
-    """Set single odd pictures aside if what remains is regular.
+    """Set single outliers aside if what remains is regular.
 
-    Odd are: another grid or direction than nearly all slices have, or no place at all; a slice whose twin shows the
-    same pixels at the same position; a first or last slice at another distance than all others.
+    Outliers are: a slice of another grid or direction than nearly all others, or without a position; a slice that
+    repeats another's pixels and position; a first or last slice at another distance than all others.
 
     Returns:
         The slices to read and what was left out; all slices and no warning if that would not help.
@@ -56,22 +56,22 @@ def settle(frames: list[Frame]) -> tuple[list[Frame], list[CTWarning]]:
         _without_odd_ends,
     )
     for step in steps:
-        kept, told = step(kept)
-        warnings += told
-        if told and is_regular(kept):
+        kept, notice = step(kept)
+        warnings += notice
+        if notice and is_regular(kept):
             return kept, warnings
     return frames, []
 
 
 def left_out(frames: Sequence[Frame], why: str, code: str = "odd-slices") -> CTWarning:
-    """The warning that names pictures which are not read."""
+    """The warning that names images which are not read."""
     names = ", ".join(frame.name for frame in frames[:_TOLD]) + (" …" if len(frames) > _TOLD else "")
     count = f"{len(frames)} picture{'s' * (len(frames) > 1)}"
     return CTWarning(code, f"{count} of the series left out ({why}): {names}.")
 
 
 def are_few(odd: Sequence[Frame], others: Sequence[Frame]) -> bool:
-    """Whether some pictures are exceptions among others that are enough for a series."""
+    """Whether outliers are few among enough others for a series."""
     return len(others) >= MIN_SLICES and len(odd) <= max(1.0, _MAX_ODD_SHARE * len(others))
 
 
@@ -85,7 +85,7 @@ def _without_strangers(frames: list[Frame]) -> tuple[list[Frame], list[CTWarning
     kept = [frame for frame in frames if frame not in odd]
     if not odd or not are_few(odd, kept):
         return frames, []
-    return kept, [left_out(odd, "of another direction or grid than the others, or of no place")]
+    return kept, [left_out(odd, "of another direction or grid than the others, or without a position")]
 
 
 def _is_placed(frame: Frame) -> bool:
@@ -105,7 +105,7 @@ def _is_alike(frame: Frame, other: Frame) -> bool:
 
 
 def along_normal(frames: Sequence[Frame]) -> np.ndarray | None:
-    """Position of each slice along the first one's normal, millimetres; None if one is not told."""
+    """Position of each slice along the first one's normal, millimetres; None if one is missing."""
     first = frames[0].orientation if frames else None
     positions = [frame.position for frame in frames if frame.position is not None]
     if first is None or len(positions) < len(frames):
@@ -138,8 +138,8 @@ def _without_twins(frames: list[Frame]) -> tuple[list[Frame], list[CTWarning]]:
         twins.add(second)
     if not twins:
         return frames, []
-    told = left_out([frames[n] for n in sorted(twins)], "with pixels and position of another", "twin-slices")
-    return [frame for n, frame in enumerate(frames) if n not in twins], [told]
+    notice = left_out([frames[n] for n in sorted(twins)], "with the pixels and position of another", "twin-slices")
+    return [frame for n, frame in enumerate(frames) if n not in twins], [notice]
 
 
 def _without_odd_ends(frames: list[Frame]) -> tuple[list[Frame], list[CTWarning]]:
@@ -148,7 +148,7 @@ def _without_odd_ends(frames: list[Frame]) -> tuple[list[Frame], list[CTWarning]
         return frames, []
     order = np.argsort(along, kind="stable")
     intervals = np.diff(along[order])
-    # A wide interval is a missing slice; the end behind it may hold lung.
+    # A wide interval means a missing slice; the end beyond it may hold lung.
     if intervals.max() > MISSING_SLICE * np.median(intervals):
         return frames, []
     for ends in ([order[-1]], [order[0]], [order[0], order[-1]]):
@@ -160,7 +160,7 @@ def _without_odd_ends(frames: list[Frame]) -> tuple[list[Frame], list[CTWarning]
 
 
 def without_blank_ends(stack: Stack, buffer: HUBuffer) -> tuple[Stack, list[CTWarning]]:
-    """Cut slices of one single value, or of padding alone, off the ends of a CT.
+    """Remove slices of a single value, or of padding alone, from the ends of a CT.
 
     Args:
         stack: the slices.
@@ -181,5 +181,5 @@ def without_blank_ends(stack: Stack, buffer: HUBuffer) -> tuple[Stack, list[CTWa
     if buffer.padding is not None:
         kept = buffer.padding[first:last]
         buffer.padding = kept if kept.any() else None
-    told = left_out(cut, "blank at the end of the series", "blank-slices")
-    return replace(stack, frames=stack.frames[first:last], shifts=stack.shifts[first:last], geometry=geometry), [told]
+    notice = left_out(cut, "blank at the end of the series", "blank-slices")
+    return replace(stack, frames=stack.frames[first:last], shifts=stack.shifts[first:last], geometry=geometry), [notice]

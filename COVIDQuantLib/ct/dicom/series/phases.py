@@ -1,4 +1,4 @@
-"""One series, several pictures at a position: phases to choose from, or acquisitions that overlap a little."""
+"""A series with several images at one position: phases to choose from, or acquisitions that overlap slightly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from COVIDQuantLib.ct.dicom.series.outliers import double_slices, is_regular, le
 from COVIDQuantLib.ct.dicom.series.stack import MIN_SLICES
 from COVIDQuantLib.ct.volume import CTWarning
 
-# What tells two phases or reconstructions in one series apart, most telling first; the marks of a frame.
+# The marks of a frame that distinguish phases or reconstructions in one series, most reliable first.
 _PHASE_KEYS = (
     "temporal position",
     "acquisition",
@@ -24,7 +24,7 @@ _PHASE_KEYS = (
     "stack",
     *(f"dimension {n}" for n in range(1, 6)),
 )
-# Parts of one scan that was done in several goes may share slices where they meet: so small a share of the smallest.
+# Parts of a scan acquired in several steps may share slices where they meet, at most this share of the smallest part.
 _OVERLAP_KEYS = ("acquisition", "acquisition time")
 _MAX_OVERLAP = 0.2
 
@@ -44,7 +44,7 @@ def split_phases(frames: Sequence[Frame]) -> list[tuple[str, list[Frame]]]:
 
 
 def join_acquisitions(frames: list[Frame]) -> tuple[list[Frame], list[CTWarning]]:
-    """Leave out what a later acquisition repeats of an earlier one, if only few slices are and all join to one stack.
+    """Drop slices that a later acquisition repeats, if they are few and all acquisitions then form one stack.
 
     Returns:
         The slices to read and what was left out; all slices and no warning if they are no overlapping acquisitions.

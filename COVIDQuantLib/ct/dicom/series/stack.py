@@ -1,4 +1,4 @@
-"""From slices scattered in files to one regular grid: sorted by position, evenly spaced, or a reason why not."""
+"""Sort slices from separate files into one regular grid, or explain why that is impossible."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from COVIDQuantLib.voxels.geometry import Geometry
 
 MIN_SLICES = 5
 # Intervals may differ from their median by this share before slices count as unevenly spaced, and by the
-# smaller share (plus the rounding of headers) before the reader is told.
+# smaller share (plus the rounding of headers) before a warning.
 UNEVEN_STOPS = 0.20
 UNEVEN_WARNS = 0.02
 HEADER_ROUNDING_MM = 0.011
@@ -26,7 +26,7 @@ MISSING_SLICE = 1.5
 # Cosines of slices of one stack may differ by this much (about 0.3 degrees).
 ORIENTATION_TOLERANCE = 5e-3
 _ORTHONORMAL = 0.02
-# Pixels of a CT of a person, millimetres; a fault beyond is told by the extent of the grid.
+# Plausible pixel sizes of a CT of a person, mm; the extent of the grid catches the rest.
 _PIXEL_MM = (1e-3, 1e3)
 
 
@@ -37,7 +37,7 @@ class Stack:
     Attributes:
         frames: sorted along the normal, lowest position first.
         geometry: the grid they fill, wide enough for moved slices.
-        shifts: for each slice how many voxels ``(j, i)`` it is set in from the grid's corner; all zero without tilt.
+        shifts: offset of each slice from the grid's corner in voxels ``(j, i)``; all zero without tilt.
         facts: measured spacing, thickness and tilt, for the record.
         warnings: what was noticed about the positions.
     """
@@ -52,8 +52,8 @@ class Stack:
 def stack_frames(frames: Sequence[Frame], where: str) -> Stack:
     """Sort the slices of one series by their position and check that they form one regular grid.
 
-    Slices of a tilted gantry are moved sideways by whole pixels until they stand above each other: no value is
-    interpolated, no slice is further off than half a pixel, and every figure stays what was measured.
+    Slices of a tilted gantry are shifted sideways by whole pixels to align them: no value is interpolated, no slice is
+    off by more than half a pixel, and all values stay as measured.
 
     Args:
         frames: the slices in any order.
@@ -98,33 +98,38 @@ def _one_matrix(frames: Sequence[Frame], where: str) -> tuple[int, int]:
     for frame in frames:
         sizes.setdefault(frame.matrix, frame)
     if len(sizes) > 1:
-        told = " and ".join(f"{columns}×{rows} ({frame.name})" for (rows, columns), frame in list(sizes.items())[:3])
+        sizes_text = " and ".join(
+            f"{columns}×{rows} ({frame.name})" for (rows, columns), frame in list(sizes.items())[:3]
+        )
         raise UnfitInputError(
-            f"its slices differ in size: {told}", where, "Give a series of one reconstruction.", code="slice-sizes"
+            f"its slices differ in size: {sizes_text}",
+            where,
+            "Give a series of one reconstruction.",
+            code="slice-sizes",
         )
     return next(iter(sizes))
 
 
 def _one_orientation(frames: Sequence[Frame], where: str) -> np.ndarray:
     """Unit vectors of ``i, j, k`` as rows, exactly orthonormal."""
-    told: list[np.ndarray] = []
+    orientations: list[np.ndarray] = []
     for frame in frames:
         if frame.orientation is None or not _is_orthonormal(frame.orientation):
             raise UnfitInputError(
-                "the header tells no valid orientation (Image Orientation Patient)",
+                "the header gives no valid orientation (Image Orientation Patient)",
                 f"{where}, {frame.name}",
                 "Export the series again from the archive.",
                 code="orientation",
             )
-        told.append(frame.orientation)
-        if np.abs(frame.orientation - told[0]).max() > ORIENTATION_TOLERANCE:
+        orientations.append(frame.orientation)
+        if np.abs(frame.orientation - orientations[0]).max() > ORIENTATION_TOLERANCE:
             raise UnfitInputError(
-                f"its slices lie in different directions ({frames[0].name} and {frame.name})",
+                f"its slices have different orientations ({frames[0].name} and {frame.name})",
                 where,
                 "Give a series of parallel slices; localizers and reformats belong in folders of their own.",
                 code="orientation",
             )
-    mean = np.mean(told, axis=0)
+    mean = np.mean(orientations, axis=0)
     along_i = mean[:3] / np.linalg.norm(mean[:3])
     normal = np.cross(along_i, mean[3:])
     normal /= np.linalg.norm(normal)
@@ -142,7 +147,7 @@ def _one_pixel_spacing(frames: Sequence[Frame], where: str) -> tuple[float, floa
     for frame in frames:
         if frame.spacing is None or not all(_PIXEL_MM[0] <= s <= _PIXEL_MM[1] for s in frame.spacing):
             raise UnfitInputError(
-                f"the header tells no valid pixel size (Pixel Spacing: {frame.spacing})",
+                f"the header gives no valid pixel size (Pixel Spacing: {frame.spacing})",
                 f"{where}, {frame.name}",
                 "Export the series again from the archive.",
                 code="pixel-size",
@@ -155,7 +160,7 @@ def _one_pixel_spacing(frames: Sequence[Frame], where: str) -> tuple[float, floa
                 "Give a series of one reconstruction.",
                 code="pixel-size",
             )
-    assert first is not None  # noqa: S101 - the loop has seen it
+    assert first is not None  # noqa: S101 - the loop has checked it
     return first
 
 
@@ -163,7 +168,7 @@ def _positions(frames: Sequence[Frame], where: str) -> np.ndarray:
     for frame in frames:
         if frame.position is None or not np.isfinite(frame.position).all():
             raise UnfitInputError(
-                "the header does not tell where the slice lies (Image Position Patient)",
+                "the header does not give the slice position (Image Position Patient)",
                 f"{where}, {frame.name}",
                 "Export the series again from the archive.",
                 code="slice-positions",
@@ -177,7 +182,10 @@ def _check_intervals(along: np.ndarray, frames: Sequence[Frame], where: str) -> 
     distinct = intervals[intervals > 1e-3]
     if not distinct.size:
         raise UnfitInputError(
-            "all its slices lie at one position", where, "Give a series that covers the lungs.", code="slice-positions"
+            "all its slices have the same position",
+            where,
+            "Give a series that covers the lungs.",
+            code="slice-positions",
         )
     median = float(np.median(distinct))
     same = np.flatnonzero(intervals < SAME_POSITION * median)
@@ -209,16 +217,16 @@ def _mean_interval(along: np.ndarray, median: float, where: str) -> tuple[float,
     intervals = np.diff(along)
     off = np.abs(intervals - median)
     worst = int(off.argmax())
-    told = f"{intervals[worst]:.2f} mm at {along[worst]:.2f} mm where {median:.2f} mm is usual"
+    interval = f"{intervals[worst]:.2f} mm at {along[worst]:.2f} mm where {median:.2f} mm is usual"
     if off[worst] > UNEVEN_STOPS * median + HEADER_ROUNDING_MM:
         raise UnfitInputError(
-            f"its slices are unevenly spaced: {told}",
+            f"its slices are unevenly spaced: {interval}",
             where,
             "Give an evenly reconstructed series.",
             code="uneven-slices",
         )
     spacing = float((along[-1] - along[0]) / (len(along) - 1))
     if off[worst] > UNEVEN_WARNS * median + HEADER_ROUNDING_MM:
-        text = f"Slices are not quite evenly spaced: {told}; {spacing:.3f} mm is used throughout."
+        text = f"Slices are slightly unevenly spaced: {interval}; {spacing:.3f} mm is used throughout."
         return spacing, [CTWarning("uneven-spacing", text)]
     return spacing, []

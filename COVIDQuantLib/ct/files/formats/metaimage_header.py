@@ -1,7 +1,7 @@
-"""The header of a MetaImage (.mha, .mhd), read and checked by a few lines of our own.
+"""Parser and checks for the header of a MetaImage file (.mha, .mhd).
 
-MetaIO trusts what it reads: the name of the data file serves it as a format string, and the number of dimensions as
-the length of arrays on its stack.
+Ours because MetaIO trusts what it reads: it uses the data file's name as a format string, and the number of dimensions
+as the length of arrays on its stack.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _UNITS_MM = {"um": 0.001, "cm": 10.0}
 
 
 def is_meta(start: bytes) -> bool:
-    """Whether bytes begin as a MetaImage's header does."""
+    """Whether bytes start like a MetaImage header."""
     return re.search(rb"^[ \t]*(NDims|ObjectType|DimSize)[ \t]*[=:]", start[:2048], re.MULTILINE) is not None
 
 
@@ -49,7 +49,7 @@ def parse_meta(start: bytes, path: Path, name: str) -> VolumeHeader:
         name: the file, for messages.
 
     Raises:
-        UnfitInputError: a field is missing, or says what cannot be.
+        UnfitInputError: a field is missing or invalid.
     """
     fields, end = _fields(start, name)
     if fields.get("ObjectType", "Image").lower() != "image":
@@ -75,7 +75,7 @@ def parse_meta(start: bytes, path: Path, name: str) -> VolumeHeader:
 
 
 def _fields(start: bytes, name: str) -> tuple[dict[str, str], int]:
-    """Every field up to the one that names the data, and the place behind it."""
+    """All fields up to the one that names the data, and the position after it."""
     fields: dict[str, str] = {}
     place = 0
     while place < len(start):
@@ -87,7 +87,7 @@ def _fields(start: bytes, name: str) -> tuple[dict[str, str], int]:
         found = _FIELD.fullmatch(line)
         if found is None:
             if line.strip():
-                raise damaged(name, "a line of its header is no field")
+                raise damaged(name, "a line of its header is not a field")
             continue
         key = found[1].decode().strip()
         if key in fields:
@@ -131,16 +131,16 @@ def _sizes(fields: dict[str, str], name: str) -> tuple[int, int, int]:
 
 
 def _type(fields: dict[str, str], name: str) -> np.dtype:
-    told = fields.get("ElementType", "").strip().upper().removeprefix("MET_").removesuffix("_ARRAY")
-    if told not in _TYPES:
+    described = fields.get("ElementType", "").strip().upper().removeprefix("MET_").removesuffix("_ARRAY")
+    if described not in _TYPES:
         raise UnfitInputError(
-            f"its type of numbers ({quoted(fields.get('ElementType', 'none'))}) is not read",
+            f"its number type ({quoted(fields.get('ElementType', 'none'))}) is not supported",
             name,
-            "Save whole or real numbers.",
+            "Save it as integers or real numbers.",
             "unknown-type",
         )
     big = _true(fields, "BinaryDataByteOrderMSB", "ElementByteOrderMSB")
-    return np.dtype((">" if big else "<") + _TYPES[told])
+    return np.dtype((">" if big else "<") + _TYPES[described])
 
 
 def _encoding(fields: dict[str, str]) -> str:
@@ -155,7 +155,7 @@ def _scale(fields: dict[str, str], name: str) -> tuple[float, float] | None:
         for part, default in (("Slope", "1"), ("Offset", "0"))
     )
     if slope[:1] not in ([1.0], []) or offset[:1] not in ([0.0], []):
-        raise bad_header(name, "asks for its values to be scaled (ElementToIntensityFunction)")
+        raise bad_header(name, "asks for values to be scaled in an unsupported way (ElementToIntensityFunction)")
     return None
 
 
@@ -191,24 +191,24 @@ def _some(text: str | None, count: int, default: list[float], key: str, name: st
         return default
     values = numbers(text, name, key)
     if len(values) != count:
-        raise bad_header(name, f"field “{key}” holds {len(values)} numbers in place of {count}")
+        raise bad_header(name, f"field “{key}” holds {len(values)} numbers instead of {count}")
     return values
 
 
 def _parts(fields: dict[str, str], start: bytes, end: int, path: Path, name: str) -> tuple[DataPart, ...]:
     """The files that hold the voxels: this one, another, or one for every few slices."""
-    told = fields["ElementDataFile"]
+    described = fields["ElementDataFile"]
     skipped = _one_integer(fields, "HeaderSize", 0, name)
     if not -1 <= skipped <= 1 << 26:
         raise bad_header(name, f"field “HeaderSize” is {skipped}")
-    if told.upper() == "LOCAL":
+    if described.upper() == "LOCAL":
         return (DataPart(path, end),)
-    words = told.split()
+    words = described.split()
     if words[:1] == ["LIST"]:
         listed = start[end:].decode("utf-8", errors="surrogateescape").splitlines()
         files = [line.strip() for line in listed if line.strip()]
-    elif "%" in told and len(words) == 4:
+    elif "%" in described and len(words) == 4:
         files = numbered_files(words[0], integers(" ".join(words[1:]), name, "ElementDataFile"), name)
     else:
-        files = [told]
+        files = [described]
     return data_parts(path, files, offset=skipped)

@@ -1,8 +1,7 @@
-"""The header of a NIfTI-1 or NIfTI-2 file, read and checked field by field.
+"""Parser and checks for the header of a NIfTI-1 or NIfTI-2 file.
 
-What ITK's reader passes over in silence: a voxel size of NaN or 0 (becomes 1 mm), a quaternion of NaN (another
-orientation), two orientations that contradict each other, voxels that end early, and NaN voxels (become 0, which
-would be tissue).
+Ours because ITK's reader silently accepts a voxel size of NaN or 0 (becomes 1 mm), a quaternion of NaN (another
+orientation), two contradictory orientations, truncated voxels, and NaN voxels (become 0, which would be tissue).
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from COVIDQuantLib.ct.files.volume_header import (
 from COVIDQuantLib.errors import UnfitInputError
 
 HEADER_BYTES = 540
-# NIfTI's numbers of types, as numpy writes them; the number of values in brackets of its colours.
+# NIfTI's type codes as numpy types; the number of values in parentheses for its colour types.
 _TYPES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
 }  # fmt: skip
@@ -37,7 +36,7 @@ _MOST_BEFORE_VOXELS = 1 << 26
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where a version keeps its fields: struct letters and places."""
+    """Where a NIfTI version stores its fields: struct formats and offsets."""
 
     magics: dict[bytes, bool]
     magic_at: int
@@ -53,7 +52,7 @@ class _Layout:
     bytes: int
 
 
-# For each size of the header its layout; the magic tells whether the voxels follow (n+) or lie in an .img (ni).
+# The layout for each header size; the magic says whether the voxels follow (n+) or are in an .img file (ni).
 _LAYOUTS = {
     348: _Layout(
         {b"n+1\0": True, b"ni1\0": False}, 344, ("8h", 40), 70, ("8f", 76), ("f", 108), ("2f", 112),
@@ -67,7 +66,7 @@ _LAYOUTS = {
 
 
 def is_nifti(start: bytes) -> bool:
-    """Whether bytes begin as a NIfTI header does (or Analyze 7.5, its forerunner)."""
+    """Whether bytes start like a NIfTI header (or Analyze 7.5, its predecessor)."""
     return _order(start) is not None
 
 
@@ -87,7 +86,7 @@ def parse_nifti(start: bytes, path: Path, name: str, *, packed: bool) -> VolumeH
         packed: whether the file is compressed as a whole.
 
     Raises:
-        UnfitInputError: a field says what cannot be.
+        UnfitInputError: a field is invalid.
     """
     order = _order(start) or "<"
     layout = _LAYOUTS[struct.unpack(order + "i", start[:4])[0]]
@@ -100,7 +99,7 @@ def parse_nifti(start: bytes, path: Path, name: str, *, packed: bool) -> VolumeH
     magic = start[layout.magic_at : layout.magic_at + len(next(iter(layout.magics)))]
     if magic not in layout.magics:
         raise UnfitInputError(
-            "this is Analyze 7.5 or no NIfTI: it does not say where right and left are",
+            "this is Analyze 7.5 or not NIfTI: it does not define left and right",
             name,
             "Convert the original to NIfTI.",
             "no-nifti",
@@ -167,9 +166,9 @@ def _type(number: int, order: str, name: str) -> tuple[np.dtype, int]:
         return np.dtype("u1"), _COLOURS[number]
     if number not in _TYPES:
         raise UnfitInputError(
-            f"its type of numbers (NIfTI type {number}) is not read",
+            f"its number type (NIfTI type {number}) is not supported",
             name,
-            "Save whole or real numbers.",
+            "Save it as integers or real numbers.",
             "unknown-type",
         )
     return np.dtype(order + _TYPES[number]), 1

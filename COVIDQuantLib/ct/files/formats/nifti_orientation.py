@@ -1,4 +1,4 @@
-"""Where a NIfTI's voxels lie: its two orientations (qform, sform) and its voxel size, held against each other."""
+"""The grid of a NIfTI file: its two orientations (qform, sform) and voxel size, checked against each other."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from COVIDQuantLib.voxels.geometry import Geometry
 
 # NIfTI's x runs to the right and y to the front, here x runs to the left and y to the back.
 _TO_LPS = np.diag([-1.0, -1.0, 1.0])
-# Voxel sizes by pixdim and by sform: every volume depends on them, so more than rounding is not guessed at.
+# Voxel sizes by pixdim and by sform: every volume depends on them, so a difference beyond rounding is refused.
 _SAME_SIZE = 0.01
-# Axes of the two further apart than this point to another side of the patient.
+# If axes of the two differ by more than this, they point to different sides of the patient.
 _OTHER_SIDE_DEGREES = 45.0
-# A corner of the image placed this far apart (in voxels) is told.
+# Warn if the two place a corner of the image further apart than this (voxels).
 _TOLD_VOXELS = 0.5
 _UNIT_QUATERNION = 1e-3
 _HALF_TURN = 1e-7
@@ -27,11 +27,11 @@ _HALF_TURN = 1e-7
 
 @dataclass(frozen=True)
 class Forms:
-    """What the header says about orientation, as stored.
+    """The header's orientation fields, as stored.
 
     Attributes:
         pixdim: voxel size along ``i, j, k``.
-        handedness: ``pixdim[0]``; below 0 turns the third axis of the qform round.
+        handedness: ``pixdim[0]``; below 0 reverses the third axis of the qform.
         qform_code: 0 if there is no qform.
         sform_code: 0 if there is no sform.
         quaternion: its ``b, c, d``.
@@ -62,8 +62,8 @@ def grid_of(sizes: Sequence[int], forms: Forms, name: str) -> tuple[Geometry, li
         The grid, and warnings ``orientations-disagree``, ``axes-straightened``.
 
     Raises:
-        UnfitInputError: voxel size, quaternion or sform cannot be; they contradict each other in a way that turns the
-            patient round or changes volumes.
+        UnfitInputError: voxel size, quaternion or sform is invalid, or they contradict each other so that sides or
+            volumes are uncertain.
     """
     spacing = [float(p) * forms.unit_mm for p in forms.pixdim]
     check_spacing(spacing, name)
@@ -85,7 +85,10 @@ def _qform(forms: Forms, spacing: Sequence[float], name: str) -> np.ndarray:
     numbers = (length, forms.handedness, *forms.offset)
     if not all(map(math.isfinite, numbers)) or length > 1 + _UNIT_QUATERNION:
         raise UnfitInputError(
-            "the header's orientation (qform) is no rotation and place", name, "Export it again.", "bad-orientation"
+            "the header's orientation (qform) is not a valid rotation and position",
+            name,
+            "Export it again.",
+            "bad-orientation",
         )
     # As NIfTI's own library does it: so near to half a turn single precision leaves nothing of the fourth number.
     a = math.sqrt(1 - length) if 1 - length >= _HALF_TURN else 0.0
@@ -105,7 +108,7 @@ def _sform(forms: Forms, spacing: Sequence[float], name: str) -> np.ndarray:
     rows = forms.rows * forms.unit_mm
     if not np.isfinite(rows).all():
         raise UnfitInputError(
-            "the header's orientation (sform) holds what is no number", name, "Export it again.", "bad-orientation"
+            "the header's orientation (sform) holds an invalid number", name, "Export it again.", "bad-orientation"
         )
     with np.errstate(over="ignore"):
         lengths = np.sqrt((rows[:, :3] ** 2).sum(axis=0))
@@ -145,6 +148,6 @@ def _compared(qform: np.ndarray, sform: np.ndarray, sizes: Sequence[int], name: 
         return []
     text = (
         f"The two orientations of {name} (qform and sform) place it up to {off:.1f} mm and {apart:.1f} degrees apart; "
-        "the sform was taken, as most programs do."
+        "the sform was used, as in most programs."
     )
     return [CTWarning("orientations-disagree", text)]

@@ -1,4 +1,4 @@
-"""The axes of a NRRD: which three are the patient's, which holds layers, and where they lie."""
+"""The axes of an NRRD file: which three are spatial, which one holds layers, and where the grid lies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from COVIDQuantLib.ct.files.volume_header import (
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.voxels.geometry import Geometry
 
-# Signs that bring a space's coordinates to LPS; in spaces that name no anatomy they are taken as they are.
+# Signs that convert a space's coordinates to LPS; spaces without anatomical axes are taken as they are.
 _LPS = (1.0, 1.0, 1.0)
 _SPACES = {
     "left-posterior-superior": _LPS, "lps": _LPS,
@@ -39,11 +39,11 @@ _VECTOR = re.compile(r"none|\([^()]*\)")
 
 @dataclass(frozen=True)
 class Axes:
-    """The axes of a NRRD sorted by what they are.
+    """The axes of an NRRD file by role.
 
     Attributes:
-        sizes: voxels along the three of the patient, in the file's order.
-        places: their numbers among all axes.
+        sizes: voxels along the three spatial axes, in the file's order.
+        places: indices of the spatial axes among all axes.
         components: values per voxel.
         components_last: whether those are the slowest axis.
         vectors: for every axis its step, None where the header says ``none``; empty without space directions.
@@ -66,7 +66,7 @@ def axes_of(fields: dict[str, str], name: str) -> Axes:
         name: the file, for messages.
 
     Raises:
-        UnfitInputError: not three axes of the patient and at most one of layers.
+        UnfitInputError: there are not three spatial axes and at most one of layers.
     """
     (count, *more) = integers(fields["dimension"], name, "dimension") or [0]
     if more or not 1 <= count <= 16:
@@ -80,7 +80,7 @@ def axes_of(fields: dict[str, str], name: str) -> Axes:
     if len(kinds) != count:
         raise bad_header(name, f"claims {count} dimensions and gives {len(kinds)} kinds")
     patient = [n for n in range(count) if _is_of_patient(n, kinds, vectors)]
-    # A fourth axis of one voxel is what a program leaves of a time that it took out.
+    # A fourth axis of one voxel is left over when a program extracts one time point.
     while len(patient) > 3 and sizes[patient[-1]] == 1:
         patient.pop()
     if len(patient) > 3:
@@ -91,7 +91,7 @@ def axes_of(fields: dict[str, str], name: str) -> Axes:
         if kinds[n] in _TIME_KINDS:
             check_one_time(sizes[n], name)
     if len(others) > 1 or (others and others[0] not in {0, count - 1} and patient[0] < others[0] < patient[-1]):
-        raise bad_header(name, "has axes between those of the patient, or several of layers")
+        raise bad_header(name, "has axes between the spatial ones, or several layer axes")
     components = sizes[others[0]] if others else 1
     i, j, k = (sizes[n] for n in patient)
     last = bool(others) and others[0] > patient[-1]
@@ -109,20 +109,20 @@ def _vectors(text: str, count: int, name: str) -> tuple[tuple[float, ...] | None
     if len(words) != count or re.sub(r"[\s]", "", _VECTOR.sub("", text)):
         raise bad_header(name, f"field “space directions” does not hold {count} vectors")
     vectors = (None if word == "none" else _vector(word, name, "space directions") for word in words)
-    # Older programs wrote NaN in place of none.
+    # Older programs wrote NaN instead of none.
     return tuple(None if vector is None or all(math.isnan(v) for v in vector) else vector for vector in vectors)
 
 
 def _vector(text: str, name: str, field_name: str) -> tuple[float, ...]:
     values = numbers(text.strip().strip("()").replace(",", " "), name, field_name)
     if len(values) < 3:
-        raise bad_header(name, f"field “{field_name}” holds vectors of {len(values)} numbers, a patient has three")
+        raise bad_header(name, f"field “{field_name}” holds vectors of {len(values)} numbers instead of three")
     # A fourth coordinate is a time.
     return tuple(values[:3])
 
 
 def grid_of(axes: Axes, fields: dict[str, str], name: str) -> tuple[Geometry, list[CTWarning]]:
-    """The grid of a NRRD in LPS millimetres.
+    """The grid of an NRRD file in LPS millimetres.
 
     Args:
         axes: of :func:`axes_of`.
@@ -130,7 +130,7 @@ def grid_of(axes: Axes, fields: dict[str, str], name: str) -> tuple[Geometry, li
         name: the file, for messages.
 
     Raises:
-        UnfitInputError: a space or a number that cannot be.
+        UnfitInputError: an unknown space or an invalid number.
     """
     if not axes.vectors:
         return _bare_grid(axes, fields, name)
@@ -142,7 +142,7 @@ def grid_of(axes: Axes, fields: dict[str, str], name: str) -> tuple[Geometry, li
 
 
 def names_anatomy(fields: dict[str, str]) -> bool:
-    """Whether a header's space says where the patient's left, back and head are."""
+    """Whether a header's space defines the patient's left, back and head."""
     return _space(fields) in _SPACES
 
 
@@ -156,12 +156,12 @@ def _signs(fields: dict[str, str], name: str) -> tuple[float, float, float]:
         return _SPACES[space]
     if space in _OTHER_SPACES:
         return _LPS
-    raise bad_header(name, f"names a space that is not known ({quoted(fields['space'])})")
+    raise bad_header(name, f"names an unknown space ({quoted(fields['space'])})")
 
 
 def _unit(fields: dict[str, str]) -> float:
-    told = fields.get("spaceunits", "").replace('"', " ").lower().split()
-    return _UNITS_MM.get(told[0], 1.0) if told else 1.0
+    described = fields.get("spaceunits", "").replace('"', " ").lower().split()
+    return _UNITS_MM.get(described[0], 1.0) if described else 1.0
 
 
 def _centring(fields: dict[str, str], n: int) -> str:
@@ -170,22 +170,22 @@ def _centring(fields: dict[str, str], n: int) -> str:
 
 
 def _bare_grid(axes: Axes, fields: dict[str, str], name: str) -> tuple[Geometry, list[CTWarning]]:
-    """A grid of which only the spacing is told, if that."""
+    """A grid without orientation, for a header that gives at most the spacing."""
     spacing = [1.0, 1.0, 1.0]
     if "spacings" in fields:
-        told = numbers(fields["spacings"], name, "spacings")
-        if len(told) != axes.count:
-            raise bad_header(name, f"claims {axes.count} dimensions and gives {len(told)} spacings")
-        spacing = [told[n] for n in axes.places]
+        described = numbers(fields["spacings"], name, "spacings")
+        if len(described) != axes.count:
+            raise bad_header(name, f"claims {axes.count} dimensions and gives {len(described)} spacings")
+        spacing = [described[n] for n in axes.places]
         check_spacing(spacing, name)
     origin = (0.0, 0.0, 0.0)
     if "axismins" in fields:
-        told = numbers(fields["axismins"], name, "axis mins")
-        if len(told) == axes.count and np.isfinite([told[n] for n in axes.places]).all():
-            # The least is the edge of the first voxel, unless the header says it is its centre.
+        described = numbers(fields["axismins"], name, "axis mins")
+        if len(described) == axes.count and np.isfinite([described[n] for n in axes.places]).all():
+            # The axis minimum is the edge of the first voxel, unless the header says it is its centre.
             centred = [_centring(fields, n) == "node" for n in axes.places]
             x, y, z = (
-                told[n] + (0 if node else s / 2) for n, node, s in zip(axes.places, centred, spacing, strict=True)
+                described[n] + (0 if node else s / 2) for n, node, s in zip(axes.places, centred, spacing, strict=True)
             )
             origin = (x, y, z)
     return grid(axes.sizes, np.diag(spacing), origin, name)

@@ -1,4 +1,4 @@
-"""The header of a NRRD file (.nrrd, .nhdr, Slicer's .seg.nrrd), read and checked by a few lines of our own."""
+"""Parser and checks for the header of an NRRD file (.nrrd, .nhdr, Slicer's .seg.nrrd)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _MOST_SKIPPED = 1 << 26
 
 @dataclass(frozen=True)
 class _Text:
-    """A header taken apart: its fields, its key/value pairs, the lines after ``data file: LIST``, where it ends."""
+    """A parsed header: its fields, its key/value pairs, the lines after ``data file: LIST``, and where it ends."""
 
     fields: dict[str, str]
     pairs: dict[str, str]
@@ -54,7 +54,7 @@ class _Text:
 
 
 def parse_nrrd(start: bytes, path: Path, name: str) -> VolumeHeader:
-    """Read a NRRD header.
+    """Read an NRRD header.
 
     Args:
         start: the first :data:`HEADER_BYTES` bytes.
@@ -62,7 +62,7 @@ def parse_nrrd(start: bytes, path: Path, name: str) -> VolumeHeader:
         name: the file, for messages.
 
     Raises:
-        UnfitInputError: a field is missing, or says what cannot be.
+        UnfitInputError: a field is missing or invalid.
     """
     text = _take_apart(start, name)
     fields = text.fields
@@ -111,7 +111,7 @@ def _take_apart(start: bytes, name: str) -> _Text:
             continue
         key, separator, value = line.partition(":")
         if not separator:
-            raise damaged(name, "a line of its header is no field")
+            raise damaged(name, "a line of its header is not a field")
         if value.startswith("="):
             pairs.setdefault(_clean(key), _unescaped(value[1:]))
             continue
@@ -133,7 +133,7 @@ def _clean(text: str) -> str:
 
 
 def _unescaped(value: str) -> str:
-    r"""The value of a pair: NRRD writes a line's end as ``\n`` and the backslash twice."""
+    r"""The value of a pair: NRRD writes a line break as ``\n`` and the backslash twice."""
     return re.sub(r"\\(n|\\)", lambda found: "\n" if found[1] == "n" else "\\", _clean(value))
 
 
@@ -141,16 +141,16 @@ def _type(fields: dict[str, str], name: str) -> np.dtype:
     code = _TYPE_OF.get(" ".join(fields["type"].lower().split()))
     if code is None:
         raise UnfitInputError(
-            f"its type of numbers ({quoted(fields['type'])}) is not read",
+            f"its number type ({quoted(fields['type'])}) is not supported",
             name,
-            "Save whole or real numbers.",
+            "Save it as integers or real numbers.",
             "unknown-type",
         )
     if code[1] == "1" or _ENCODINGS.get(fields["encoding"].lower()) == "text":
         return np.dtype(code)
     order = _ORDERS.get(fields.get("endian", "").lower())
     if order is None:
-        raise bad_header(name, "does not give the order of bytes (endian)")
+        raise bad_header(name, "does not give the byte order (endian)")
     return np.dtype(order + code)
 
 
@@ -158,7 +158,10 @@ def _encoding(fields: dict[str, str], name: str) -> str:
     encoding = _ENCODINGS.get(fields["encoding"].lower())
     if encoding is None:
         raise UnfitInputError(
-            f"its encoding ({quoted(fields['encoding'])}) is not read", name, "Save it raw or gzip.", "unknown-encoding"
+            f"its encoding ({quoted(fields['encoding'])}) is not supported",
+            name,
+            "Save it raw or gzip.",
+            "unknown-encoding",
         )
     return encoding
 
@@ -167,19 +170,19 @@ def _parts(text: _Text, encoding: str, path: Path, name: str) -> tuple[DataPart,
     """The files that hold the voxels: this one, another, or one for every few slices."""
     (skipped, lines) = (_count(text.fields, key, name) for key in ("byteskip", "lineskip"))
     if not -1 <= skipped <= _MOST_SKIPPED or not 0 <= lines <= _MOST_SKIPPED:
-        raise bad_header(name, "passes over more bytes or lines than can be (byte skip, line skip)")
-    # Of a compressed file the bytes are counted after unpacking.
+        raise bad_header(name, "skips an impossible number of bytes or lines (byte skip, line skip)")
+    # In a compressed file the bytes to skip are counted after unpacking.
     offset, inner = (0, skipped) if encoding in {"gzip", "bzip2"} and skipped > 0 else (skipped, 0)
-    told = text.fields.get("datafile")
-    if told is None:
+    described = text.fields.get("datafile")
+    if described is None:
         return (DataPart(path, text.end, lines, offset, inner),)
-    words = told.split()
+    words = described.split()
     if words[:1] == ["LIST"]:
         files = text.listed
-    elif "%" in told and len(words) >= 4:
+    elif "%" in described and len(words) >= 4:
         files = numbered_files(words[0], integers(" ".join(words[1:4]), name, "data file"), name)
     else:
-        files = [told]
+        files = [described]
     return data_parts(path, files, lines=lines, offset=offset, inner=inner)
 
 
