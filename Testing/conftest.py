@@ -1,11 +1,20 @@
 """What every test may ask for."""
 
 import os
+
+# Beside other pytest workers each takes its share of the processors: threads that wait for one another cost them all.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    _ALL = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    _SHARE = str(max(1, _ALL // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])))
+    for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
+        os.environ.setdefault(_name, _SHARE)
+
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from leftovers import Watched, nothing_left
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -22,7 +31,15 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def stoppable() -> Iterator[None]:
+def leftovers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """The session fails if it leaves a file, a folder, a process or shared memory behind."""
+    tmp_path_factory.getbasetemp()  # pytest keeps its own folders, in the system's place for such
+    with nothing_left(lambda: bool(request.session.testsfailed)) as watched:
+        yield watched
+
+
+@pytest.fixture(autouse=True, scope="session")
+def stoppable(leftovers: Watched) -> Iterator[None]:
     """Signals act as in a terminal, also where the whole run was started in the background, which ignores them."""
     usual = {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}
     ignored = {}
