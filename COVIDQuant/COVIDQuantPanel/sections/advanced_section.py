@@ -64,7 +64,7 @@ class AdvancedSection(Section):
     def on_reset_thresholds(self):
         """Go back to the thresholds of the papers."""
         self.panel.reading.set_thresholds(DEFAULT_THRESHOLDS)
-        self.panel.tell("on_figures")
+        self.panel.events.figures_changed.emit()
 
     def on_recount(self):
         """Count every voxel again."""
@@ -72,7 +72,7 @@ class AdvancedSection(Section):
             self.panel.reading.recount()
         except COVIDQuantError as error:
             self.panel.show_error(error)
-        self.panel.tell("on_figures")
+        self.panel.events.figures_changed.emit()
 
     def _list_models(self):
         refused = []

@@ -161,7 +161,7 @@ class ResultsSection(Section):
             self.panel.reading.set_thresholds(Thresholds(low, high))
         except COVIDQuantError as error:
             self.panel.show_error(error)
-        self.panel.tell("on_figures")
+        self.panel.events.figures_changed.emit()
 
     def _show_chart(self, name):
         parameters = self.panel.parameters

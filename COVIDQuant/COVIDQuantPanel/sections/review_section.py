@@ -117,7 +117,7 @@ class ReviewSection(Section):
     def on_take_back(self):
         """Accepted segments are what they were before."""
         take_back_acceptance(self.panel.reading.segmentation, self.panel.reading.live.histogram)
-        self.panel.tell("on_figures")
+        self.panel.events.figures_changed.emit()
 
     def on_restore_all(self):
         """Bring every segment back to the AI result."""
@@ -167,8 +167,8 @@ class ReviewSection(Section):
 
     def _accept(self, segment_ids):
         accept(self.panel.reading.segmentation, self.panel.reading.live.histogram, segment_ids)
-        self.panel.tell("on_figures")
-        self.panel.tell("on_accepted")
+        self.panel.events.figures_changed.emit()
+        self.panel.events.accepted.emit()
 
     def _roles(self):
         reading = self.panel.reading

@@ -13,7 +13,7 @@ class Section:
 
     Args:
         panel: what the sections share: ``logic``, ``parameters`` (None while the scene closes), ``reading`` (None if
-            no result is followed), ``show_error``.
+            no result is followed), ``events``, ``show_error``.
 
     Attributes:
         widget: the section's widget.
@@ -27,6 +27,18 @@ class Section:
         self.ui = slicer.util.childWidgetVariables(self.widget)
         self.widget.setMRMLScene(slicer.mrmlScene)
         self.setup()
+        self._connect(panel.events)
+
+    def _connect(self, events):
+        events.entered.connect(self.on_enter)
+        events.exited.connect(self.on_exit)
+        events.parameters_changed.connect(self.on_parameters)
+        events.reading_changed.connect(self.on_reading)
+        events.figures_changed.connect(self.on_figures)
+        events.accepted.connect(self.on_accepted)
+        events.segment_chosen.connect(self.select_segment)
+        events.closing.connect(self.on_close)
+        events.quitting.connect(self.on_quit)
 
     def setup(self):
         """Connect the widgets, once."""
