@@ -52,8 +52,10 @@ class Watched:
         shutil.rmtree(self.temporary, ignore_errors=True)
 
     def _found(self) -> list[str]:
+        # A folder that is still owned goes with its owner, at this process's end at the latest.
+        owned = {Path(one.name) for one in gc.get_objects() if isinstance(one, tempfile.TemporaryDirectory)}
         return [
-            *(f"temporary {path.name}" for path in sorted(self.temporary.iterdir())),
+            *(f"temporary {path.name}" for path in sorted(set(self.temporary.iterdir()) - owned)),
             *(f"shared memory {path.name}" for path in sorted(SHARED_BLOCKS.glob(f"covidquant-{os.getpid()}-*"))),
             *(f"process {line}" for line in processes_with(f"{_VARIABLE}={self.mark}".encode())),
             *(f"beside the sources {name}" for name in sorted(_beside_sources() - self._before)),

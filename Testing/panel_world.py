@@ -340,6 +340,7 @@ class PanelWorld:
 
     def close(self):
         self.widget.cleanup()
+        Timer.shots.clear()
         self.scene.RemoveObserver(self._tag)
         sys.path.remove(str(MODULE))
         for name, module in self._before.items():

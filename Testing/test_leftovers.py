@@ -31,6 +31,12 @@ def test_a_tidy_session_passes_and_its_folder_goes():
     assert tempfile.gettempdir() != str(watched.temporary)
 
 
+def test_what_an_owner_still_holds_goes_with_it():
+    with nothing_left(lambda: False):
+        kept = tempfile.TemporaryDirectory()
+    kept.cleanup()
+
+
 def test_a_folder_is_named(soon):
     assert "temporary covidquant-scene-" in left_by(lambda: tempfile.mkdtemp(prefix="covidquant-scene-"))
 
