@@ -1,10 +1,9 @@
 """Advanced: given lobes, other model bundles, usual thresholds, a full count, a sample CT."""
 
-from slicer.i18n import tr as _
-
 from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS
 from COVIDQuantPanel.models import bundles_for
+from COVIDQuantPanel.presenters.controls import needs_result
 from COVIDQuantPanel.sections.sample_button import SampleButton
 from COVIDQuantPanel.sections.section import Section, say, silently
 
@@ -48,8 +47,7 @@ class AdvancedSection(Section):
 
     def on_reading(self):
         """There must be a result to count anew."""
-        reason = "" if self.panel.reading else _("Quantify a CT, or choose a result")
-        self.allow(("resetThresholdsButton", "recountButton"), reason)
+        self.allow(("resetThresholdsButton", "recountButton"), needs_result(self.panel.reading))
 
     def on_close(self):
         """A sample that is being made was for the scene that goes."""

@@ -2,14 +2,14 @@
 
 import slicer
 import vtk
-from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.scene.navigation import voxel_of_world
 from COVIDQuantLib.scene.nodes.segments import roles_of
 from COVIDQuantLib.scene.review.ai_result import has_original, restore_at
-from COVIDQuantLib.scene.review.segment_status import Figures, Status, accept, statuses_of, take_back_acceptance
+from COVIDQuantLib.scene.review.segment_status import accept, statuses_of, take_back_acceptance
 from COVIDQuantLib.segment_roles import LESION_ROLE
+from COVIDQuantPanel.presenters.review import ReviewState, is_bounded, restored_text
 from COVIDQuantPanel.sections.findings_list import FindingsList
 from COVIDQuantPanel.sections.section import Section, say, timer
 
@@ -99,9 +99,8 @@ class ReviewSection(Section):
             return
         self._role, self._erasing = role, erasing
         segmentation = slicer.vtkMRMLSegmentationNode
-        bounded = role == LESION_ROLE and not erasing
         inside, everywhere = segmentation.EditAllowedInsideAllSegments, segmentation.EditAllowedEverywhere
-        node.SetMaskMode(inside if bounded else everywhere)
+        node.SetMaskMode(inside if is_bounded(role, erasing=erasing) else everywhere)
         node.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
 
     def select_segment(self, segment_id):
@@ -131,8 +130,7 @@ class ReviewSection(Section):
         changed = 0
         with self.undoable():
             changed = restore_at(reading.live, voxel_of_world(reading.volume, point))
-        nothing = _("Nothing was edited here. Hold Shift over the place in a slice view first, or select a finding.")
-        say(self.ui.reviewLabel, _("{n} voxels changed.").format(n=changed) if changed else nothing)
+        say(self.ui.reviewLabel, restored_text(changed))
 
     def undoable(self):
         """Save a state, change segments, bring everything up to date; an error of the reader's is shown."""
@@ -176,21 +174,9 @@ class ReviewSection(Section):
         return roles_of(content) if content else {}
 
     def _show_what_can_be_done(self):
-        reading = self.panel.reading
-        none = "" if reading else _("Quantify a CT, or choose a result")
-        self.allow(("acceptSegmentButton", "acceptAllButton", "searchButton"), none)
-        accepted = reading and Status.ACCEPTED in statuses_of(reading.segmentation).values()
-        self.allow(("takeBackButton",), none or ("" if accepted else _("No segment is accepted")))
-        kept = reading and has_original(reading.segmentation)
-        not_kept = "" if kept else _("This segmentation was not made by COVIDQuant")
-        self.allow(("restorePlaceButton",), none or not_kept)
-        untouched = "" if not reading or reading.is_edited else _("Nothing was edited")
-        self.allow(("restoreAllButton",), none or not_kept or untouched)
-        everything = _("Every segment is accepted.")
-        if reading is not None and reading.figures is Figures.ACCEPTED:
-            say(self.ui.reviewLabel, everything)
-        elif self.ui.reviewLabel.text == everything:
-            say(self.ui.reviewLabel, "")
+        state = _state_of(self.panel.reading)
+        self.show_controls(state.controls())
+        say(self.ui.reviewLabel, state.text(self.ui.reviewLabel.text))
 
 
 class _Undoable:
@@ -207,6 +193,16 @@ class _Undoable:
             self._panel.show_error(error)
             return True
         return False
+
+
+def _state_of(reading):
+    if reading is None:
+        return ReviewState()
+    statuses = tuple(statuses_of(reading.segmentation).values())
+    kept = has_original(reading.segmentation)
+    return ReviewState(
+        is_there=True, figures=reading.figures, statuses=statuses, has_original=kept, is_edited=reading.is_edited
+    )
 
 
 def _editor_node():

@@ -1,9 +1,12 @@
 """What every section of the panel has."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import qt
 import slicer
+
+from COVIDQuantPanel.presenters.controls import Control
 
 _UI_FOLDER = Path(__file__).resolve().parents[2] / "Resources" / "UI"
 
@@ -50,9 +53,14 @@ class Section:
             names: of the buttons.
             reason_not: why not; empty if they can.
         """
-        for name in names:
-            button = getattr(self.ui, name)
-            enable(button, reason_not, self._tips.setdefault(name, button.toolTip))
+        self.show_controls(dict.fromkeys(names, Control(reason_not)))
+
+    def show_controls(self, controls):
+        """Show controls by their names; one without a tip of its own keeps that of the form."""
+        for name, control in controls.items():
+            widget = getattr(self.ui, name)
+            tip = self._tips.setdefault(name, widget.toolTip)
+            apply_control(widget, replace(control, tip=control.tip or tip))
 
     def on_parameters(self):
         """The reader's choices changed."""
@@ -83,16 +91,12 @@ class Section:
         self.on_close()
 
 
-def enable(button, reason_not, tip):
-    """Let a button be used, or say in its tooltip why it cannot be.
-
-    Args:
-        button: the button.
-        reason_not: why not; empty if it can.
-        tip: what it does.
-    """
-    button.enabled = not reason_not
-    button.toolTip = reason_not or tip
+def apply_control(widget, control):
+    """Let a widget look as a presenter's ``Control`` says."""
+    widget.enabled = control.enabled
+    widget.toolTip = control.tooltip
+    if control.text is not None:
+        widget.text = control.text
 
 
 def say(label, text):
