@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from leftovers import Watched, nothing_left
+from made_once import Store
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -50,3 +51,10 @@ def stoppable(leftovers: Watched) -> Iterator[None]:
     yield
     for number, handler in ignored.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory, leftovers: Watched) -> Store:
+    """Phantoms and other results that take long, made once for all tests and all workers."""
+    own = tmp_path_factory.getbasetemp()
+    return Store((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made")

@@ -30,13 +30,13 @@ from COVIDQuantLib.scene.quantification_run import QuantifyRun
 from COVIDQuantLib.scene.review.segment_edits import remove_from_lesion
 from COVIDQuantLib.scene.review.segment_status import Figures
 from COVIDQuantLib.segmentation.result import Segmentation
-from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
+from COVIDQuantLib.simulation.phantom import PhantomSettings
 from COVIDQuantLib.voxels.box import Box
 
 
 @pytest.fixture(scope="module")
-def phantom():
-    return make_phantom(PhantomSettings(seed=3, thickness_mm=6.0, matrix=96, extent_percent=8.0, motion=True))
+def phantom(once):
+    return once.phantom(seed=3, thickness_mm=6.0, matrix=96, extent_percent=8.0, motion=True)
 
 
 @pytest.fixture
