@@ -21,6 +21,8 @@ _VARIABLE = "COVIDQUANT_TEST_SESSION"
 _SECONDS_TO_GO = 10.0
 # What pytest, its plugins and the tools of a developer keep at the root.
 _TOOLS = re.compile(r"\..*|output|build|dist|site|.*\.egg-info|__pycache__|coverage\.xml")
+# Temporary folders that torch, matplotlib and multiprocessing keep for a user or until the process ends.
+_LIBRARIES = re.compile(r"torchinductor_.*|matplotlib-.*|pymp-.*")
 # Python's own keeper of shared memory lives as long as the process that uses any.
 _KEEPER = b"resource_tracker"
 
@@ -54,8 +56,9 @@ class Watched:
     def _found(self) -> list[str]:
         # A folder that is still owned goes with its owner, at this process's end at the latest.
         owned = {Path(one.name) for one in gc.get_objects() if isinstance(one, tempfile.TemporaryDirectory)}
+        there = {path for path in self.temporary.iterdir() if not _LIBRARIES.fullmatch(path.name)}
         return [
-            *(f"temporary {path.name}" for path in sorted(set(self.temporary.iterdir()) - owned)),
+            *(f"temporary {path.name}" for path in sorted(there - owned)),
             *(f"shared memory {path.name}" for path in sorted(SHARED_BLOCKS.glob(f"covidquant-{os.getpid()}-*"))),
             *(f"process {line}" for line in processes_with(f"{_VARIABLE}={self.mark}".encode())),
             *(f"beside the sources {name}" for name in sorted(_beside_sources() - self._before)),
