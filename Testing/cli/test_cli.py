@@ -20,7 +20,7 @@ from COVIDQuantLib.export.table_file import read_metrics
 from COVIDQuantLib.quantification.measures import COLUMNS
 
 # Small enough to be quick, whole enough to have every lobe.
-PHANTOM = ["--matrix", "96", "--thickness", "4", "--slices", "34", "--seed", "1001", "--quiet"]
+PHANTOM = ["--matrix", "128", "--thickness", "4", "--slices", "40", "--seed", "1001", "--quiet"]
 FILES = {"segmentation.seg.nrrd", "metrics.csv", "metrics.json", "overlay.png"}
 
 
