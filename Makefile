@@ -1,5 +1,6 @@
-# make demo            quantify a made chest CT          make test    run every test
-# make demo CT=path    quantify your own                 make lint types
+# make demo            quantify a made chest CT          make test        run the tests, in minutes
+# make demo CT=path    quantify your own                 make test-all    and the long ones
+#                                                        make lint types
 # Needs Python 3.11-3.13 and a network for the first run; name another Python with PYTHON=...
 
 CT ?=
@@ -12,9 +13,12 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
 PINS := .ci/constraints.txt
 PIP_OPTIONS ?=
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(PINS) $(PIP_OPTIONS)
-TESTS ?= -m "slow or not slow" -n 2 --dist loadscope
+# A worker for each processor; one that has no tests left takes some of another's.
+WORKERS ?= auto
+TESTS ?=
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
-.PHONY: demo test lint types format rooms docs clean
+.PHONY: demo test test-all lint types format rooms docs clean
 
 demo: $(VENV)/.installed
 ifeq ($(strip $(CT)),)
@@ -25,7 +29,10 @@ else
 endif
 
 test: $(VENV)/.test-installed
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(PYTEST)
+
+test-all: test
+	@$(PYTEST) -m slow
 
 lint: $(VENV)/.dev-installed
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/codespell && $(BIN)/lint-imports

@@ -1,11 +1,21 @@
 """What every test may ask for."""
 
 import os
+
+# Beside other pytest workers each takes its share of the processors: threads that wait for one another cost them all.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    _ALL = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    _SHARE = str(max(1, _ALL // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])))
+    for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
+        os.environ.setdefault(_name, _SHARE)
+
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from leftovers import Watched, nothing_left
+from made_once import Store
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -22,7 +32,15 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def stoppable() -> Iterator[None]:
+def leftovers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """The session fails if it leaves a file, a folder, a process or shared memory behind."""
+    tmp_path_factory.getbasetemp()  # pytest keeps its own folders, in the system's place for such
+    with nothing_left(lambda: bool(request.session.testsfailed)) as watched:
+        yield watched
+
+
+@pytest.fixture(autouse=True, scope="session")
+def stoppable(leftovers: Watched) -> Iterator[None]:
     """Signals act as in a terminal, also where the whole run was started in the background, which ignores them."""
     usual = {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}
     ignored = {}
@@ -33,3 +51,10 @@ def stoppable() -> Iterator[None]:
     yield
     for number, handler in ignored.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory, leftovers: Watched) -> Store:
+    """Phantoms and other results that take long, made once for all tests and all workers."""
+    own = tmp_path_factory.getbasetemp()
+    return Store((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made")

@@ -19,8 +19,6 @@ import slicer
 import vtk
 
 from COVIDQuantLib.scene.headless_scene import HeadlessScene
-from COVIDQuantLib.scene.review.segment_edits import remove_from_lesion
-from COVIDQuantLib.voxels.box import Box
 
 MODULE = pathlib.Path(__file__).resolve().parents[1] / "COVIDQuant"
 PATIENCE = 600.0
@@ -296,6 +294,7 @@ class PanelWorld:
         charts: the charts that were shown.
         clipboard: the text on it.
         opened: links that were followed.
+        on_stroke: called with the name of the editor's effect as the mouse is drawn over a view.
     """
 
     def __init__(self):
@@ -304,6 +303,7 @@ class PanelWorld:
         self.errors, self.questions, self.charts, self.opened = [], [], [], []
         self.answer, self.clipboard, self.entered = True, "", False
         self.dialogs, self.looks, self.impatient = [], 0, None
+        self.on_stroke = None
         self._before = {name: sys.modules.get(name) for name in self._names()}
         self._attributes = {}
         self.plots = PlotViews(self.scene)
@@ -340,6 +340,7 @@ class PanelWorld:
 
     def close(self):
         self.widget.cleanup()
+        Timer.shots.clear()
         self.scene.RemoveObserver(self._tag)
         sys.path.remove(str(MODULE))
         for name, module in self._before.items():
@@ -461,15 +462,9 @@ class PanelWorld:
         }  # fmt: skip
 
     def _drag(self, _widget, button="Left", **_places):
-        """A stroke of the eraser takes the lower half of the pneumonia, wherever it goes."""
-        editor, reading = self.ui.editor, self.panel.reading
-        if button != "Left" or editor.effect != "Erase":
-            return
-        assert editor.currentSegmentID() == "pneumonia"
-        i, j, k = reading.volume.GetImageData().GetDimensions()
-        box = Box((0, 0, 0), (k // 2, j, i))
-        editor.saveStateForUndo()
-        remove_from_lesion(reading.segmentation, reading.volume, reading.live.labels(box)[1], box)
+        """A stroke is asked for; what the tool in hand would do is up to ``on_stroke``."""
+        if button == "Left":
+            self.on_stroke(self.ui.editor.effect)
 
     def _progress_dialog(self, **properties):
         """A QProgressDialog; ``impatient`` is the number of looks after which the reader stops it."""

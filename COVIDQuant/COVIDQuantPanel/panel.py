@@ -7,6 +7,7 @@ from slicer.i18n import tr as _
 from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.scene.nodes.result_links import latest_result, results_of, volume_of, was_followed
 from COVIDQuantPanel import views
+from COVIDQuantPanel.events import PanelEvents
 from COVIDQuantPanel.sections.advanced_section import AdvancedSection
 from COVIDQuantPanel.sections.export_section import ExportSection
 from COVIDQuantPanel.sections.input_section import InputSection
@@ -30,6 +31,7 @@ class Panel:
     Attributes:
         logic: the module's logic.
         observer: see above.
+        events: what happens, for the sections.
         parameters: the reader's choices; None while the scene closes or the module is left.
         reading: the result being followed; None if there is none.
         problem: why no result can be followed or its figures are out of date; empty if there is no problem.
@@ -41,6 +43,7 @@ class Panel:
         self.reading = None
         self.problem = ""
         self.observer = observer
+        self.events = PanelEvents()
         self._tags = []
         self._volume = None
         self._following = False
@@ -58,19 +61,14 @@ class Panel:
         """The chosen CT; None if there is none."""
         return self.parameters.inputVolume if self.parameters else None
 
-    def tell(self, event):
-        """Call a method of every section by name."""
-        for section in self.sections:
-            getattr(section, event)()
-
     def enter(self):
         """The reader opened the module."""
         self.connect()
-        self.tell("on_enter")
+        self.events.entered.emit()
 
     def exit(self):
         """The reader left the module; figures are still updated and a running job continues."""
-        self.tell("on_exit")
+        self.events.exited.emit()
         self._disconnect()
 
     def connect(self):
@@ -88,7 +86,7 @@ class Panel:
     def close(self):
         """Release every node before the scene closes."""
         self._stop_following()
-        self.tell("on_close")
+        self.events.closing.emit()
         self._disconnect()
 
     def drop(self, node):
@@ -110,7 +108,7 @@ class Panel:
         """Shut down: the module is reloaded or Slicer quits."""
         self._timer.stop()
         self.close()
-        self.tell("on_quit")
+        self.events.quitting.emit()
 
     def update(self):
         """Update after edits since the last call."""
@@ -123,19 +121,18 @@ class Panel:
             # One of its nodes was removed from the scene.
             views.let_go(self.reading)
             self._stop_following()
-            self.tell("on_reading")
+            self.events.reading_changed.emit()
             return
         try:
             self.reading.update()
             self.problem = ""
         except COVIDQuantError as error:
             self.problem = error.line()
-        self.tell("on_figures")
+        self.events.figures_changed.emit()
 
     def select_segment(self, segment_id):
         """Select a segment of the current result in the editor."""
-        for section in self.sections:
-            section.select_segment(segment_id)
+        self.events.segment_chosen.emit(segment_id)
 
     def show_error(self, error):
         """Show an error to the reader."""
@@ -159,7 +156,7 @@ class Panel:
             self._follow(self.parameters.inputVolume, self.parameters.segmentation)
         finally:
             self._following = False
-        self.tell("on_parameters")
+        self.events.parameters_changed.emit()
 
     def _pair_choices(self):
         """Keep result and CT consistent: choosing one selects the other."""
@@ -192,8 +189,8 @@ class Panel:
         # A node that is being removed still exists; check again later.
         self._left = before or self._left
         self._timer.start()
-        self.tell("on_reading")
-        self.tell("on_figures")
+        self.events.reading_changed.emit()
+        self.events.figures_changed.emit()
 
     def _stop_following(self):
         self._timer.stop()

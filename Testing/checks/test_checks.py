@@ -1,5 +1,6 @@
 """The checks of a result: true masks are sound, each kind of damage is seen, and says what, where and how bad."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,6 @@ from COVIDQuantLib.checks.table import CHECKS
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.grades import CheckResult, Grade, finding_line, findings_of, grade_of
 from COVIDQuantLib.segmentation.log_odds import OddsMap
-from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.voxels.block_grid import block_means, block_shares
 from COVIDQuantLib.voxels.geometry import Geometry
 from COVIDQuantLib.voxels.sampling_grids import Grids
@@ -26,8 +26,8 @@ _UNSEEN = {"dense_left_out"}
 
 
 @pytest.fixture(scope="module")
-def phantom():
-    return make_phantom(PhantomSettings(seed=1, thickness_mm=3.0, matrix=128, extent_percent=18.0, motion=False))
+def phantom(once):
+    return once.phantom(seed=1, thickness_mm=3.0, matrix=128, extent_percent=18.0, motion=False)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,17 @@ def right(phantom) -> tuple[Right, CTVolume]:
 @pytest.fixture(scope="module")
 def bounds(right):
     return bounds_of(right[1])
+
+
+@pytest.fixture(scope="module")
+def checks_of(right, bounds):
+    """The checks of the case damaged in a way, made once for each way."""
+    case, ct = right
+    return cache(lambda damage: run_checks(ct, *damaged(case, damage), bounds))
+
+
+def damaged(case, damage):
+    return damage(case, np.random.default_rng(5))
 
 
 def codes(checks):
@@ -53,13 +64,10 @@ def test_the_truth_is_sound(right, bounds):
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_damage_is_seen(right, bounds, damage):
-    case, ct = right
-    lobes, lesions = damage(case, np.random.default_rng(5))
-    if damage.__name__ in _UNSEEN or not is_wrong(case, lobes, lesions):
+def test_damage_is_seen(right, checks_of, damage):
+    if damage.__name__ in _UNSEEN or not is_wrong(right[0], *damaged(right[0], damage)):
         pytest.skip("too little is wrong, or nobody can know")
-    checks = run_checks(ct, lobes, lesions, bounds)
-    assert grade_of(checks) is not Grade.SOUND
+    assert grade_of(checks_of(damage)) is not Grade.SOUND
 
 
 @pytest.mark.parametrize(
@@ -84,11 +92,8 @@ def test_damage_is_seen(right, bounds, damage):
         ("lesions_out_of_lung", "lesion-outside"),
     ],
 )
-def test_damage_is_seen_by_the_check_that_is_made_for_it(right, bounds, name, code):
-    case, ct = right
-    damage = next(d for d in DAMAGES if d.__name__ == name)
-    lobes, lesions = damage(case, np.random.default_rng(5))
-    assert code in codes(run_checks(ct, lobes, lesions, bounds))
+def test_damage_is_seen_by_the_check_that_is_made_for_it(checks_of, name, code):
+    assert code in codes(checks_of(next(d for d in DAMAGES if d.__name__ == name)))
 
 
 def test_what_is_mostly_outside_the_patient_is_not_usable(right, bounds):

@@ -19,23 +19,29 @@ from COVIDQuantLib.export.segmentation_file import read_segmentation
 from COVIDQuantLib.export.table_file import read_metrics
 from COVIDQuantLib.quantification.measures import MEASURES
 
-# Small enough to be quick, whole enough to have lungs.
-PHANTOM = ["--matrix", "128", "--thickness", "3", "--seed", "1001", "--quiet"]
+# Small enough to be quick, whole enough to have every lobe.
+PHANTOM = ["--matrix", "128", "--thickness", "4", "--slices", "40", "--seed", "1001", "--quiet"]
 FILES = {"segmentation.seg.nrrd", "metrics.csv", "metrics.json", "overlay.png"}
 
 
 @pytest.fixture(scope="module")
-def phantom(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("phantom")
-    assert main(["phantom", "--out", str(folder), *PHANTOM]) == 0
-    return folder
+def phantom(once):
+    """The folder of a phantom; tests read it only."""
+
+    def fill(folder):
+        assert main(["phantom", "--out", str(folder), *PHANTOM]) == 0
+
+    return once.folder("cli-phantom", fill)
 
 
 @pytest.fixture(scope="module")
-def quantified(phantom, tmp_path_factory):
-    out = tmp_path_factory.mktemp("out")
-    assert main(["quantify", str(phantom / "ct.nrrd"), "--out", str(out), "--nifti"]) == 0
-    return out
+def quantified(phantom, once):
+    """The folder of what quantify finds; tests read it only."""
+
+    def fill(folder):
+        assert main(["quantify", str(phantom / "ct.nrrd"), "--out", str(folder), "--nifti"]) == 0
+
+    return once.folder("cli-quantified", fill)
 
 
 def quantify(phantom, out, *options, ct="ct.nrrd"):
@@ -240,12 +246,13 @@ def test_interrupt_leaves_no_file(phantom, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions differ on Windows")
-def test_earlier_results_survive_a_failed_run(quantified, phantom, tmp_path):
+def test_earlier_results_survive_a_failed_run(phantom, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "metrics.csv").write_text("earlier")
     (out / "overlay.png").mkdir()  # in the way
-    assert quantify(phantom, out) == 3
+    masks = ["--lobes", phantom / "lobes.nrrd", "--lesions", phantom / "lesions.nrrd"]
+    assert quantify(phantom, out, *masks) == 3
     assert (out / "metrics.csv").read_text() == "earlier"
     assert names(out) == {"metrics.csv", "overlay.png"}
 

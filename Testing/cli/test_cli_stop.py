@@ -16,7 +16,6 @@ import pytest
 
 from COVIDQuantLib.cli.main import main
 from COVIDQuantLib.cli.stopping import Stopped, stop_signals
-from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.simulation.phantom.files import write_phantom
 from COVIDQuantLib.system.atomic_files import settle_results
 
@@ -29,10 +28,10 @@ READY = "import sys; from COVIDQuantLib.cli.main import main; sys.stderr.write('
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def world(tmp_path_factory, once):
     """A small CT with its masks, and what two runs with different thresholds make of it."""
     folder = tmp_path_factory.mktemp("phantom")
-    write_phantom(make_phantom(PhantomSettings(seed=1, thickness_mm=10.0, matrix=64, extent_percent=10.0)), folder)
+    write_phantom(once.phantom(seed=1, thickness_mm=10.0, matrix=64, extent_percent=10.0), folder)
     assert main(command(folder, folder / "old", "-750")) == 0
     assert main(command(folder, folder / "new", "-700")) == 0
     assert content(folder / "old") != content(folder / "new")

@@ -238,6 +238,7 @@ def test_files_of_other_kinds(tmp_path, name):
     stops(tmp_path / name, "not a CT|not supported|cannot be read", "NIfTI")
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_every_real_ct_is_read_where_it_lies(shared_data):
     paths = sorted(shared_data.glob("*_ct*.nrrd"))
@@ -255,6 +256,7 @@ def test_every_real_ct_is_read_where_it_lies(shared_data):
     assert "thick-sections" in read["acrinflt013_ct.nrrd"]
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_real_label_maps_are_no_ct(shared_data):
     for name in ("cip_ct64_ciplabels.nrrd", "medmpd_lidc_p1_labels.nrrd"):

@@ -231,6 +231,7 @@ class TestSlicerSegmentation:
         assert np.array_equal(labels, np.select([LABELS == 4, LABELS == 1], [1, 2]))
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_real_labels_lie_on_their_ct(shared_data):
     from COVIDQuantLib.ct.read import read_ct

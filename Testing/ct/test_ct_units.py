@@ -11,7 +11,6 @@ from COVIDQuantLib.ct.checks.run import HeaderFacts, check_ct
 from COVIDQuantLib.ct.hu_normalisation import HUBuffer
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import UnfitInputError
-from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.voxels.geometry import Geometry
 
 HU = chest((16, 64, 80)).astype(np.int32)
@@ -90,9 +89,9 @@ def test_lungs_full_of_disease_are_read():
 
 
 @pytest.fixture(scope="module")
-def phantom():
+def phantom(once):
     """HU of a chest with fat, muscle, vessels, disease and edges that are averaged."""
-    made = make_phantom(PhantomSettings(seed=2, matrix=96, thickness_mm=8.0, extent_percent=25.0, circle=False))
+    made = once.phantom(seed=2, matrix=96, thickness_mm=8.0, extent_percent=25.0, circle=False)
     return made.ct.hu.astype(np.int32)
 
 
@@ -124,6 +123,7 @@ WHOLE = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("name", WHOLE)
 def test_real_cts_and_their_parts(shared_data, name):

@@ -20,8 +20,6 @@ from COVIDQuantLib.segmentation.lungs.sides import sides_of_lobes
 from COVIDQuantLib.segmentation.masks.placement import MaskFit, check_lesions_fit, check_lungs_fit, taken_as
 from COVIDQuantLib.segmentation.masks.user_masks import read_given_masks
 from COVIDQuantLib.segmentation.patient.bounds import find_chest
-from COVIDQuantLib.simulation.phantom.make import make_phantom
-from COVIDQuantLib.simulation.phantom_settings import PhantomSettings
 from COVIDQuantLib.voxels.geometry import Geometry
 
 FREE = Plan(MODEL_FREE)
@@ -29,8 +27,8 @@ TOTAL_NAMES = {lobe.label: "lung_{1}_lobe_{0}".format(*lobe.name.split()) for lo
 
 
 @pytest.fixture(scope="module")
-def phantom():
-    return make_phantom(PhantomSettings(seed=3, thickness_mm=5.0, matrix=64, extent_percent=20, motion=False))
+def phantom(once):
+    return once.phantom(seed=3, thickness_mm=5.0, matrix=64, extent_percent=20, motion=False)
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +37,8 @@ def fit(phantom):
 
 
 @pytest.fixture(scope="module")
-def sick():
-    return make_phantom(PhantomSettings(seed=1, thickness_mm=10.0, matrix=48, extent_percent=60))
+def sick(once):
+    return once.phantom(seed=1, thickness_mm=10.0, matrix=48, extent_percent=60)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from COVIDQuantLib.export.anonymous import HASHED, hashed, redacted, without_nam
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.table import compute_metrics
 from COVIDQuantLib.segmentation.result import Segmentation
-from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.simulation.phantom.files import write_phantom
 from COVIDQuantLib.voxels.geometry import Geometry
 
@@ -168,10 +167,10 @@ NAME, UID = "MILLERANNA", "1.2.826.0.1.3680043.8.498.42"
 
 
 @pytest.fixture(scope="module")
-def named(tmp_path_factory):
+def named(tmp_path_factory, once):
     """A CT and masks whose names are a patient's."""
     folder = tmp_path_factory.mktemp("phantom")
-    write_phantom(make_phantom(PhantomSettings(seed=1, thickness_mm=10.0, matrix=64, extent_percent=10.0)), folder)
+    write_phantom(once.phantom(seed=1, thickness_mm=10.0, matrix=64, extent_percent=10.0), folder)
     for name in ("ct", "lobes", "lesions"):
         (folder / f"{name}.nrrd").rename(folder / f"{NAME}_{name}.nrrd")
     return folder

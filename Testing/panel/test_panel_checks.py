@@ -23,13 +23,12 @@ from COVIDQuantLib.scene.quantification_job import _add_segmentation
 from COVIDQuantLib.scene.review.result_checks import kept_checks, point_of, segment_of
 from COVIDQuantLib.scene.review.segment_edits import remove_from_lesion
 from COVIDQuantLib.segmentation.result import Segmentation
-from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.voxels.box import Box
 
 
 @pytest.fixture(scope="module")
-def phantom():
-    return make_phantom(PhantomSettings(seed=3, thickness_mm=6.0, matrix=96, extent_percent=8.0, motion=False))
+def phantom(once):
+    return once.phantom(seed=3, thickness_mm=6.0, matrix=96, extent_percent=8.0, motion=False)
 
 
 @pytest.fixture

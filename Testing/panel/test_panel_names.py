@@ -36,6 +36,7 @@ UI_OF = {
 OWNERS = {
     "panel": (PANEL / "panel.py", "Panel"),
     "_panel": (PANEL / "panel.py", "Panel"),
+    "events": (PANEL / "events.py", "PanelEvents"),
     "logic": (MODULE / "COVIDQuant.py", "COVIDQuantLogic"),
     "parameters": (PANEL / "parameters.py", "COVIDQuantParameterNode"),
     "reading": (ROOT / "COVIDQuantLib" / "scene" / "reading_session.py", "Reading"),
@@ -93,13 +94,20 @@ def attributes_of(node):
 def test_widgets_exist(name):
     text = next(PANEL.rglob(name)).read_text(encoding="utf-8")
     used = set(re.findall(r"\bui(?:\(_[A-Z]+\))?\.(\w+)", text))
-    for node in ast.walk(ast.parse(text)):
-        # Names of buttons given as text to Section.allow.
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "allow":
-            used |= {part.value for part in ast.walk(node.args[0]) if isinstance(part, ast.Constant)}
+    # Buttons named in text, for Section.allow and Section.show_controls.
+    used |= set(re.findall(r'"(\w+Button)"', text))
     there = set().union(*(widgets_of(UI / f"{kind}.ui") for kind in UI_OF[name]))
     assert used <= there, sorted(used - there)
     assert used
+
+
+def test_presenters_know_neither_qt_nor_a_scene():
+    """What they decide can be tested without a window."""
+    for path in (PANEL / "presenters").glob("*.py"):
+        modules = {alias.name for node in ast.walk(parse(path)) if isinstance(node, ast.Import) for alias in node.names}
+        modules |= {node.module for node in ast.walk(parse(path)) if isinstance(node, ast.ImportFrom)}
+        known = ("COVIDQuantLib", "COVIDQuantPanel.presenters", "dataclasses", "html", "slicer.i18n")
+        assert all(name.startswith(known) for name in modules), (path.name, modules)
 
 
 def test_every_widget_is_used_or_only_seen():
@@ -195,11 +203,11 @@ def test_imported_names_exist(path):
             continue
         if node.module.startswith("COVIDQuantPanel"):
             inside = node.module.split(".")[1:]
-            file = PANEL.joinpath(*inside).with_suffix(".py") if inside else PANEL / "__init__.py"
-            names = {alias.name for alias in node.names}
-            if not inside:
-                assert all((PANEL / f"{name}.py").is_file() for name in names), node.module
+            folder, names = PANEL.joinpath(*inside), {alias.name for alias in node.names}
+            if folder.is_dir():
+                assert all((folder / f"{name}.py").is_file() for name in names), node.module
                 continue
+            file = folder.with_suffix(".py")
         elif node.module.startswith("COVIDQuantLib"):
             spec = importlib.util.find_spec(node.module)
             assert spec, node.module
@@ -207,6 +215,7 @@ def test_imported_names_exist(path):
         else:
             continue
         body = parse(file).body
+        body += [inner for part in body if isinstance(part, ast.Try) for inner in part.body]
         there = {part.name for part in body if isinstance(part, (ast.FunctionDef, ast.ClassDef))}
         for part in body:
             if isinstance(part, ast.Assign):
@@ -218,12 +227,11 @@ def test_imported_names_exist(path):
         assert names <= there, f"{path.name}: {node.module} has no {sorted(names - there)}"
 
 
-@pytest.mark.parametrize("path", panel_files(), ids=lambda path: path.name)
-def test_events_are_methods_of_sections(path):
-    section = attributes_of(classes_of(PANEL / "sections" / "section.py")["Section"])
-    for node in ast.walk(parse(path)):
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "tell":
-            assert node.args[0].value in section
+def test_every_event_reaches_the_sections_and_is_emitted_by_somebody():
+    events = {name for name in attributes_of(classes_of(PANEL / "events.py")["PanelEvents"]) if name != "__init__"}
+    code = "\n".join(path.read_text(encoding="utf-8") for path in panel_files())
+    assert set(re.findall(r"events\.(\w+)\.connect\(self\.", code)) == events
+    assert set(re.findall(r"events\.(\w+)\.emit\(", code)) == events
 
 
 @pytest.mark.parametrize("path", panel_files(), ids=lambda path: path.name)

@@ -16,16 +16,15 @@ from worker_world import blocks_left, is_running
 
 from COVIDQuantLib.errors import Cancelled
 from COVIDQuantLib.scene.nodes.volumes import ct_of_node
-from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 
 _ADVANCED = 4
 SMALL = {"seed": 1, "thickness_mm": 10.0, "matrix": 64, "extent_percent": 10.0}
 
 
 @pytest.fixture(scope="module")
-def expected():
+def expected(once):
     """The sample's CT, parts of which no scanner measured."""
-    return make_phantom(PhantomSettings(**SMALL)).ct
+    return once.phantom(**SMALL).ct
 
 
 @pytest.fixture

@@ -30,13 +30,13 @@ from COVIDQuantLib.scene.quantification_run import QuantifyRun
 from COVIDQuantLib.scene.review.segment_edits import remove_from_lesion
 from COVIDQuantLib.scene.review.segment_status import Figures
 from COVIDQuantLib.segmentation.result import Segmentation
-from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
+from COVIDQuantLib.simulation.phantom import PhantomSettings
 from COVIDQuantLib.voxels.box import Box
 
 
 @pytest.fixture(scope="module")
-def phantom():
-    return make_phantom(PhantomSettings(seed=3, thickness_mm=6.0, matrix=96, extent_percent=8.0, motion=True))
+def phantom(once):
+    return once.phantom(seed=3, thickness_mm=6.0, matrix=96, extent_percent=8.0, motion=True)
 
 
 @pytest.fixture
@@ -783,12 +783,24 @@ def test_without_the_pytorch_extension_it_is_offered(world, packages, monkeypatc
 @pytest.mark.slow
 def test_slicers_self_test_runs_through(world):
     """The story that Slicer's own self-test clicks through, a real run of the model-free way included."""
+    strokes = []
+
+    def erase_the_lower_half(effect):
+        strokes.append((effect, world.ui.editor.currentSegmentID()))
+        reading = world.panel.reading
+        lesions, whole_ct = lesions_of(world)
+        box = Box((0, 0, 0), (whole_ct.stop[0] // 2, *whole_ct.stop[1:]))
+        world.ui.editor.saveStateForUndo()
+        remove_from_lesion(reading.segmentation, reading.volume, lesions[box.slices], box)
+
+    world.on_stroke = erase_the_lower_half
     test = world.module.COVIDQuantTest()
     for name in ("assertTrue", "assertFalse", "assertEqual", "assertIn", "assertIs", "assertIsNone", "assertLess",
                  "assertGreater", "assertGreaterEqual"):  # fmt: skip
         setattr(test, name, getattr(unittest.TestCase(), name))
     test.runTest()
     assert world.shown == "Test passed"
+    assert strokes == [("Erase", "pneumonia")]
 
 
 @pytest.mark.slow

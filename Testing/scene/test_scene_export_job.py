@@ -182,11 +182,14 @@ print(job.pid, flush=True)
 @pytest.mark.skipif(os.name == "nt", reason="a process is told of signals only elsewhere")
 @pytest.mark.parametrize("end", ["killed", "quit"])
 def test_an_application_that_goes_leaves_no_process_and_no_half_file(tmp_path, end):
-    script, folder = tmp_path / "parent.py", tmp_path / "case"
+    script, folder, temporary = tmp_path / "parent.py", tmp_path / "case", tmp_path / "temporary"
     folder.mkdir()
+    temporary.mkdir()
+    # Whoever is killed cannot remove its own scene's folder.
+    environment = {**os.environ, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))}
     then = "time.sleep(600)" if end == "killed" else ""
     script.write_text(PARENT.format(here=HERE, root=str(Path(HERE).parent), then=then), encoding="utf-8")
-    with subprocess.Popen([sys.executable, script, folder], stdout=subprocess.PIPE) as parent:
+    with subprocess.Popen([sys.executable, script, folder], stdout=subprocess.PIPE, env=environment) as parent:
         child = int(parent.stdout.readline())
         if end == "killed":
             parent.send_signal(signal.SIGKILL)

@@ -70,6 +70,7 @@ def test_a_file_cropped_to_the_segments_lies_on_the_cts_voxels(tmp_path):
     assert np.array_equal(live.histogram.counts, full.counts)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("name", ["cip_ct64_ct.nrrd", "acrinflt013_ct.nrrd"])
 def test_real_ct_loaded_by_slicer_is_the_ct_we_read(shared_data, name):

@@ -27,13 +27,12 @@ from COVIDQuantLib.scene.quantification_job import _add_segmentation
 from COVIDQuantLib.scene.reading_session import Reading
 from COVIDQuantLib.scene.review.ai_result import has_original
 from COVIDQuantLib.segmentation.result import Segmentation
-from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.voxels.geometry import Geometry, Reorientation
 
 
 @pytest.fixture(scope="module")
-def phantom():
-    return make_phantom(PhantomSettings(seed=3, thickness_mm=6.0, matrix=96, extent_percent=8.0, motion=True))
+def phantom(once):
+    return once.phantom(seed=3, thickness_mm=6.0, matrix=96, extent_percent=8.0, motion=True)
 
 
 _readings = []

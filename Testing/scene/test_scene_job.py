@@ -15,14 +15,13 @@ from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
 from COVIDQuantLib.scene.nodes.segmentations import segmentation_of_node
 from COVIDQuantLib.scene.nodes.volumes import ct_of_node, node_of_ct, voxels_of
 from COVIDQuantLib.scene.quantification_job import quantify_volume, warnings_of_node
-from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 
 
 @pytest.fixture(scope="module")
-def world():
+def world(once):
     world = HeadlessScene()
-    settings = PhantomSettings(seed=1, thickness_mm=8.0, matrix=80, extent_percent=10.0)
-    return world, node_of_ct(world.scene, make_phantom(settings).ct, "CT")
+    phantom = once.phantom(seed=1, thickness_mm=8.0, matrix=80, slices=15, extent_percent=10.0)
+    return world, node_of_ct(world.scene, phantom.ct, "CT")
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,6 @@ from COVIDQuantLib.scene.nodes.segmentations import create_segmentation_node
 from COVIDQuantLib.scene.nodes.volumes import node_of_ct
 from COVIDQuantLib.scene.quantification_run import Outcome, QuantifyRun
 from COVIDQuantLib.segmentation.result import Segmentation
-from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.voxels.box import Box
 from COVIDQuantLib.worker.run_times import RunTimes, rounded_seconds
 
@@ -286,8 +285,8 @@ def test_estimates_are_told_with_few_digits():
 
 
 @pytest.fixture(scope="module")
-def phantom():
-    return make_phantom(PhantomSettings(seed=1, thickness_mm=10.0, matrix=64, extent_percent=10.0)).ct
+def phantom(once):
+    return once.phantom(seed=1, thickness_mm=10.0, matrix=64, extent_percent=10.0).ct
 
 
 @pytest.fixture

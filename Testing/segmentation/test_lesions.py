@@ -198,7 +198,7 @@ def phantom_lungs(phantom):
 
 @pytest.mark.parametrize(("seed", "extent"), [(1021, 0.0), (1022, 15.0)])
 def test_phantoms_lesions(seed, extent):
-    phantom = make_phantom(PhantomSettings(seed=seed, thickness_mm=5.0, matrix=192, extent_percent=extent))
+    phantom = make_phantom(PhantomSettings(seed=seed, thickness_mm=5.0, matrix=128, extent_percent=extent))
     lungs = phantom_lungs(phantom)
     found = find_lesions(phantom.ct, lungs)
     if extent:
@@ -239,6 +239,7 @@ def test_normal_lungs_of_the_labelled_ct_hold_no_pneumonia(shared_data):
     assert find_lesions(ct, lungs).sum() < 0.015 * np.count_nonzero(lungs)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize(
     ("name", "sections"),

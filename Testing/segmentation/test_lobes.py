@@ -42,6 +42,15 @@ def phantom(settings):
     return made.ct, np.asarray(made.lobes)
 
 
+@cache
+def parted(settings, *, use_image=True):
+    """The lobes found in the true lungs."""
+    ct, truth = phantom(settings)
+    found = find_lobes(ct, lungs_of(truth), use_image=use_image)
+    found.flags.writeable = False
+    return found
+
+
 def lungs_of(lobes):
     table = np.zeros(256, np.uint8)
     table[list(labels_of_side("right"))] = 1
@@ -64,12 +73,11 @@ def test_phantom_lobes_overlap_truth():
     """The bar holds for the mean over patients; one whose horizontal fissure is missing may fall a little short."""
     by_image, by_atlas = [], []
     for settings in (THIN, THICK):
-        ct, truth = phantom(settings)
-        lungs = lungs_of(truth)
-        found = find_lobes(ct, lungs)
-        assert_parts_lungs(found, lungs)
+        _, truth = phantom(settings)
+        found = parted(settings)
+        assert_parts_lungs(found, lungs_of(truth))
         by_image.append(mean_dice(found, truth))
-        by_atlas.append(mean_dice(find_lobes(ct, lungs, use_image=False), truth))
+        by_atlas.append(mean_dice(parted(settings, use_image=False), truth))
     assert np.mean(by_image) >= 0.90
     assert min(by_image) >= 0.87
     assert min(by_atlas) >= 0.80
@@ -82,8 +90,7 @@ def test_phantom_lobes_in_lungs_that_were_found():
 
 
 def test_each_lobe_is_one_piece():
-    ct, truth = phantom(THIN)
-    found = find_lobes(ct, lungs_of(truth))
+    found = parted(THIN)
     for lobe in LOBES:
         pieces, _ = ndimage.label(found == lobe.label)
         sizes = np.bincount(pieces.ravel())[1:]
@@ -212,6 +219,7 @@ def test_atlas_file_holds_three_fissures_and_its_licence():
     assert "All or portions of this licensed product" in " ".join(licence.split())
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_atlas_file_is_what_its_script_fits(shared_data):
     refitted = fit.fit_atlas(shared_data / "cip_lobe_atlas" / "LungLobeAtlasData")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from COVIDQuantLib.simulation.phantom import Phantom, PhantomSettings, make_phantom
+from COVIDQuantLib.simulation.phantom import Phantom
 from COVIDQuantLib.simulation.phantom_settings import SURROUNDINGS
 from Testing.evaluation.lung_soundness import look, write_sheet
 from Testing.evaluation.sections import mirrored, thicker
@@ -15,16 +15,14 @@ AROUND = {"plain": (), "much": ("table", "cushion", "blanket", "cables", "arms-d
 
 
 @pytest.fixture(scope="module", params=AROUND)
-def phantom(request) -> Phantom:
-    return make_phantom(
-        PhantomSettings(seed=50 + len(AROUND[request.param]), **SETTINGS, surroundings=AROUND[request.param])
-    )
+def phantom(request, once) -> Phantom:
+    return once.phantom(seed=50 + len(AROUND[request.param]), **SETTINGS, surroundings=AROUND[request.param])
 
 
 @pytest.fixture(scope="module")
-def dressed() -> Phantom:
+def dressed(once) -> Phantom:
     around = tuple(name for name in SURROUNDINGS if name != "cut")
-    return make_phantom(PhantomSettings(seed=58, **SETTINGS, surroundings=around))
+    return once.phantom(seed=58, **SETTINGS, surroundings=around)
 
 
 def whole_lobes(phantom: Phantom) -> np.ndarray:

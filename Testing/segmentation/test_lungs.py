@@ -35,9 +35,9 @@ def read_labels(path) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def phantom():
+def phantom(once):
     """A small chest with moderate disease; its truth is known."""
-    return make_phantom(PhantomSettings(seed=1020, thickness_mm=5.0, matrix=128, extent_percent=8.0))
+    return once.phantom(seed=1020, thickness_mm=5.0, matrix=128, extent_percent=8.0)
 
 
 @pytest.fixture(scope="module")
@@ -209,10 +209,9 @@ LOOKED_AT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.shared
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * name.startswith("ts_")) for name in LOOKED_AT]
-)
+@pytest.mark.parametrize("name", LOOKED_AT)
 def test_real_parts_of_chests(shared_data, name):
     ct = read(shared_data / name)
     lungs = find_lungs(ct)

@@ -47,7 +47,7 @@ NETWORKS = {
 
 def recipe(task, **chests):
     networks = {
-        role: {**network, "max_seconds": 1, "batch_size": 1, "batches_per_epoch": 1, "validate_every": 2}
+        role: {**network, "max_seconds": 0.2, "batch_size": 1, "batches_per_epoch": 1, "validate_every": 2}
         for role, network in NETWORKS[task].items()
     }
     few = {"matrix": 48, "phantoms": 1, "tuning_phantoms": 1, "phantom_variants": 0, **chests}
@@ -68,6 +68,7 @@ def train(tmp_path, document, *more):
     return main(["train", str(path), "--out", str(tmp_path / "out"), "--device", "cpu", "--quiet", *map(str, more)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", NETWORKS)
 def test_a_bundle_from_nothing_but_phantoms(tmp_path, capsys, task):
     assert train(tmp_path, recipe(task)) == 0

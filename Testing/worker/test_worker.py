@@ -16,7 +16,6 @@ from COVIDQuantLib.errors import Cancelled, COVIDQuantError, UnfitInputError, Us
 from COVIDQuantLib.pipeline import DEFAULT_PLAN, METHODS, GivenMasks, Plan, segment_ct
 from COVIDQuantLib.progress import StagedProgress
 from COVIDQuantLib.segmentation.result import Segmentation
-from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.voxels.geometry import Geometry
 from COVIDQuantLib.worker.channel import Inbox, Outbox, encoded
 from COVIDQuantLib.worker.failures import error_of_record, error_record
@@ -65,8 +64,8 @@ def same(one, other):
 
 
 @pytest.fixture(scope="module")
-def phantom():
-    return make_phantom(PhantomSettings(seed=1, thickness_mm=10.0, matrix=64, extent_percent=10.0)).ct
+def phantom(once):
+    return once.phantom(seed=1, thickness_mm=10.0, matrix=64, slices=12, extent_percent=10.0).ct
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -6,7 +6,6 @@ import sys
 import pytest
 
 from COVIDQuantLib.cli.main import main
-from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.simulation.phantom.files import write_phantom
 
 pytest.importorskip("resource", reason="this system cannot limit the size of files")
@@ -19,9 +18,9 @@ LIMITED = (
 
 
 @pytest.fixture(scope="module")
-def arguments(tmp_path_factory):
+def arguments(tmp_path_factory, once):
     folder = tmp_path_factory.mktemp("phantom")
-    write_phantom(make_phantom(PhantomSettings(seed=1, thickness_mm=10.0, matrix=64, extent_percent=10.0)), folder)
+    write_phantom(once.phantom(seed=1, thickness_mm=10.0, matrix=64, extent_percent=10.0), folder)
     masks = [f"--{name}={folder / name}.nrrd" for name in ("lobes", "lesions")]
     return ["quantify", str(folder / "ct.nrrd"), *masks, "--quiet", "--no-picture"]
 

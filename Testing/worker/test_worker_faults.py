@@ -37,7 +37,6 @@ from COVIDQuantLib.models import TrainedNetwork, write_bundle
 from COVIDQuantLib.networks.registry import build_network
 from COVIDQuantLib.pipeline import MODEL_FREE, NETWORK, GivenMasks, Plan
 from COVIDQuantLib.segmentation.result import Segmentation
-from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.voxels.geometry import Geometry
 from COVIDQuantLib.worker.blocks import Block
 from COVIDQuantLib.worker.failures import WorkerError
@@ -165,8 +164,8 @@ def test_without_a_tracker_nothing_is_left_and_the_reason_is_told(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def phantom():
-    return make_phantom(PhantomSettings(seed=1, thickness_mm=10.0, matrix=64, extent_percent=10.0)).ct
+def phantom(once):
+    return once.phantom(seed=1, thickness_mm=10.0, matrix=64, extent_percent=10.0).ct
 
 
 @pytest.fixture(scope="module")

@@ -13,15 +13,14 @@ from COVIDQuantLib.scene.headless_scene import HeadlessScene
 from COVIDQuantLib.scene.nodes.segmentations import segmentation_of_node
 from COVIDQuantLib.scene.nodes.volumes import node_of_ct, voxels_of
 from COVIDQuantLib.scene.quantification_job import VolumeJob, quantify_volume, warnings_of_node
-from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 from COVIDQuantLib.worker.worker import Worker
 
 PLAN = Plan(MODEL_FREE)
 
 
 @pytest.fixture(scope="module")
-def phantom():
-    return make_phantom(PhantomSettings(seed=1, thickness_mm=10.0, matrix=64, extent_percent=10.0)).ct
+def phantom(once):
+    return once.phantom(seed=1, thickness_mm=10.0, matrix=64, extent_percent=10.0).ct
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
 """Advanced settings: given lobes, other model bundles, default thresholds, a full recount, a sample CT."""
 
-from slicer.i18n import tr as _
-
 from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS
 from COVIDQuantPanel.models import bundles_for
+from COVIDQuantPanel.presenters.controls import needs_result
 from COVIDQuantPanel.sections.sample_button import SampleButton
 from COVIDQuantPanel.sections.section import Section, say, silently
 
@@ -48,8 +47,7 @@ class AdvancedSection(Section):
 
     def on_reading(self):
         """A recount needs a result."""
-        reason = "" if self.panel.reading else _("Quantify a CT, or choose a result")
-        self.allow(("resetThresholdsButton", "recountButton"), reason)
+        self.allow(("resetThresholdsButton", "recountButton"), needs_result(self.panel.reading))
 
     def on_close(self):
         """Cancel a sample in progress, as it was for the scene being closed."""
@@ -64,7 +62,7 @@ class AdvancedSection(Section):
     def on_reset_thresholds(self):
         """Reset to the thresholds of the papers."""
         self.panel.reading.set_thresholds(DEFAULT_THRESHOLDS)
-        self.panel.tell("on_figures")
+        self.panel.events.figures_changed.emit()
 
     def on_recount(self):
         """Recount every voxel."""
@@ -72,7 +70,7 @@ class AdvancedSection(Section):
             self.panel.reading.recount()
         except COVIDQuantError as error:
             self.panel.show_error(error)
-        self.panel.tell("on_figures")
+        self.panel.events.figures_changed.emit()
 
     def _list_models(self):
         refused = []

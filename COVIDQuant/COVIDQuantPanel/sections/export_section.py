@@ -12,13 +12,10 @@ from COVIDQuantLib.export.exam_files import EXPORTS
 from COVIDQuantLib.progress import ProgressState
 from COVIDQuantLib.scene.export.export_job import ExportJob
 from COVIDQuantLib.scene.export.node_exam import files_in_the_way
-from COVIDQuantPanel.sections.section import Section, enable, say, silently, timer
+from COVIDQuantPanel.presenters import exports as presenter
+from COVIDQuantPanel.sections.section import Section, apply_control, say, silently, timer
 
 _POLL_MS = 100
-# Packages that an export needs in addition to those of Slicer.
-_NEEDS = {"picture": "matplotlib"}
-# An empty setting means the default files; this means none.
-_NOTHING = "nothing"
 
 
 class ExportSection(Section):
@@ -44,12 +41,11 @@ class ExportSection(Section):
     def on_parameters(self):
         """Show the choices."""
         silently(self.ui.folderEdit, self._show_folder)
-        chosen = set(self.panel.parameters.exports) or {export.name for export in EXPORTS if export.default}
+        chosen = presenter.chosen(self.panel.parameters.exports)
         for export in EXPORTS:
-            box, package = self._boxes[export.name], _NEEDS.get(export.name)
+            box, package = self._boxes[export.name], presenter.NEEDS.get(export.name)
             there = package is None or importlib.util.find_spec(package) is not None
-            missing = _("{package} is not installed: install the packages for networks").format(package=package)
-            enable(box, "" if there else missing, ", ".join(export.files))
+            apply_control(box, presenter.choice_control(export, can_be_written=there))
             silently(box, lambda b, on=there and export.name in chosen: b.setChecked(on))
         self._show_button()
 
@@ -72,20 +68,19 @@ class ExportSection(Section):
     def on_choice(self, *_arguments):
         """Store the chosen exports."""
         if self.panel.parameters is not None:
-            self.panel.parameters.exports = self._wanted() or [_NOTHING]
+            self.panel.parameters.exports = presenter.as_choice(self._wanted())
         self._show_button()
 
     def on_export(self):
         """Start an export, asking before earlier files are replaced; or cancel the running one."""
         if self._job is not None:
-            self._stop(_("Stopped. Nothing was written."))
+            self._stop(presenter.stopped_text())
             return
         folder, wanted = self._folder(), self._wanted()
         earlier = files_in_the_way(folder, wanted)
-        if earlier:
-            question = _("These files already exist. Replace them?") + "\n\n" + "\n".join(p.name for p in earlier)
-            if not slicer.util.confirmOkCancelDisplay(question, windowTitle=_("COVIDQuant")):
-                return
+        title = _("COVIDQuant")
+        if earlier and not slicer.util.confirmOkCancelDisplay(presenter.question(earlier), windowTitle=title):
+            return
         self._name = self.panel.reading.segmentation.GetName()
         try:
             self._job = ExportJob(self.panel.reading, folder, wanted, slicer.util.startupEnvironment())
@@ -108,13 +103,9 @@ class ExportSection(Section):
             return
         if isinstance(state, ProgressState):
             self.ui.exportBar.value = round(1000 * state.fraction)
-            say(self.ui.doneLabel, _("{result}: writing {name}").format(result=self._name, name=state.stage))
+            say(self.ui.doneLabel, presenter.progress_text(self._name, state.stage))
             return
-        folder = self._job.folder
-        link = f'<a href="{folder.absolute().as_uri()}">{folder}</a>'
-        names = ", ".join(path.name for path in state)
-        done = _("{result}: written {names} in {folder}")
-        self._stop(done.format(result=self._name, names=names, folder=link))
+        self._stop(presenter.done_text(self._name, state, self._job.folder))
 
     def _fail(self, error):
         self._stop(error.line())
@@ -143,15 +134,10 @@ class ExportSection(Section):
         return [name for name, box in self._boxes.items() if box.isChecked()]
 
     def _show_button(self):
-        self.ui.exportButton.text = _("Export") if self._job is None else _("Cancel")
-        if self._job is not None:
-            enable(self.ui.exportButton, "", _("Cancel; partial files are removed"))
-            return
-        reason = ""
-        if self.panel.reading is None:
-            reason = _("Quantify a CT, or choose a result")
-        elif self._folder() is None:
-            reason = _("Choose a folder first")
-        elif not self._wanted():
-            reason = _("Choose what to write")
-        enable(self.ui.exportButton, reason, _("Write the chosen files, all of them or none"))
+        control = presenter.export_control(
+            running=self._job is not None,
+            has_result=self.panel.reading is not None,
+            has_folder=self._folder() is not None,
+            wants_any=bool(self._wanted()),
+        )
+        apply_control(self.ui.exportButton, control)

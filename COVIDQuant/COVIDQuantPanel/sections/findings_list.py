@@ -2,19 +2,14 @@
 
 import qt
 import slicer
-from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
-from COVIDQuantLib.quantification.measure_table import View
-from COVIDQuantLib.quantification.measures import MEASURES
-from COVIDQuantLib.review.status import FindingStatus
 from COVIDQuantLib.scene.navigation import look_at
 from COVIDQuantPanel import views
+from COVIDQuantPanel.presenters import findings as presenter
 from COVIDQuantPanel.sections.section import say, silently, timer
 
 _POLL_MS = 100
-# Column of the statuses.
-_STATUS = 4
 
 
 class FindingsList:
@@ -72,7 +67,7 @@ class FindingsList:
         job, self._job = self._job, None
         if job is not None:
             job.cancel()
-        self._ui.searchButton.text = _("Look for motion artefacts")
+        self._ui.searchButton.text = presenter.search_text()
 
     def unmark(self):
         """Restore the crosshair."""
@@ -83,8 +78,9 @@ class FindingsList:
         if self._panel.reading is None:
             return
         for placed, items in zip(self._shown, self._items, strict=True):
-            items[_STATUS].setText(self._status_text(placed))
-        self._ui.findingsTable.resizeColumnToContents(_STATUS)
+            status = self._panel.reading.findings.status(placed)
+            items[presenter.STATUS].setText(presenter.status_text(status))
+        self._ui.findingsTable.resizeColumnToContents(presenter.STATUS)
         self._allow()
 
     def on_search(self):
@@ -97,7 +93,7 @@ class FindingsList:
         except COVIDQuantError as error:
             self._panel.show_error(error)
             return
-        self._ui.searchButton.text = _("Stop looking")
+        self._ui.searchButton.text = presenter.search_text(running=True)
         self._timer.start()
 
     def on_selection(self):
@@ -110,7 +106,7 @@ class FindingsList:
             return
         look_at(slicer.mrmlScene, placed.point)
         self._mark.show()
-        say(self._ui.reasonLabel, _explanation(placed.finding))
+        say(self._ui.reasonLabel, presenter.explanation(placed.finding))
 
     def on_keep(self):
         """Keep the finding as pneumonia."""
@@ -130,7 +126,7 @@ class FindingsList:
             return
         placed = self._panel.reading.findings.next_open(self.current)
         if placed is None:
-            say(self._ui.reasonLabel, _("All suspected parts have a decision."))
+            say(self._ui.reasonLabel, presenter.all_decided())
         elif placed in self._shown:
             self._ui.findingsTable.selectRow(self._shown.index(placed))
 
@@ -155,29 +151,25 @@ class FindingsList:
             self._panel.show_error(error)
             return
         if not isinstance(state, list):
-            self._ui.searchButton.text = _("Stop looking ({n} %)").format(n=round(100 * state))
+            self._ui.searchButton.text = presenter.search_text(state, running=True)
             return
         self.stop()
         self._panel.reading.findings.take(state)
         self._lay_out()
-        suspected = sum(finding.suspected for finding in state)
-        text = _("{n} of {all} parts of the pneumonia look like motion artefacts.").format(n=suspected, all=len(state))
-        say(self._ui.reasonLabel, text)
+        say(self._ui.reasonLabel, presenter.summary(state))
 
     def _lay_out(self, *_arguments):
         reading, table = self._panel.reading, self._ui.findingsTable
         found = reading.findings.found if reading else ()
-        only_suspected = self._ui.suspectedCheckBox.checked
-        self._shown = [placed for placed in found if placed.finding.suspected or not only_suspected]
+        self._shown = presenter.shown(found, only_suspected=self._ui.suspectedCheckBox.checked)
         self._items = []
         silently(table, lambda widget: widget.clear())
-        headings = [_("No."), _("Suspicion"), _("mL"), _("HU"), _("Status"), _("Where")]
+        headings = presenter.headings()
         table.setColumnCount(len(headings))
         table.setHorizontalHeaderLabels(headings)
         table.setRowCount(len(self._shown))
         for row, placed in enumerate(self._shown):
-            texts = _cells(placed.finding)
-            texts.insert(_STATUS, self._status_text(placed))
+            texts = presenter.cells(placed.finding, reading.findings.status(placed))
             items = [qt.QTableWidgetItem(text) for text in texts]
             for column, item in enumerate(items):
                 table.setItem(row, column, item)
@@ -188,38 +180,6 @@ class FindingsList:
         self._allow()
 
     def _allow(self):
-        reason = "" if self.current is not None else _("Select a part in the list first")
-        self._section.allow(("keepButton", "removeButton", "reopenButton"), reason)
-        self._section.allow(("nextButton",), "" if self._shown else _("Look for motion artefacts first"))
-
-    def _status_text(self, placed):
-        texts = {FindingStatus.UNTOUCHED: _("open"), FindingStatus.KEPT: _("kept"), FindingStatus.REMOVED: _("removed")}
-        return texts[self._panel.reading.findings.status(placed)]
-
-
-def _cells(finding):
-    return [
-        str(finding.number),
-        f"{finding.score:.2f}",
-        f"{finding.volume_ml:.1f}",
-        f"{finding.mean_hu:.0f}",
-        ", ".join(finding.lobes),
-    ]
-
-
-def _explanation(finding):
-    """A text with the reasons for suspicion and the effect of removal."""
-    reasons = [_(reason.template).format(**reason.values) for reason in finding.reasons]
-    changes = [
-        f"{_signed(finding.effect[measure.name], measure.decimals)} {measure.unit}"
-        for measure in MEASURES.shown_in(View.BRIEF)
-        if measure.name in finding.effect
-    ]
-    effect = _("Removing it changes extent and weight by {changes}.").format(changes=", ".join(changes))
-    return " ".join([*(reasons or [_("Nothing suggests an artefact.")]), effect])
-
-
-def _signed(value, digits):
-    """A change with its sign, without one if it rounds to zero."""
-    text = f"{value:+.{digits}f}"
-    return text if float(text) else f"±{text[1:]}"
+        decide = presenter.decide_control(is_selected=self.current is not None)
+        controls = dict.fromkeys(("keepButton", "removeButton", "reopenButton"), decide)
+        self._section.show_controls(controls | {"nextButton": presenter.next_control(are_shown=bool(self._shown))})

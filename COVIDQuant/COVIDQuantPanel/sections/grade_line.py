@@ -1,22 +1,16 @@
 """The line above the figures: the grade of the result, with links to the problems."""
 
-from html import escape
-
 import slicer
-from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
-from COVIDQuantLib.grades import Grade, findings_of
+from COVIDQuantLib.grades import findings_of
 from COVIDQuantLib.scene.navigation import look_at
 from COVIDQuantLib.scene.review.result_checks import point_of, segment_of
 from COVIDQuantPanel import views
+from COVIDQuantPanel.presenters.grade import CHECK, grade_html
 from COVIDQuantPanel.sections.section import say, timer
 
 _POLL_MS = 100
-# More would push the figures out of sight; the worst come first.
-_SHOWN = 4
-_CHECK = "check"
-_COLOUR = {Grade.SOUND: "#2e7d32", Grade.LOOK: "#b36b00", Grade.UNUSABLE: "#c62828"}
 
 
 class GradeLine:
@@ -61,11 +55,8 @@ class GradeLine:
             return
         kept = reading.checks
         self._findings = findings_of(kept.checks)
-        parts = [_grade_html(kept.grade)] if kept.grade else []
-        parts += [f'<a href="{n}">{escape(one.message)}</a>' for n, one in enumerate(self._findings[:_SHOWN])]
-        if len(self._findings) > _SHOWN:
-            parts.append(_("and {n} more").format(n=len(self._findings) - _SHOWN))
-        say(self._label, " · ".join([*parts, *self._about_now(reading, kept)]))
+        checking, stands = self._job is not None, kept.stands(reading.live.histogram)
+        say(self._label, grade_html(kept.grade, self._findings, checking=checking, stands=stands))
 
     def begin(self):
         """Check the segments in their current state, unless that was done."""
@@ -85,7 +76,7 @@ class GradeLine:
         reading = self._panel.reading
         if reading is None:
             return
-        if link == _CHECK:
+        if link == CHECK:
             self.begin()
             return
         found = self._findings[int(link)]
@@ -96,16 +87,6 @@ class GradeLine:
         segment_id = segment_of(found, reading.segmentation)
         if segment_id:
             self._panel.select_segment(segment_id)
-
-    def _about_now(self, reading, kept):
-        """Whether the grade is up to date, with a link to check again if not."""
-        if self._job is not None:
-            return [_("checking …")]
-        if kept.stands(reading.live.histogram):
-            return []
-        if not kept.checks:
-            return [_("Not checked yet") + f' · <a href="{_CHECK}">' + _("Check now") + "</a>"]
-        return [_("before the last edits") + f' · <a href="{_CHECK}">' + _("Check again") + "</a>"]
 
     def _poll(self):
         if self._job is None:
@@ -121,8 +102,3 @@ class GradeLine:
         if done is not None:
             self.stop()
             self.show()
-
-
-def _grade_html(grade):
-    texts = {Grade.SOUND: _("Result sound"), Grade.LOOK: _("Look at this"), Grade.UNUSABLE: _("Result not usable")}
-    return f'<b style="color:{_COLOUR[grade]}">{texts[grade]}</b>'

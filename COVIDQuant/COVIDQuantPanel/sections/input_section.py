@@ -8,19 +8,13 @@ from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.scene.nodes.result_links import volume_of
 from COVIDQuantLib.scene.quantification_run import Outcome
 from COVIDQuantLib.scene.volume_fitness import look_at_volume
-from COVIDQuantLib.worker.run_times import RunTimes, rounded_seconds
+from COVIDQuantLib.worker.run_times import RunTimes
 from COVIDQuantPanel import installing
-from COVIDQuantPanel.sections.section import Section, enable, say, timer
+from COVIDQuantPanel.presenters import quantify as presenter
+from COVIDQuantPanel.sections.section import Section, apply_control, say, timer
 
 _POLL_MS = 100
 _TIMES_KEY = "COVIDQuant/RunTimes"
-_STAGE_TEXT = {
-    "waiting": lambda: _("starting"),
-    "lungs": lambda: _("finding the lungs"),
-    "lobes": lambda: _("finding the lobes"),
-    "lesions": lambda: _("finding the pneumonia"),
-    "figures": lambda: _("counting"),
-}
 
 
 class InputSection(Section):
@@ -48,10 +42,10 @@ class InputSection(Section):
         self._name_choices()
         self._fit = look_at_volume(self.panel.volume)
         say(self.ui.fitnessLabel, self._fit.text)
-        networks = self._wants_networks()
-        self.ui.deviceCombo.enabled = networks and not self._run.is_running
-        self.ui.installButton.visible = networks and bool(self._missing)
-        say(self.ui.timeLabel, self._time_text())
+        state = self._state()
+        self.ui.deviceCombo.enabled = state.may_choose_device
+        self.ui.installButton.visible = state.offers_packages
+        say(self.ui.timeLabel, state.time_text(self._times))
         self._show_button()
 
     def on_close(self):
@@ -100,19 +94,13 @@ class InputSection(Section):
             self._end(state)
             return
         self.ui.progressBar.value = round(1000 * state.fraction)
-        left = (
-            "" if state.seconds_left is None else _(", about {n} s left").format(n=rounded_seconds(state.seconds_left))
-        )
-        stage = _STAGE_TEXT[state.stage]() if state.stage in _STAGE_TEXT else state.stage
-        say(self.ui.progressLabel, f"{self._name}: {stage}{left}")
+        say(self.ui.progressLabel, presenter.progress_text(self._name, state))
 
     def _end(self, outcome):
+        say(self.ui.progressLabel, presenter.end_text(self._name, outcome))
         if outcome.error is not None:
-            say(self.ui.progressLabel, outcome.error.line())
             self.panel.show_error(outcome.error)
-        elif outcome.cancelled:
-            say(self.ui.progressLabel, _("Stopped. Nothing was changed."))
-        else:
+        elif not outcome.cancelled:
             self._take(outcome)
         self._show_button()
 
@@ -121,8 +109,6 @@ class InputSection(Section):
         plan = outcome.plan
         self._times.learn(plan.method, plan.device, outcome.megavoxels, outcome.seconds)
         qt.QSettings().setValue(_TIMES_KEY, self._times.text)
-        done = _("{ct}: done in {n} s.").format(ct=self._name, n=rounded_seconds(outcome.seconds))
-        say(self.ui.progressLabel, done)
         if self.panel.parameters is None:
             # The module was left; the result is shown when it is opened again.
             self.panel.logic.getParameterNode().segmentation = outcome.segmentation
@@ -130,41 +116,24 @@ class InputSection(Section):
             self.panel.parameters.segmentation = outcome.segmentation
 
     def _show_button(self):
-        button, running = self.ui.quantifyButton, self._run.is_running
-        button.text = _("Cancel") if running else _("Quantify")
-        if running:
-            enable(button, "", _("Stop; nothing is changed"))
-            return
-        enable(button, self._reason_not(), _("Find lobes and pneumonia; earlier results are not changed"))
+        apply_control(self.ui.quantifyButton, self._state().quantify_control())
 
-    def _reason_not(self):
-        if self.panel.volume is None:
-            return _("Choose a CT first")
-        if self._fit.refused:
-            return self._fit.text
-        if self._wants_networks() and self._missing:
-            return _("Install the packages for networks, or choose the model-free method")
-        return ""
-
-    def _wants_networks(self):
-        return bool(self.panel.parameters) and self.panel.parameters.method == "network"
-
-    def _time_text(self):
+    def _state(self):
         parameters = self.panel.parameters
-        if parameters is None or self._fit.megavoxels is None or self._fit.refused:
-            return ""
-        device = parameters.device if self._wants_networks() else "cpu"
-        seconds = self._times.seconds(parameters.method, device, self._fit.megavoxels)
-        if seconds is not None:
-            return _("About {n} s on this computer").format(n=rounded_seconds(seconds))
-        on_cpu = self._times.seconds(parameters.method, "cpu", self._fit.megavoxels)
-        return _("About {n} s on the processor, less on a GPU").format(n=rounded_seconds(on_cpu))
+        return presenter.QuantifyState(
+            has_ct=self.panel.volume is not None,
+            fitness=self._fit,
+            method=parameters.method if parameters else None,
+            device=parameters.device if parameters else "",
+            running=self._run.is_running,
+            missing=tuple(self._missing),
+        )
 
     def _name_choices(self):
         """Labels of the choices; the parameter node stores their index."""
         names = (
-            (self.ui.methodCombo, (_("networks"), _("density and shape, model-free"))),
-            (self.ui.deviceCombo, (_("automatic"), _("processor (CPU)"), _("NVIDIA GPU (CUDA)"), _("Apple GPU"))),
+            (self.ui.methodCombo, presenter.method_texts()),
+            (self.ui.deviceCombo, presenter.device_texts()),
         )
         for combo, texts in names:
             for place, text in enumerate(texts[: combo.count]):

@@ -1,33 +1,18 @@
 """Results: headline figures, table, charts, thresholds, and display of the pneumonia."""
 
-from html import escape
-
 import qt
 import slicer
-from slicer.i18n import tr as _
 
-from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.errors import COVIDQuantError
-from COVIDQuantLib.quantification.measures import MEASURES
-from COVIDQuantLib.quantification.presentation import (
-    as_text,
-    cell,
-    chosen_measures,
-    heading,
-    headlines,
-    narrow_heading,
-    sorted_rows,
-)
-from COVIDQuantLib.quantification.thresholds import Thresholds
-from COVIDQuantLib.review.status import Figures
 from COVIDQuantLib.scene.navigation import look_at, place_of_region
 from COVIDQuantPanel import views
 from COVIDQuantPanel.lobe_ticks import LobeTicks
+from COVIDQuantPanel.presenters import results as presenter
+from COVIDQuantPanel.presenters.controls import needs_result
 from COVIDQuantPanel.sections.grade_line import GradeLine
 from COVIDQuantPanel.sections.section import Section, fit_height, say, silently
 
 _SWATCH = 12
-_IN_A_ROW = 3
 
 
 class ResultsSection(Section):
@@ -35,10 +20,8 @@ class ResultsSection(Section):
 
     def setup(self):
         """Connect the widgets."""
-        self._measures = []
+        self._table = presenter.FiguresTable()
         self._items = []
-        self._rows = []
-        self._sorted_by = ("", True)
         self._shown_thresholds = None
         self._ticks = LobeTicks(self.panel.observer)
         self._grade = GradeLine(self)
@@ -60,11 +43,10 @@ class ResultsSection(Section):
     def on_parameters(self):
         """Apply the chosen columns and display of the pneumonia."""
         parameters = self.panel.parameters
-        measures = chosen_measures(parameters.columns)
-        if measures != self._measures:
-            self._measures = measures
+        if self._table.choose(parameters.columns):
+            chosen = {measure.name for measure in self._table.measures}
             for name, action in self._actions.items():
-                silently(action, lambda a, n=name: a.setChecked(n in {m.name for m in measures}))
+                silently(action, lambda a, n=name: a.setChecked(n in chosen))
             self._lay_out_table()
         self._show()
 
@@ -74,12 +56,11 @@ class ResultsSection(Section):
         self._grade.on_reading()
         for widget in (ui.figuresTable, ui.thresholdsWidget, ui.columnsButton):
             widget.enabled = reading is not None
-        reason = "" if reading else _("Quantify a CT, or choose a result")
-        self.allow(("copyButton", "lobesChartButton", "histogramChartButton"), reason)
+        self.allow(("copyButton", "lobesChartButton", "histogramChartButton"), needs_result(reading))
         if reading is None:
             for label in (ui.stateLabel, ui.headlineLabel, ui.warningsLabel):
                 say(label, "")
-            self._rows = []
+            self._table.rows = []
             self._lay_out_table()
         else:
             self._lay_out_table()
@@ -93,13 +74,12 @@ class ResultsSection(Section):
         if reading is None or reading.live.metrics is None:
             say(self.ui.warningsLabel, self.panel.problem)
             return
-        say(self.ui.stateLabel, _STATE_TEXT[reading.figures]())
+        say(self.ui.stateLabel, presenter.state_text(reading.figures))
         self._grade.show()
-        found = headlines(reading.live.metrics)
-        say(self.ui.headlineLabel, _headline_html(found))
-        self.ui.headlineLabel.toolTip = "\n".join(f"{headline.title}: {headline.explanation}" for headline in found)
-        texts = [warning.message for warning in reading.warnings]
-        say(self.ui.warningsLabel, "\n".join([self.panel.problem, *texts] if self.panel.problem else texts))
+        headline = presenter.headline(reading.live.metrics)
+        say(self.ui.headlineLabel, headline.text)
+        self.ui.headlineLabel.toolTip = headline.tip
+        say(self.ui.warningsLabel, presenter.warnings_text(self.panel.problem, reading.warnings))
         self._fill_table()
         self._set_sliders(reading.live.thresholds)
         if reading.live.thresholds != self._shown_thresholds:
@@ -117,7 +97,7 @@ class ResultsSection(Section):
         """Release the nodes."""
         self._grade.stop()
         self._grade.unmark()
-        self._rows = []
+        self._table.rows = []
 
     def on_quit(self):
         """Restore the plot views."""
@@ -126,24 +106,21 @@ class ResultsSection(Section):
 
     def on_row(self, row, _column):
         """Show the region of a row."""
-        if self.panel.reading is None or row >= len(self._rows):
+        region = self._table.region(row)
+        if self.panel.reading is None or region is None:
             return
-        point = place_of_region(self.panel.reading.live, self._rows[row]["region"])
+        point = place_of_region(self.panel.reading.live, region)
         if point is not None:
             look_at(slicer.mrmlScene, point)
 
     def on_heading(self, column):
         """Sort by a column, descending, then ascending; the first column restores the default order."""
-        if column == 0:
-            self._sorted_by = ("", True)
-        else:
-            name = self._measures[column - 1].name
-            self._sorted_by = (name, not self._sorted_by[1] if self._sorted_by[0] == name else True)
+        self._table.sort_by(column)
         self._fill_table()
 
     def on_copy(self):
         """Copy the table to the clipboard."""
-        slicer.app.clipboard().setText(as_text(self._rows, self._measures))
+        slicer.app.clipboard().setText(self._table.as_text())
 
     def on_columns(self, *_arguments):
         """Store the chosen columns."""
@@ -154,14 +131,12 @@ class ResultsSection(Section):
         if self.panel.reading is None:
             return
         low, high = int(self.ui.ggoSlider.value), int(self.ui.consolidationSlider.value)
-        if low > high:
-            moved_low = low != self.panel.reading.live.thresholds.ggo_hu
-            low, high = (low, low) if moved_low else (high, high)
+        moved = presenter.moved_thresholds(low, high, self.panel.reading.live.thresholds)
         try:
-            self.panel.reading.set_thresholds(Thresholds(low, high))
+            self.panel.reading.set_thresholds(moved)
         except COVIDQuantError as error:
             self.panel.show_error(error)
-        self.panel.tell("on_figures")
+        self.panel.events.figures_changed.emit()
 
     def _show_chart(self, name):
         parameters = self.panel.parameters
@@ -172,12 +147,12 @@ class ResultsSection(Section):
     def _add_column_menu(self):
         menu = qt.QMenu(self.ui.columnsButton)
         actions = {}
-        for measure in MEASURES:
-            action = menu.addAction(heading(measure).replace("\n", ", "))
+        for name, choice in presenter.column_choices().items():
+            action = menu.addAction(choice.text)
             action.setCheckable(True)
-            action.setToolTip(measure.formula)
+            action.setToolTip(choice.tip)
             action.connect("toggled(bool)", self.on_columns)
-            actions[measure.name] = action
+            actions[name] = action
         menu.setToolTipsVisible(True)
         self.ui.columnsButton.setMenu(menu)
         return actions
@@ -190,13 +165,13 @@ class ResultsSection(Section):
         rows = len(metrics.rows) if metrics else 0
         table.clear()
         table.setRowCount(rows)
-        table.setColumnCount(1 + len(self._measures))
-        table.setHorizontalHeaderLabels([_("Region"), *(narrow_heading(measure) for measure in self._measures)])
-        for column, measure in enumerate(self._measures, start=1):
-            text = f"{heading(measure)}\n{measure.formula}"
-            table.horizontalHeaderItem(column).setToolTip(text)
+        headings = self._table.headings()
+        table.setColumnCount(len(headings))
+        table.setHorizontalHeaderLabels([heading.text for heading in headings])
+        for column, heading in enumerate(headings):
+            table.horizontalHeaderItem(column).setToolTip(heading.tip)
         for row in range(rows):
-            items = [qt.QTableWidgetItem() for _column in range(1 + len(self._measures))]
+            items = [qt.QTableWidgetItem() for _column in headings]
             for column, item in enumerate(items):
                 if column:
                     item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
@@ -211,13 +186,10 @@ class ResultsSection(Section):
         reading = self.panel.reading
         if reading is None or reading.live.metrics is None or not self._items:
             return
-        name, descending = self._sorted_by
-        self._rows = sorted_rows(reading.live.metrics, name, descending=descending)
-        for items, row in zip(self._items, self._rows, strict=True):
-            items[0].setText(row["region"])
-            items[0].setIcon(_swatch(row["region"]))
-            for item, measure in zip(items[1:], self._measures, strict=True):
-                item.setText(cell(measure, row[measure.name]))
+        for items, texts in zip(self._items, self._table.fill(reading.live.metrics), strict=True):
+            items[0].setIcon(_swatch(texts[0]))
+            for item, text in zip(items, texts, strict=True):
+                item.setText(text)
 
     def _set_sliders(self, thresholds):
         silently(self.ui.ggoSlider, lambda slider: slider.setValue(thresholds.ggo_hu))
@@ -234,28 +206,14 @@ class ResultsSection(Section):
         self._shown_thresholds = reading.live.thresholds
 
 
-_STATE_TEXT = {
-    Figures.AI: lambda: _("Figures of the <b>AI result</b>, not reviewed"),
-    Figures.EDITED: lambda: _("Figures of the <b>edited</b> result"),
-    Figures.ACCEPTED: lambda: _("Figures <b>accepted</b> by the reader"),
-}
 _icons = {}
 
 
 def _swatch(region):
     """A lobe's colour as an icon; none for other regions."""
     if region not in _icons:
-        colour = next((lobe.colour for lobe in LOBES if lobe.name == region), None)
+        colour = presenter.colour_of(region)
         pixmap = qt.QPixmap(_SWATCH, _SWATCH)
         pixmap.fill(qt.QColor.fromRgbF(*colour) if colour else qt.QColor(0, 0, 0, 0))
         _icons[region] = qt.QIcon(pixmap)
     return _icons[region]
-
-
-def _headline_html(found):
-    cells = [
-        f'<td style="padding-right:18px; white-space:nowrap">{escape(one.title)}<br><b>{escape(one.text)}</b></td>'
-        for one in found
-    ]
-    rows = ["".join(cells[start : start + _IN_A_ROW]) for start in range(0, len(cells), _IN_A_ROW)]
-    return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"

@@ -2,15 +2,14 @@
 
 import slicer
 import vtk
-from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
-from COVIDQuantLib.review.status import Figures, SegmentStatus
 from COVIDQuantLib.scene.navigation import voxel_of_world
 from COVIDQuantLib.scene.nodes.segments import roles_of
 from COVIDQuantLib.scene.review.ai_result import has_original, restore_at
 from COVIDQuantLib.scene.review.segment_status import accept, statuses_of, take_back_acceptance
 from COVIDQuantLib.segment_roles import LESION_ROLE
+from COVIDQuantPanel.presenters.review import ReviewState, is_bounded, restored_text
 from COVIDQuantPanel.sections.findings_list import FindingsList
 from COVIDQuantPanel.sections.section import Section, say, timer
 
@@ -100,9 +99,8 @@ class ReviewSection(Section):
             return
         self._role, self._erasing = role, erasing
         segmentation = slicer.vtkMRMLSegmentationNode
-        bounded = role == LESION_ROLE and not erasing
         inside, everywhere = segmentation.EditAllowedInsideAllSegments, segmentation.EditAllowedEverywhere
-        node.SetMaskMode(inside if bounded else everywhere)
+        node.SetMaskMode(inside if is_bounded(role, erasing=erasing) else everywhere)
         node.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
 
     def select_segment(self, segment_id):
@@ -118,7 +116,7 @@ class ReviewSection(Section):
     def on_take_back(self):
         """Withdraw the acceptance of all segments."""
         take_back_acceptance(self.panel.reading.segmentation, self.panel.reading.live.histogram)
-        self.panel.tell("on_figures")
+        self.panel.events.figures_changed.emit()
 
     def on_restore_all(self):
         """Restore every segment to the AI result."""
@@ -132,8 +130,7 @@ class ReviewSection(Section):
         changed = 0
         with self.undoable():
             changed = restore_at(reading.live, voxel_of_world(reading.volume, point))
-        nothing = _("Nothing was edited here. Hold Shift over the place in a slice view first, or select a finding.")
-        say(self.ui.reviewLabel, _("{n} voxels changed.").format(n=changed) if changed else nothing)
+        say(self.ui.reviewLabel, restored_text(changed))
 
     def undoable(self):
         """Save an undo state, change segments and update everything; an error is shown."""
@@ -168,8 +165,8 @@ class ReviewSection(Section):
 
     def _accept(self, segment_ids):
         accept(self.panel.reading.segmentation, self.panel.reading.live.histogram, segment_ids)
-        self.panel.tell("on_figures")
-        self.panel.tell("on_accepted")
+        self.panel.events.figures_changed.emit()
+        self.panel.events.accepted.emit()
 
     def _roles(self):
         reading = self.panel.reading
@@ -177,21 +174,9 @@ class ReviewSection(Section):
         return roles_of(content) if content else {}
 
     def _show_what_can_be_done(self):
-        reading = self.panel.reading
-        none = "" if reading else _("Quantify a CT, or choose a result")
-        self.allow(("acceptSegmentButton", "acceptAllButton", "searchButton"), none)
-        accepted = reading and SegmentStatus.ACCEPTED in statuses_of(reading.segmentation).values()
-        self.allow(("takeBackButton",), none or ("" if accepted else _("No segment is accepted")))
-        kept = reading and has_original(reading.segmentation)
-        not_kept = "" if kept else _("This segmentation was not made by COVIDQuant")
-        self.allow(("restorePlaceButton",), none or not_kept)
-        untouched = "" if not reading or reading.is_edited else _("Nothing was edited")
-        self.allow(("restoreAllButton",), none or not_kept or untouched)
-        everything = _("Every segment is accepted.")
-        if reading is not None and reading.figures is Figures.ACCEPTED:
-            say(self.ui.reviewLabel, everything)
-        elif self.ui.reviewLabel.text == everything:
-            say(self.ui.reviewLabel, "")
+        state = _state_of(self.panel.reading)
+        self.show_controls(state.controls())
+        say(self.ui.reviewLabel, state.text(self.ui.reviewLabel.text))
 
 
 class _Undoable:
@@ -208,6 +193,16 @@ class _Undoable:
             self._panel.show_error(error)
             return True
         return False
+
+
+def _state_of(reading):
+    if reading is None:
+        return ReviewState()
+    statuses = tuple(statuses_of(reading.segmentation).values())
+    kept = has_original(reading.segmentation)
+    return ReviewState(
+        is_there=True, figures=reading.figures, statuses=statuses, has_original=kept, is_edited=reading.is_edited
+    )
 
 
 def _editor_node():

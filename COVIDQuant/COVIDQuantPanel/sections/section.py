@@ -1,9 +1,12 @@
 """The base of all sections of the panel."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import qt
 import slicer
+
+from COVIDQuantPanel.presenters.controls import Control
 
 _UI_FOLDER = Path(__file__).resolve().parents[2] / "Resources" / "UI"
 
@@ -13,7 +16,7 @@ class Section:
 
     Args:
         panel: what the sections share: ``logic``, ``parameters`` (None while the scene closes), ``reading`` (None if
-            there is no result), ``show_error``.
+            there is no result), ``events``, ``show_error``.
 
     Attributes:
         widget: the section's widget.
@@ -27,6 +30,18 @@ class Section:
         self.ui = slicer.util.childWidgetVariables(self.widget)
         self.widget.setMRMLScene(slicer.mrmlScene)
         self.setup()
+        self._connect(panel.events)
+
+    def _connect(self, events):
+        events.entered.connect(self.on_enter)
+        events.exited.connect(self.on_exit)
+        events.parameters_changed.connect(self.on_parameters)
+        events.reading_changed.connect(self.on_reading)
+        events.figures_changed.connect(self.on_figures)
+        events.accepted.connect(self.on_accepted)
+        events.segment_chosen.connect(self.select_segment)
+        events.closing.connect(self.on_close)
+        events.quitting.connect(self.on_quit)
 
     def setup(self):
         """Connect the widgets, once."""
@@ -38,9 +53,14 @@ class Section:
             names: of the buttons.
             reason_not: why they are disabled; empty to enable them.
         """
-        for name in names:
-            button = getattr(self.ui, name)
-            enable(button, reason_not, self._tips.setdefault(name, button.toolTip))
+        self.show_controls(dict.fromkeys(names, Control(reason_not)))
+
+    def show_controls(self, controls):
+        """Show controls by their names; one without a tip of its own keeps that of the form."""
+        for name, control in controls.items():
+            widget = getattr(self.ui, name)
+            tip = self._tips.setdefault(name, widget.toolTip)
+            apply_control(widget, replace(control, tip=control.tip or tip))
 
     def on_parameters(self):
         """The reader's choices changed."""
@@ -71,16 +91,12 @@ class Section:
         self.on_close()
 
 
-def enable(button, reason_not, tip):
-    """Enable a button, or disable it with a reason as tooltip.
-
-    Args:
-        button: the button.
-        reason_not: why it is disabled; empty to enable it.
-        tip: what it does.
-    """
-    button.enabled = not reason_not
-    button.toolTip = reason_not or tip
+def apply_control(widget, control):
+    """Let a widget look as a presenter's ``Control`` says."""
+    widget.enabled = control.enabled
+    widget.toolTip = control.tooltip
+    if control.text is not None:
+        widget.text = control.text
 
 
 def say(label, text):

@@ -1,0 +1,60 @@
+"""What can be exported, and what is said about it."""
+
+from COVIDQuantLib.export.exam_files import EXPORTS
+from COVIDQuantPanel.presenters.controls import Control, needs_result
+from COVIDQuantPanel.presenters.words import _
+
+# Packages that an export needs beside what Slicer brings.
+NEEDS = {"picture": "matplotlib"}
+# No choice at all means the usual files; this is the choice of none.
+_NOTHING = "nothing"
+
+
+def choice_control(export, *, can_be_written):
+    """The box of an export."""
+    missing = _("{package} is not installed: install the packages for networks").format(package=NEEDS.get(export.name))
+    return Control("" if can_be_written else missing, ", ".join(export.files))
+
+
+def chosen(names):
+    """The exports that are chosen, the usual ones if no choice was made."""
+    return set(names) or {export.name for export in EXPORTS if export.default}
+
+
+def as_choice(wanted):
+    """Exports as the parameter node keeps them."""
+    return list(wanted) or [_NOTHING]
+
+
+def export_control(*, running, has_result, has_folder, wants_any):
+    """The button that writes, or stops writing."""
+    if running:
+        return Control(tip=_("Cancel; partial files are removed"), text=_("Cancel"))
+    reason = needs_result(has_result)
+    if not reason and not has_folder:
+        reason = _("Choose a folder first")
+    if not reason and not wants_any:
+        reason = _("Choose what to write")
+    return Control(reason, _("Write the chosen files, all of them or none"), _("Export"))
+
+
+def question(earlier):
+    """Whether files that are there may be replaced."""
+    return _("These files already exist. Replace them?") + "\n\n" + "\n".join(path.name for path in earlier)
+
+
+def progress_text(name, stage):
+    """What is being written."""
+    return _("{result}: writing {name}").format(result=name, name=stage)
+
+
+def done_text(name, files, folder):
+    """What was written, with a link to where."""
+    link = f'<a href="{folder.absolute().as_uri()}">{folder}</a>'
+    names = ", ".join(path.name for path in files)
+    return _("{result}: written {names} in {folder}").format(result=name, names=names, folder=link)
+
+
+def stopped_text():
+    """Said after the reader stopped an export."""
+    return _("Stopped. Nothing was written.")
