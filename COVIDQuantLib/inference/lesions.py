@@ -7,7 +7,7 @@ diaphragm.
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, MutableSequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,7 @@ class LesionsNetwork:
         piece_cut: a connected component of 5 mL or more whose mean log odds are below those of this probability is
             dropped; pneumonia of that size has a core that the networks are certain of, a diaphragm blurred by
             breathing does not. None keeps all components.
+        small_piece_cut: the same for smaller components, in which every voxel is near the edge: lower, or None.
         mirrored: each slice is also processed with left and right exchanged, and the log odds are averaged.
     """
 
@@ -84,13 +85,14 @@ class LesionsNetwork:
     window_hu: tuple[float, float] = (-1350.0, 150.0)
     cut: float = 0.5
     piece_cut: float | None = None
+    small_piece_cut: float | None = None
     mirrored: bool = False
 
     @classmethod
     def of(cls, network: nn.Module, record: dict[str, Any]) -> LesionsNetwork:
         """From a bundle's network and its ``input`` record."""
         low, high = record["window_hu"]
-        names = ("channels", "pixel_mm", "least_section_mm", "neighbour_mm", "cut", "piece_cut", "mirrored")
+        names = {field.name for field in fields(cls)} - {"network", "window_hu"}
         return cls(network, window_hu=(low, high), **{name: record[name] for name in names if name in record})
 
     def step(self, spacing: Triple) -> Triple:
@@ -106,6 +108,12 @@ class LesionsNetwork:
     def level(self) -> float:
         """The logit above which a voxel is lesion."""
         return _log_odds(self.cut)
+
+    @property
+    def piece_means(self) -> tuple[float, float]:
+        """Least mean logits of large and of small components; -inf where any is kept."""
+        large, small = (-np.inf if cut is None else _log_odds(cut) for cut in (self.piece_cut, self.small_piece_cut))
+        return large, small
 
 
 def find_lesions_by_network(
@@ -155,10 +163,10 @@ def find_lesions_by_network(
         said = _look(ct, inside, even, other, PLANES[role], device, notices, next(spans))
         logits += between(said[None], even, lattice)[0]
     logits /= count
-    if network.piece_cut is not None:
+    if max(network.piece_means) > network.level:
         lung = sample(inside.view(np.uint8), spacing, lattice) > 0.5
         points = _PIECE_ML * 1000.0 / float(np.prod(lattice.step))
-        drop_doubtful_pieces(logits, lung, network.level, _log_odds(network.piece_cut), points)
+        drop_doubtful_pieces(logits, lung, network.level, points, *network.piece_means)
     if odds is not None:
         odds["lesions"] = OddsMap.of(logits.numpy() - network.level, lattice.start, lattice.step)
     box = lattice.box_in(ct.hu.shape, spacing)
@@ -171,22 +179,27 @@ def find_lesions_by_network(
 
 
 def drop_doubtful_pieces(
-    logits: torch.Tensor, lung: torch.Tensor, level: float, least_mean: float, least_points: float
+    logits: torch.Tensor,
+    lung: torch.Tensor,
+    level: float,
+    large_points: float,
+    large_mean: float,
+    small_mean: float = -np.inf,
 ) -> None:
-    """Drop large connected components that are uncertain as a whole.
+    """Drop connected components that are uncertain as a whole.
 
     Args:
         logits: ``[k, j, i]`` on the CPU, changed in place.
         lung: bool, the same points.
         level: logit above which a point is lesion.
-        least_mean: mean logit that a component needs.
-        least_points: size from which a component is checked; in a small one every voxel is near the edge, so its mean
-            says little.
+        large_points: points from which a component is large.
+        large_mean: mean logit that a large component needs.
+        small_mean: mean logit that a smaller one needs.
     """
     pieces, count = ndimage.label(((logits > level) & lung).numpy())
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)
     sums = np.bincount(pieces.ravel(), weights=logits.numpy().ravel(), minlength=count + 1)
-    doubtful = (sizes >= least_points) & (sums < least_mean * sizes)
+    doubtful = sums / np.maximum(sizes, 1) < np.where(sizes >= large_points, large_mean, small_mean)
     doubtful[0] = False
     logits.masked_fill_(torch.from_numpy(doubtful[pieces]), _NOWHERE)
 

@@ -97,7 +97,7 @@ def test_without_a_place_for_the_log_it_is_still_one_line(monkeypatch, tmp_path,
 def test_too_little_memory_is_said(monkeypatch, tmp_path, capsys, error):
     fail_with(monkeypatch, error)
     assert run_phantom(tmp_path) == 3
-    assert "memory is not enough" in one_line(capsys)
+    assert "too little memory" in one_line(capsys)
 
 
 def test_a_phantom_larger_than_the_memory_is_refused_before_it_is_made(monkeypatch, tmp_path, capsys):

@@ -113,11 +113,21 @@ def test_a_piece_keeps_its_doubtful_rim_if_its_core_is_sure_or_it_is_small():
     logits[1:4, 2:7, 2:7], logits[2, 3:6, 3:6] = 0.2, 9.0
     logits[0, 8, 7:] = 0.2
     lung = torch.ones(logits.shape, dtype=torch.bool)
-    for least_points, expected in ((3, 0), (2, 2)):
+    for large_points, expected in ((3, 0), (2, 2)):
         found = logits.clone()
-        drop_doubtful_pieces(found, lung, 0.0, 1.0, least_points)
+        drop_doubtful_pieces(found, lung, 0.0, large_points, 1.0)
         assert ((logits > 0) & (found <= 0)).sum() == expected
         assert torch.equal(found[1:4], logits[1:4])
+
+
+def test_small_pieces_have_a_cut_of_their_own():
+    logits = torch.full((5, 9, 9), -5.0)
+    logits[1, 1, 1:3], logits[3, 5, 5:7] = 0.2, 0.8
+    lung = torch.ones(logits.shape, dtype=torch.bool)
+    for small_mean, kept in ((-np.inf, 4), (0.5, 2), (1.0, 0)):
+        found = logits.clone()
+        drop_doubtful_pieces(found, lung, 0.0, 10, 3.0, small_mean)
+        assert (found > 0).sum() == kept
 
 
 def test_what_is_mirrored_prefers_no_side():

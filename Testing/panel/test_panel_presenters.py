@@ -21,8 +21,7 @@ from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.quantification.table import compute_metrics
 from COVIDQuantLib.quantification.thresholds import Thresholds
-from COVIDQuantLib.review.status import Status as Decision
-from COVIDQuantLib.scene.review.segment_status import Figures, Status
+from COVIDQuantLib.review.status import Figures, FindingStatus, SegmentStatus
 from COVIDQuantLib.scene.volume_fitness import Fitness
 from COVIDQuantLib.segment_roles import LESION_ROLE
 from COVIDQuantLib.worker.run_times import RunTimes
@@ -162,7 +161,7 @@ def asked(**changes):
         ({}, ""),
         ({"has_ct": False, "fitness": Fitness("", refused=False), "missing": ("torch",)}, "Choose a CT first"),
         ({"fitness": Fitness("no voxels", refused=True), "missing": ("torch",)}, "no voxels"),
-        ({"missing": ("torch",)}, "Install what the networks need"),
+        ({"missing": ("torch",)}, "Install the packages for networks"),
         ({"missing": ("torch",), "method": "model-free"}, ""),
         ({"missing": ("torch",), "method": None}, ""),
     ],
@@ -220,7 +219,7 @@ def test_what_can_be_done_about_a_result():
         "acceptSegmentButton", "acceptAllButton", "searchButton", "restorePlaceButton",
     }  # fmt: skip
     assert fresh["restoreAllButton"] == "Nothing was edited"
-    done = reasons(is_there=True, has_original=True, is_edited=True, statuses=(Status.ACCEPTED,))
+    done = reasons(is_there=True, has_original=True, is_edited=True, statuses=(SegmentStatus.ACCEPTED,))
     assert set(done.values()) == {""}
     others = reasons(is_there=True, is_edited=True)
     assert others["restorePlaceButton"] == others["restoreAllButton"] != ""
@@ -253,11 +252,11 @@ def finding(**changes):
 
 
 def test_findings_in_cells_and_words():
-    cells = findings.cells(finding(), Decision.KEPT)
+    cells = findings.cells(finding(), FindingStatus.KEPT)
     assert cells == ["3", "0.88", "1.3", "-601", "kept", "left lower lobe"]
     assert len(findings.headings()) == len(cells)
     assert findings.headings()[findings.STATUS] == "Status"
-    decisions = (Decision.UNTOUCHED, Decision.KEPT, Decision.REMOVED)
+    decisions = (FindingStatus.UNTOUCHED, FindingStatus.KEPT, FindingStatus.REMOVED)
     assert [findings.status_text(decision) for decision in decisions] == ["open", "kept", "removed"]
     reason = types.SimpleNamespace(template="{n} edges lie at one depth.", values={"n": 4})
     told = findings.explanation(finding(reasons=(reason,)))

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from COVIDQuantLib.anatomy import HORIZONTAL, OBLIQUE
+from COVIDQuantLib.inference.lobes import FISSURE_CLASS
 from COVIDQuantLib.simulation.fields.deformation import WarpRange, draw_warp
 from COVIDQuantLib.training.label_free import lobe_batches
-from COVIDQuantLib.training.label_free.fissure_batches import HORIZONTAL, OBLIQUE, FissureBatches, fissure_labels
+from COVIDQuantLib.training.label_free.fissure_batches import FissureBatches, fissure_labels
 from COVIDQuantLib.training.label_free.lobe_batches import CoarseBatches, FineBatches, blanked, doubtful
 from COVIDQuantLib.training.label_free.loss import LobesLoss
 from COVIDQuantLib.training.label_free.subjects import UNKNOWN
@@ -71,9 +73,9 @@ def test_fissures_lie_between_lobes_of_a_lung():
     found = fissure_labels(labels)
     k = torch.arange(48)[:, None, None].expand(labels.shape)
     right, left = (labels > 0) & (labels <= 3), labels > 3
-    assert torch.equal(found == HORIZONTAL, right & ((k == 31) | (k == 32)))
+    assert torch.equal(found == FISSURE_CLASS[HORIZONTAL], right & ((k == 31) | (k == 32)))
     expected = (right & ((k == 19) | (k == 20))) | (left & ((k == 23) | (k == 24)))
-    assert torch.equal(found == OBLIQUE, expected)
+    assert torch.equal(found == FISSURE_CLASS[OBLIQUE], expected)
     unknown = torch.where(labels == 0, 0, torch.where(labels <= 3, 6, 7))
     assert not fissure_labels(unknown).any()
 
@@ -85,8 +87,8 @@ def test_patches_of_fissures_show_both_kinds():
     for image, target in FissureBatches([view], shape=(16, 16, 16), size=2, count=30, seed=1)(0):
         assert image.shape == target.shape == (2, 1, 16, 16, 16)
         for one in target:
-            seen[0] += bool((one == OBLIQUE).any())
-            seen[1] += bool((one == HORIZONTAL).any())
+            seen[0] += bool((one == FISSURE_CLASS[OBLIQUE]).any())
+            seen[1] += bool((one == FISSURE_CLASS[HORIZONTAL]).any())
     assert min(seen) > 15
 
 

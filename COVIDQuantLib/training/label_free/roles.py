@@ -107,6 +107,7 @@ def _of_slices(plane: str) -> Role:
             "window_hu": list(lesions.WINDOW_HU),
             "cut": plan["cut"],
             "piece_cut": plan["piece_cut"],
+            "small_piece_cut": plan["small_piece_cut"],
             "mirrored": plan["mirrored"],
         },
     )
