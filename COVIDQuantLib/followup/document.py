@@ -8,8 +8,8 @@ from pathlib import Path
 from COVIDQuantLib.document_table import table_filled_in
 from COVIDQuantLib.followup.comparison_files import COLUMNS
 from COVIDQuantLib.followup.limits import published_fits
-from COVIDQuantLib.followup.time_course import CURVES, Curve
 from COVIDQuantLib.quantification.measures import MEASURES
+from COVIDQuantLib.quantification.time_courses import CURVES, Curve
 
 _WRITTEN = "(written by `python -m COVIDQuantLib.followup.document`)"
 
