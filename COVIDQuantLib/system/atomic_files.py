@@ -299,13 +299,6 @@ class OutputFolder:
             _flush_to_disk(made)
         self._names.append(name)
 
-    def discard(self, names: Collection[str]) -> None:
-        """Take files out of the set again; names that it does not hold are left aside."""
-        for name in set(names) & set(self._names):
-            self._names.remove(name)
-            if self._staging is not None:
-                (self._staging.files / name).unlink(missing_ok=True)
-
     def _commit(self) -> None:
         """Move all files into place; on failure restore the earlier ones."""
         staging = self._staging

@@ -24,11 +24,11 @@ from COVIDQuantLib.followup.comparison_files import (
 )
 from COVIDQuantLib.followup.exam_result import ExamResult, read_result
 from COVIDQuantLib.followup.lesions import write_change_map
-from COVIDQuantLib.followup.lesions.course import follow_lesions, map_file
+from COVIDQuantLib.followup.lesions.course import check_segmentations, follow_lesions, map_file
 from COVIDQuantLib.followup.registration import ExamImages
 from COVIDQuantLib.followup.site_limits import read_site_limits
 from COVIDQuantLib.grades import Grade
-from COVIDQuantLib.progress import Stage, StagedProgress
+from COVIDQuantLib.progress import Stage, StagedProgress, part
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
 from COVIDQuantLib.system.atomic_files import OutputFolder
 
@@ -162,15 +162,15 @@ def _with_lesions(
         lacking = ", ".join(str(exam.number) for exam in comparison.exams if exam not in having)
         return _left_out(comparison, f"exam {lacking} has no segmentation")
     cts = dict(zip((result.path for result in results), arguments.ct, strict=False))
-    try:
-        with progress.stage(_LESIONS) as report:
-            course = follow_lesions(comparison.exams, cts, partial(_keep_map, out), report)
-    except UnfitInputError as error:
-        if demanded:
-            raise
-        out.discard([map_file(exam.number) for exam in comparison.exams])
-        # Of the error only its code: the files of compare name no file.
-        return _left_out(comparison, f"a segmentation cannot be used [{error.code or 'unreadable'}]")
+    with progress.stage(_LESIONS) as report:
+        try:
+            check_segmentations(comparison.exams, part(report, 0.0, 0.15))
+        except UnfitInputError as error:
+            if demanded:
+                raise
+            # Of the error only its code: the files of compare name no file.
+            return _left_out(comparison, f"a segmentation cannot be used [{error.code or 'unreadable'}]")
+        course = follow_lesions(comparison.exams, cts, partial(_keep_map, out), part(report, 0.15, 1.0))
     return replace(comparison, lesions=course.record, warnings=(*comparison.warnings, *course.warnings))
 
 

@@ -40,6 +40,22 @@ class LesionCourse:
     warnings: tuple[CTWarning, ...]
 
 
+def check_segmentations(exams: Sequence[DatedExam], report: Report = silent) -> None:
+    """Read every exam's segmentation before the long work, so that the last one's fault is told at once.
+
+    Args:
+        exams: in order.
+        report: told the fraction done; may raise ``Cancelled``.
+
+    Raises:
+        UnfitInputError: one is missing, damaged, or not that of the exam's figures.
+    """
+    missing_first = sorted(exams, key=lambda exam: exam.result.segmentation is not None)
+    for number, exam in enumerate(missing_first, start=1):
+        read_exam_images(exam.result)
+        report(number / len(exams))
+
+
 def follow_lesions(
     exams: Sequence[DatedExam], cts: Mapping[Path, Path], keep_map: KeepMap, report: Report = silent
 ) -> LesionCourse:

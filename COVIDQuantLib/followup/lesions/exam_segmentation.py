@@ -82,7 +82,8 @@ def _one_lattice(own: Geometry, grid: Geometry) -> bool:
 
 def _described(grid: Geometry) -> str:
     k, j, i = grid.shape
-    return f"{i} × {j} × {k} voxels of {' × '.join(f'{mm:.4g}' for mm in grid.spacing)} mm"
+    spacing, origin = (" × ".join(f"{mm:.4g}" for mm in grid.spacing), ", ".join(f"{mm:.1f}" for mm in grid.origin))
+    return f"{i} × {j} × {k} voxels of {spacing} mm from ({origin})"
 
 
 def _check_counts(lobes: np.ndarray, lesions: np.ndarray, grid: Geometry, result: ExamResult, path: Path) -> None:
