@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -300,6 +301,21 @@ def test_a_failed_registration_is_a_warning(patient, tmp_path, monkeypatch, caps
     assert (first["failed"], first["lesions"]) == ("registration-failed", None)
     assert second["lesions"]
     assert names(tmp_path / "out") == {CHANGES_FILE, JSON_FILE, LESIONS_FILE, "change_map_03.nrrd"}
+
+
+def test_an_exam_without_lungs_is_a_warning_with_its_code(patient, tmp_path, monkeypatch, capsys):
+    def without_lungs(result, ct=None, name=""):
+        found = read_exam_images(result, ct, name)
+        return replace(found, lobes=np.zeros_like(found.lobes))
+
+    monkeypatch.setattr(course, "read_exam_images", without_lungs)
+    assert compare(exams_of(patient), tmp_path / "out") == 0
+    said = capsys.readouterr().err
+    assert said.count("followup-no-lungs") == 2
+    record = record_of(tmp_path / "out")
+    assert [pair["failed"] for pair in record["lesions"]["pairs"]] == ["followup-no-lungs"] * 2
+    assert "exam1" not in json.dumps(record)
+    assert names(tmp_path / "out") == {CHANGES_FILE, JSON_FILE, LESIONS_FILE}
 
 
 def test_a_segmentation_that_slicer_cropped_is_the_same(own):
