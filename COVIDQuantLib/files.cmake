@@ -30,6 +30,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cli/commands/train.py
   COVIDQuantLib/cli/compare_tables.py
   COVIDQuantLib/cli/failures.py
+  COVIDQuantLib/cli/lesion_tables.py
   COVIDQuantLib/cli/main.py
   COVIDQuantLib/cli/mask_options.py
   COVIDQuantLib/cli/stopping.py
@@ -126,8 +127,11 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/followup/inspiration.py
   COVIDQuantLib/followup/lesions/__init__.py
   COVIDQuantLib/followup/lesions/change_map.py
+  COVIDQuantLib/followup/lesions/course.py
+  COVIDQuantLib/followup/lesions/exam_segmentation.py
   COVIDQuantLib/followup/lesions/fates.py
   COVIDQuantLib/followup/lesions/records.py
+  COVIDQuantLib/followup/lesions/table.py
   COVIDQuantLib/followup/limits.py
   COVIDQuantLib/followup/registration/__init__.py
   COVIDQuantLib/followup/registration/affine.py
@@ -183,6 +187,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/quantification/region_counts.py
   COVIDQuantLib/quantification/table.py
   COVIDQuantLib/quantification/thresholds.py
+  COVIDQuantLib/quantification/time_courses.py
   COVIDQuantLib/quantification/zones.py
   COVIDQuantLib/resources.py
   COVIDQuantLib/review/__init__.py

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,15 @@ from COVIDQuantLib.export.table_file import software_versions, write_json
 from COVIDQuantLib.followup.changes import Change, RegionChange
 from COVIDQuantLib.followup.comparison import Comparison, ExamPair
 from COVIDQuantLib.followup.inspiration import DIFFERS_PERCENT
+from COVIDQuantLib.followup.lesions.course import map_file
+from COVIDQuantLib.followup.lesions.table import LESIONS_FILE, lesion_rows
 from COVIDQuantLib.followup.limits import USED, Fit, LimitsVerdict, PlainLimits, SquareRootLimits, published_fits
 from COVIDQuantLib.followup.sequence import DatedExam
 from COVIDQuantLib.followup.signs import Sign
-from COVIDQuantLib.followup.time_course import CURVES, Curve, at_curves
+from COVIDQuantLib.followup.time_course import at_curves
 from COVIDQuantLib.followup.time_course_chart import write_time_course
 from COVIDQuantLib.progress import Report, silent
+from COVIDQuantLib.quantification.time_courses import CURVES, Curve
 from COVIDQuantLib.system.atomic_files import OutputFolder
 from COVIDQuantLib.system.json_file import read_json
 
@@ -205,13 +208,29 @@ def _curve_record(curve: Curve) -> dict[str, Any]:
     return asdict(curve) | {"computed_peak_day": day, "computed_peak_value": value, "readable_days": list(curve.span)}
 
 
-def refuse_others_files(folder: Path) -> None:
+def expected_files(exams: int, *, lesions: bool) -> list[str]:
+    """The names of all files that the comparison of so many exams may write."""
+    of_lesions = [LESIONS_FILE, *(map_file(number) for number in range(2, exams + 1))]
+    return [*FILES, *(of_lesions if lesions else ())]
+
+
+def earlier_files(folder: Path, written: Collection[str]) -> list[str]:
+    """Files of compare in a folder that this run did not replace."""
+    of_lesions = sorted(path.name for path in folder.glob("change_map_[0-9][0-9].nrrd"))
+    return [name for name in (*FILES, LESIONS_FILE, *of_lesions) if name not in written and (folder / name).exists()]
+
+
+def refuse_others_files(folder: Path, names: Collection[str] = FILES) -> None:
     """Refuse a folder in which a file with one of our names was not written by compare.
+
+    Args:
+        folder: the folder for the results.
+        names: of the files that will be written.
 
     Raises:
         OutputError: if so.
     """
-    taken = [name for name in FILES if (folder / name).exists()]
+    taken = [name for name in names if (folder / name).exists()]
     if taken and not _is_ours(folder / JSON_FILE):
         what = f"{', '.join(taken)} there was not written by compare, and would be overwritten"
         raise OutputError(what, str(folder), "Choose another folder, or move it away.", code="not-ours")
@@ -248,8 +267,15 @@ def put_comparison(
     report(0.2)
     record = comparison_record(comparison, identify=identify)
     out.write(JSON_FILE, lambda path: write_json(path, record))
+    names = [CHANGES_FILE, JSON_FILE]
+    lesions = comparison.lesions
+    if lesions is not None:
+        out.write(LESIONS_FILE, lambda path: write_rows(path, lesion_rows(lesions)))
+        # The change maps are in the set already: each was written when it was made.
+        names += [LESIONS_FILE, *(pair["change_map"] for pair in lesions["pairs"] if pair["change_map"])]
     report(0.5)
     if chart:
         out.write(CHART_FILE, lambda path: write_time_course(path, comparison.trajectory))
+        names.append(CHART_FILE)
     report(1.0)
-    return [out.path / name for name in FILES if chart or name != CHART_FILE]
+    return [out.path / name for name in names]

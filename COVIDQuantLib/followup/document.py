@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from COVIDQuantLib.document_table import table_filled_in
 from COVIDQuantLib.followup.comparison_files import COLUMNS
+from COVIDQuantLib.followup.lesions.records import COLUMN_TEXTS
+from COVIDQuantLib.followup.lesions.table import HEAD
 from COVIDQuantLib.followup.limits import published_fits
-from COVIDQuantLib.followup.time_course import CURVES, Curve
 from COVIDQuantLib.quantification.measures import MEASURES
+from COVIDQuantLib.quantification.time_courses import CURVES, Curve
 
 _WRITTEN = "(written by `python -m COVIDQuantLib.followup.document`)"
 
 
 def columns_table() -> str:
     """Every column of ``changes.csv``."""
+    return _columns(COLUMNS)
+
+
+def lesions_table() -> str:
+    """Every column of ``lesions.csv``."""
+    return _columns(HEAD | COLUMN_TEXTS)
+
+
+def _columns(columns: Mapping[str, str]) -> str:
     return "\n".join(
-        ["| column | what it holds |", "|---|---|", *(f"| `{k}` | {text} |" for k, text in COLUMNS.items())]
+        ["| column | what it holds |", "|---|---|", *(f"| `{k}` | {text} |" for k, text in columns.items())]
     )
 
 
@@ -82,7 +94,7 @@ def _reported(curve: Curve) -> str:
     return f"day {curve.peak_day:g}" + ("" if curve.peak_value is None else f", {curve.peak_value:g}")
 
 
-TABLES = {"columns": columns_table, "limits": limits_table, "curves": curves_table}
+TABLES = {"columns": columns_table, "lesions": lesions_table, "limits": limits_table, "curves": curves_table}
 
 
 def filled(text: str) -> str:

@@ -16,6 +16,7 @@ from COVIDQuantLib.grades import Grade, findings_of
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.thresholds import Thresholds
 from COVIDQuantLib.system.atomic_files import settle_results
+from COVIDQuantLib.voxels.geometry import Geometry
 
 _GIVE = "Give folders written by quantify."
 _AGAIN = "Run quantify again; it writes all its files or none."
@@ -46,6 +47,8 @@ class ExamResult:
         protocol: known acquisition parameters, keyed as in :data:`PROTOCOL`.
         segmentation: the file of lobes and lesions; None if the folder has none.
         notices: codes of quantify's warnings, and of the checks below sound.
+        geometry: the grid that was counted; None if not stored.
+        padding_voxels: voxels that the scanner did not measure, which are never counted.
     """
 
     path: Path
@@ -61,6 +64,8 @@ class ExamResult:
     protocol: Mapping[str, str] = field(default_factory=dict)
     segmentation: Path | None = None
     notices: tuple[str, ...] = ()
+    geometry: Geometry | None = None
+    padding_voxels: int = 0
 
     @property
     def name(self) -> str:
@@ -114,7 +119,21 @@ def _result_of(folder: Path, read: MetricsFile, segmentation: Path | None) -> Ex
         protocol=_protocol(source),
         segmentation=segmentation,
         notices=_notices(read),
+        geometry=_geometry(_mapping(read.record, "geometry")),
+        padding_voxels=_count(source, "padding_voxels"),
     )
+
+
+def _geometry(record: Mapping[str, Any]) -> Geometry | None:
+    try:
+        return Geometry.from_record(record)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _count(record: Mapping[str, Any], key: str) -> int:
+    value = record.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def _notices(read: MetricsFile) -> tuple[str, ...]:

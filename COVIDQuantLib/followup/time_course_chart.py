@@ -10,19 +10,9 @@ import numpy as np
 
 from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.followup.limits import published_limits
-from COVIDQuantLib.followup.time_course import (
-    ALL,
-    CURVES,
-    MODERATE,
-    SEVERE,
-    TRAJECTORY_REGION,
-    Curve,
-    TrajectoryPoint,
-    charted_measures,
-    curves_of,
-    has_onset,
-)
+from COVIDQuantLib.followup.time_course import TRAJECTORY_REGION, TrajectoryPoint, charted_measures, has_onset
 from COVIDQuantLib.quantification.measure_table import Measure
+from COVIDQuantLib.quantification.time_courses import ALL, CURVES, MODERATE, SEVERE, Curve, curves_of
 from COVIDQuantLib.system.atomic_files import write_atomically
 
 if TYPE_CHECKING:

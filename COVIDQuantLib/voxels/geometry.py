@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +87,25 @@ class Geometry:
             "origin_lps_mm": list(self.origin),
             "direction": list(self.direction),
         }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Geometry:
+        """The grid that :meth:`as_record` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        k, j, i = (int(n) for n in record["shape_kji"])
+        x, y, z = (float(mm) for mm in record["spacing_mm_ijk"])
+        left, back, up = (float(mm) for mm in record["origin_lps_mm"])
+        direction = tuple(float(c) for c in record["direction"])
+        if min(k, j, i) < 1 or min(x, y, z) <= 0 or len(direction) != 9:
+            raise ValueError("this is no grid")
+        if not np.isfinite([x, y, z, left, back, up, *direction]).all():
+            raise ValueError("a grid has finite numbers")
+        if abs(np.linalg.det(np.reshape(direction, (3, 3)))) < 0.5:
+            raise ValueError("the axes of a grid are at right angles")
+        return cls((k, j, i), (x, y, z), (left, back, up), direction)
 
 
 @dataclass(frozen=True)

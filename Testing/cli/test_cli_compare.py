@@ -8,6 +8,7 @@ from followup_world import lungs, write_result
 
 from COVIDQuantLib.cli.main import main
 from COVIDQuantLib.followup.comparison_files import CHANGES_FILE, CHART_FILE, FILES, JSON_FILE
+from COVIDQuantLib.followup.lesions.table import LESIONS_FILE
 from COVIDQuantLib.grades import Grade
 from COVIDQuantLib.quantification.measures import MEASURES
 
@@ -98,7 +99,7 @@ def test_every_change_is_that_of_the_truth(patient, compared):
 
 def test_the_course_is_told(compared):
     record = record_of(compared)
-    assert names(compared) == set(FILES)
+    assert names(compared) == {*FILES, LESIONS_FILE, "change_map_02.nrrd", "change_map_03.nrrd"}
     assert [exam["days_since_onset"] for exam in record["exams"]] == [3, 23, 48]
     assert [pair["signs"]["POI"]["sign"] for pair in record["pairs"]] == [1, -1, 1]
     assert "expanded" in record["pairs"][0]["signs"]["POI"]["words"]
@@ -108,7 +109,7 @@ def test_the_course_is_told(compared):
     verdicts = [pair["regions"][0]["changes"]["extent_percent"]["limits"]["verdict"] for pair in record["pairs"]]
     assert verdicts == ["beyond"] * 3
     assert [pair["inspiration"]["differs"] for pair in record["pairs"]] == [False] * 3
-    assert record["lesions"] is None
+    assert [(pair["before"], pair["after"]) for pair in record["lesions"]["pairs"]] == [(1, 2), (2, 3)]
     assert (compared / CHART_FILE).read_bytes().startswith(b"\x89PNG")
 
 

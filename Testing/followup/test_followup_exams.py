@@ -22,12 +22,13 @@ from COVIDQuantLib.followup.document import filled
 from COVIDQuantLib.followup.exam_result import read_result
 from COVIDQuantLib.followup.sequence import in_order
 from COVIDQuantLib.followup.site_limits import read_site_limits
-from COVIDQuantLib.followup.time_course import CURVES, TrajectoryPoint, at_curves, charted_measures
+from COVIDQuantLib.followup.time_course import TrajectoryPoint, at_curves, charted_measures
 from COVIDQuantLib.followup.time_course_chart import draw_time_course, write_time_course
 from COVIDQuantLib.grades import Grade
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.table import compute_metrics
 from COVIDQuantLib.quantification.thresholds import Thresholds
+from COVIDQuantLib.quantification.time_courses import CURVES
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.system.atomic_files import OutputFolder
 from COVIDQuantLib.voxels.geometry import Geometry

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from COVIDQuantLib.cli.compare_tables import show_comparison
+from COVIDQuantLib.cli.lesion_tables import show_lesions
 from COVIDQuantLib.cli.terminal import progress_bar, show_files, show_warnings
 from COVIDQuantLib.ct.volume import CTWarning
-from COVIDQuantLib.errors import NotSoundError
+from COVIDQuantLib.errors import NotSoundError, UnfitInputError, UsageError
 from COVIDQuantLib.followup.comparison import Comparison, compare_exams
-from COVIDQuantLib.followup.comparison_files import CHART_FILE, FILES, put_comparison, refuse_others_files
+from COVIDQuantLib.followup.comparison_files import (
+    earlier_files,
+    expected_files,
+    put_comparison,
+    refuse_others_files,
+)
 from COVIDQuantLib.followup.exam_result import ExamResult, read_result
+from COVIDQuantLib.followup.lesions import write_change_map
+from COVIDQuantLib.followup.lesions.course import check_segmentations, follow_lesions, map_file
+from COVIDQuantLib.followup.registration import ExamImages
 from COVIDQuantLib.followup.site_limits import read_site_limits
 from COVIDQuantLib.grades import Grade
-from COVIDQuantLib.progress import Stage, StagedProgress
+from COVIDQuantLib.progress import Stage, StagedProgress, part
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
 from COVIDQuantLib.system.atomic_files import OutputFolder
 
@@ -23,6 +36,9 @@ NAME = "compare"
 HELP = "Compare exams of one patient: what changed, whether it exceeds measurement error, and the time course."
 
 _READING, _COMPARING, _WRITING = Stage("reading", 1.0), Stage("comparing", 0.5), Stage("writing", 2.0)
+_LESIONS = "lesions"
+# Seconds for an exam of usual size.
+_LESIONS_WEIGHT = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +64,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--ggo-hu", type=int, metavar="HU", help="recompute all measurements with this threshold")
     parser.add_argument("--consolidation-hu", type=int, metavar="HU", help="and at this")
+    lesions = parser.add_mutually_exclusive_group()
+    lesions.add_argument(
+        "--lesions",
+        action="store_true",
+        default=None,
+        help="follow every lesion from exam to exam, or refuse if a segmentation does not allow it; "
+        "default: where all exams have one",
+    )
+    lesions.add_argument("--no-lesions", dest="lesions", action="store_false", help="compare the figures alone")
+    parser.add_argument(
+        "--ct",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="CT",
+        help="the exams' CTs, one each in their order, to lay the lungs over each other by their structure as well",
+    )
     parser.add_argument("--same-patient", action="store_true", help="accept exams whose patient IDs differ")
     parser.add_argument("--no-picture", action="store_true", help="do not draw the time course")
     parser.add_argument("--identify", action="store_true", help="write folder names and dates as they are")
@@ -59,17 +93,22 @@ def run(arguments: argparse.Namespace) -> None:
     """Do it.
 
     Raises:
-        UnfitInputError: a result cannot be read, is of another patient or of the same exam, or has no date.
-        UsageError: the number of dates differs from the number of exams, or the thresholds are not in order.
+        UnfitInputError: a result cannot be read, is of another patient or of the same exam, or has no date; lesions
+            are to be followed and a segmentation or CT is not the exam's own.
+        UsageError: the number of dates or CTs differs from the number of exams, or the thresholds are not in order.
         OutputError: the folder cannot be written, or holds files of these names that compare did not write.
         NotSoundError: with ``--strict``, an exam is not graded sound.
     """
     thresholds = _thresholds(arguments)
+    count = 1 + len(arguments.followup)
+    _check_cts(arguments, count)
+    names = expected_files(count, lesions=arguments.lesions is not False)
     with OutputFolder(arguments.out) as out:
         # Checked before the work: whether the folder is writable and the file names are free.
-        out.expect(FILES)
-        refuse_others_files(arguments.out)
-        with progress_bar((_READING, _COMPARING, _WRITING), quiet=arguments.quiet) as progress:
+        out.expect(names)
+        refuse_others_files(arguments.out, names)
+        stages = (_READING, _COMPARING, Stage(_LESIONS, _LESIONS_WEIGHT * count), _WRITING)
+        with progress_bar(stages, quiet=arguments.quiet) as progress:
             results = _read(arguments, progress)
             site = read_site_limits(arguments.limits) if arguments.limits else None
             with progress.stage(_COMPARING.name):
@@ -81,6 +120,7 @@ def run(arguments: argparse.Namespace) -> None:
                     site=site,
                     same_patient=arguments.same_patient,
                 )
+            comparison = _with_lesions(arguments, comparison, results, out, progress)
             with progress.stage(_WRITING.name) as report:
                 options = {"identify": arguments.identify, "chart": not arguments.no_picture}
                 files = put_comparison(comparison, out, report, **options)
@@ -88,6 +128,59 @@ def run(arguments: argparse.Namespace) -> None:
     _show(arguments, comparison, files)
     if arguments.strict:
         _refuse_unsound(arguments, comparison)
+
+
+def _check_cts(arguments: argparse.Namespace, count: int) -> None:
+    given = len(arguments.ct)
+    if given and arguments.lesions is False:
+        remedy = "Leave one of them out."
+        raise UsageError(
+            "--ct only serves to follow lesions, which --no-lesions leaves out", "--ct", remedy, "ct-unused"
+        )
+    if given not in {0, count}:
+        what = f"there are {count} exams, but {given} CT{'s' if given > 1 else ''}"
+        raise UsageError(what, "--ct", "Give one CT per exam, in the order of the exams.", "ct-count")
+
+
+def _with_lesions(
+    arguments: argparse.Namespace,
+    comparison: Comparison,
+    results: list[ExamResult],
+    out: OutputFolder,
+    progress: StagedProgress,
+) -> Comparison:
+    """The comparison with what became of each lesion, if that is wanted and possible; the figures are the same.
+
+    Raises:
+        UnfitInputError: with ``--lesions`` or ``--ct``, a segmentation or CT cannot be used.
+    """
+    demanded = bool(arguments.lesions or arguments.ct)
+    having = [exam for exam in comparison.exams if exam.result.segmentation is not None]
+    if arguments.lesions is False or not (demanded or having):
+        return comparison
+    if not demanded and len(having) < len(comparison.exams):
+        lacking = ", ".join(str(exam.number) for exam in comparison.exams if exam not in having)
+        return _left_out(comparison, f"exam {lacking} has no segmentation")
+    cts = dict(zip((result.path for result in results), arguments.ct, strict=False))
+    with progress.stage(_LESIONS) as report:
+        try:
+            check_segmentations(comparison.exams, part(report, 0.0, 0.15))
+        except UnfitInputError as error:
+            if demanded:
+                raise
+            # Of the error only its code: the files of compare name no file.
+            return _left_out(comparison, f"a segmentation cannot be used [{error.code or 'unreadable'}]")
+        course = follow_lesions(comparison.exams, cts, partial(_keep_map, out), part(report, 0.15, 1.0))
+    return replace(comparison, lesions=course.record, warnings=(*comparison.warnings, *course.warnings))
+
+
+def _left_out(comparison: Comparison, why: str) -> Comparison:
+    text = f"What became of each lesion was left out, since {why}; --lesions says which, --no-lesions silences this."
+    return replace(comparison, warnings=(*comparison.warnings, CTWarning("lesions-left-out", text)))
+
+
+def _keep_map(out: OutputFolder, number: int, labels: np.ndarray, exam: ExamImages) -> None:
+    out.write(map_file(number), lambda path: write_change_map(path, labels, exam))
 
 
 def _read(arguments: argparse.Namespace, progress: StagedProgress) -> list[ExamResult]:
@@ -101,17 +194,14 @@ def _read(arguments: argparse.Namespace, progress: StagedProgress) -> list[ExamR
 
 
 def _show(arguments: argparse.Namespace, comparison: Comparison, files: list[Path]) -> None:
-    left = arguments.out / CHART_FILE
-    earlier = []
-    if arguments.no_picture and left.exists():
-        earlier = [
-            CTWarning(
-                "earlier-files", f"{CHART_FILE} in {arguments.out} may be from an earlier run; it was left unchanged."
-            )
-        ]
+    left = earlier_files(arguments.out, {path.name for path in files})
+    text = f"{', '.join(left)} in {arguments.out} may be from an earlier run; left unchanged."
+    earlier = [CTWarning("earlier-files", text)] if left else []
     show_warnings([*comparison.warnings, *earlier])
     if not arguments.quiet:
         show_comparison(comparison)
+        if comparison.lesions is not None:
+            show_lesions(comparison.lesions)
         show_files(files)
 
 

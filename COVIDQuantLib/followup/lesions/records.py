@@ -13,18 +13,19 @@ CRUMB_ML, LESION_ML = MIN_ML, 0.5
 LINK_SHARE, UNCHANGED_RATIO = 0.1, 1.25
 FATES = ("new", "grown", "unchanged", "shrunk", "resolved", "merged", "split", "merged and split")
 
-COLUMNS = (
-    "lesion",
-    "fate",
-    "region",
-    "baseline_volume_ml",
-    "followup_volume_ml",
-    "change_ml",
-    "change_percent",
-    "overlap_percent",
-    "baseline_parts_count",
-    "followup_parts_count",
-)
+COLUMN_TEXTS = {
+    "lesion": "number within the two exams, 1 for the largest",
+    "fate": "one of the words above",
+    "region": "lobe that holds most of it",
+    "baseline_volume_ml": "volume in the earlier exam; 0 if it is new",
+    "followup_volume_ml": "volume in the later exam; 0 if it has resolved",
+    "change_ml": "later − earlier",
+    "change_percent": "100 × change / earlier; empty if it is new",
+    "overlap_percent": "how much of the smaller of both lies in the other after registration",
+    "baseline_parts_count": "connected parts in the earlier exam",
+    "followup_parts_count": "connected parts in the later exam",
+}
+COLUMNS = tuple(COLUMN_TEXTS)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 
 from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.progress import Report, part, silent
+from COVIDQuantLib.quantification.time_courses import MODERATE, SEVERE, curve_named
 from COVIDQuantLib.simulation.anatomy.posture import Placement, Posture, draw_posture
 from COVIDQuantLib.simulation.lesions.phantom_lesions import Lesion
 from COVIDQuantLib.simulation.phantom.course_fates import ExamLesions, true_fates
@@ -46,13 +47,15 @@ class Course:
         return max(0.0, one * day + two * day**2 + three * day**3)
 
 
-COURSES = {
-    course.name: course
-    for course in (
-        Course("severe", (2.89, -0.0912, 0.000794), 23.0),
-        Course("moderate", (0.413, -0.0148, 0.000127), 18.0),
-    )
-}
+def _published(group: str) -> Course:
+    """Pan's curve of a group of patients (figure 3B), which starts from nothing."""
+    curve = curve_named(f"pan-3b-{group}")
+    _, one, two, three = curve.coefficients
+    day = curve.computed_peak[0] if curve.peak_day is None else curve.peak_day
+    return Course(group, (one, two, three), float(day))
+
+
+COURSES = {group: _published(group) for group in (SEVERE, MODERATE)}
 
 
 @dataclass

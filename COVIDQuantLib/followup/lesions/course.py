@@ -1,0 +1,143 @@
+"""The lesions of a patient from exam to exam: each registered with the one before it, what became of every lesion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.followup.lesions.change_map import CHANGE_LABELS, change_map
+from COVIDQuantLib.followup.lesions.exam_segmentation import read_exam_images
+from COVIDQuantLib.followup.lesions.fates import find_fates
+from COVIDQuantLib.followup.lesions.records import FateLimits
+from COVIDQuantLib.followup.registration.exam_images import ExamImages
+from COVIDQuantLib.followup.registration.register import register
+from COVIDQuantLib.followup.sequence import DatedExam
+from COVIDQuantLib.progress import Report, part, silent
+
+# Keeps the map of one later exam: its number, the labels, and the exam on whose grid they lie.
+KeepMap = Callable[[int, np.ndarray, ExamImages], None]
+# What ITK and numpy raise where exams cannot be laid over each other.
+_FAILURES = (UnfitInputError, RuntimeError, ValueError, ArithmeticError, MemoryError)
+
+
+@dataclass(frozen=True)
+class LesionCourse:
+    """What became of the lesions between all consecutive exams.
+
+    Attributes:
+        record: ready for JSON.
+        warnings: where a registration is poor or failed.
+    """
+
+    record: Mapping[str, Any]
+    warnings: tuple[CTWarning, ...]
+
+
+def check_segmentations(exams: Sequence[DatedExam], report: Report = silent) -> None:
+    """Read every exam's segmentation before the long work, so that the last one's fault is told at once.
+
+    Args:
+        exams: in order.
+        report: told the fraction done; may raise ``Cancelled``.
+
+    Raises:
+        UnfitInputError: one is missing, damaged, or not that of the exam's figures.
+    """
+    missing_first = sorted(exams, key=lambda exam: exam.result.segmentation is not None)
+    for number, exam in enumerate(missing_first, start=1):
+        read_exam_images(exam.result)
+        report(number / len(exams))
+
+
+def follow_lesions(
+    exams: Sequence[DatedExam], cts: Mapping[Path, Path], keep_map: KeepMap, report: Report = silent
+) -> LesionCourse:
+    """Follow the lesions from each exam to the next one.
+
+    Only two exams are held in memory at a time. A pair that cannot be registered is a warning, the others are followed.
+
+    Args:
+        exams: in order.
+        cts: of each exam by the path of its result; empty to do without.
+        keep_map: is given the change map of each later exam as it is made.
+        report: told the fraction done; may raise ``Cancelled``.
+
+    Raises:
+        UnfitInputError: a segmentation or a CT cannot be used (see ``exam_segmentation.py``).
+    """
+    limits = FateLimits()
+    warnings: list[CTWarning] = []
+    pairs: list[dict[str, Any]] = []
+    step = 1.0 / len(exams)
+    images = _images(exams[0], cts)
+    report(step)
+    for number, (before, after) in enumerate(pairwise(exams), start=1):
+        told = part(report, number * step, (number + 1) * step)
+        later = _images(after, cts)
+        told(0.2)
+        head = {"before": before.number, "after": after.number, "interval_days": after.days - before.days}
+        found, doubts = _follow(images, later, after.number, keep_map, part(told, 0.2, 1.0))
+        pairs.append(head | found)
+        label = f"Exam {before.number} to {after.number}"
+        warnings += [CTWarning(one.code, f"{label}: {one.message}") for one in doubts]
+        images = later
+    record = {
+        "limits": limits.as_record(),
+        "registration": "lobes and CT" if cts else "lobes",
+        "change_map_labels": {str(value): words for value, words in CHANGE_LABELS.items()},
+        "pairs": pairs,
+    }
+    return LesionCourse(record, tuple(warnings))
+
+
+def _images(exam: DatedExam, cts: Mapping[Path, Path]) -> ExamImages:
+    return read_exam_images(exam.result, cts.get(exam.result.path), f"exam {exam.number}")
+
+
+def _follow(
+    baseline: ExamImages, followup: ExamImages, number: int, keep_map: KeepMap, report: Report
+) -> tuple[dict[str, Any], list[CTWarning]]:
+    """One pair, ready for JSON, and its warnings."""
+    try:
+        registration = register(baseline, followup, part(report, 0.0, 0.7))
+        fates = find_fates(baseline, followup, registration, report=part(report, 0.7, 0.9))
+        labels = change_map(baseline, followup, registration)
+    except _FAILURES as error:
+        failed = _failure(error)
+        empty = {"registration": None, "counts": None, "lesions": None, "change_map": None, "change_map_ml": None}
+        return {"failed": failed.code} | empty, [failed]
+    keep_map(number, labels, followup)
+    report(1.0)
+    told = fates.as_record()
+    counts = np.bincount(labels.ravel(), minlength=max(CHANGE_LABELS) + 1)
+    volumes = {words: int(counts[value]) * followup.geometry.voxel_volume_ml for value, words in CHANGE_LABELS.items()}
+    found = {
+        "failed": None,
+        "registration": registration.as_record(),
+        "counts": told["counts"],
+        "lesions": told["lesions"],
+        "change_map": map_file(number),
+        "change_map_ml": volumes,
+    }
+    return found, registration.quality.warnings
+
+
+def _failure(error: Exception) -> CTWarning:
+    if isinstance(error, UnfitInputError):
+        where = f"{error.where}: " if error.where else ""
+        text = f"the lesions could not be followed ({where}{error.what}). {error.remedy}"
+        return CTWarning(error.code or "registration-failed", text)
+    text = f"the lesions could not be followed ({type(error).__name__} in the registration). The figures are complete."
+    return CTWarning("registration-failed", text)
+
+
+def map_file(number: int) -> str:
+    """Name of the change map of a later exam by its number."""
+    return f"change_map_{number:02d}.nrrd"

@@ -1,0 +1,32 @@
+"""``lesions.csv``: a row for each lesion between two consecutive exams, from the record of the comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from COVIDQuantLib.export.csv_file import Cell
+from COVIDQuantLib.followup.lesions.records import COLUMNS
+
+LESIONS_FILE = "lesions.csv"
+HEAD = {
+    "exam_before": "number of the earlier exam",
+    "exam_after": "number of the later exam, which is the next one",
+    "interval_days": "days between the two",
+    "registration": "`good` or `poor`: how well the two exams lie over each other",
+}
+
+
+def lesion_rows(record: Mapping[str, Any]) -> Iterator[list[Cell]]:
+    """The rows, header first; pairs that could not be registered have none.
+
+    Args:
+        record: as :func:`~COVIDQuantLib.followup.lesions.course.follow_lesions` makes it.
+    """
+    yield [*HEAD, *COLUMNS]
+    for pair in record["pairs"]:
+        if pair["lesions"] is None:
+            continue
+        head: list[Cell] = [pair["before"], pair["after"], pair["interval_days"], pair["registration"]["quality"]]
+        for lesion in pair["lesions"]:
+            yield [*head, *(lesion[column] for column in COLUMNS)]
