@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from dicom_maker import chest, slice_datasets, write
 
 from COVIDQuantLib.ct.checks.image_checks import foreign_slices, has_bright_blood, noise_hu
@@ -155,3 +156,23 @@ class TestLungs:
         mask = self.lungs()
         mask[3:] = 0
         assert set(self.codes(mask)) == {"small-lungs"}
+
+
+@pytest.mark.parametrize("order", ["LPS", "SAR", "PSR", "ASL"])
+def test_a_short_ct_is_judged_alike_in_any_order_of_axes(tmp_path, order):
+    image = sitk.GetImageFromArray(chest((26, 96, 96)))
+    image.SetSpacing((3.0, 3.0, 5.0))
+    sitk.WriteImage(sitk.DICOMOrient(image, order), str(tmp_path / "ct.nrrd"))
+    assert {warning.code for warning in read_ct(tmp_path / "ct.nrrd").warnings} == {"thick-sections"}
+
+
+@pytest.mark.parametrize("order", ["LPS", "SAR", "PSR"])
+def test_a_foreign_slice_is_found_in_any_order_of_axes(tmp_path, order):
+    hu = chest((26, 96, 96))
+    hu[12] = np.random.default_rng(1).integers(-1000, 1000, hu.shape[1:])
+    image = sitk.GetImageFromArray(hu)
+    image.SetSpacing((3.0, 3.0, 5.0))
+    sitk.WriteImage(sitk.DICOMOrient(image, order), str(tmp_path / "ct.nrrd"))
+    with pytest.raises(UnfitInputError, match="slice 13 of 26") as refused:
+        read_ct(tmp_path / "ct.nrrd")
+    assert refused.value.code == "foreign-slice"

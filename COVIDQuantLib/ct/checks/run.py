@@ -111,9 +111,11 @@ def check_ct(ct: CTVolume, facts: HeaderFacts) -> list[CTWarning]:
     Raises:
         UnfitInputError: it is not a volume, or its values are not Hounsfield units of a body in air.
     """
-    _check_grid(ct, facts)
+    axial = _axial(ct)
+    _check_grid(axial, facts)
     check_values(ct, facts.name, (facts.lowest, facts.highest), facts.filler)
-    _check_slices(ct, facts)
+    _check_blank_slices(ct, facts)
+    _check_foreign_slices(axial, facts)
     noticed: list[CTWarning] = []
     for code, test in _TESTS.items():
         message = test(ct, facts)
@@ -123,7 +125,7 @@ def check_ct(ct: CTVolume, facts: HeaderFacts) -> list[CTWarning]:
 
 
 def _check_grid(ct: CTVolume, facts: HeaderFacts) -> None:
-    slices, across = _slice_axis(ct)
+    slices, *across = ct.geometry.shape
     if slices < MIN_SLICES:
         raise UnfitInputError(
             f"only {slices} slices, at least {MIN_SLICES} are needed",
@@ -156,27 +158,34 @@ def _check_grid(ct: CTVolume, facts: HeaderFacts) -> None:
         )
 
 
-def _slice_axis(ct: CTVolume) -> tuple[int, tuple[int, int]]:
-    """Number of voxels along the stored slice axis, and in its plane."""
-    k, j, i = ct.geometry.shape
-    return k, (j, i)
+def _axial(ct: CTVolume) -> CTVolume:
+    """The CT with its slices along the patient, whatever the order in which a file stores its axes.
+
+    Neighbouring sagittal or coronal slices may differ as no axial ones do, as where an arm begins.
+    """
+    along = np.abs(np.reshape(ct.geometry.direction, (3, 3))[2])
+    return ct if along.argmax() == 2 else ct.canonical()[0]
 
 
-def _check_slices(ct: CTVolume, facts: HeaderFacts) -> None:
+def _check_blank_slices(ct: CTVolume, facts: HeaderFacts) -> None:
     blank = inside(ct)
-    if blank:
-        many = "" if can_be_estimated(blank, len(ct.hu)) else ": too many, or adjacent, so they cannot be estimated"
-        raise UnfitInputError(
-            f"blank {describe_slices(blank, ct.geometry)} (by position){many}",
-            facts.name,
-            "Copy or export the CT again.",
-            code="blank-slices-inside",
-        )
-    strange = foreign_slices(ct)
+    if not blank:
+        return
+    many = "" if can_be_estimated(blank, len(ct.hu)) else ": too many, or adjacent, so they cannot be estimated"
+    raise UnfitInputError(
+        f"blank {describe_slices(blank, ct.geometry)} (by position){many}",
+        facts.name,
+        "Copy or export the CT again.",
+        code="blank-slices-inside",
+    )
+
+
+def _check_foreign_slices(axial: CTVolume, facts: HeaderFacts) -> None:
+    strange = foreign_slices(axial)
     if strange:
         numbers = ", ".join(str(k + 1) for k in strange[:5])
         raise UnfitInputError(
-            f"slice {numbers} of {len(ct.hu)} (by position) does not fit its neighbours, as in a damaged file",
+            f"slice {numbers} of {len(axial.hu)} (by position) does not fit its neighbours, as in a damaged file",
             facts.name,
             "Copy or export the CT again.",
             code="foreign-slice",
