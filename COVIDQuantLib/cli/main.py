@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from COVIDQuantLib import __version__
 from COVIDQuantLib.cli.failures import MemoryWasNotEnoughError, write_log
-from COVIDQuantLib.cli.stopping import Stopped, stop_signals
+from COVIDQuantLib.cli.stopping import Stopped, StopRequest, stop_signals
 from COVIDQuantLib.errors import COVIDQuantError, UnfitInputError
 
 STATUS_UNEXPECTED = 1
@@ -69,9 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _speak_any_language()
     parsed = argparse.Namespace()
-    with stop_signals(whole_program=arguments is None):
+    with stop_signals(whole_program=arguments is None) as request:
         try:
-            status = _run(arguments, parsed)
+            status = _run(arguments, parsed, request)
         except KeyboardInterrupt as stopped:
             left = getattr(parsed, "left", "nothing was written")
             _complain(f"stopped; {'the result was written before' if getattr(parsed, 'written', False) else left}")
@@ -79,22 +79,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _close_output(status)
 
 
-def _run(arguments: Sequence[str] | None, parsed: argparse.Namespace) -> int:
+def _run(arguments: Sequence[str] | None, parsed: argparse.Namespace, request: StopRequest) -> int:
     """Run the subcommand; every error except a request to stop becomes a line and a status."""
     try:
         make_parser().parse_args(arguments, parsed)
         parsed.run(parsed)
-    except COVIDQuantError as error:
+    except Exception as error:
+        # Whatever became of a request to stop on its way.
+        if request.raised is not None:
+            raise request.raised from error
+        return _failed(error)
+    return 0
+
+
+def _failed(error: Exception) -> int:
+    """Say what went wrong in one line; the status."""
+    if isinstance(error, COVIDQuantError):
         _complain(error.line())
         return error.exit_status
-    except BrokenPipeError:
+    if isinstance(error, BrokenPipeError):
         # The reader of the output closed it; the files are written before anything is printed.
         return 0
-    except KeyboardInterrupt:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, the user gets a line
-        return _unforeseen(error)
-    return 0
+    return _unforeseen(error)
 
 
 # Errors caused by the system, and their messages.

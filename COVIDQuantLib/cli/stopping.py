@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 # SIGHUP: the terminal was closed. SIGBREAK: Ctrl-Break on Windows.
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
@@ -26,15 +27,29 @@ class Stopped(KeyboardInterrupt):
         self.status = 128 + (signal.SIGINT if number == getattr(signal, "SIGBREAK", None) else number)
 
 
+@dataclass
+class StopRequest:
+    """What was asked of the program.
+
+    Attributes:
+        raised: the exception of the first stop signal; None before one.
+    """
+
+    raised: Stopped | None = None
+
+
 @contextmanager
-def stop_signals(*, whole_program: bool) -> Iterator[None]:
+def stop_signals(*, whole_program: bool) -> Iterator[StopRequest]:
     """Raise :class:`Stopped` for every stop signal that the program does not ignore.
+
+    A compiled module that is being imported may turn it into an error of its own; the request that is yielded tells.
 
     Args:
         whole_program: the program ends with this block, so later signals are ignored.
     """
+    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield request
         return
     asked = 0
 
@@ -42,7 +57,8 @@ def stop_signals(*, whole_program: bool) -> Iterator[None]:
         nonlocal asked
         asked += 1
         if asked == 1:
-            raise Stopped(number)
+            request.raised = Stopped(number)
+            raise request.raised
         if asked >= _PATIENCE:
             os._exit(128 + number)
 
@@ -54,7 +70,7 @@ def stop_signals(*, whole_program: bool) -> Iterator[None]:
             before[number] = handler
             signal.signal(number, handle)
     try:
-        yield
+        yield request
     finally:
         for number, handler in before.items():
             # Only Python's own shutdown is left, where Ctrl-C would show a traceback, and a kill would hide that the

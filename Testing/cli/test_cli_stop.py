@@ -153,6 +153,18 @@ def test_a_second_wish_does_not_disturb_the_cleaning_up():
     assert cleaned
 
 
+def test_a_stop_that_an_import_turns_into_an_error_is_a_stop(world, tmp_path, capsys, monkeypatch):
+    def importing(*_, **__):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt as stopped:
+            raise ImportError("initialization failed") from stopped
+
+    monkeypatch.setattr("COVIDQuantLib.cli.commands.quantify.read_ct", importing)
+    assert main(command(world, tmp_path / "out", "-700")) == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == "covidquant: stopped; nothing was written\n"
+
+
 def test_stopped_after_the_result_was_written_it_says_so(world, tmp_path, capsys, monkeypatch):
     def stop(*_):
         signal.raise_signal(signal.SIGINT)
