@@ -111,11 +111,10 @@ def check_ct(ct: CTVolume, facts: HeaderFacts) -> list[CTWarning]:
     Raises:
         UnfitInputError: it is not a volume, or its values are not Hounsfield units of a body in air.
     """
-    axial = _axial(ct)
-    _check_grid(axial, facts)
+    _check_grid(ct, facts)
     check_values(ct, facts.name, (facts.lowest, facts.highest), facts.filler)
     _check_blank_slices(ct, facts)
-    _check_foreign_slices(axial, facts)
+    _check_foreign_slices(_axial(ct), facts)
     noticed: list[CTWarning] = []
     for code, test in _TESTS.items():
         message = test(ct, facts)
@@ -125,7 +124,8 @@ def check_ct(ct: CTVolume, facts: HeaderFacts) -> list[CTWarning]:
 
 
 def _check_grid(ct: CTVolume, facts: HeaderFacts) -> None:
-    slices, *across = ct.geometry.shape
+    # Whichever axis the slices lie along, it is the one that may be short.
+    slices, *across = sorted(ct.geometry.shape)
     if slices < MIN_SLICES:
         raise UnfitInputError(
             f"only {slices} slices, at least {MIN_SLICES} are needed",
