@@ -111,11 +111,7 @@ _FORBIDDEN = (
 )
 _OF_THE_SYSTEM = {
     errno.ENAMETOOLONG: ("the name is too long for this system", "Give a shorter one.", "name-too-long"),
-    errno.EACCES: (
-        "no permission to read or write it",
-        "Ask its owner for access, or copy it to your own folder.",
-        "unreadable",
-    ),
+    errno.EACCES: _FORBIDDEN,
     errno.EPERM: _FORBIDDEN,
     errno.EIO: ("the disk failed to read or write it", "Copy it to another disk, if that is possible.", "unreadable"),
     errno.ELOOP: ("its links form a loop", "Give the file itself.", "unreadable"),

@@ -88,22 +88,10 @@ def write_atomically(path: Path, writer: Writer) -> None:
         writer(path)
         return
     _refuse_folder(path)
-    made: list[Path] = []
-    staging: Staging | None = None
-    done = False
-    try:
-        with _said_for(path):
-            _make_folders(path.parent, made)
-            staging = Staging(path.parent)
-            writer(staging.files / path.name)
-            _flush_to_disk(staging.files / path.name)
-            (staging.files / path.name).replace(path)
-            done = True
-    finally:
-        if staging is not None:
-            staging.remove()
-        if not done:
-            _remove_empty(made)
+    with _staging_beside(path) as staging:
+        writer(staging.files / path.name)
+        _flush_to_disk(staging.files / path.name)
+        (staging.files / path.name).replace(path)
 
 
 def make_folder(folder: Path) -> None:
@@ -127,28 +115,15 @@ def write_folder_atomically(target: Path) -> Iterator[Path]:
     Raises:
         OutputError: it cannot be written, or the block raised an OSError.
     """
-    made: list[Path] = []
-    staging: Staging | None = None
-    done = False
-    try:
-        with _said_for(target):
-            _make_folders(target.parent, made)
-            clear_gone(target.parent)
-            staging = Staging(target.parent)
-            # Named as the target, so that a refusal of what is in it names it.
-            folder = staging.files / target.name
-            folder.mkdir()
-            yield folder
-            for path in folder.rglob("*"):
-                if path.is_file():
-                    _flush_to_disk(path)
-            staging.commit([target.name])
-            done = True
-    finally:
-        if staging is not None:
-            staging.remove()
-        if not done:
-            _remove_empty(made)
+    with _staging_beside(target, clear=True) as staging:
+        # Named as the target, so that a refusal of what is in it names it.
+        folder = staging.files / target.name
+        folder.mkdir()
+        yield folder
+        for path in folder.rglob("*"):
+            if path.is_file():
+                _flush_to_disk(path)
+        staging.commit([target.name])
 
 
 def settle_results(folder: Path) -> None:
@@ -173,18 +148,35 @@ def check_file(path: Path) -> None:
         OutputError: it could not.
     """
     _refuse_folder(path)
+    with _staging_beside(path, clear=True, keep_folders=False) as staging:
+        (staging.files / path.name).touch()
+
+
+@contextmanager
+def _staging_beside(path: Path, *, clear: bool = False, keep_folders: bool = True) -> Iterator[Staging]:
+    """A staging folder beside a path, gone when the block ends; OSErrors of the block are told as for the path.
+
+    Args:
+        path: missing parent folders are made; they go again if the block fails.
+        clear: clear away first what killed jobs have left there.
+        keep_folders: keep the parent folders that were made if the block succeeds.
+    """
     made: list[Path] = []
     staging: Staging | None = None
+    done = False
     try:
         with _said_for(path):
             _make_folders(path.parent, made)
-            clear_gone(path.parent)
+            if clear:
+                clear_gone(path.parent)
             staging = Staging(path.parent)
-            (staging.files / path.name).touch()
+            yield staging
+            done = keep_folders
     finally:
         if staging is not None:
             staging.remove()
-        _remove_empty(made)
+        if not done:
+            _remove_empty(made)
 
 
 def _make_folders(folder: Path, made: list[Path]) -> None:
