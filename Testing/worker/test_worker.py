@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from worker_world import WorkerThat, blocks_left, is_running, small_ct, until, until_stage
+from worker_world import WorkerThat, is_running, small_ct, until, until_stage
 
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import Cancelled, COVIDQuantError, UnfitInputError, UsageError
@@ -23,20 +23,7 @@ from COVIDQuantLib.worker.frame import Frame, SharedArguments, read_arguments, r
 from COVIDQuantLib.worker.process import clean_environment
 from COVIDQuantLib.worker.worker import Worker
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_file_is_left(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("temporary")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tempfile.tempdir", str(folder))
-        yield
-    assert list(folder.glob("covidquant-worker-*")) == []
-
-
-@pytest.fixture(autouse=True)
-def _no_block_is_left():
-    yield
-    assert blocks_left() == []
+pytestmark = pytest.mark.usefixtures("no_file_is_left", "no_block_is_left")
 
 
 @pytest.fixture(scope="module")

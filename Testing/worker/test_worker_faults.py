@@ -46,19 +46,7 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="Windows has no signals")
 ROOT = Path(HERE).parent
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _no_file_is_left(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("temporary")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tempfile.tempdir", str(folder))
-        yield
-    assert list(folder.glob("covidquant-worker-*")) == []
-
-
-@pytest.fixture(autouse=True)
-def _no_block_is_left():
-    yield
-    assert blocks_left() == []
+pytestmark = pytest.mark.usefixtures("no_file_is_left", "no_block_is_left")
 
 
 @pytest.fixture(scope="module")
