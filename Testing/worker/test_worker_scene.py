@@ -72,7 +72,7 @@ def test_a_scene_that_closes_cancels_the_job(world, worker):
     scene, volume = world[0].scene, world[1]
     job = VolumeJob(volume, "CT pneumonia", worker, PLAN)
     pid = worker.pid
-    until(lambda: job.poll()[0].stage == "lungs")
+    until(lambda: job.poll()[0].stage != "waiting")
     scene.Clear()
     job.cancel()
     assert not is_running(pid)
