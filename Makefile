@@ -66,7 +66,7 @@ $(VENV)/.installed: $(VENV)/.made pyproject.toml $(PINS)
 
 $(VENV)/.test-installed: $(VENV)/.installed
 	@echo "Installing what the tests need (once) ..."
-	@$(INSTALL) --editable ".[scene,test]"
+	@$(INSTALL) --editable ".[scene,report,cohort,dicom,test]"
 	@touch $@
 
 $(VENV)/.dev-installed: $(VENV)/.test-installed
