@@ -230,6 +230,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/scene/review/__init__.py
   COVIDQuantLib/scene/review/ai_result.py
   COVIDQuantLib/scene/review/findings.py
+  COVIDQuantLib/scene/review/painting_bound.py
   COVIDQuantLib/scene/review/rank_job.py
   COVIDQuantLib/scene/review/result_checks.py
   COVIDQuantLib/scene/review/segment_edits.py
@@ -398,6 +399,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/worker/jobs/__init__.py
   COVIDQuantLib/worker/jobs/check_result.py
   COVIDQuantLib/worker/jobs/export.py
+  COVIDQuantLib/worker/jobs/painting_bound.py
   COVIDQuantLib/worker/jobs/rank_findings.py
   COVIDQuantLib/worker/jobs/segment.py
   COVIDQuantLib/worker/process.py

@@ -16,6 +16,7 @@ from COVIDQuantLib.scene.nodes.tables import write_checks
 from COVIDQuantLib.scene.quantification_job import warnings_of_node
 from COVIDQuantLib.scene.review.ai_result import restore_all
 from COVIDQuantLib.scene.review.findings import Findings
+from COVIDQuantLib.scene.review.painting_bound import PaintingBound, keep_in_chest
 from COVIDQuantLib.scene.review.result_checks import ChecksJob, KeptChecks, kept_checks
 from COVIDQuantLib.scene.review.segment_edits import take_from_other_lobes
 from COVIDQuantLib.scene.review.segment_status import StatusFollower, edited_roles, whose_figures
@@ -150,6 +151,21 @@ class Reading:
                 take_from_other_lobes(self.segmentation, self.volume, segment_id, mask, box)
                 settled = True
         return settled and self.update()
+
+    def keep_in_chest(self, segment_id: str, bound: PaintingBound) -> int:
+        """Remove the voxels of a lobe that was just painted where no lung can be; see :func:`keep_in_chest`.
+
+        Args:
+            segment_id: the lobe's segment.
+            bound: of the CT.
+
+        Returns:
+            Voxels removed.
+        """
+        removed = keep_in_chest(self.live, segment_id, bound)
+        if removed:
+            self.update()
+        return removed
 
     def density_overlay(self) -> DensityOverlay:
         """The density colours, created on first use."""
