@@ -138,7 +138,7 @@ class Rating:
         Args:
             reader: initials, in upper or lower case.
             score: a whole number 0..5.
-            of: the segments that the reader saw; another state than the last round's begins a new one.
+            of: the segments that the reader saw; a state that nobody rated begins a new round.
             comment: the reader's own words.
             time: when it was said; None for now.
             change: replace the reader's own earlier score in this round.
@@ -150,13 +150,11 @@ class Rating:
         """
         initials = initials_of(reader)
         said = Score(score_of(score), _utc(time), comment_of(comment))
-        current = self.current
-        if current is None or not current.of.is_surely(of):
-            if change:
-                raise _nothing_to_change(initials)
-            return replace(self, rounds=(*self.rounds, Round(of, (ReaderScores(initials, (said,)),))))
-        current = replace(current, of=current.of.with_more(of))
-        return replace(self, rounds=(*self.rounds[:-1], _with_score(current, initials, said, change=change)))
+        # An edit that was undone goes on with the round of the state before it.
+        same = next((one for one in self.rounds if one.of.is_surely(of)), None)
+        earlier = tuple(one for one in self.rounds if one is not same)
+        current = Round(of) if same is None else replace(same, of=same.of.with_more(of))
+        return replace(self, rounds=(*earlier, _with_score(current, initials, said, change=change)))
 
 
 def _with_score(current: Round, initials: str, said: Score, *, change: bool) -> Round:
