@@ -1,4 +1,4 @@
-"""The edit record of a case: what the AI found, what the reader made of it, and what lies between (papers.md row Y3)."""
+"""The edit record of a case: what the AI found, what the reader made of it, what lies between (papers.md row Y3)."""
 
 from __future__ import annotations
 

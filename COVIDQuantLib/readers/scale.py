@@ -1,9 +1,9 @@
 """The scale by which two readers rate a segmentation, and the gate (papers.md row H3).
 
-Huang 2020, *CT Image Analysis*: two radiologists, independently of each other, go through the segmentation laid over the
-CT slice by slice and score how far it matches the actual opacities on a Likert scale from 0 to 5; an exam's score is the
-mean of the two, and from 3 on it meets the requirement of quantitative analysis. The paper's words for each step of the
-scale are in its Appendix E3, which is not part of the paper's text: here only the ends are put into words.
+Huang 2020, *CT Image Analysis*: two radiologists, independently of each other, go through the segmentation laid over
+the CT slice by slice and score how far it matches the actual opacities on a Likert scale from 0 to 5; an exam's score
+is the mean of the two, and from 3 on it meets the requirement of quantitative analysis. The paper's words for each step
+of the scale are in its Appendix E3, which is not part of the paper's text: here only the ends are put into words.
 """
 
 from __future__ import annotations
