@@ -23,6 +23,7 @@ from COVIDQuantLib.followup.time_course import at_curves
 from COVIDQuantLib.followup.time_course_chart import write_time_course
 from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.quantification.time_courses import CURVES, Curve
+from COVIDQuantLib.readers.scale import Verdict
 from COVIDQuantLib.system.atomic_files import OutputFolder
 from COVIDQuantLib.system.json_file import read_json
 
@@ -54,6 +55,7 @@ COLUMNS = {
     "site_limit_two": "as `limit_two`, by the site's own limits",
     "beyond_site_limits": "as `beyond_limits`, by the site's own limits",
     "lung_volume_differs": f"`yes` where the lung volume differs by more than {DIFFERS_PERCENT:.0f} %, else `no`",
+    "excluded_exams": "numbers of those of the two exams that their readers excluded from quantification; else empty",
 }
 
 
@@ -63,11 +65,12 @@ def change_rows(comparison: Comparison) -> Iterator[list[Cell]]:
     for pair in comparison.pairs:
         head: list[Cell] = [pair.before.number, pair.after.number, "+".join(pair.kinds), pair.interval_days]
         breath = "yes" if pair.inspiration.differs else "no"
+        excluded = " ".join(str(exam.number) for exam in (pair.before, pair.after) if exam.result.is_excluded)
         for region in pair.regions:
             for name, change in region.changes.items():
                 judged = (known[region.region].get(name) for known in (pair.published, pair.site))
                 cells = [cell for judgement in judged for cell in _judgement_cells(judgement)]
-                yield [*head, region.region, region.disease, *_change_cells(change), *cells, breath]
+                yield [*head, region.region, region.disease, *_change_cells(change), *cells, breath, excluded]
 
 
 def _change_cells(change: Change) -> list[Cell]:
@@ -106,7 +109,7 @@ def comparison_record(comparison: Comparison, *, identify: bool = False) -> dict
             "curves": [_curve_record(curve) for curve in CURVES],
             "trajectory": [
                 {"exam": point.exam, "days": point.days, "days_since_onset": point.onset_days, **point.values}
-                | {"published_on_that_day": at_curves(point)}
+                | {"published_on_that_day": at_curves(point), "excluded": point.excluded}
                 for point in comparison.trajectory
             ],
         },
@@ -124,6 +127,8 @@ def _exam_record(exam: DatedExam, *, identify: bool) -> dict[str, Any]:
         "days": exam.days,
         "days_since_onset": exam.onset_days,
         "grade": result.grade,
+        "quality_gate": Verdict.NOT_RATED if result.rating is None else result.rating.verdict,
+        "rating_mean": None if result.rating is None else result.rating.mean,
         "notices": list(result.notices),
         "own_thresholds": result.thresholds.as_record(),
         "methods": dict(result.methods),

@@ -156,6 +156,11 @@ def place_in(value: float, spread: Spread | None) -> tuple[str, float | None]:
     return words, 50.0 * math.erfc(-deviations / math.sqrt(2.0))
 
 
+def percentile_text(percentile: float) -> str:
+    """A percentile in whole numbers; the ends of the distribution are not told apart."""
+    return "below 1" if percentile < 1.0 else "above 99" if percentile > 99.0 else f"{percentile:.0f}"
+
+
 def _between_quartiles(value: float, spread: Quartiles) -> str:
     if value < spread.lower:
         return "below the lower quartile"

@@ -16,6 +16,7 @@ from COVIDQuantLib.scene.nodes.tables import write_checks
 from COVIDQuantLib.scene.quantification_job import warnings_of_node
 from COVIDQuantLib.scene.review.ai_result import restore_all
 from COVIDQuantLib.scene.review.findings import Findings
+from COVIDQuantLib.scene.review.reader_desk import ReaderDesk
 from COVIDQuantLib.scene.review.result_checks import ChecksJob, KeptChecks, kept_checks
 from COVIDQuantLib.scene.review.segment_edits import take_from_other_lobes
 from COVIDQuantLib.scene.review.segment_status import StatusFollower, edited_roles, whose_figures
@@ -36,6 +37,7 @@ class Reading:
         live: the figures.
         charts: their charts.
         findings: suspected artefacts.
+        readers: rating, edit record and seconds of work.
         density: the pneumonia coloured by density; None until first used.
     """
 
@@ -45,6 +47,7 @@ class Reading:
         else:
             self.live = LiveQuantification(volume, segmentation, wake=wake)
         self.findings = Findings(self.live)
+        self.readers = ReaderDesk(self.live, self.findings)
         self.density: DensityOverlay | None = None
         self.charts = Charts(self.live.table, segmentation.GetName())
         self._status = StatusFollower(segmentation, self.live.histogram)
@@ -168,11 +171,14 @@ class Reading:
 
     def close(self) -> None:
         """Stop following; the nodes keep their current content."""
+        if self.is_attached:
+            self.readers.write_work()
         self.live.close()
 
     def _take_in(self) -> None:
         self._status.update(self.live.histogram)
         self.findings.update()
+        self.readers.touch()
         if self.density is not None:
             self.density.update()
         self._show()

@@ -130,6 +130,7 @@ def _snapshot(reading: Reading, arguments: Mapping[str, object]) -> SharedArgume
         live.histogram,
         live.metrics,
         reading.checks.checks if reading.is_checked else (),
+        reading.readers.notes(),
     )
     return share_labels(live, {**arguments, "snapshot": snapshot})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from COVIDQuantLib.checks.run import check_labels
 from COVIDQuantLib.ct.source import CTSource
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.exam import Exam
+from COVIDQuantLib.export.case_records import CaseNotes, with_notes
 from COVIDQuantLib.export.exam_files import write_exam
 from COVIDQuantLib.grades import CheckResult
 from COVIDQuantLib.progress import Report
@@ -34,6 +35,7 @@ class Snapshot:
         histogram: the counts.
         metrics: the figures.
         checks: of the segments in their current state; empty to run them now.
+        notes: what readers said and did.
     """
 
     geometry: Geometry
@@ -43,6 +45,7 @@ class Snapshot:
     histogram: JointHistogram
     metrics: MetricsTable
     checks: Sequence[CheckResult] = ()
+    notes: CaseNotes = field(default_factory=CaseNotes)
 
 
 def write_snapshot(
@@ -75,5 +78,5 @@ def write_snapshot(
     ct.source = CTSource(snapshot.source)
     checks = list(snapshot.checks) or check_labels(ct, lobes, lesions)
     segmentation = Segmentation(lobes, lesions, snapshot.provenance, list(snapshot.warnings), checks)
-    exam = Exam(ct, segmentation, snapshot.histogram, snapshot.metrics)
+    exam = with_notes(Exam(ct, segmentation, snapshot.histogram, snapshot.metrics), snapshot.notes)
     return [path.name for path in write_exam(exam, folder, wanted, report)]
