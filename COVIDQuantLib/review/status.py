@@ -82,15 +82,14 @@ class Decision:
 
     def as_record(self) -> dict[str, Any]:
         """The decision as plain values, for JSON."""
+        words = {"lobes": list(self.lobes), "reasons": list(self.reasons)}
         return {
             "id": self.id,
             "status": str(self.status),
             "volume_ml": self.volume_ml,
             "score": self.score,
             "box": [list(span) for span in self.box],
-            "lobes": list(self.lobes),
-            "reasons": list(self.reasons),
-        }
+        } | {key: value for key, value in words.items() if value}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Decision:

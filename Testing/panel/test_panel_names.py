@@ -27,6 +27,7 @@ UI_OF = {
     "advanced_section.py": {"AdvancedSection"},
     "export_section.py": {"ExportSection"},
     "input_section.py": {"InputSection"},
+    "readers_section.py": {"ReadersSection"},
     "results_section.py": {"ResultsSection"},
     "review_section.py": {"ReviewSection"},
     "findings_list.py": {"ReviewSection"},

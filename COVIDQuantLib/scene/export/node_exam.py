@@ -9,10 +9,9 @@ from typing import Any
 from COVIDQuantLib.checks.run import check_labels
 from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.exam import Exam
-from COVIDQuantLib.export.case_records import edit_record_of, with_notes
+from COVIDQuantLib.export.case_records import with_notes
 from COVIDQuantLib.export.exam_files import EXPORTS, write_exam
 from COVIDQuantLib.progress import Report, silent
-from COVIDQuantLib.readers.edit_record import EditRecord
 from COVIDQuantLib.scene.nodes.segmentations import provenance_of_node
 from COVIDQuantLib.scene.nodes.volumes import ct_of_node
 from COVIDQuantLib.scene.reading_session import Reading
@@ -36,27 +35,6 @@ def exam_of_reading(reading: Reading) -> Exam:
     checks = list(reading.checks.checks) if reading.is_checked else check_labels(ct, lobes, lesions)
     segmentation = Segmentation(lobes, lesions, provenance_of_reading(reading), reading.warnings, checks)
     return with_notes(Exam(ct, segmentation, live.histogram, live.metrics), reading.readers.notes())
-
-
-def keep_edit_record(reading: Reading) -> EditRecord | None:
-    """Make the edit record of a reading as it is, and store it with its segmentation.
-
-    Returns:
-        The record; None if the AI's result was not kept.
-
-    Raises:
-        UnfitInputError: the CT or the segments cannot be read, or what was kept is damaged.
-    """
-    reading.update()
-    live = reading.live
-    if live.metrics is None:
-        raise RuntimeError("the figures were never computed")
-    ct = ct_of_node(live.volume)
-    segmentation = Segmentation(*live.labels(Box.of_shape(ct.geometry.shape)), provenance_of_node(live.segmentation))
-    made = edit_record_of(Exam(ct, segmentation, live.histogram, live.metrics), reading.readers.notes())
-    if made is not None:
-        reading.readers.keep_edits(made)
-    return made
 
 
 def provenance_of_reading(reading: Reading) -> dict[str, Any]:
