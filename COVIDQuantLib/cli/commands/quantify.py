@@ -105,7 +105,7 @@ def _check_onset(arguments: argparse.Namespace) -> None:
         raise UsageError("it only serves the reading aids", "--days-since-onset", remedy, code="onset-unused")
     if days is not None and days < 0:
         remedy = "Give the days from the first symptoms to the CT."
-        raise UsageError(f"{days} days lie before the onset", "--days-since-onset", remedy, code="onset-after-exam")
+        raise UsageError(f"{days} days lie before the onset", "--days-since-onset", remedy, code="days-before-onset")
 
 
 def _refuse_rated(folder: Path) -> None:
