@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, unquote
 
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError
@@ -22,8 +22,9 @@ RATING, EDIT_RECORD, READING_AIDS = "rating", "edit_record", "reading_aids"
 TAG = "COVIDQuant.readers"
 GATE_CODE = "excluded-by-readers"
 OUTDATED_CODE = "rating-outdated"
-# Slicer parts tags at "|", and NRRD unescapes "\n"; quotes and braces stay, so that the text can be read.
-_PLAIN = " {}[]\",:;._-+()<>=/*'"
+# Slicer parts tags at "|", and NRRD unescapes a backslash: neither may be in a tag's text.
+_ESCAPES = {"%": "%25", "\\": "%5C", "|": "%7C"}
+_ESCAPED = re.compile("|".join(_ESCAPES.values()))
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def records_of(record: Mapping[str, Any], segments: SegmentationIdentity, where:
 
 def packed(record: Mapping[str, Any]) -> str:
     """Entries as one line of text for a segment's tag."""
-    return quote(json.dumps({key: record[key] for key in (RATING, EDIT_RECORD) if key in record}), safe=_PLAIN)
+    text = json.dumps({key: record[key] for key in (RATING, EDIT_RECORD) if key in record})
+    return "".join(_ESCAPES.get(character, character) for character in text)
 
 
 def unpacked(text: str, where: str) -> dict[str, Any]:
@@ -83,9 +85,9 @@ def unpacked(text: str, where: str) -> dict[str, Any]:
         UnfitInputError: it is something else (``readers-damaged``).
     """
     try:
-        record = parse_json(unquote(text, errors="strict"))
-    except (ValueError, UnicodeDecodeError) as error:
-        record = error
+        record = parse_json(_ESCAPED.sub(lambda found: chr(int(found[0][1:], 16)), text))
+    except ValueError:
+        record = None
     if not isinstance(record, dict):
         what = "the readers' records stored with the segments are damaged"
         raise UnfitInputError(what, where, "Restore the file as it was written.", code="readers-damaged")

@@ -119,7 +119,8 @@ def test_the_edit_record_is_that_of_the_voxels(world):
     assert edits.before == list(compute_metrics(counts).rows)
     assert edits.after == list(reading.live.metrics.rows)
     assert (edits.reader, edits.seconds) == ("AB", 75.0)
-    assert comparable(edits) == exam_of_reading(reading).records["edit_record"] | comparable(edits)
+    exported = exam_of_reading(reading).records["edit_record"]
+    assert {key: value for key, value in exported.items() if key != "active_seconds"} == comparable(edits)
 
 
 def test_without_an_ai_result_there_is_no_edit_record():
@@ -156,7 +157,8 @@ def test_a_saved_scene_brings_everything_back(world, tmp_path):
     made = edits_of(again)
     assert (made.ai, made.final) == (edits.ai, edits.final)
     for one, other in zip(made.changes, edits.changes, strict=True):
-        assert one == pytest.approx(other, rel=1e-9)
+        for name, value in one.items():
+            assert value == (other[name] if other[name] is None or name == "region" else pytest.approx(other[name]))
     again.close()
 
 
