@@ -117,6 +117,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/export/segmentation_file.py
   COVIDQuantLib/export/sheet/__init__.py
   COVIDQuantLib/export/sheet/colours.py
+  COVIDQuantLib/export/sheet/gate_line.py
   COVIDQuantLib/export/sheet/margin.py
   COVIDQuantLib/export/sheet/page.py
   COVIDQuantLib/export/sheet/style.py
@@ -196,6 +197,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/quantification/zones.py
   COVIDQuantLib/readers/__init__.py
   COVIDQuantLib/readers/changed_voxels.py
+  COVIDQuantLib/readers/document.py
   COVIDQuantLib/readers/edit_record.py
   COVIDQuantLib/readers/identity.py
   COVIDQuantLib/readers/literature.py

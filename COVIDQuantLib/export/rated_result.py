@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from COVIDQuantLib.errors import UnfitInputError
-from COVIDQuantLib.export.exam_files import SEGMENTATION_FILE
+from COVIDQuantLib.export.exam_files import PICTURE_FILE, SEGMENTATION_FILE
 from COVIDQuantLib.export.reader_records import RATING, ReaderRecords, with_gate
 from COVIDQuantLib.export.segmentation_file import retagged
+from COVIDQuantLib.export.sheet.gate_line import mark_picture
 from COVIDQuantLib.export.table_file import CSV_FILE, JSON_FILE, MetricsFile, read_metrics, write_csv, write_json
 from COVIDQuantLib.readers.rating import Rating
 from COVIDQuantLib.readers.rating_record import rating_record
@@ -29,7 +30,8 @@ def rate_result(folder: Path, say: Callable[[MetricsFile], Rating]) -> tuple[Rat
             so that two readers who rate at one time cannot lose each other's word.
 
     Returns:
-        The rating, and the files, which were all in the folder before.
+        The rating, and the files, which were all in the folder before. An image that cannot be read is not among them,
+        and stays as it is.
 
     Raises:
         OutputError: the folder cannot be written, or another job is writing to it; it is unchanged.
@@ -50,6 +52,8 @@ def rate_result(folder: Path, say: Callable[[MetricsFile], Rating]) -> tuple[Rat
         if segmentation.exists():
             out.write(SEGMENTATION_FILE, lambda path: _retag(segmentation, path, told))
             written.append(SEGMENTATION_FILE)
+        if (folder / PICTURE_FILE).exists() and _marked(folder / PICTURE_FILE, out, rating):
+            written.append(PICTURE_FILE)
     return rating, [folder / name for name in written]
 
 
@@ -59,6 +63,17 @@ def _with_rating(read: MetricsFile, rating: Rating) -> dict[str, Any]:
     warnings = record.get("warnings")
     record["warnings"] = with_gate(warnings if isinstance(warnings, list) else [], rating, read.identity)
     return {**record, RATING: rating_record(rating), "histogram": read.record["histogram"]}
+
+
+def _marked(picture: Path, out: OutputFolder, rating: Rating) -> bool:
+    """Put the verdict above the overview image; whether that could be done."""
+    made = out.staging / f"marked-{picture.name}"
+    try:
+        mark_picture(picture, made, rating)
+    except (ImportError, OSError, ValueError, SyntaxError):
+        return False
+    out.write(picture.name, lambda path: shutil.copyfile(made, path))
+    return True
 
 
 def _retag(source: Path, target: Path, records: dict[str, Any]) -> None:

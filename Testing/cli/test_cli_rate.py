@@ -300,3 +300,44 @@ def test_evaluate_names_an_excluded_scan(result, tmp_path, capsys):
     record = json.loads((out / "summary.json").read_text("utf-8"))
     assert list(record["excluded_by_readers"].values()) == ["predicted"]
     assert any("Excluded from quantification" in warning for warning in record["warnings"])
+
+
+def picture(path, seed=3):
+    """A small image as the sheet is saved."""
+    from matplotlib.image import imsave
+
+    pixels = np.random.default_rng(seed).integers(0, 256, (40, 600, 4)).astype(np.uint8)
+    pixels[..., 3] = 255
+    imsave(path, pixels, format="png")
+    return pixels
+
+
+def pixels_of(path):
+    from matplotlib.image import imread
+
+    return np.round(imread(path) * 255).astype(np.uint8)
+
+
+def test_the_image_says_it_too_and_loses_nothing(result):
+    image = result / "overlay.png"
+    before = picture(image)
+    assert rate(result, "--reader", "AB", "--score", 1) == 0
+    assert np.array_equal(pixels_of(image), before)
+    assert rate(result, "--reader", "CD", "--score", 2) == 0
+    excluded = pixels_of(image)
+    height = len(excluded) - len(before)
+    assert height > 20
+    assert np.array_equal(excluded[height:], before)
+    assert rate(result, "--reader", "CD", "--score", 5, "--change") == 0
+    adequate = pixels_of(image)
+    assert adequate.shape == excluded.shape
+    assert np.array_equal(adequate[height:], before)
+    assert not np.array_equal(adequate[:height], excluded[:height])
+
+
+def test_an_image_that_cannot_be_read_stays_and_is_told(result, capsys):
+    (result / "overlay.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    assert rate(result, "--reader", "AB", "--score", 1) == 0
+    assert "picture-unmarked" in capsys.readouterr().err
+    assert (result / "overlay.png").read_bytes() == b"\x89PNG\r\n\x1a\nno more"
+    assert read_metrics(result).readers.rating is not None

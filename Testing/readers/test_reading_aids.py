@@ -1,6 +1,7 @@
 """Reading aids: the papers' numbers as printed, and an exam's place among them in words that claim no more."""
 
 import math
+from pathlib import Path
 from statistics import NormalDist
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.quantification.table import compute_metrics
 from COVIDQuantLib.quantification.time_courses import CURVES
+from COVIDQuantLib.readers.document import filled
 from COVIDQuantLib.readers.literature import CUT_OFFS, GROUPS, HUANG_GROUPS, PAN_GROUPS, Normal, Quartiles
 from COVIDQuantLib.readers.reading_aids import percentile_text, place_in, published_text, reading_aids, value_of
 
@@ -134,3 +136,8 @@ def test_every_measure_of_a_group_exists():
     for group in GROUPS:
         assert value_of(metrics, group.region, group.measure) is not None
     assert "not a diagnosis" in aids()["notice"]
+
+
+def test_the_docs_hold_the_tables_as_they_are():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "readers.md").read_text(encoding="utf-8")
+    assert filled(text) == text, "run: python -m COVIDQuantLib.readers.document"

@@ -20,14 +20,18 @@ from COVIDQuantLib.export.table_file import read_metrics
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.table import compute_metrics
 from COVIDQuantLib.readers.scale import Verdict
+from COVIDQuantLib.review.components import Component
+from COVIDQuantLib.review.suspicion import Finding, Reason
 from COVIDQuantLib.scene.export.edits_job import EditsJob
 from COVIDQuantLib.scene.export.export_job import ExportJob
 from COVIDQuantLib.scene.export.node_exam import exam_of_reading, export_reading
 from COVIDQuantLib.scene.headless_scene import HeadlessScene
+from COVIDQuantLib.scene.nodes.node_geometry import geometry_of
 from COVIDQuantLib.scene.reading_session import Reading
 from COVIDQuantLib.scene.review.ai_result import keep_original
 from COVIDQuantLib.scene.review.reader_desk import EDITS_ATTRIBUTE, RATING_ATTRIBUTE, WORK_ATTRIBUTE
 from COVIDQuantLib.voxels.box import Box
+from COVIDQuantLib.voxels.geometry import Reorientation
 
 WHOLE = Box.of_shape(SHAPE)
 QUICK = ["segmentation", "metrics"]
@@ -134,6 +138,32 @@ def test_without_an_ai_result_there_is_no_edit_record():
     assert "edit_record" not in records
     assert records["rating"]["verdict"] == "excluded from quantification"
     reading.close()
+
+
+def test_what_was_removed_as_artefact_is_told_with_its_reasons(world, tmp_path):
+    """Also after the scene was reloaded, before the artefacts are looked for again."""
+    reading = world.reading
+    lesions = Reorientation.of(geometry_of(world.volume)).apply(world.ai[1])
+    place = np.argwhere(lesions)
+    k, j, i = (slice(int(a), int(b) + 1) for a, b in zip(place.min(axis=0), place.max(axis=0), strict=True))
+    lobes = ("left lower lobe",)
+    component = Component("3-4-5", (k, j, i), lesions[k, j, i], 1.5, (5.0, 8.0, 8.0), lobes)
+    reason = Reason("heart_border", "{percent:.0f} % lies at the heart", {"percent": 90.0})
+    found = Finding(
+        number=1, id="3-4-5", box=component.box, centroid_kji=component.centroid_kji, volume_ml=1.5, mean_hu=-600.0,
+        lobes=lobes, score=0.9, suspected=True, cues={}, reasons=(reason,), effect={}, component=component,
+    )  # fmt: skip
+    reading.findings.take([found])
+    reading.findings.remove(reading.findings.found[0])
+    reading.update()
+    (told,) = exam_of_reading(reading).records["edit_record"]["removed_as_artefact"]
+    assert (told["id"], told["lobes"]) == ("3-4-5", ["left lower lobe"])
+    assert told["reasons"] == ["90 % lies at the heart"]
+    session = saved_and_reloaded(world, tmp_path)
+    again = Reading(None, session.scene.GetFirstNodeByName("segmentation"))
+    (still,) = exam_of_reading(again).records["edit_record"]["removed_as_artefact"]
+    assert still == told
+    again.close()
 
 
 # ------------------------------------------------------------------------------------------------------- round trips

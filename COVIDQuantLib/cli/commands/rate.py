@@ -7,7 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from COVIDQuantLib.cli.terminal import console, show_files, show_warnings
+from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError, UsageError
+from COVIDQuantLib.export.exam_files import PICTURE_FILE
 from COVIDQuantLib.export.rated_result import rate_result
 from COVIDQuantLib.export.reader_records import gate_warnings
 from COVIDQuantLib.export.table_file import JSON_FILE, MetricsFile, read_metrics
@@ -55,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
         segments = SegmentationIdentity.of(result.histogram, (images.lobes, images.lesions))
     rating, files = rate_result(result.path, partial(_rated, said, segments, arguments))
     arguments.written = True
-    show_warnings(gate_warnings(rating, segments))
+    show_warnings([*gate_warnings(rating, segments), *_unmarked(result.path, files)])
     if not arguments.quiet:
         _show(rating, segments)
         show_files(files)
@@ -83,6 +85,13 @@ def _rated(
     before = read.readers.rating or Rating(segments if edits is None else edits.ai)
     reader, score = said
     return before.rate(reader, score, segments, comment=arguments.comment, change=arguments.change)
+
+
+def _unmarked(folder: Path, files: list[Path]) -> list[CTWarning]:
+    picture = folder / PICTURE_FILE
+    if picture in files or not picture.exists():
+        return []
+    return [CTWarning("picture-unmarked", f"{picture} cannot be read, and does not say what the readers decided.")]
 
 
 def _show(rating: Rating | None, segments: SegmentationIdentity) -> None:
