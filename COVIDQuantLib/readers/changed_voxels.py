@@ -52,7 +52,8 @@ class ChangedVoxels:
     """The voxels of a CT by what the AI found there and what is there finally.
 
     Attributes:
-        table: int64 ``[16 kinds before, 16 kinds after]``; a kind is the lobe label, and 8 more in a lesion.
+        table: int64 ``[16 kinds before, 16 kinds after]``; a kind is the lobe label, and 8 more in a lesion. What lay
+            outside the lobes and in no lesion both times is not counted.
         voxel_volume_ml: volume of one voxel.
     """
 
@@ -87,7 +88,11 @@ class ChangedVoxels:
             slab = slice(start, start + step)
             # One byte holds both kinds.
             both = _kinds(before, slab) * np.uint8(_KINDS) + _kinds(after, slab)
-            counted = both.ravel() if padding is None else both[~padding[slab]]
+            # Most voxels lie outside both times, where nothing is asked.
+            inside = both != 0
+            if padding is not None:
+                inside &= ~padding[slab]
+            counted = both[inside]
             table += np.bincount(counted, minlength=table.size)
         return cls(table.reshape(_KINDS, _KINDS), voxel_volume_ml)
 
@@ -132,4 +137,6 @@ def _kinds(labels: tuple[np.ndarray, np.ndarray], slab: slice) -> np.ndarray:
     lobes, lesions = labels[0][slab], labels[1][slab]
     if lobes.size and (lobes.max() >= LABEL_COUNT or lobes.min() < 0):
         raise ValueError(f"lobe labels must be 0..{LABEL_COUNT - 1}, found {lobes.min()}..{lobes.max()}")
-    return lobes.astype(np.uint8) + (lesions != 0).astype(np.uint8) * np.uint8(_LESION)
+    kinds = (lesions != 0).view(np.uint8) * np.uint8(_LESION)
+    kinds |= lobes.astype(np.uint8, copy=False)
+    return kinds

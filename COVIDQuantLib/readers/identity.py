@@ -94,12 +94,19 @@ def digest_of_masks(lobes: np.ndarray, lesions: np.ndarray) -> str:
     """
     if lobes.shape != lesions.shape:
         raise ValueError(f"lobes and lesions differ in shape: {lobes.shape}, {lesions.shape}")
-    joined = lobes.astype(np.uint8)
-    joined[lesions != 0] += _LESION_BIT
-    box = occupied_box(joined, (0, 0, 0), Box.of_shape((joined.shape[0], joined.shape[1], joined.shape[2])))
+    box = _occupied(lobes, lesions)
     if box is None:
         return hashlib.sha256(b"empty").hexdigest()
     found = hashlib.sha256(np.array(box.shape, "<u4").tobytes())
-    for plane in joined[box.slices]:
-        found.update(np.ascontiguousarray(plane).data)
+    for lobe_plane, lesion_plane in zip(lobes[box.slices], lesions[box.slices], strict=True):
+        joined = (lesion_plane != 0).view(np.uint8) * np.uint8(_LESION_BIT)
+        joined |= lobe_plane.astype(np.uint8, copy=False)
+        found.update(joined.data)
     return found.hexdigest()
+
+
+def _occupied(lobes: np.ndarray, lesions: np.ndarray) -> Box | None:
+    """The smallest box around both; None if they are empty."""
+    whole = Box.of_shape((lobes.shape[0], lobes.shape[1], lobes.shape[2]))
+    boxes = [box for labels in (lobes, lesions) if (box := occupied_box(labels, (0, 0, 0), whole)) is not None]
+    return boxes[0].hull(boxes[-1]) if boxes else None

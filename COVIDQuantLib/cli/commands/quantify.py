@@ -117,7 +117,7 @@ def _refuse_rated(folder: Path) -> None:
     except UnfitInputError:
         # A result that nobody can read holds no work of theirs either.
         return
-    if readers.rating is not None or readers.edits is not None:
+    if readers.rating is not None or (readers.edits is not None and readers.edits.is_edited):
         what = "the folder holds a result that readers have rated or edited, which would be replaced"
         raise OutputError(what, str(folder), "Choose another folder, or move it away.", code="rated-result")
 
