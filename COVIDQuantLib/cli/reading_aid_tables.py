@@ -8,12 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from COVIDQuantLib.anatomy import WHOLE_LUNG
 from COVIDQuantLib.cli.terminal import console
-from COVIDQuantLib.readers.reading_aids import percentile_text, title_of
-
-# Of the groups: what the papers report of most of them.
-_SHOWN = ("extent_percent", "ct_score")
+from COVIDQuantLib.readers.reading_aids import brief_groups, percentile_text, title_of
 
 
 def show_reading_aids(aids: Mapping[str, Any]) -> None:
@@ -25,7 +21,7 @@ def show_reading_aids(aids: Mapping[str, Any]) -> None:
     screen = console()
     screen.print(_cut_offs(aids["cut_offs"]))
     screen.print(_score_line(aids["ct_score"]), soft_wrap=True)
-    screen.print(_groups(aids["groups"]))
+    screen.print(_groups(aids))
     if aids["time_courses"]:
         screen.print(_courses(aids["time_courses"]))
         _show_corrections(aids["time_courses"], screen)
@@ -62,12 +58,12 @@ def _score_line(score: Mapping[str, Any]) -> str:
     )
 
 
-def _groups(rows: list[dict[str, Any]]) -> Table:
-    shown = [row for row in rows if row["region"] == WHOLE_LUNG.name and row["measure"] in _SHOWN]
+def _groups(aids: Mapping[str, Any]) -> Table:
+    shown = brief_groups(aids)
     table = Table(header_style="bold", title="published groups: median (quartiles) or mean ± SD, whole lung")
     for heading in ("measure", "this exam", "group", "published", "this exam is", "source"):
         table.add_column(heading, no_wrap=heading in {"measure", "this exam", "published"})
-    table.caption = f"{len(rows) - len(shown)} more, of lobes and other measures, are in metrics.json"
+    table.caption = f"{len(aids['groups']) - len(shown)} more, of lobes and other measures, are in metrics.json"
     for row in shown:
         title, unit = title_of(row["measure"])
         words = row["position"] or ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from COVIDQuantLib.anatomy import WHOLE_LUNG
@@ -26,6 +27,8 @@ from COVIDQuantLib.readers.literature import (
 )
 
 FORMAT = "covidquant-reading-aids/1"
+# Where there is little room, of the groups only the whole lung's measures that most papers report.
+BRIEF = ("extent_percent", "ct_score")
 _UNITS = {"involved_lobes": "", "hellinger_distance": "", "histogram_iou": ""}
 _TITLES = {
     "involved_lobes": "Involved lobes",
@@ -49,6 +52,11 @@ def reading_aids(metrics: MetricsTable, onset_days: int | None = None) -> dict[s
         "groups": [_group(metrics, one) for one in GROUPS],
         "time_courses": [] if onset_days is None else _courses(metrics, onset_days),
     }
+
+
+def brief_groups(aids: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The groups for which there is room everywhere."""
+    return [row for row in aids["groups"] if row["region"] == WHOLE_LUNG.name and row["measure"] in BRIEF]
 
 
 def value_of(metrics: MetricsTable, region: str, measure: str) -> float | None:

@@ -31,7 +31,7 @@ UI_OF = {
     "results_section.py": {"ResultsSection"},
     "review_section.py": {"ReviewSection"},
     "findings_list.py": {"ReviewSection"},
-    "self_test.py": {"InputSection", "ResultsSection", "ReviewSection", "ExportSection", "AdvancedSection"},
+    "self_test.py": {f"{n}Section" for n in ("Input", "Results", "Review", "Readers", "Export", "Advanced")},
 }
 # What an attribute chain ends in → the class whose attribute comes next.
 OWNERS = {

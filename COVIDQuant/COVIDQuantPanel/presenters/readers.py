@@ -7,13 +7,11 @@ from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.quantification.measure_table import View
 from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.readers.rating import initials_of
-from COVIDQuantLib.readers.reading_aids import percentile_text, reading_aids, title_of
+from COVIDQuantLib.readers.reading_aids import brief_groups, percentile_text, reading_aids, title_of
 from COVIDQuantLib.readers.scale import ENDS, HIGHEST, LOWEST
 from COVIDQuantLib.readers.words import rating_lines
 from COVIDQuantPanel.presenters.controls import Control, needs_result
 from COVIDQuantPanel.presenters.words import _
-
-_DIGITS_OF_MEASURES = {"involved_lobes": 0, "hellinger_distance": 2, "histogram_iou": 2}
 
 
 def score_texts():
@@ -92,7 +90,7 @@ def edits_text(edits, segments, *, comparing=False):
         _("Pneumonia: {added:.1f} mL added, {removed:.1f} mL removed, Dice with the AI {dice}.").format(
             added=lesion["lesion_added_ml"], removed=lesion["lesion_removed_ml"], dice=dice
         ),
-        _("Lobes: {added:.1f} mL added to the lungs, {removed:.1f} mL removed.").format(
+        _("Lungs: {added:.1f} mL added, {removed:.1f} mL removed.").format(
             added=edits.change(WHOLE_LUNG.name)["added_ml"], removed=edits.change(WHOLE_LUNG.name)["removed_ml"]
         ),
         _figures_line(edits),
@@ -122,16 +120,14 @@ def time_text(seconds):
 
 def aid_headings():
     """The headings of the reading aids."""
-    return [_("Published"), _("This exam"), _("is"), _("Source")]
+    return [_("This exam"), _("lies"), _("among"), _("Source")]
 
 
 def aid_rows(metrics):
     """The rows of the reading aids: cells, and a tooltip that says whom it describes and what it does not say."""
     aids = reading_aids(metrics)
-    rows = [_cut_off_row(one) for one in aids["cut_offs"]]
-    rows.append(_score_row(aids["ct_score"]))
-    lungs = [one for one in aids["groups"] if one["region"] == WHOLE_LUNG.name]
-    return rows + [_group_row(one) for one in lungs]
+    rows = [*map(_cut_off_row, aids["cut_offs"]), _score_row(aids["ct_score"])]
+    return rows + [_group_row(one) for one in brief_groups(aids)]
 
 
 def aid_notice(metrics):
@@ -140,41 +136,39 @@ def aid_notice(metrics):
 
 
 def _cut_off_row(one):
-    title, unit = title_of(one["measure"])
     ratio, low, high = one["odds_ratio"]
     outcome = one["what"].partition(": ")[2]
     said = _("{outcome}: odds ratio {ratio:.1f} ({low:.1f}–{high:.1f}).").format(
         outcome=outcome, ratio=ratio, low=low, high=high
     )
-    cells = [f"{title} > {one['cut_off']:g} {unit}", _with_unit(one["measure"], one["value"]), _(one["position"] or "")]
-    return [*cells, one["source"]], escape(f"{said} {one['population']}. {one['says_not']}")
+    published = f"{one['cut_off']:g} {one['unit']}: {outcome}"
+    cells = [_figure(one["measure"], one["value"]), _(one["position"] or ""), published, one["source"]]
+    return cells, escape(f"{said} {one['population']}. {one['says_not']}")
 
 
 def _score_row(score):
     conversion = score["conversion"]
     expected = conversion["expected_percent"]
     told = _("not defined") if expected is None else f"{expected:.1f} %"
-    published = _("CT score {n} as extent: {told}").format(n=score["score"], told=told)
+    published = _("{told}, the extent of a CT score of {n}").format(n=score["score"], told=told)
     tip = f"{conversion['formula']}. {conversion['says_not']} {score['correction']}"
-    measured = _with_unit("extent_percent", conversion["measured_percent"])
-    return [published, measured, _("measured"), conversion["source"].partition(" (")[0]], escape(tip)
+    measured = _figure("extent_percent", conversion["measured_percent"])
+    return [measured, _("beside"), published, conversion["source"].partition(" (")[0]], escape(tip)
 
 
 def _group_row(one):
-    title, _unit = title_of(one["measure"])
-    words = one["position"] or ""
+    tip = _("Median with quartiles, or mean ± SD; n {n}.").format(n=one["n"])
     if one["percentile_if_normal"] is not None:
-        words += f" ({_('percentile')} {percentile_text(one['percentile_if_normal'])})"
-    cells = [f"{title}, {one['group']}: {one['published']}", _with_unit(one["measure"], one["value"]), words]
-    tip = _("Median with quartiles, or mean ± SD; n {n}. A percentile supposes a normal distribution.")
-    return [*cells, one["source"].partition(" (")[0]], escape(tip.format(n=one["n"]))
+        percentile = percentile_text(one["percentile_if_normal"])
+        tip += " " + _("Percentile {n} of a normal distribution.").format(n=percentile)
+    published = f"{one['group']}: {one['published']}"
+    source = one["source"].partition(" (")[0]
+    return [_figure(one["measure"], one["value"]), one["position"] or "", published, source], escape(tip)
 
 
-def _with_unit(measure, value):
-    unit = title_of(measure)[1]
-    digits = _DIGITS_OF_MEASURES.get(measure)
-    decimals = MEASURES.named(measure).decimals if digits is None else digits
-    return f"{_number(value, decimals)} {unit}".strip()
+def _figure(measure, value):
+    title, unit = title_of(measure)
+    return f"{title} {_number(value, MEASURES.named(measure).decimals)} {unit}".strip()
 
 
 def _number(value, decimals):
