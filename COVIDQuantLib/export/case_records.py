@@ -9,7 +9,7 @@ from typing import Any
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.exam import Exam
-from COVIDQuantLib.export.reader_records import ReaderRecords, gate_warnings
+from COVIDQuantLib.export.reader_records import GATE_CODE, OUTDATED_CODE, ReaderRecords, gate_warnings
 from COVIDQuantLib.export.table_file import software_versions
 from COVIDQuantLib.readers.edit_record import EditRecord, Work, check_final, edit_record_from, make_edit_record
 from COVIDQuantLib.readers.identity import SegmentationIdentity
@@ -51,9 +51,9 @@ def with_notes(exam: Exam, notes: CaseNotes) -> Exam:
     segments = SegmentationIdentity.of(exam.histogram, final)
     edits = _edits(exam, notes, segments, lost)
     rating = _rating(notes, segments, edits, lost)
-    segmentation = replace(
-        exam.segmentation, warnings=[*exam.segmentation.warnings, *lost, *gate_warnings(rating, segments)]
-    )
+    # The scene's own warnings may tell the verdict already.
+    others = [one for one in exam.segmentation.warnings if one.code not in {GATE_CODE, OUTDATED_CODE}]
+    segmentation = replace(exam.segmentation, warnings=[*others, *lost, *gate_warnings(rating, segments)])
     records = {**exam.records, **ReaderRecords(rating, edits).as_record()}
     return replace(exam, segmentation=segmentation, records=records)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.export.reader_records import gate_warnings
 from COVIDQuantLib.quantification.thresholds import Thresholds
 from COVIDQuantLib.review.status import Figures
 from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
@@ -80,8 +81,9 @@ class Reading:
 
     @property
     def warnings(self) -> list[CTWarning]:
-        """Warnings from when the segments were created, and about their current state."""
-        return [*warnings_of_node(self.segmentation), *self.live.warnings()]
+        """Warnings from when the segments were created, about their current state, and of their readers."""
+        of_readers = gate_warnings(self.readers.rating, self.readers.segments)
+        return [*warnings_of_node(self.segmentation), *self.live.warnings(), *of_readers]
 
     @property
     def checks(self) -> KeptChecks:

@@ -62,6 +62,7 @@ def test_the_second_reader_sees_no_score_before_rating(read):
     assert "excluded from quantification (mean 2.5" in ui.ratingLabel.text
     assert "AB 2" in ui.ratingLabel.text
     assert "vessels" in ui.ratingLabel.text
+    assert "Excluded from quantification" in ui.warningsLabel.text
 
 
 def test_ones_own_rating_is_changed_and_a_third_reader_is_told(read):
