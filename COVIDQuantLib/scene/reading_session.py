@@ -170,6 +170,8 @@ class Reading:
         """
         restore_all(self.live)
         self.update()
+        # A segment that was created again may have the counts of the deleted one.
+        self.readers.update()
 
     def close(self) -> None:
         """Stop following; the nodes keep their current content."""
@@ -180,7 +182,7 @@ class Reading:
     def _take_in(self) -> None:
         self._status.update(self.live.histogram)
         self.findings.update()
-        self.readers.touch()
+        self.readers.update()
         if self.density is not None:
             self.density.update()
         self._show()

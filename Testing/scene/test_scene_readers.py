@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
+import slicer
 from scene_world import SHAPE, World, array_of, raw_node
 from test_scene_export_job import done
 from test_scene_files import load
@@ -102,6 +103,25 @@ def test_editing_after_the_rating_needs_another_round_and_undo_does_not(world):
     world.paint("pneumonia", world.labelmap(before.astype(np.uint8)), world.logic.MODE_REPLACE)
     reading.update()
     assert reading.readers.rating.rounds[0].of.is_surely(reading.readers.segments)
+
+
+def test_undo_and_a_restored_segment_take_no_rating_away(world, tmp_path):
+    reading = world.reading
+    history = slicer.vtkSegmentationHistory()
+    history.SetSegmentation(world.content)
+    history.SaveState()
+    paint(world)
+    rate(reading)
+    history.RestorePreviousState()
+    reading.update()
+    storage = world.scene.AddNewNodeByClass("vtkMRMLSegmentationStorageNode")
+    storage.SetFileName(str(tmp_path / "undone.seg.nrrd"))
+    assert storage.WriteData(world.node)
+    assert '"verdict": "excluded from quantification"' in read_segmentation(tmp_path / "undone.seg.nrrd").told
+    world.content.RemoveSegment("pneumonia")
+    reading.back_to_original()
+    assert storage.WriteData(world.node)
+    assert read_segmentation(tmp_path / "undone.seg.nrrd").told
 
 
 def test_the_edit_record_is_that_of_the_voxels(world):

@@ -58,6 +58,7 @@ class ReaderDesk:
         self.edits: EditRecord | None = None
         self.problem = ""
         self.reader = ""
+        self._text = ""
         self.clock = WorkClock(self._read_work())
         self._written_s = self.clock.seconds
         self._open()
@@ -102,6 +103,11 @@ class ReaderDesk:
             raise UnfitInputError(what, str(path), "Choose the result of these segments.", code="rating-other-exam")
         self._attach(read.readers)
         return read.readers
+
+    def update(self) -> None:
+        """Follow an edit: it is work, and what the segments carry stays what was said."""
+        self._carry_again()
+        self.touch()
 
     def touch(self) -> None:
         """A sign that the reader is at work."""
@@ -186,6 +192,7 @@ class ReaderDesk:
                 what = "the readers' rating is of another exam or of other segments"
                 raise UnfitInputError(what, name, "Rate it again.", code="rating-other-exam")
             self.rating = found
+        self._carry()
 
     def _attach(self, records: ReaderRecords) -> None:
         self.rating, self.edits = records.rating, records.edits
@@ -201,11 +208,19 @@ class ReaderDesk:
     def _carry(self) -> None:
         """Copy the records to the pneumonia segment, which a ``.seg.nrrd`` keeps."""
         told = ReaderRecords(self.rating, self.edits).as_record()
+        self._text = packed(told) if told else ""
         for segment in self._lesions():
             if told:
-                segment.SetTag(TAG, packed(told))
+                segment.SetTag(TAG, self._text)
             else:
                 segment.RemoveTag(TAG)
+
+    def _carry_again(self) -> None:
+        """Slicer's undo takes a segment's tags back with its voxels, and a restored segment has none."""
+        found = vtk.reference("")
+        for segment in self._lesions() if self._text else ():
+            if not segment.GetTag(TAG, found) or str(found) != self._text:
+                segment.SetTag(TAG, self._text)
 
     def _carried(self) -> str:
         text = vtk.reference("")
