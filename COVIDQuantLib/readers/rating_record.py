@@ -17,6 +17,7 @@ from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.readers.identity import SegmentationIdentity
 from COVIDQuantLib.readers.rating import Rating, ReaderScores, Round, Score, comment_of, initials_of
 from COVIDQuantLib.readers.scale import HIGHEST, LOWEST, READERS, scale_record
+from COVIDQuantLib.system.json_file import parse_json
 
 FORMAT = "covidquant-rating/1"
 _ADVICE = "Restore the file as it was written, or rate the segmentation again."
@@ -91,7 +92,7 @@ def _round(record: Any) -> Round:
 
 def _reader(record: Mapping[str, Any]) -> ReaderScores:
     sealed = record.get("sealed")
-    scores = record["scores"] if sealed is None else json.loads(base64.b64decode(sealed, validate=True))
+    scores = record["scores"] if sealed is None else parse_json(base64.b64decode(sealed, validate=True))
     if initials_of(record["reader"]) != record["reader"]:
         raise ValueError("initials are in upper case")
     found = tuple(_score(one) for one in _listed(scores))

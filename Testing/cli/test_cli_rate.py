@@ -52,6 +52,14 @@ def rate(folder, *options, quiet=True):
     return main(["rate", str(folder), *(["--quiet"] if quiet else []), *map(str, options)])
 
 
+@pytest.fixture(scope="module")
+def rated(tmp_path_factory):
+    """A result that both have rated; not to be changed."""
+    folder = made(tmp_path_factory.mktemp("rated") / "exam")
+    both(folder)
+    return folder
+
+
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -120,9 +128,8 @@ def test_nothing_else_in_the_files_changes(result):
         (("--reader", "AB", "--score", "2", "--comment", "x" * 501), 2, "comment-too-long"),
     ],
 )
-def test_what_is_no_rating_is_one_line_and_changes_nothing(result, options, status, code, capsys):
-    both(result)
-    capsys.readouterr()
+def test_what_is_no_rating_is_one_line_and_changes_nothing(rated, options, status, code, capsys):
+    result = rated
     before = contents(result)
     assert rate(result, *options) == status
     said = capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Two readers, blinded to each other until both have spoken: scores, gate, history, and what is refused."""
 
+import base64
 import json
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -175,6 +176,17 @@ def test_a_changed_record_is_refused(change):
         rating_from_record(record, "here")
     assert refused.value.code == "rating-damaged"
     assert refused.value.where == "here"
+
+
+@pytest.mark.parametrize(
+    "sealed", ["", "x", "[]", 3, base64.b64encode(b"[" * 9000).decode(), base64.b64encode(b"{}").decode()]
+)
+def test_a_broken_seal_is_refused(sealed):
+    record = rating_record(rated(("AB", 1)))
+    record["rounds"][0]["readers"][0]["sealed"] = sealed
+    with pytest.raises(UnfitInputError) as refused:
+        rating_from_record(record, "here")
+    assert refused.value.code == "rating-damaged"
 
 
 def test_a_record_of_another_exam_is_refused():

@@ -287,7 +287,8 @@ def test_a_file_edited_after_the_rating_opens_without_it(world, tmp_path):
 @pytest.mark.parametrize(
     ("attribute", "text"),
     [(RATING_ATTRIBUTE, "{"), (RATING_ATTRIBUTE, "[]"), (RATING_ATTRIBUTE, '{"format": 1}'), (EDITS_ATTRIBUTE, "null"),
-     (EDITS_ATTRIBUTE, "3"), (WORK_ATTRIBUTE, "[1]"), (WORK_ATTRIBUTE, '{"seconds": "long"}')],
+     (EDITS_ATTRIBUTE, "3"), (WORK_ATTRIBUTE, "[1]"), (WORK_ATTRIBUTE, '{"seconds": "long"}'),
+     (WORK_ATTRIBUTE, '{"seconds": NaN}'), (RATING_ATTRIBUTE, "[" * 5000)],
 )  # fmt: skip
 def test_damaged_records_are_told_and_the_segments_can_be_read(world, attribute, text):
     world.reading.close()

@@ -27,6 +27,7 @@ from COVIDQuantLib.scene.review.ai_result import CASE_ATTRIBUTE, ORIGINAL_ROLE
 from COVIDQuantLib.scene.review.findings import Findings
 from COVIDQuantLib.scene.review.segment_edits import segments_of_role
 from COVIDQuantLib.segment_roles import LESION_ROLE
+from COVIDQuantLib.system.json_file import parse_json
 from COVIDQuantLib.voxels.box import Box
 
 RATING_ATTRIBUTE = "COVIDQuant.rating"
@@ -161,7 +162,7 @@ class ReaderDesk:
 
     def _read_work(self) -> float:
         try:
-            record = json.loads(self._live.segmentation.GetAttribute(WORK_ATTRIBUTE) or "{}")
+            record = parse_json(self._live.segmentation.GetAttribute(WORK_ATTRIBUTE) or "{}")
             self.reader = str(record.get("reader", ""))[:8]
             return min(max(float(record.get("seconds", 0.0)), 0.0), 1e7)
         except (ValueError, TypeError, AttributeError):
@@ -183,10 +184,10 @@ class ReaderDesk:
         name = self._node.GetName()
         rating, edits = (self._node.GetAttribute(one) for one in (RATING_ATTRIBUTE, EDITS_ATTRIBUTE))
         if edits:
-            self.edits = edit_record_from(json.loads(edits), name)
+            self.edits = edit_record_from(parse_json(edits), name)
             self.clock.seconds = max(self.clock.seconds, self.edits.seconds)
         if rating:
-            found = rating_from_record(json.loads(rating), name)
+            found = rating_from_record(parse_json(rating), name)
             kept = SegmentationIdentity(self._node.GetAttribute(CASE_ATTRIBUTE) or "")
             if kept.differs_from(found.case):
                 what = "the readers' rating is of another exam or of other segments"
