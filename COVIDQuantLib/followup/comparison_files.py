@@ -15,7 +15,7 @@ from COVIDQuantLib.followup.changes import Change, RegionChange
 from COVIDQuantLib.followup.comparison import Comparison, ExamPair
 from COVIDQuantLib.followup.inspiration import DIFFERS_PERCENT
 from COVIDQuantLib.followup.lesions.course import map_file
-from COVIDQuantLib.followup.lesions.table import LESIONS_FILE, lesion_rows
+from COVIDQuantLib.followup.lesions.table import LESIONS_FILE, TAIL, lesion_rows
 from COVIDQuantLib.followup.limits import USED, Fit, LimitsVerdict, PlainLimits, SquareRootLimits, published_fits
 from COVIDQuantLib.followup.sequence import DatedExam
 from COVIDQuantLib.followup.signs import Sign
@@ -55,8 +55,7 @@ COLUMNS = {
     "site_limit_two": "as `limit_two`, by the site's own limits",
     "beyond_site_limits": "as `beyond_limits`, by the site's own limits",
     "lung_volume_differs": f"`yes` where the lung volume differs by more than {DIFFERS_PERCENT:.0f} %, else `no`",
-    "excluded_exams": "numbers of those of the two exams that their readers excluded from quantification; else empty",
-}
+} | TAIL
 
 
 def change_rows(comparison: Comparison) -> Iterator[list[Cell]]:
@@ -275,7 +274,8 @@ def put_comparison(
     names = [CHANGES_FILE, JSON_FILE]
     lesions = comparison.lesions
     if lesions is not None:
-        out.write(LESIONS_FILE, lambda path: write_rows(path, lesion_rows(lesions)))
+        excluded = {exam.number for exam in comparison.exams if exam.result.is_excluded}
+        out.write(LESIONS_FILE, lambda path: write_rows(path, lesion_rows(lesions, excluded)))
         # The change maps are in the set already: each was written when it was made.
         names += [LESIONS_FILE, *(pair["change_map"] for pair in lesions["pairs"] if pair["change_map"])]
     report(0.5)

@@ -15,6 +15,8 @@ from COVIDQuantLib.export import rated_result
 from COVIDQuantLib.export.reader_records import GATE_CODE
 from COVIDQuantLib.export.segmentation_file import read_segmentation, write_segmentation
 from COVIDQuantLib.export.table_file import CSV_FILE, JSON_FILE, metrics_record, read_metrics, write_csv, write_json
+from COVIDQuantLib.followup.lesions.records import COLUMNS
+from COVIDQuantLib.followup.lesions.table import lesion_rows
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.table import compute_metrics
 from COVIDQuantLib.readers.rating import Rating
@@ -293,6 +295,18 @@ def test_compare_shows_an_excluded_exam_in_every_file(tmp_path, capsys):
     with (out / "changes.csv").open(encoding="utf-8", newline="") as file:
         assert {row["excluded_exams"] for row in csv.DictReader(file)} == {"2"}
     assert (out / "time_course.png").stat().st_size > 10_000
+
+
+def test_the_table_of_lesions_names_excluded_exams():
+    lesion = dict.fromkeys(COLUMNS, 1)
+    pairs = [
+        {"before": n, "after": n + 1, "interval_days": 5, "registration": {"quality": "good"}, "lesions": [lesion]}
+        for n in (1, 2, 3)
+    ]
+    head, *rows = lesion_rows({"pairs": pairs}, {2})
+    assert head[-1] == "excluded_exams"
+    assert [row[-1] for row in rows] == ["2", "2", ""]
+    assert all(len(row) == len(head) for row in rows)
 
 
 def test_evaluate_names_an_excluded_scan(result, tmp_path, capsys):
