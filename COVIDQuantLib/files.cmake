@@ -26,6 +26,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cli/commands/models.py
   COVIDQuantLib/cli/commands/phantom.py
   COVIDQuantLib/cli/commands/quantify.py
+  COVIDQuantLib/cli/commands/rate.py
   COVIDQuantLib/cli/commands/reference.py
   COVIDQuantLib/cli/commands/train.py
   COVIDQuantLib/cli/compare_tables.py
@@ -33,6 +34,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cli/lesion_tables.py
   COVIDQuantLib/cli/main.py
   COVIDQuantLib/cli/mask_options.py
+  COVIDQuantLib/cli/reading_aid_tables.py
   COVIDQuantLib/cli/stopping.py
   COVIDQuantLib/cli/terminal.py
   COVIDQuantLib/ct/__init__.py
@@ -106,12 +108,16 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/export/__init__.py
   COVIDQuantLib/export/anonymous.py
   COVIDQuantLib/export/bland_altman.py
+  COVIDQuantLib/export/case_records.py
   COVIDQuantLib/export/csv_file.py
   COVIDQuantLib/export/exam_files.py
   COVIDQuantLib/export/labelmaps.py
+  COVIDQuantLib/export/rated_result.py
+  COVIDQuantLib/export/reader_records.py
   COVIDQuantLib/export/segmentation_file.py
   COVIDQuantLib/export/sheet/__init__.py
   COVIDQuantLib/export/sheet/colours.py
+  COVIDQuantLib/export/sheet/gate_line.py
   COVIDQuantLib/export/sheet/margin.py
   COVIDQuantLib/export/sheet/page.py
   COVIDQuantLib/export/sheet/style.py
@@ -189,6 +195,18 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/quantification/thresholds.py
   COVIDQuantLib/quantification/time_courses.py
   COVIDQuantLib/quantification/zones.py
+  COVIDQuantLib/readers/__init__.py
+  COVIDQuantLib/readers/changed_voxels.py
+  COVIDQuantLib/readers/document.py
+  COVIDQuantLib/readers/edit_record.py
+  COVIDQuantLib/readers/identity.py
+  COVIDQuantLib/readers/literature.py
+  COVIDQuantLib/readers/rating.py
+  COVIDQuantLib/readers/rating_record.py
+  COVIDQuantLib/readers/reading_aids.py
+  COVIDQuantLib/readers/scale.py
+  COVIDQuantLib/readers/words.py
+  COVIDQuantLib/readers/work_clock.py
   COVIDQuantLib/resources.py
   COVIDQuantLib/review/__init__.py
   COVIDQuantLib/review/components.py
@@ -203,6 +221,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/review/suspicion.py
   COVIDQuantLib/scene/__init__.py
   COVIDQuantLib/scene/export/__init__.py
+  COVIDQuantLib/scene/export/edits_job.py
   COVIDQuantLib/scene/export/export_job.py
   COVIDQuantLib/scene/export/node_exam.py
   COVIDQuantLib/scene/given_lobes.py
@@ -232,6 +251,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/scene/review/findings.py
   COVIDQuantLib/scene/review/painting_bound.py
   COVIDQuantLib/scene/review/rank_job.py
+  COVIDQuantLib/scene/review/reader_desk.py
   COVIDQuantLib/scene/review/result_checks.py
   COVIDQuantLib/scene/review/segment_edits.py
   COVIDQuantLib/scene/review/segment_status.py

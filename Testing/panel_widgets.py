@@ -175,6 +175,22 @@ class QMenu(Widget):
         pass
 
 
+class QLineEdit(Widget):
+    PROPERTIES = {"text": ""}
+    SIGNALS = ("textChanged(QString)", "editingFinished()")
+
+    def change(self, name, value):
+        was = self.values[name]
+        super().change(name, value)
+        if name == "text" and value != was:
+            self.emit("textChanged", value)
+
+    def type(self, text):
+        """What a reader does: types and leaves the field."""
+        self.text = text
+        self.emit("editingFinished")
+
+
 class QComboBox(Widget):
     PROPERTIES = {"currentIndex": -1, "count": 0}
     SIGNALS = ("currentIndexChanged(int)",)
@@ -337,6 +353,13 @@ class QTableWidget(Widget):
 
 class ctkCollapsibleButton(Widget):
     PROPERTIES = {"text": "", "collapsed": False}
+    SIGNALS = ("contentsCollapsed(bool)",)
+
+    def change(self, name, value):
+        was = self.values[name]
+        super().change(name, value)
+        if name == "collapsed" and value != was:
+            self.emit("contentsCollapsed", value)
 
 
 class ctkSliderWidget(Widget):

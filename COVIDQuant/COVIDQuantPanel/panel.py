@@ -11,13 +11,14 @@ from COVIDQuantPanel.events import PanelEvents
 from COVIDQuantPanel.sections.advanced_section import AdvancedSection
 from COVIDQuantPanel.sections.export_section import ExportSection
 from COVIDQuantPanel.sections.input_section import InputSection
+from COVIDQuantPanel.sections.readers_section import ReadersSection
 from COVIDQuantPanel.sections.results_section import ResultsSection
 from COVIDQuantPanel.sections.review_section import ReviewSection
 from COVIDQuantPanel.sections.section import timer
 
 # Edits at shorter intervals are counted together.
 _UPDATE_MS = 30
-_SECTIONS = (InputSection, ResultsSection, ReviewSection, ExportSection, AdvancedSection)
+_SECTIONS = (InputSection, ResultsSection, ReviewSection, ReadersSection, ExportSection, AdvancedSection)
 
 
 class Panel:

@@ -14,7 +14,7 @@ from COVIDQuantLib.voxels.box import Box
 # Small, so that the model-free method takes seconds.
 _SETTINGS = PhantomSettings(seed=1, thickness_mm=8.0, matrix=96, extent_percent=10.0, motion=True)
 _PATIENCE_S = 300.0
-_INPUT, _RESULTS, _REVIEW, _EXPORT, _ADVANCED = range(5)
+_INPUT, _RESULTS, _REVIEW, _READERS, _EXPORT, _ADVANCED = range(6)
 
 
 class Story:
@@ -40,6 +40,7 @@ class Story:
             self.edit,
             self.review,
             self.accept,
+            self.rate,
             self.export,
             self.reload,
             self.close,
@@ -159,6 +160,17 @@ class Story:
         self._test.assertIs(self._panel.reading.figures, Figures.ACCEPTED)
         self._test.assertIn("accepted", self._ui(_RESULTS).stateLabel.text)
 
+    def rate(self):
+        """Two readers rate it, blinded to each other"""
+        ui = self._ui(_READERS)
+        for initials, score in (("ab", 4), ("cd", 3)):
+            self._test.assertNotIn("AB 4", ui.ratingLabel.text)
+            ui.readerEdit.text = initials
+            ui.scoreCombo.setCurrentIndex(1 + score)
+            ui.rateButton.click()
+        self._test.assertIn("adequate", ui.ratingLabel.text)
+        self._test.assertIn("AB 4", ui.ratingLabel.text)
+
     def export(self):
         """Export into a folder"""
         with tempfile.TemporaryDirectory() as folder:
@@ -182,6 +194,7 @@ class Story:
         self._wait(lambda: self._panel.reading is not None)
         self._test.assertEqual(self._whole("extent_percent"), self._extent)
         self._test.assertIs(self._panel.reading.figures, Figures.ACCEPTED)
+        self._test.assertEqual(self._panel.reading.readers.rating.mean, 3.5)
 
     def close(self):
         """Close the scene while a job runs: nothing is left"""

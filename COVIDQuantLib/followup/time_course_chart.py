@@ -97,6 +97,10 @@ def _draw_panel(ax: Axes, measure: Measure, trajectory: Sequence[TrajectoryPoint
     values = [point.values[measure.name] or 0.0 for point in known]
     _draw_limits(ax, measure, days, values)
     ax.plot(days, values, "o-", color=_PATIENT, linewidth=1.6, markersize=5, label="this patient", zorder=4)
+    left_out = [(day, value) for point, day, value in zip(known, days, values, strict=True) if point.excluded]
+    if left_out:
+        hollow: dict[str, Any] = {"markerfacecolor": "white", "color": _PATIENT, "linestyle": "none", "markersize": 5}
+        ax.plot(*zip(*left_out, strict=True), "o", label="excluded by its readers", zorder=4.5, **hollow)
     if len(known) <= _MOST_NUMBERS:
         for point, day, value in zip(known, days, values, strict=True):
             place: dict[str, Any] = {"xytext": (4, 5), "textcoords": "offset points"}

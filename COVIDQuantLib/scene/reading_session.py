@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.export.reader_records import gate_warnings
 from COVIDQuantLib.quantification.thresholds import Thresholds
 from COVIDQuantLib.review.status import Figures
 from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
@@ -17,6 +18,7 @@ from COVIDQuantLib.scene.quantification_job import warnings_of_node
 from COVIDQuantLib.scene.review.ai_result import restore_all
 from COVIDQuantLib.scene.review.findings import Findings
 from COVIDQuantLib.scene.review.painting_bound import PaintingBound, keep_in_chest
+from COVIDQuantLib.scene.review.reader_desk import ReaderDesk
 from COVIDQuantLib.scene.review.result_checks import ChecksJob, KeptChecks, kept_checks
 from COVIDQuantLib.scene.review.segment_edits import take_from_other_lobes
 from COVIDQuantLib.scene.review.segment_status import StatusFollower, edited_roles, whose_figures
@@ -37,6 +39,7 @@ class Reading:
         live: the figures.
         charts: their charts.
         findings: suspected artefacts.
+        readers: rating, edit record and seconds of work.
         density: the pneumonia coloured by density; None until first used.
     """
 
@@ -46,6 +49,7 @@ class Reading:
         else:
             self.live = LiveQuantification(volume, segmentation, wake=wake)
         self.findings = Findings(self.live)
+        self.readers = ReaderDesk(self.live, self.findings)
         self.density: DensityOverlay | None = None
         self.charts = Charts(self.live.table, segmentation.GetName())
         self._status = StatusFollower(segmentation, self.live.histogram)
@@ -78,8 +82,9 @@ class Reading:
 
     @property
     def warnings(self) -> list[CTWarning]:
-        """Warnings from when the segments were created, and about their current state."""
-        return [*warnings_of_node(self.segmentation), *self.live.warnings()]
+        """Warnings from when the segments were created, about their current state, and of their readers."""
+        of_readers = gate_warnings(self.readers.rating, self.readers.segments)
+        return [*warnings_of_node(self.segmentation), *self.live.warnings(), *of_readers]
 
     @property
     def checks(self) -> KeptChecks:
@@ -181,14 +186,19 @@ class Reading:
         """
         restore_all(self.live)
         self.update()
+        # A segment that was created again may have the counts of the deleted one.
+        self.readers.update()
 
     def close(self) -> None:
         """Stop following; the nodes keep their current content."""
+        if self.is_attached:
+            self.readers.write_work()
         self.live.close()
 
     def _take_in(self) -> None:
         self._status.update(self.live.histogram)
         self.findings.update()
+        self.readers.update()
         if self.density is not None:
             self.density.update()
         self._show()

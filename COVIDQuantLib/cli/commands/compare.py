@@ -85,7 +85,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--same-patient", action="store_true", help="accept exams whose patient IDs differ")
     parser.add_argument("--no-picture", action="store_true", help="do not draw the time course")
     parser.add_argument("--identify", action="store_true", help="write folder names and dates as they are")
-    parser.add_argument("--strict", action="store_true", help="end with status 4 if an exam is not graded sound")
+    parser.add_argument(
+        "--strict", action="store_true", help="end with status 4 if an exam is not graded sound, or excluded"
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress and no table")
 
 
@@ -97,7 +99,7 @@ def run(arguments: argparse.Namespace) -> None:
             are to be followed and a segmentation or CT is not the exam's own.
         UsageError: the number of dates or CTs differs from the number of exams, or the thresholds are not in order.
         OutputError: the folder cannot be written, or holds files of these names that compare did not write.
-        NotSoundError: with ``--strict``, an exam is not graded sound.
+        NotSoundError: with ``--strict``, an exam is not graded sound, or its readers excluded it.
     """
     thresholds = _thresholds(arguments)
     count = 1 + len(arguments.followup)
@@ -206,7 +208,11 @@ def _show(arguments: argparse.Namespace, comparison: Comparison, files: list[Pat
 
 
 def _refuse_unsound(arguments: argparse.Namespace, comparison: Comparison) -> None:
+    excluded = [str(exam.number) for exam in comparison.exams if exam.result.is_excluded]
     unsound = [str(exam.number) for exam in comparison.exams if exam.result.grade is not Grade.SOUND]
+    if excluded and not unsound:
+        what = f"exam {', '.join(excluded)} was excluded from quantification by its readers"
+        raise NotSoundError(what, str(arguments.out), "All files were written: correct the segmentation and rate it.")
     if unsound:
         what = f"exam {', '.join(unsound)} is not graded sound"
         raise NotSoundError(what, str(arguments.out), "All files were written: review the exams and correct them.")

@@ -7,17 +7,21 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from COVIDQuantLib.cli.mask_options import GIVEN, add_mask_options, ct_path, given_masks
+from COVIDQuantLib.cli.reading_aid_tables import show_reading_aids
 from COVIDQuantLib.cli.terminal import progress_bar, show_files, show_grade, show_metrics, show_warnings
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.ct.volume import CTWarning
-from COVIDQuantLib.errors import NotSoundError
+from COVIDQuantLib.errors import NotSoundError, OutputError, UnfitInputError, UsageError
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.exam_files import EXPORTS, files_of, put_exam
+from COVIDQuantLib.export.reader_records import READING_AIDS
+from COVIDQuantLib.export.table_file import JSON_FILE, read_metrics
 from COVIDQuantLib.grades import Grade, findings_of
 from COVIDQuantLib.inference.device import DEVICES
 from COVIDQuantLib.pipeline import DEFAULT_PLAN, METHODS, Plan, quantify_ct
 from COVIDQuantLib.progress import Stage, StagedProgress
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
+from COVIDQuantLib.readers.reading_aids import reading_aids
 from COVIDQuantLib.system.atomic_files import OutputFolder
 
 NAME = "quantify"
@@ -51,6 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for export in EXPORTS:
         if not export.default:
             parser.add_argument(f"--{export.name}", action="store_true", help=f"write {export.text} as well")
+    parser.add_argument(
+        "--reading-aids", action="store_true", help="say where the exam lies among published cut-offs and groups"
+    )
+    parser.add_argument(
+        "--days-since-onset", type=int, metavar="N", help="with --reading-aids: compare with published time courses"
+    )
     parser.add_argument("--no-picture", action="store_true", help="do not write the overview image")
     parser.add_argument("--identify", action="store_true", help="write names, UIDs and the exam date as they are")
     parser.add_argument("--strict", action="store_true", help="end with status 4 if the result is not graded sound")
@@ -62,11 +72,15 @@ def run(arguments: argparse.Namespace) -> None:
     plan = Plan(arguments.method, arguments.device, arguments.lobes_model, arguments.lesions_model)
     thresholds = Thresholds(arguments.ggo_hu, arguments.consolidation_hu)
     wanted = [export.name for export in EXPORTS if _wanted(export.name, arguments, default=export.default)]
+    _check_onset(arguments)
     with OutputFolder(arguments.out) as out:
         # Checked before the work: whether the folder is writable and the file names are free.
         out.expect(files_of(wanted))
+        _refuse_rated(arguments.out)
         with progress_bar((_READING, *plan.stages, _WRITING), quiet=arguments.quiet) as progress:
             exam = _quantify(arguments, plan, thresholds, progress)
+            if arguments.reading_aids:
+                exam.records = {READING_AIDS: reading_aids(exam.metrics, arguments.days_since_onset)}
             with progress.stage(_WRITING.name) as report:
                 files = put_exam(exam, out, wanted, report, identify=arguments.identify)
     arguments.written = True
@@ -75,11 +89,37 @@ def run(arguments: argparse.Namespace) -> None:
         if not arguments.quiet:
             show_grade(exam.checks)
             show_metrics(exam.metrics)
+            if arguments.reading_aids:
+                show_reading_aids(exam.records[READING_AIDS])
             show_files(files)
     finally:
         if arguments.strict and exam.grade is not Grade.SOUND:
             remedy = "All files were written: review the result and correct it."
             raise NotSoundError(_not_sound(exam), str(arguments.out), remedy)
+
+
+def _check_onset(arguments: argparse.Namespace) -> None:
+    days = arguments.days_since_onset
+    if days is not None and not arguments.reading_aids:
+        remedy = "Add --reading-aids, or leave it out."
+        raise UsageError("it only serves the reading aids", "--days-since-onset", remedy, code="onset-unused")
+    if days is not None and days < 0:
+        remedy = "Give the days from the first symptoms to the CT."
+        raise UsageError(f"{days} days lie before the onset", "--days-since-onset", remedy, code="days-before-onset")
+
+
+def _refuse_rated(folder: Path) -> None:
+    """Refuse to replace a result that readers have rated or edited: their work would be lost."""
+    if not (folder / JSON_FILE).is_file():
+        return
+    try:
+        readers = read_metrics(folder / JSON_FILE).readers
+    except UnfitInputError:
+        # A result that nobody can read holds no work of theirs either.
+        return
+    if readers.rating is not None or (readers.edits is not None and readers.edits.is_edited):
+        what = "the folder holds a result that readers have rated or edited, which would be replaced"
+        raise OutputError(what, str(folder), "Choose another folder, or move it away.", code="rated-result")
 
 
 def _quantify(arguments: argparse.Namespace, plan: Plan, thresholds: Thresholds, progress: StagedProgress) -> Exam:

@@ -62,7 +62,7 @@ class ExportJob:
         out.__enter__()
         try:
             self._made = out.staging / _MADE
-            shared = _snapshot(reading, {"folder": self._made, "wanted": known})
+            shared = snapshot_of(reading, {"folder": self._made, "wanted": known})
             job = BackgroundJob(_FUNCTION, shared, environment, folders=(out.staging,))
         except BaseException:
             _abandon(None, out)
@@ -117,8 +117,13 @@ class ExportJob:
         return OutputError(error.what, str(where), error.remedy, error.code)
 
 
-def _snapshot(reading: Reading, arguments: Mapping[str, object]) -> SharedArguments:
-    """The current voxels, labels and figures."""
+def snapshot_of(reading: Reading, arguments: Mapping[str, object]) -> SharedArguments:
+    """The current voxels, labels, figures and readers' notes, beside other arguments of a process's function.
+
+    Raises:
+        UnfitInputError: the CT or the segments cannot be read.
+        WorkerError: there is too little memory to share.
+    """
     live = reading.live
     if live.metrics is None:
         raise RuntimeError("the figures were never computed")
@@ -130,6 +135,7 @@ def _snapshot(reading: Reading, arguments: Mapping[str, object]) -> SharedArgume
         live.histogram,
         live.metrics,
         reading.checks.checks if reading.is_checked else (),
+        reading.readers.notes(),
     )
     return share_labels(live, {**arguments, "snapshot": snapshot})
 

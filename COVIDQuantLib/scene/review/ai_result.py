@@ -17,6 +17,7 @@ from scipy import ndimage
 from COVIDQuantLib.anatomy import LESION, LOBES, LesionKind, Lobe
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.quantification.histogram import JointHistogram
+from COVIDQuantLib.readers.identity import digest_of_counts
 from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
 from COVIDQuantLib.scene.nodes.result_links import companion
 from COVIDQuantLib.scene.nodes.segmentations import show_segments
@@ -33,6 +34,8 @@ from COVIDQuantLib.voxels.label_codec import decode_labels, encode_labels
 
 ORIGINAL_ROLE = "COVIDQuant.original"
 DIGESTS_ATTRIBUTE = "COVIDQuant.original.digests"
+# Which result it was, as the readers' records name it.
+CASE_ATTRIBUTE = "COVIDQuant.original.counts"
 _KINDS: dict[int, Lobe | LesionKind] = {lobe.label: lobe for lobe in LOBES} | {LESION_ROLE: LESION}
 # One array holds both: three bits for the lobe, one for the pneumonia.
 _LESION_BIT = 8
@@ -55,6 +58,7 @@ def keep_original(segmentation: Any, lobes: np.ndarray, lesions: np.ndarray, his
     labels[lesions] += _LESION_BIT
     node.SetText(encode_labels(labels))
     segmentation.SetAttribute(DIGESTS_ATTRIBUTE, json.dumps(digests_of(histogram)))
+    segmentation.SetAttribute(CASE_ATTRIBUTE, digest_of_counts(histogram))
 
 
 def has_original(segmentation: Any) -> bool:
