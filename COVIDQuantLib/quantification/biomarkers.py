@@ -1,4 +1,4 @@
-"""The two biomarkers of Changsha 2020 and the words of radiologists' reports for their change (papers.md rows C2, C4)."""
+"""The two biomarkers of Changsha 2020, and the words of reports for their change (papers.md rows C2, C4)."""
 
 from __future__ import annotations
 

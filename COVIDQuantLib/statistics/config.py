@@ -133,7 +133,7 @@ def read_config(path: Path, kinds: Mapping[str, Schema]) -> dict[str, Any]:
 
 def _analysis(document: Mapping[str, Any], kinds: Mapping[str, Schema], where: str, path: str) -> dict[str, Any]:
     kind = document.get("kind")
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         remedy = f"{did_you_mean(str(kind), kinds)}Kinds are {', '.join(kinds)}."
         what = f"{path}.kind is missing" if kind is None else f"{path}.kind cannot be {kind!r:.60}"
         raise UsageError(what, where, remedy, code="study-config")

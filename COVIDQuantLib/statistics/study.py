@@ -14,7 +14,7 @@ from COVIDQuantLib.statistics.context import StudyContext
 from COVIDQuantLib.statistics.data.quality import LeftOut, reasons_of
 from COVIDQuantLib.statistics.data.study_data import StudyData, read_study_data
 from COVIDQuantLib.statistics.figures.flow import Flow, draw_flow
-from COVIDQuantLib.statistics.report.sections import Figure, Section, Table
+from COVIDQuantLib.statistics.report.sections import Figure, Records, Section, Table
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def flow_section(study: StudyContext, data: StudyData) -> Section:
     rows += [[f"    left out: {reason}", str(count), ""] for reason, count in reasons.items()]
     rows.append(["Analysed", str(flow.kept_exams), str(flow.kept_patients)])
     rows += [[f"    {name}", str(exams), str(patients)] for name, (patients, exams) in groups.items()]
-    records = [{"step": step.strip(), "exams": exams, "patients": patients} for step, exams, patients in rows]
+    records: Records = [{"step": step.strip(), "exams": exams, "patients": patients} for step, exams, patients in rows]
     section.tables.append(Table(section.title, ["", "Exams", "Patients"], rows, records))
     caption = "An exam is left out for the first reason that holds."
     section.figures.append(Figure(section.title, caption, lambda: draw_flow(flow), records))

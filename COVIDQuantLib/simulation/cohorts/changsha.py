@@ -47,8 +47,8 @@ def progression() -> list[Row]:
     """Two exams of as many patients as there are changes, with the words of the second report."""
     rows: list[Row] = []
     number = 0
-    for name in WHOLE:
-        for partly, table in ((False, WHOLE[name]), (True, PARTIAL[name])):
+    for name, whole in WHOLE.items():
+        for partly, table in ((False, whole), (True, PARTIAL[name])):
             for place, count in enumerate(table):
                 measured, said = 1 - 2 * (place // 2), _WORDS[name][place % 2]
                 phrase = f"has {'partially ' if partly else ''}{said}"

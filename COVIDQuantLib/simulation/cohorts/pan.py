@@ -1,4 +1,4 @@
-"""The cohort of Pan 2021: two groups, serial exams along its curves, CT score against percentage (Tables 3 to 5, Fig. 3)."""
+"""The cohort of Pan 2021: exams of two groups along its curves, CT score against extent (Tables 3 to 5, Fig. 3)."""
 
 from __future__ import annotations
 
@@ -67,15 +67,13 @@ def scans(seed: int = _SEED) -> list[Row]:
     ]
 
 
-def courses(
-    measures: tuple[str, ...] = ("extent_percent", "ggo_percent", "consolidation_percent"), seed: int = _SEED
-) -> list[Row]:  # noqa: E501
-    """Exams of both groups whose expected values lie exactly on Pan's curves (Fig. 3B to 3D), as many as in the paper."""
+def courses(seed: int = _SEED) -> list[Row]:
+    """As many exams of both groups as in the paper, whose expected values lie on Pan's curves (Fig. 3B to 3D)."""
     rng = np.random.default_rng(seed)
     letters = {"extent_percent": "b", "ggo_percent": "c", "consolidation_percent": "d"}
     rows = []
     for group, total in EXAMS.items():
-        curves = {measure: curve_named(f"pan-3{letters[measure]}-{group}") for measure in measures}
+        curves = {measure: curve_named(f"pan-3{letters[measure]}-{group}") for measure in letters}
         for patient, day in _exam_days(rng, group, total, min(curve.span[1] for curve in curves.values())):
             noise = _noise(rng, 0.35)
             values = {measure: float(curve.at(day)) * noise for measure, curve in curves.items()}
@@ -89,7 +87,8 @@ def along(curve: Curve, patients: int, exams: int, scatter: float, seed: int = _
 
     Args:
         curve: of the extent.
-        patients, exams: how many, and exams of each.
+        patients: how many.
+        exams: of each patient.
         scatter: standard deviation of the values around the curve, as a share of the value.
         seed: of the random numbers.
     """

@@ -13,7 +13,8 @@ def with_quartiles(n: int, quartiles: tuple[float, float, float], low: float, hi
     Args:
         n: values, from 1.
         quartiles: first quartile, median, third quartile.
-        low, high: the smallest and largest value.
+        low: the smallest value.
+        high: the largest value.
     """
     knots = np.array([low, *quartiles, high], float)
     places = np.linspace(0, n - 1, 5)
@@ -29,8 +30,10 @@ def with_mean_sd(n: int, mean: float, sd: float, low: float = 0.0, high: float =
 
     Args:
         n: values, from 2.
-        mean, sd: wanted.
-        low, high: every value lies between.
+        mean: wanted.
+        sd: wanted.
+        low: no value is below.
+        high: no value is above.
 
     Raises:
         ValueError: no such sample exists.

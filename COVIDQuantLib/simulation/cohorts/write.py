@@ -1,9 +1,10 @@
-"""Write every made cohort as CSV, each with the study that analyses it; ``python -m COVIDQuantLib.simulation.cohorts.write``."""
+"""Write every made cohort as CSV: ``python -m COVIDQuantLib.simulation.cohorts.write FOLDER``."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ TABLES: dict[str, Callable[[], list[Row]]] = {
     "pan_courses.csv": pan.courses,
     "changsha_severity.csv": changsha.severity,
     "changsha_progression.csv": changsha.progression,
-    **{f"yoo_{name.lower()}.csv": (lambda name=name: yoo.evaluation(name)) for name in yoo.TABLE_1},
+    **{f"yoo_{name.lower()}.csv": partial(yoo.evaluation, name) for name in yoo.TABLE_1},
     "yoo_japan.csv": yoo.visual_scores,
     "yoo_symptoms.csv": lambda: yoo.risk("symptoms"),
     "yoo_outcome.csv": lambda: yoo.risk("outcome"),

@@ -57,8 +57,8 @@ TABLE_1 = {
                      (80.6, 10.1)),
     "Radiopaedia": DataSet(9, Agreement(0.964, 10, -4.0, 7.4), Agreement(0.976, 100, -57.9, 97.2), (71.9, 25.9),
                            (79.9, 11.8), (71.9, 27.6)),
-    "China": DataSet(10, Agreement(0.970, 10, -4.6, 8.4), Agreement(0.994, 100, -32.4, 68.2), (77.0, 10.9), (70.7, 15.4),
-                     (87.7, 5.4)),
+    "China": DataSet(10, Agreement(0.970, 10, -4.6, 8.4), Agreement(0.994, 100, -32.4, 68.2), (77.0, 10.9),
+                     (70.7, 15.4), (87.7, 5.4)),
 }  # fmt: skip
 JAPAN_SCANS = 103
 JAPAN_PEARSON = {"extent": 0.908, "weight": 0.899}
@@ -71,8 +71,7 @@ def paired(n: int, wanted: Agreement, rng: np.random.Generator) -> tuple[FloatAr
     The square roots differ by noise of that standard deviation around the offset that gives the mean difference; the
     larger the reference values spread, the larger the ICC, so that one factor of the reference sets it.
 
-    The limits of some data sets are so wide that their ICC needs extents above 100 %, which no lung has; nothing that is
-    computed depends on it.
+    Some limits are so wide that their ICC needs extents above 100 %, which no lung has; nothing computed depends on it.
 
     Args:
         n: scans.
@@ -163,11 +162,12 @@ def risk(which: str, patients: int | None = None, seed: int = _SEED) -> list[Row
     factors = {name: rng.random(n) < share for name, (_, share) in RISK[which].items()}
     logit = sum(math.log(ratio) * (factors[name] - share) for name, (ratio, share) in RISK[which].items())
     ill = rng.random(n) < 1 / (1 + np.exp(0.5 - np.asarray(logit)))
+    extent = np.where(factors.get("extent_above_5", np.zeros(n, bool)), 12.0, 2.0)
     male, smoker = rng.random(n) < 0.5, rng.random(n) < 0.2
     return [
         {
             "patient": f"p{index:05d}", "exam": f"p{index:05d}-1", "region": "whole lung",
-            "extent_percent": 0.0 if "extent_above_5" not in factors else 12.0 if factors["extent_above_5"][index] else 2.0,
+            "extent_percent": float(extent[index]),
             **{name: "yes" if values[index] else "no" for name, values in factors.items()},
             "male": "yes" if male[index] else "no", "smoker": "yes" if smoker[index] else "no",
             which: "yes" if ill[index] else "no",

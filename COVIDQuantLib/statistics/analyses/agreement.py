@@ -18,7 +18,7 @@ from COVIDQuantLib.statistics.context import StudyContext
 from COVIDQuantLib.statistics.data.read_table import as_numbers, need_columns, read_table
 from COVIDQuantLib.statistics.methods.correlations import CorrelationOutcome, correlate
 from COVIDQuantLib.statistics.report.numbers import UNDEFINED, interval, mean_sd, number, p_words
-from COVIDQuantLib.statistics.report.sections import Figure, Section, Table
+from COVIDQuantLib.statistics.report.sections import Figure, Records, Section, Table
 from COVIDQuantLib.system.settings_schema import REQUIRED, Setting, text
 
 if TYPE_CHECKING:
@@ -56,14 +56,13 @@ def _fill(section: Section, study: StudyContext, settings: Mapping[str, Any]) ->
     section.tables.append(_table(section.title, sets, settings))
     section.methods += [
         "ICC(A,1): two-way, absolute agreement, single measurement (McGraw and Wong 1996), with its 95 % interval.",
-        "Dice, sensitivity and positive predictive value: mean ± standard deviation over the scans whose reference has "
-        "pneumonia.",
-        "Bland–Altman: predicted − reference, mean ± 1.96 standard deviations; limits at a level from the square roots, "
-        "mean ± 2·√level × 1.96 standard deviations of the differences of square roots.",
+        "Dice, sensitivity and positive predictive value: mean ± standard deviation of the scans with pneumonia.",
+        "Bland–Altman: predicted − reference, mean ± 1.96 standard deviations.",
+        "Limits at a level: mean difference ± 2·√level × 1.96 standard deviations of the differences of square roots.",
     ]
     panels = [p for one in sets for q in settings["quantities"] if (p := _panel(one, _QUANTITY[q])) is not None]
     if panels:
-        drawn = [{"panel": p.title, "predicted": float(a), "reference": float(b)}
+        drawn: Records = [{"panel": p.title, "predicted": float(a), "reference": float(b)}
                  for p in panels for a, b in zip(p.predicted, p.reference, strict=True)]  # fmt: skip
         caption = "Straight lines: limits from the original values. Curves: limits from the square roots."
         section.figures.append(Figure("Bland–Altman plots", caption, lambda: draw_bland_altman(panels), drawn))
@@ -106,19 +105,17 @@ def _table(title: str, sets: Sequence[DataSet], settings: Mapping[str, Any]) -> 
     rows: list[list[str]] = [["Correlation coefficients", *([""] * len(sets))]]
     records: list[dict[str, Cell]] = []
     quantities = [_QUANTITY[name] for name in settings["quantities"]]
-    for quantity in quantities:
-        rows.append([f"    ICC, {quantity.title.lower()}", *(_icc(one, quantity) for one in sets)])
-    for quantity in quantities:
-        rows.append([f"    Pearson, {quantity.title.lower()}", *(_pearson(one, quantity) for one in sets)])
+    rows += [[f"    ICC, {q.title.lower()}", *(_icc(one, q) for one in sets)] for q in quantities]
+    rows += [[f"    Pearson, {q.title.lower()}", *(_pearson(one, q) for one in sets)] for q in quantities]
     rows.append(["Overlap of predicted and reference mask (%)", *([""] * len(sets))])
-    for score in (s for s in SCORES if s.name in _SHOWN_SCORES):
-        rows.append([f"    {score.title}", *(_score(one, score) for one in sets)])
+    scores = [score for score in SCORES if score.name in _SHOWN_SCORES]
+    rows += [[f"    {score.title}", *(_score(one, score) for one in sets)] for score in scores]
     rows.append(["Bland–Altman analysis", *([""] * len(sets))])
     for quantity in quantities:
         rows.append([f"    Mean difference, {quantity.title.lower()} ({quantity.symbol})",
                      *(_difference(one, quantity) for one in sets)])  # fmt: skip
         rows.append([f"    95 % limits ({quantity.symbol})", *(_limits(one, quantity, None) for one in sets)])
-        for level in settings[f"{quantity.name}_levels"] if f"{quantity.name}_levels" in settings else quantity.levels:
+        for level in settings.get(f"{quantity.name}_levels", quantity.levels):
             heading = f"    95 % limits at {level:g} {quantity.symbol}"
             rows.append([heading, *(_limits(one, quantity, float(level)) for one in sets)])
     for one in sets:

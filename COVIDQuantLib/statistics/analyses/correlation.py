@@ -14,7 +14,7 @@ from COVIDQuantLib.statistics.figures.scatter import Points, ScatterPanel, draw_
 from COVIDQuantLib.statistics.methods.correlations import correlate
 from COVIDQuantLib.statistics.methods.polynomials import DEGREES, Fit, fit_polynomial
 from COVIDQuantLib.statistics.report.numbers import interval, number, p_text
-from COVIDQuantLib.statistics.report.sections import Figure, Section, Table
+from COVIDQuantLib.statistics.report.sections import Figure, Records, Section, Table
 from COVIDQuantLib.system.settings_schema import REQUIRED, Setting, choice, text, texts, truth
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _line(
         section.note_missing(
             f"{one.title} or {other.title}" + (" or what is controlled for" if control is not None else ""), left
         )
-    found = correlate(one.values[known], other.values[known], control, settings["method"] == "spearman")
+    found = correlate(one.values[known], other.values[known], control, rank=settings["method"] == "spearman")
     if found.note:
         section.warnings.append(f"{time or 'all exams'}, {group}: {found.note}")
     record: dict[str, Cell] = {"time": time or "all exams", "group": group, "x": settings["x"], "y": settings["y"]}
@@ -89,17 +89,20 @@ def _fits(section: Section, study: StudyContext, settings: Mapping[str, Any]) ->
             fits.append(fit)
     if fits:
         rows = [[DEGREES[f.degree], f.equation, number(f.r_squared, 3), p_text(f.p)] for f in fits]
-        records: list[dict[str, Cell]] = [
-            {"method": f.method, "n": f.n, **{f"c{i}": c for i, c in enumerate(f.coefficients)}, "r_squared": f.r_squared,
-             "p": f.p} for f in fits
-        ]  # fmt: skip
+        records = [fit_record(fit) for fit in fits]
         section.tables.append(Table(f"{section.title}: fits", ["Fit", "Equation", "r²", "P"], rows, records))
         section.methods.append("Fits by least squares; P of the F test of the whole fit.")
     labels = [(f"{DEGREES[f.degree]}, r² = {number(f.r_squared, 3)}", f) for f in fits]
     panel = ScatterPanel(one.title, other.title, [Points("", x, y, labels)])
-    drawn = [{"x": float(a), "y": float(b)} for a, b in zip(x, y, strict=True)]
+    drawn: Records = [{"x": float(a), "y": float(b)} for a, b in zip(x, y, strict=True)]
     caption = f"Every exam is a point (n = {len(x)}); curves by least squares."
     section.figures.append(Figure(section.title, caption, lambda: draw_scatter([panel]), drawn))
+
+
+def fit_record(fit: Fit) -> dict[str, Cell]:
+    """A fit as columns."""
+    coefficients: dict[str, Cell] = {f"c{power}": value for power, value in enumerate(fit.coefficients)}
+    return {"method": fit.method, "n": fit.n, **coefficients, "r_squared": fit.r_squared, "p": fit.p}
 
 
 KIND = Kind(

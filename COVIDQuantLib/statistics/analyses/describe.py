@@ -19,8 +19,7 @@ SUPERSCRIPTS = "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐ"
 BY_NORMALITY, MEDIAN, MEAN = "by normality", "median", "mean"
 SPREADS = (BY_NORMALITY, MEDIAN, MEAN)
 DESCRIPTION = {
-    BY_NORMALITY: "Values are mean ± standard deviation where the distribution is normal, otherwise median (first, third "
-    "quartile).",
+    BY_NORMALITY: "Values are mean ± standard deviation if normally distributed, else median (first, third quartile).",
     MEDIAN: "Values are median (first, third quartile).",
     MEAN: "Values are mean ± standard deviation.",
 }

@@ -24,6 +24,7 @@ from COVIDQuantLib.statistics.analyses.kind import Kind
 from COVIDQuantLib.statistics.context import StudyContext
 from COVIDQuantLib.statistics.figures.boxes import BoxPanel, box_records, draw_boxes
 from COVIDQuantLib.statistics.methods.group_tests import GroupComparison, compare_groups
+from COVIDQuantLib.statistics.methods.outcome import TestOutcome
 from COVIDQuantLib.statistics.report.numbers import p_text, p_words
 from COVIDQuantLib.statistics.report.sections import Figure, Section, Table
 from COVIDQuantLib.system.settings_schema import REQUIRED, choice, texts
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 def _fill(section: Section, study: StudyContext, settings: Mapping[str, Any]) -> None:
     section.methods.append(normality_sentence(study.config["normality"], study.alpha))
-    tests: dict[str, Any] = {}
+    tests: dict[str, TestOutcome] = {}
     for time in settings["times"] or [""]:
         exams = study.at(time)
         if not len(exams):
@@ -45,8 +46,13 @@ def _fill(section: Section, study: StudyContext, settings: Mapping[str, Any]) ->
 
 
 def _compare(
-    section: Section, study: StudyContext, settings: Mapping[str, Any], exams: DataFrame, time: str, tests: dict[str, Any]
-) -> None:  # fmt: skip
+    section: Section,
+    study: StudyContext,
+    settings: Mapping[str, Any],
+    exams: DataFrame,
+    time: str,
+    tests: dict[str, TestOutcome],
+) -> None:
     groups = study.groups(exams)
     names = list(groups)
     study.note_ungrouped(section, groups)

@@ -78,8 +78,8 @@ def _fill(section: Section, study: StudyContext, settings: Mapping[str, Any]) ->
     section.tables.append(Table("Phrases of the reports", ["Phrase", "Occurrences"], phrases))
     section.methods += [
         f"{METHOD}.",
-        "The sign of the change from each exam to the patient's next is compared with the words of the later exam's "
-        "report; changes of exactly 0 and reports with opposite phrases are left out, as in Changsha 2020, Table 3.",
+        "The sign of the change from each exam to the patient's next is compared with the words of the later report.",
+        "Changes of exactly 0 and reports with opposite phrases are left out, as in Changsha 2020, Table 3.",
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +18,8 @@ from COVIDQuantLib.statistics.methods.backward import Selection, select_backward
 from COVIDQuantLib.statistics.methods.logistic import METHOD, Coefficient, LogisticModel, fit_logistic
 from COVIDQuantLib.statistics.report.numbers import UNDEFINED, interval, number, p_text
 from COVIDQuantLib.statistics.report.sections import Figure, Section, Table
-from COVIDQuantLib.system.settings_schema import REQUIRED, number as a_number, text, texts
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
+from COVIDQuantLib.system.settings_schema import REQUIRED, text, texts
+from COVIDQuantLib.system.settings_schema import number as a_number
 
 
 def _fill(section: Section, study: StudyContext, settings: Mapping[str, Any]) -> None:
@@ -37,8 +35,8 @@ def _fill(section: Section, study: StudyContext, settings: Mapping[str, Any]) ->
     _figure(section, factors, alone, models)
     section.methods += [
         f"{METHOD}.",
-        f"Multivariate models begin with every factor of univariate P ≤ {settings['candidate']:g}; while the largest P of "
-        f"the likelihood ratio test is above {settings['remove']:g}, that factor leaves.",
+        f"Multivariate models begin with every factor of univariate P ≤ {settings['candidate']:g}.",
+        f"While the largest P of the likelihood ratio test is above {settings['remove']:g}, that factor leaves.",
     ]
     if settings["alternatives"]:
         section.methods.append(
@@ -55,8 +53,12 @@ def _alone(section: Section, factor: Variable, y: np.ndarray) -> LogisticModel:
 
 
 def _models(
-    section: Section, settings: Mapping[str, Any], factors: list[Variable], alone: dict[str, LogisticModel], y: np.ndarray
-) -> dict[str, Selection]:  # fmt: skip
+    section: Section,
+    settings: Mapping[str, Any],
+    factors: list[Variable],
+    alone: dict[str, LogisticModel],
+    y: np.ndarray,
+) -> dict[str, Selection]:
     by_name = {factor.name: factor for factor in factors}
     common = [name for name in settings["factors"] if _is_candidate(alone[name], settings["candidate"])]
     apart = [name for name in settings["factors"] if not alone[name].sound]

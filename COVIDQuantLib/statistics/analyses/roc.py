@@ -28,7 +28,7 @@ from COVIDQuantLib.statistics.methods.roc import (
     roc_of,
 )
 from COVIDQuantLib.statistics.report.numbers import UNDEFINED, decimals_for, interval, number, p_text, p_words
-from COVIDQuantLib.statistics.report.sections import Figure, Section, Table
+from COVIDQuantLib.statistics.report.sections import Figure, Records, Section, Table
 from COVIDQuantLib.system.settings_schema import REQUIRED, text, texts, truth
 
 
@@ -82,7 +82,7 @@ def _fill(section: Section, study: StudyContext, settings: Mapping[str, Any]) ->
         f"{AREA_METHOD}.", f"{CUTOFF_METHOD}; sensitivity and specificity with {SHARE_METHOD}.",
         f"{METHOD}; odds ratios per standard deviation of the marker; AIC = 2k − 2 log L.",
         "All markers are compared on the same exams, those where every marker is defined.",
-        "Exams of one patient count as independent, as in Changsha 2020; with first_only = true each patient counts once.",
+        "Exams of one patient count as independent, as in Changsha 2020, unless the study takes one of each patient.",
     ]  # fmt: skip
 
 
@@ -121,8 +121,7 @@ def _tables(section: Section, outcome: Variable, found: list[_Marker], y: np.nda
     for marker in found:
         rows.append([marker.title, *_roc_cells(marker)])
         records.append(_record(marker, y))
-        for name in marker.model.names:
-            odds.append(_odds_row(marker, name))
+        odds += [_odds_row(marker, name) for name in marker.model.names]
     columns = ["", "AUC (95 % CI)", "P", "Cut-off", "Sensitivity %", "Specificity %"]
     notes = [f"Outcome: {outcome.title}, {int(y.sum())} of {len(y)}. P is of the AUC being .5."]
     for one, other in combinations([m for m in found if m.roc is not None], 2):
@@ -176,13 +175,20 @@ def _record(marker: _Marker, y: np.ndarray) -> dict[str, Cell]:
 
 
 def _figures(
-    section: Section, outcome: Variable, markers: list[Variable], found: list[_Marker], chosen: tuple[np.ndarray, np.ndarray]
-) -> None:  # fmt: skip
+    section: Section,
+    outcome: Variable,
+    markers: list[Variable],
+    found: list[_Marker],
+    chosen: tuple[np.ndarray, np.ndarray],
+) -> None:
     known, y = chosen
     curves = {marker.title: marker.roc for marker in found if marker.roc is not None}
     if curves:
-        drawn = [{"marker": name, "false_positive": float(a), "true_positive": float(b)}
-                 for name, roc in curves.items() for a, b in zip(roc.false_positive, roc.true_positive, strict=True)]  # fmt: skip
+        drawn: Records = [
+            {"marker": name, "false_positive": float(a), "true_positive": float(b)}
+            for name, roc in curves.items()
+            for a, b in zip(roc.false_positive, roc.true_positive, strict=True)
+        ]
         caption = (
             f"Outcome: {outcome.title}. Rings: cut-off of the largest Youden index. AUC with DeLong's 95 % interval."
         )

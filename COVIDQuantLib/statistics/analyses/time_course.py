@@ -9,13 +9,13 @@ import numpy as np
 
 from COVIDQuantLib.export.csv_file import Cell
 from COVIDQuantLib.quantification.time_courses import curves_of
-from COVIDQuantLib.statistics.analyses.correlation import are_degrees
+from COVIDQuantLib.statistics.analyses.correlation import are_degrees, fit_record
 from COVIDQuantLib.statistics.analyses.kind import Kind
 from COVIDQuantLib.statistics.context import ALL, StudyContext
 from COVIDQuantLib.statistics.figures.scatter import Points, ScatterPanel, draw_scatter
 from COVIDQuantLib.statistics.methods.polynomials import DEGREES, Fit, fit_polynomial
 from COVIDQuantLib.statistics.report.numbers import UNDEFINED, interval, number, p_text
-from COVIDQuantLib.statistics.report.sections import Figure, Section, Table
+from COVIDQuantLib.statistics.report.sections import Figure, Records, Section, Table
 from COVIDQuantLib.system.settings_schema import REQUIRED, Setting, text, texts, truth
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _METHODS = (
     "Polynomials by least squares; P of the F test of the whole fit.",
-    "The peak is the highest point of the curve within the days observed; its interval is a percentile bootstrap of the "
-    "patients (1000 samples, fixed seed).",
+    "The peak is the highest point of the curve within the days observed.",
+    "Its interval is a percentile bootstrap of the patients (1000 samples, fixed seed).",
     "Exams of one patient count as independent in the fit, as in the papers, so that its P is too small.",
 )
 _ORIGIN = "r² of a fit through the origin is the share of the squares around zero, not around the mean."
@@ -43,7 +43,7 @@ def _fill(section: Section, study: StudyContext, settings: Mapping[str, Any]) ->
             fits, made = _group(section, study, settings, exams[where], (name, group))
             points.append(made)
             rows += [_row(study, name, group, fit) for fit in fits]
-            records += [_record(name, group, fit, len(made.x)) for fit in fits]
+            records += [_record(name, group, fit) for fit in fits]
         measure = study.variable(exams, name)
         published = curves_of(name) if settings["published"] else ()
         lines = _courses(exams, day.values, measure.values) if settings["lines"] else ()
@@ -52,7 +52,7 @@ def _fill(section: Section, study: StudyContext, settings: Mapping[str, Any]) ->
     notes = [_ORIGIN] if settings["origin"] else []
     section.tables.append(Table(section.title, columns, rows, records, notes))
     section.methods += _METHODS
-    drawn = [{"measure": p.y_title, "group": g.name, "x": float(a), "y": float(b)}
+    drawn: Records = [{"measure": p.y_title, "group": g.name, "x": float(a), "y": float(b)}
              for p in panels for g in p.points for a, b in zip(g.x, g.y, strict=True)]  # fmt: skip
     caption = "Every exam is a point; curves by least squares, rings at their peaks."
     if settings["published"]:
@@ -78,10 +78,9 @@ def _group(
             section.warnings.append(f"{measure.title}, {group}: too few different days for a {DEGREES[degree]} fit")
         else:
             fits.append(fit)
-    # One curve is drawn for each group, that of the highest degree.
-    drawn = [("", fits[-1])] if fits else []
     start = "" if group == ALL else f"{group}: "
-    shown = [(f"{start}{len(x)} exams, {DEGREES[f.degree]} fit", f) for _, f in drawn]
+    # One curve is drawn for each group, that of the last degree.
+    shown = [(f"{start}{len(x)} exams, {DEGREES[f.degree]} fit", f) for f in fits[-1:]]
     return fits, Points(group, x, y, shown)
 
 
@@ -107,11 +106,10 @@ def _row(study: StudyContext, name: str, group: str, fit: Fit) -> list[str]:
     return [title, group, *cells, day, UNDEFINED if peak is None else number(peak.value, 2)]
 
 
-def _record(name: str, group: str, fit: Fit, n: int) -> dict[str, Cell]:
+def _record(name: str, group: str, fit: Fit) -> dict[str, Cell]:
     peak = fit.peak
-    record: dict[str, Cell] = {"measure": name, "group": group, "method": fit.method, "n": n}
-    record |= {f"c{power}": value for power, value in enumerate(fit.coefficients)}
-    record |= {"r_squared": fit.r_squared, "p": fit.p, "first_day": fit.span[0], "last_day": fit.span[1]}
+    record: dict[str, Cell] = {"measure": name, "group": group, **fit_record(fit)}
+    record |= {"first_day": fit.span[0], "last_day": fit.span[1]}
     for key in ("day", "value", "lower", "upper"):
         record[f"peak_{key}"] = getattr(peak, key, None)
     return record

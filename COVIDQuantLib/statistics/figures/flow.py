@@ -78,8 +78,16 @@ def _draw_groups(ax: Axes, flow: Flow, centre: float, top: float, box: float) ->
 
 
 def _box(
-    ax: Axes, centre: float, top: float, height: float, lines: list[str], width: float, *, left: bool = False, size: float = 8
-) -> None:  # fmt: skip
+    ax: Axes,
+    centre: float,
+    top: float,
+    height: float,
+    lines: list[str],
+    width: float,
+    *,
+    left: bool = False,
+    size: float = 8,
+) -> None:
     from matplotlib.patches import Rectangle
 
     ax.add_patch(Rectangle((centre - width / 2, top), width, height, facecolor="white", edgecolor=TEXT, linewidth=0.9))

@@ -85,7 +85,7 @@ def _draw(ax: Axes, panel: ScatterPanel) -> None:
     for order, curve in enumerate(panel.published):
         x = np.linspace(*curve.span, _POINTS)
         ax.plot(x, curve.at(x), color=FAINT, linewidth=0.9, linestyle=DASHES[(order + 1) % len(DASHES)], zorder=3,
-                label=f"{curve.source.partition(' ')[0]}, {curve.group}{' (corrected)' if curve.correction else ''}")  # fmt: skip
+                label=curve.label)  # fmt: skip
     ax.set_xlabel(panel.x_title)
     ax.set_ylabel(panel.y_title)
     lowest = min((float(p.y.min()) for p in panel.points if len(p.y)), default=0.0)

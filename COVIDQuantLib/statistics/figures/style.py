@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,7 +71,7 @@ def grid_of(count: int, columns: int, panel: tuple[float, float]) -> tuple[Figur
     return figure, axes[:count]
 
 
-def tidy(ax: Axes, *, grid: str = "y") -> None:
+def tidy(ax: Axes, *, grid: Literal["", "x", "y", "both"] = "y") -> None:
     """Only the axes that are read, and a faint grid behind the data."""
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)

@@ -34,8 +34,8 @@ class CorrelationOutcome:
 
 
 def correlate(
-    one: np.ndarray, other: np.ndarray, control: np.ndarray | None = None, rank: bool = True
-) -> CorrelationOutcome:  # noqa: E501, FBT001, FBT002
+    one: np.ndarray, other: np.ndarray, control: np.ndarray | None = None, *, rank: bool = True
+) -> CorrelationOutcome:
     """Spearman's or Pearson's correlation, partial if there is something to control for.
 
     Args:

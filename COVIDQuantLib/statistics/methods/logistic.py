@@ -134,7 +134,7 @@ def _unfit(y: np.ndarray, names: tuple[str, ...], columns: list[np.ndarray]) -> 
 
 
 def separated(y: np.ndarray, design: np.ndarray) -> bool:
-    """Whether some combination of the variables tells the outcomes apart, wholly or but for ties (Albert, Anderson 1984).
+    """Whether a combination of the variables tells the outcomes apart, wholly or but for ties (Albert, Anderson 1984).
 
     A linear programme (Konis 2007): is there a direction in which no case is misplaced and some case is not a tie?
 
@@ -166,10 +166,9 @@ def _exp(value: float) -> float:
 def _limits(n: int, events: int, variables: int) -> tuple[str, ...]:
     rarer = min(events, n - events)
     if variables and rarer < FEWEST_EVENTS_PER_VARIABLE * variables:
-        return (
-            f"{rarer} cases of the rarer outcome for {variables} variable{'s' if variables > 1 else ''}: fewer than "
-            f"{FEWEST_EVENTS_PER_VARIABLE} each, so that the odds ratios are uncertain",
-        )
+        counted = f"{variables} variable{'s' if variables > 1 else ''}"
+        few = f"fewer than {FEWEST_EVENTS_PER_VARIABLE} each, so that the odds ratios are uncertain"
+        return (f"{rarer} cases of the rarer outcome for {counted}: {few}",)
     return ()
 
 

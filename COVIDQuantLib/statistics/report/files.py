@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,7 @@ def put_study(study: Study, out: OutputFolder, report: Report = silent, *, ident
                 contents[f"{stem}-values.csv"] = table.records
     refuse_others_files(out.path, {*names, *contents})
     for name, content in contents.items():
-        out.write(name, lambda path, content=content: _write(path, content))
+        out.write(name, partial(_write, content=content))
     who = str if identify else hashed
     rows = [[who(each.patient), who(each.exam), each.reason, each.detail] for each in study.left_out]
     out.write(LEFT_OUT_FILE, lambda path: write_rows(path, [["patient", "exam", "reason", "detail"], *rows]))

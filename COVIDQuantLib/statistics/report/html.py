@@ -75,7 +75,8 @@ _TEMPLATE = """<!DOCTYPE html>
 <thead><tr>{% for column in table.columns %}<th scope="col">{{ column }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for row in table.rows %}<tr{% if row | length > 1 and not row[1:] | join("") %} class="head"{% endif %}>
-{%- for text in row %}<td{% if text.startswith("    ") %} class="in"{% elif text | length > 44 %} class="wide"{% endif %}>
+{%- for text in row %}
+<td{% if text.startswith("    ") %} class="in"{% elif text | length > 44 %} class="wide"{% endif %}>
 {{- text.strip() }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>
 {% if table.notes %}<div class="notes">{% for text in table.notes %}<p>{{ text }}</p>{% endfor %}</div>{% endif %}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from COVIDQuantLib.export.csv_file import Cell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
+
+Records = Sequence[Mapping[str, Cell]]
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Table:
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    records: Sequence[dict[str, Cell]] = ()
+    records: Records = ()
     notes: Sequence[str] = ()
 
 
@@ -45,7 +47,7 @@ class Figure:
     title: str
     caption: str
     draw: Callable[[], Drawing]
-    records: Sequence[dict[str, Cell]] = ()
+    records: Records = ()
 
 
 @dataclass
@@ -77,6 +79,6 @@ class Section:
             self.left_out.append(f"{count} {unit} without {what}")
 
 
-def columns_of(records: Sequence[dict[str, Any]]) -> list[str]:
+def columns_of(records: Records) -> list[str]:
     """Every column of some records, in the order of their first appearance."""
     return list(dict.fromkeys(name for record in records for name in record))
