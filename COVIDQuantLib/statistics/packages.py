@@ -30,5 +30,5 @@ def require_packages() -> None:
         raise UsageError(
             f"a study needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed",
             remedy=f'Install with: pip install "COVIDQuant[{extras}]".',
-            code="package-missing",
+            code="cohort-packages",
         )

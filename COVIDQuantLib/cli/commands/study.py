@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NAME = "study"
 HELP = "Statistics of a study: groups, time courses, agreement, risk; tables, figures and one report."
 
-_READING, _ANALYSING, _WRITING = Stage("reading", 0.1), Stage("analysing", 0.4), Stage("writing", 0.5)
+_ANALYSING, _MAPPING, _WRITING = Stage("analysing", 0.4), Stage("mapping lesions", 2.0), Stage("writing", 0.5)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,11 +46,17 @@ def run(arguments: argparse.Namespace) -> None:
     with OutputFolder(arguments.out) as out:
         out.expect(FIXED_FILES)
         before = earlier_files(arguments.out)
-        with progress_bar((_READING, _ANALYSING, _WRITING), quiet=arguments.quiet) as progress:
-            with progress.stage(_READING.name):
-                context = load_study(arguments.config)
+        context = load_study(arguments.config)
+        mapped = bool(context.config["frequency_map"]["results"])
+        stages = (_ANALYSING, *([_MAPPING] if mapped else []), _WRITING)
+        with progress_bar(stages, quiet=arguments.quiet) as progress:
             with progress.stage(_ANALYSING.name) as report:
                 study = run_study(context, report)
+            if mapped:
+                from COVIDQuantLib.cohort.frequency_figure import frequency_section
+
+                with progress.stage(_MAPPING.name) as report:
+                    study.sections.append(frequency_section(context, report))
             with progress.stage(_WRITING.name) as report:
                 files = put_study(study, out, report, identify=arguments.identify)
     arguments.written = True

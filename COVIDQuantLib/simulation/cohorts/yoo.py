@@ -63,9 +63,12 @@ TABLE_1 = {
 JAPAN_SCANS = 103
 JAPAN_PEARSON = {"extent": 0.908, "weight": 0.899}
 _SEED = 2022
+_ATTEMPTS = 60
 
 
-def paired(n: int, wanted: Agreement, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+def paired(
+    n: int, wanted: Agreement, rng: np.random.Generator, most: float = math.inf
+) -> tuple[FloatArray, FloatArray]:
     """Reference and predicted values whose mean difference, square-root limits and ICC are exactly the wanted ones.
 
     The square roots differ by noise of that standard deviation around the offset that gives the mean difference; the
@@ -77,7 +80,16 @@ def paired(n: int, wanted: Agreement, rng: np.random.Generator) -> tuple[FloatAr
         n: scans.
         wanted: from the paper's table.
         rng: source of randomness.
+        most: tried to be kept by the reference values.
     """
+    pairs = [_paired(n, wanted, rng)]
+    while len(pairs) < _ATTEMPTS and pairs[-1][0].max() > most:
+        pairs.append(_paired(n, wanted, rng))
+    return min(pairs, key=lambda pair: float(pair[0].max()))
+
+
+def _paired(n: int, wanted: Agreement, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    """One attempt of :func:`paired`."""
     from scipy.optimize import brentq
     from scipy.special import gammaincinv
 
@@ -111,7 +123,7 @@ def evaluation(name: str, seed: int = _SEED) -> list[Row]:
     """A table as ``covidquant evaluate`` writes it, of one data set of Table 1."""
     wanted = TABLE_1[name]
     rng = np.random.default_rng(seed)
-    extents, weights = (paired(wanted.scans, one, rng) for one in (wanted.extent, wanted.weight))
+    extents, weights = paired(wanted.scans, wanted.extent, rng, most=95.0), paired(wanted.scans, wanted.weight, rng)
     scores = {
         key: rng.permutation(with_mean_sd(wanted.scans, *getattr(wanted, key))) / 100
         for key in ("dice", "sensitivity", "ppv")

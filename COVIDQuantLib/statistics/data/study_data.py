@@ -126,12 +126,19 @@ def _with_exams(exams: DataFrame, listed: DataFrame) -> tuple[DataFrame, list[Le
     joined = exams.merge(listed[new], on=keys, how="left")
     known = set(map(tuple, exams[keys].itertuples(index=False)))
     missing = listed[[key not in known for key in map(tuple, listed[keys].itertuples(index=False))]]
-    reasons = missing["reason"] if "reason" in missing.columns else missing["patient"].map(lambda _: None)
+    reasons, states = (_texts(missing, name) for name in ("reason", "status"))
     left = [
-        LeftOut(patient, exam, _UNKNOWN, "" if not isinstance(reason, str) else reason.strip())
-        for patient, exam, reason in zip(missing["patient"], missing["exam"], reasons, strict=True)
+        LeftOut(str(patient), str(exam), f"{_UNKNOWN}: {state}" if state else _UNKNOWN, reason)
+        for patient, exam, reason, state in zip(missing["patient"], missing["exam"], reasons, states, strict=True)
     ]
     return joined, left
+
+
+def _texts(table: DataFrame, column: str) -> list[str]:
+    """A column's texts, empty where there is none."""
+    if column not in table.columns:
+        return [""] * len(table)
+    return [value.strip() if isinstance(value, str) else "" for value in table[column]]
 
 
 def _with_clinical(exams: DataFrame, clinical: DataFrame, where: str, warnings: list[str]) -> DataFrame:
