@@ -48,8 +48,8 @@ def frequency_section(study: StudyContext, report: Report = silent) -> Section:
     section.tables.append(_table(found))
     drawn = in_mean_lungs(found)
     caption = (
-        f"Share of {found.exams} exams in which each place is ill, averaged through the depth of the lungs. Each lung is "
-        "mapped to common walls and diaphragm, and shown in the mean shape. The patient's right is on the left."
+        f"Share of {found.exams} exams in which each place is ill, averaged through the depth of the lungs. Each lung "
+        "is mapped to common walls and diaphragm, and shown in the mean shape. The patient's right is on the left."
     )
     section.figures.append(Figure(TITLE, caption, lambda: draw_frequency(drawn), _records(found)))
     section.methods.append(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 NAME = "study"
 HELP = "Statistics of a study: groups, time courses, agreement, risk; tables, figures and one report."
 
+_PIPED_WIDTH = 180
 _ANALYSING, _MAPPING, _WRITING = Stage("analysing", 0.4), Stage("mapping lesions", 2.0), Stage("writing", 0.5)
 
 
@@ -79,6 +80,8 @@ def _warn(study: Study, left: list[str], folder: Path) -> None:
 def show_study(study: Study) -> None:
     """Print every table, with its notes and what was left out."""
     screen = console()
+    if not screen.is_terminal:
+        screen.width = _PIPED_WIDTH
     for section in study.sections:
         for table in section.tables:
             shown = Shown(title=table.title, title_justify="left", header_style="bold")

@@ -10,9 +10,14 @@ from typing import Any
 
 from COVIDQuantLib.export.csv_file import write_rows
 from COVIDQuantLib.quantification.time_courses import curve_named
-from COVIDQuantLib.simulation.cohorts import changsha, huang, pan, yoo
+from COVIDQuantLib.simulation.cohorts import changsha, huang, pan, serial, yoo
 
 Row = dict[str, Any]
+
+
+def _serial(place: int) -> list[Row]:
+    return serial.tables()[place]
+
 
 TABLES: dict[str, Callable[[], list[Row]]] = {
     "huang_metrics.csv": lambda: huang.exams()[0],
@@ -24,6 +29,7 @@ TABLES: dict[str, Callable[[], list[Row]]] = {
     "changsha_severity.csv": changsha.severity,
     "changsha_progression.csv": changsha.progression,
     **{f"yoo_{name.lower()}.csv": partial(yoo.evaluation, name) for name in yoo.TABLE_1},
+    **{f"{name}.csv": partial(_serial, place) for place, name in enumerate(("metrics", "exams", "clinical"))},
     "yoo_japan.csv": yoo.visual_scores,
     "yoo_symptoms.csv": lambda: yoo.risk("symptoms"),
     "yoo_outcome.csv": lambda: yoo.risk("outcome"),

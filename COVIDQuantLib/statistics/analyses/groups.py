@@ -75,7 +75,7 @@ def _compare(
         panels.append(BoxPanel(measure.title, values, _brackets(found), _head(found)))
     title = f"{section.title}{f': {time}' if time else ''}"
     columns = ["", *(f"{name} (n = {int(groups[name].sum())})" for name in names), "P"]
-    notes = [DESCRIPTION[settings["spread"]], f"P is of all {len(names)} groups."]
+    notes = [DESCRIPTION[settings["spread"]], f"P compares all {len(names)} groups."]
     if pairs > 1:
         letters = ", ".join(f"{LETTERS[i % len(LETTERS)]} {name}" for i, name in enumerate(names))
         level = study.alpha / pairs

@@ -16,7 +16,7 @@ from COVIDQuantLib.statistics.data.variables import Variable
 from COVIDQuantLib.statistics.figures.curves import OddsRow, draw_forest
 from COVIDQuantLib.statistics.methods.backward import Selection, select_backward
 from COVIDQuantLib.statistics.methods.logistic import METHOD, Coefficient, LogisticModel, fit_logistic
-from COVIDQuantLib.statistics.report.numbers import UNDEFINED, interval, number, p_text
+from COVIDQuantLib.statistics.report.numbers import UNDEFINED, number, p_text, ratio, ratio_interval
 from COVIDQuantLib.statistics.report.sections import Figure, Section, Table
 from COVIDQuantLib.system.settings_schema import REQUIRED, text, texts
 from COVIDQuantLib.system.settings_schema import number as a_number
@@ -120,7 +120,7 @@ def _about(title: str, selection: Selection) -> str:
 def _cells(one: Coefficient | None, note: str) -> list[str]:
     if one is None:
         return [note or UNDEFINED, "", ""]
-    return [number(one.odds_ratio, 3), interval(one.lower, one.upper, 3), p_text(one.p)]
+    return [ratio(one.odds_ratio), ratio_interval(one.lower, one.upper), p_text(one.p)]
 
 
 def _record(model_name: str, factor: str, model: LogisticModel, left: str) -> dict[str, Cell]:
@@ -153,7 +153,7 @@ def _figure(
 def _line(title: str, one: Coefficient | None, note: str) -> OddsRow:
     if one is None:
         return OddsRow(title, words=note)
-    text_ = f"{number(one.odds_ratio, 2)} ({interval(one.lower, one.upper, 2)})"
+    text_ = f"{ratio(one.odds_ratio, 2)} ({ratio_interval(one.lower, one.upper, 2)})"
     return OddsRow(title, one.odds_ratio, one.lower, one.upper, text_)
 
 

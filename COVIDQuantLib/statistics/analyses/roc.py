@@ -27,7 +27,16 @@ from COVIDQuantLib.statistics.methods.roc import (
     compare_areas,
     roc_of,
 )
-from COVIDQuantLib.statistics.report.numbers import UNDEFINED, decimals_for, interval, number, p_text, p_words
+from COVIDQuantLib.statistics.report.numbers import (
+    UNDEFINED,
+    decimals_for,
+    interval,
+    number,
+    p_text,
+    p_words,
+    ratio,
+    ratio_interval,
+)
 from COVIDQuantLib.statistics.report.sections import Figure, Records, Section, Table
 from COVIDQuantLib.system.settings_schema import REQUIRED, text, texts, truth
 
@@ -118,10 +127,11 @@ def _warn(section: Section, title: str, model: LogisticModel, roc: ROC | None) -
 
 def _tables(section: Section, outcome: Variable, found: list[_Marker], y: np.ndarray) -> None:
     rows, odds, records = [], [], []
+    titles = {marker.name: marker.title for marker in found}
     for marker in found:
         rows.append([marker.title, *_roc_cells(marker)])
         records.append(_record(marker, y))
-        odds += [_odds_row(marker, name) for name in marker.model.names]
+        odds += [_odds_row(marker, name, titles) for name in marker.model.names]
     columns = ["", "AUC (95 % CI)", "P", "Cut-off", "Sensitivity %", "Specificity %"]
     notes = [f"Outcome: {outcome.title}, {int(y.sum())} of {len(y)}. P is of the AUC being .5."]
     for one, other in combinations([m for m in found if m.roc is not None], 2):
@@ -148,14 +158,13 @@ def _share(share: Share) -> str:
     return f"{100 * share.value:.1f} ({share.count} of {share.of}) [{ends}]"
 
 
-def _odds_row(marker: _Marker, name: str) -> list[str]:
-    model = marker.model
-    title = marker.title if len(model.names) == 1 else name
+def _odds_row(marker: _Marker, name: str, titles: Mapping[str, str]) -> list[str]:
+    model, title = marker.model, titles[name]
     if not model.sound:
         return [marker.title, title, model.note, UNDEFINED, UNDEFINED, UNDEFINED]
     one = model.coefficients[name]
     aic = "" if model.aic is None else f"{model.aic:.3f}"
-    return [marker.title, title, number(one.odds_ratio, 3), interval(one.lower, one.upper), p_text(one.p), aic]
+    return [marker.title, title, ratio(one.odds_ratio), ratio_interval(one.lower, one.upper), p_text(one.p), aic]
 
 
 def _record(marker: _Marker, y: np.ndarray) -> dict[str, Cell]:

@@ -67,7 +67,9 @@ def variable(exams: DataFrame, name: str, labels: Mapping[str, str]) -> Variable
     column, sign, wanted = found["column"], _SIGNS.get(found["sign"], found["sign"]), found["value"].strip("\"'")
     if column not in exams.columns:
         raise _missing(exams, column)
-    title = labels.get(name) or f"{title_of(column, labels, unit=False)} {_SHOWN.get(sign, sign)} {wanted}"
+    title = (
+        labels.get(name) or f"{title_of(column, labels, unit=False)} {_SHOWN.get(sign, sign)} {wanted}{_unit(column)}"
+    )
     return Variable(name, title, _compared(exams, column, sign, wanted), yes_no=True)
 
 
@@ -81,6 +83,12 @@ def title_of(name: str, labels: Mapping[str, str], *, unit: bool = True) -> str:
     record = MEASURES.named(measure)
     title = record.called + (f", {region}" if region else "")
     return f"{title} ({record.unit})" if unit and record.unit else title
+
+
+def _unit(column: str) -> str:
+    measure = column.partition("@")[0]
+    unit = MEASURES.named(measure).unit if measure in MEASURES.names else ""
+    return f" {unit}" if unit else ""
 
 
 def words(exams: DataFrame, name: str) -> np.ndarray:

@@ -16,6 +16,8 @@ METHOD = "logistic regression by maximum likelihood, Wald intervals and P"
 SEPARATED = "the outcome is separated: no finite odds ratio exists"
 # Fewer events per variable make odds ratios unreliable (Peduzzi 1996).
 FEWEST_EVENTS_PER_VARIABLE = 10
+# An interval that spans more is the mark of outcomes that are all but separated.
+_WIDEST_INTERVAL = 1e4
 _ITERATIONS = 200
 
 
@@ -113,9 +115,8 @@ def fit_logistic(outcome: np.ndarray, variables: Mapping[str, np.ndarray]) -> Lo
         for name, beta, error, scale in zip(names, found.params[1:], found.bse[1:], scales, strict=True)
     }
     intercept = float(found.params[0] - np.sum(found.params[1:] * means / scales)) if names else float(found.params[0])
-    return LogisticModel(
-        names, n, events, coefficients, intercept, float(found.llf), warnings=_limits(n, events, len(names))
-    )
+    limits = _limits(n, events, coefficients)
+    return LogisticModel(names, n, events, coefficients, intercept, float(found.llf), warnings=limits)
 
 
 def _unfit(y: np.ndarray, names: tuple[str, ...], columns: list[np.ndarray]) -> str:
@@ -163,8 +164,10 @@ def _exp(value: float) -> float:
     return math.exp(min(float(value), 700.0))
 
 
-def _limits(n: int, events: int, variables: int) -> tuple[str, ...]:
-    rarer = min(events, n - events)
+def _limits(n: int, events: int, coefficients: Mapping[str, Coefficient]) -> tuple[str, ...]:
+    rarer, variables = min(events, n - events), len(coefficients)
+    if any(one.upper > _WIDEST_INTERVAL * one.lower for one in coefficients.values()):
+        return ("the outcomes are all but separated: the odds ratios are not to be trusted",)
     if variables and rarer < FEWEST_EVENTS_PER_VARIABLE * variables:
         counted = f"{variables} variable{'s' if variables > 1 else ''}"
         few = f"fewer than {FEWEST_EVENTS_PER_VARIABLE} each, so that the odds ratios are uncertain"

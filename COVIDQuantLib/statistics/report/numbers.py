@@ -5,6 +5,7 @@ from __future__ import annotations
 from COVIDQuantLib.evaluation.agreement import Spread
 
 UNDEFINED = "–"
+_LARGEST_RATIO = 10_000.0
 
 
 def p_text(p: float | None) -> str:
@@ -60,6 +61,18 @@ def interval(lower: float | None, upper: float | None, decimals: int = 3) -> str
     if lower is None or upper is None:
         return UNDEFINED
     return f"{number(lower, decimals)} to {number(upper, decimals)}"
+
+
+def ratio(value: float, decimals: int = 3) -> str:
+    """An odds ratio; beyond what any study can tell apart only on which side it lies."""
+    if value >= _LARGEST_RATIO:
+        return f"> {_LARGEST_RATIO - 1:.0f}"
+    return f"< {1 / _LARGEST_RATIO:g}" if value <= 1 / _LARGEST_RATIO else number(value, decimals)
+
+
+def ratio_interval(lower: float, upper: float, decimals: int = 3) -> str:
+    """The interval of an odds ratio."""
+    return f"{ratio(lower, decimals)} to {ratio(upper, decimals)}"
 
 
 def count_share(count: int, of: int) -> str:
