@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _QUANTITY = {quantity.name: quantity for quantity in QUANTITIES}
+# What evaluate and batch call their table of scans and structures.
+_TABLES = ("evaluation.csv", "agreement.parquet")
 _SHOWN_SCORES = ("dice", "sensitivity", "ppv")
 
 
@@ -50,7 +53,7 @@ class DataSet:
 def _fill(section: Section, study: StudyContext, settings: Mapping[str, Any]) -> None:
     sets = []
     for name, file in settings["datasets"].items():
-        path = study.folder / file
+        path = _table_in(study.folder / file)
         table = read_table(path, study.config["columns"])
         sets.append(_data_set(section, name, table, settings, str(path)))
     section.tables.append(_table(section.title, sets, settings))
@@ -66,6 +69,11 @@ def _fill(section: Section, study: StudyContext, settings: Mapping[str, Any]) ->
                  for p in panels for a, b in zip(p.predicted, p.reference, strict=True)]  # fmt: skip
         caption = "Straight lines: limits from the original values. Curves: limits from the square roots."
         section.figures.append(Figure("Bland–Altman plots", caption, lambda: draw_bland_altman(panels), drawn))
+
+
+def _table_in(path: Path) -> Path:
+    """The table itself, also of a folder written by evaluate or batch."""
+    return next((path / name for name in _TABLES if (path / name).is_file()), path)
 
 
 def _data_set(section: Section, name: str, table: DataFrame, settings: Mapping[str, Any], where: str) -> DataSet:

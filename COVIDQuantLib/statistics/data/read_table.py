@@ -102,7 +102,7 @@ def _csv(path: Path, renamed: Mapping[str, str]) -> DataFrame:
     text = {own: "string" for own, ours in renamed.items() if ours in _TEXT} | dict.fromkeys(_TEXT, "string")
     head = pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns
     types = {name: kind for name, kind in text.items() if name in head}
-    return pd.read_csv(path, encoding="utf-8-sig", dtype=types, float_precision="round_trip", skipinitialspace=True)
+    return pd.read_csv(path, encoding="utf-8-sig", dtype=types, skipinitialspace=True)
 
 
 def _gathered(folder: Path) -> DataFrame:
@@ -117,7 +117,7 @@ def _gathered(folder: Path) -> DataFrame:
     tables = []
     for path in files:
         names = path.relative_to(folder).parts[:-1]
-        table = pd.read_csv(path, encoding="utf-8-sig", float_precision="round_trip")
+        table = pd.read_csv(path, encoding="utf-8-sig")
         if "region" in table.columns:
             tables.append(table.assign(patient=names[-2] if len(names) > 1 else names[-1], exam=names[-1]))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from COVIDQuantLib.statistics.methods.outcome import finite
 
 DEGREES = {1: "linear", 2: "quadratic", 3: "cubic"}
 _BOOTSTRAPS = 1000
+_WORST_CONDITION = 1e12
 _SEED = 20210111
 # Share of the bootstrap samples that must have a peak for its interval to be given.
 _MOST_PEAK = 0.5
@@ -114,29 +117,31 @@ def fit_polynomial(
     )
     peak = None if flat else _peak(coefficients, fit.span)
     if peak is not None and patients is not None:
-        peak = Peak(*peak_point(peak), *_peak_interval(x, y, fit, patients))
-    return Fit(**{**fit.__dict__, "peak": peak})
-
-
-def peak_point(peak: Peak) -> tuple[float, float]:
-    """Day and value."""
-    return peak.day, peak.value
+        lower, upper = _peak_interval(x, y, fit, patients)
+        peak = replace(peak, lower=lower, upper=upper)
+    return replace(fit, peak=peak)
 
 
 def _design(x: np.ndarray, degree: int, *, origin: bool) -> np.ndarray:
     return np.stack([x**power for power in range(1 if origin else 0, degree + 1)], axis=1)
 
 
-def _peak(coefficients: tuple[float, ...], span: tuple[float, float]) -> Peak | None:
+def _peak(coefficients: Sequence[float] | np.ndarray, span: tuple[float, float]) -> Peak | None:
     """The maximum inside the span, by the zeros of the derivative; none if the curve is highest at an end."""
-    curve = np.polynomial.Polynomial(coefficients)
-    slope, bend = curve.deriv(), curve.deriv(2)
-    roots = [float(root.real) for root in np.atleast_1d(slope.roots()) if abs(root.imag) < 1e-9]
-    inside = [root for root in roots if span[0] < root < span[1] and bend(root) < 0]
-    if not inside:
+    constant, linear, square, cube = (float(c) for c in (*coefficients, 0.0, 0.0, 0.0)[:4])
+    if cube:
+        discriminant = square * square - 3 * linear * cube
+        if discriminant <= 0:
+            return None
+        # The zero of the derivative at which the curve bends down.
+        day = (-square - math.sqrt(discriminant)) / (3 * cube)
+    elif square < 0:
+        day = -linear / (2 * square)
+    else:
         return None
-    day = max(inside, key=lambda root: float(curve(root)))
-    return Peak(day, float(curve(day)))
+    if not span[0] < day < span[1]:
+        return None
+    return Peak(day, constant + day * (linear + day * (square + day * cube)))
 
 
 def _peak_interval(x: np.ndarray, y: np.ndarray, fit: Fit, patients: np.ndarray) -> tuple[float | None, float | None]:
@@ -154,16 +159,15 @@ def _peak_interval(x: np.ndarray, y: np.ndarray, fit: Fit, patients: np.ndarray)
     np.add.at(sides, codes, design * y[:, np.newaxis])
     rng = np.random.default_rng(_SEED)
     weights = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=_BOOTSTRAPS).astype(float)
-    days = []
-    for weight in weights:
-        try:
-            scaled = np.linalg.solve(np.tensordot(weight, products, 1), weight @ sides)
-        except np.linalg.LinAlgError:
-            continue
-        full = np.concatenate([[0.0], scaled]) if fit.origin else scaled
-        peak = _peak(tuple(full / scale ** np.arange(fit.degree + 1)), fit.span)
-        if peak is not None:
-            days.append(peak.day)
+    systems = np.tensordot(weights, products, 1)
+    # Samples of too few different days have no fit.
+    solvable = np.linalg.cond(systems) < _WORST_CONDITION
+    scaled = np.linalg.solve(systems[solvable], (weights[solvable] @ sides)[..., np.newaxis])[..., 0]
+    if fit.origin:
+        scaled = np.concatenate([np.zeros((len(scaled), 1)), scaled], axis=1)
+    days = [
+        peak.day for row in scaled / scale ** np.arange(fit.degree + 1) if (peak := _peak(row, fit.span)) is not None
+    ]
     if len(days) < _MOST_PEAK * _BOOTSTRAPS:
         return None, None
     low, high = np.percentile(days, (2.5, 97.5))
