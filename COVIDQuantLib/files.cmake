@@ -373,6 +373,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/statistics/data/study_data.py
   COVIDQuantLib/statistics/data/times.py
   COVIDQuantLib/statistics/data/variables.py
+  COVIDQuantLib/statistics/document.py
   COVIDQuantLib/statistics/figures/__init__.py
   COVIDQuantLib/statistics/figures/boxes.py
   COVIDQuantLib/statistics/figures/curves.py
