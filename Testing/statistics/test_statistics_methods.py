@@ -122,8 +122,47 @@ def test_pairs_are_compared_as_their_differences_allow():
     same = far.copy()
     same[1], same[2] = P[1], P[2] + 0.9
     found, _ = compare_pairs(P, same)
-    assert found.p == near(0.0284018370442)
+    assert found.method == "Wilcoxon signed-rank test, exact"
+    assert found.p == near(all_signs(same - P))
     assert found.note == "1 unchanged pairs carry no rank"
+    tied = np.array([1.0, 1, 2, 2, -1, 3, 40, 0, 2]), np.zeros(9)
+    found, _ = compare_pairs(tied[1], tied[0])
+    assert found.method == "Wilcoxon signed-rank test, exact, by all permutations"
+    assert found.p == near(all_signs(tied[0]))
+    many = np.tile(same, 2), np.tile(P, 2)
+    from scipy import stats
+
+    found, _ = compare_pairs(many[1], many[0])
+    assert found.method == "Wilcoxon signed-rank test, normal approximation"
+    assert found.p == near(stats.wilcoxon(*many, method="approx", correction=False).pvalue)
+
+
+def all_signs(difference):
+    """Wilcoxon's P by its definition: the share of all signs whose statistic is as far from the middle."""
+    from scipy import stats
+
+    moved = difference[difference != 0]
+    ranks = stats.rankdata(np.abs(moved))
+    sums = np.array([ranks @ np.array(signs) for signs in itertools.product((0, 1), repeat=len(moved))])
+    own, middle = ranks @ (moved > 0), ranks.sum() / 2
+    return float((np.abs(sums - middle) >= abs(own - middle) - 1e-9).mean())
+
+
+def test_small_groups_with_ties_are_compared_exactly():
+    from COVIDQuantLib.statistics.methods.group_tests import _by_ranks
+
+    one, other = np.array([0.0, 0, 0, 1, 2, 2]), np.array([1.0, 2, 3, 3, 4])
+    found = _by_ranks([one, other], 11, "")
+    assert found.method == "Mann–Whitney U test, exact, by all permutations"
+    both = np.concatenate([one, other])
+    us = np.array(
+        [
+            (np.sign(both[list(chosen)][:, None] - np.delete(both, chosen)[None, :]) / 2 + 0.5).sum()
+            for chosen in itertools.combinations(range(11), 6)
+        ]
+    )
+    own = (np.sign(one[:, None] - other[None, :]) / 2 + 0.5).sum()
+    assert found.p == near(min(1.0, 2 * min((us <= own).mean(), (us >= own).mean())))
 
 
 def test_normality():

@@ -13,6 +13,7 @@ from COVIDQuantLib.statistics.data.read_table import as_numbers, need_columns
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+EXCLUDED = "excluded by the study"
 _YES = {"yes", "true", "1", "1.0", "y"}
 _NO = {"", "0", "0.0", "no", "false", "n", "none", "nan"}
 
@@ -56,7 +57,7 @@ def leave_out(exams: DataFrame, quality: Mapping[str, Any], where: str) -> tuple
         for text in dict.fromkeys(said):
             if text.lower() not in _NO:
                 why = "" if text.lower() in _YES else f": {text}"
-                give([other == text for other in said], f"excluded by the study{why}", [""] * len(exams))
+                give([other == text for other in said], f"{EXCLUDED}{why}", [""] * len(exams))
     if "grade" in exams.columns:
         for grade in quality["grades"]:
             text = Grade(grade).text

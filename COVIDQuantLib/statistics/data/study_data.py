@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from COVIDQuantLib.anatomy import WHOLE_LUNG
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.quantification.measures import MEASURES
-from COVIDQuantLib.statistics.data.quality import LeftOut, leave_out
+from COVIDQuantLib.statistics.data.quality import EXCLUDED, LeftOut, leave_out
 from COVIDQuantLib.statistics.data.read_table import as_numbers, need_columns, read_table
 from COVIDQuantLib.statistics.data.times import add_times
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 KEY = ("patient", "exam")
 _UNKNOWN = "not quantified"
+# Status of exams that the manifest of a batch excludes.
+_EXCLUDED_STATUS = "left out"
 
 
 @dataclass(frozen=True)
@@ -128,10 +130,14 @@ def _with_exams(exams: DataFrame, listed: DataFrame) -> tuple[DataFrame, list[Le
     missing = listed[[key not in known for key in map(tuple, listed[keys].itertuples(index=False))]]
     reasons, states = (_texts(missing, name) for name in ("reason", "status"))
     left = [
-        LeftOut(str(patient), str(exam), f"{_UNKNOWN}: {state}" if state else _UNKNOWN, reason)
+        LeftOut(str(patient), str(exam), EXCLUDED if state == _EXCLUDED_STATUS else _not_quantified(state), reason)
         for patient, exam, reason, state in zip(missing["patient"], missing["exam"], reasons, states, strict=True)
     ]
     return joined, left
+
+
+def _not_quantified(state: str) -> str:
+    return f"{_UNKNOWN}: {state}" if state else _UNKNOWN
 
 
 def _texts(table: DataFrame, column: str) -> list[str]:

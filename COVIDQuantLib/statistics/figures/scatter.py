@@ -65,6 +65,15 @@ def draw_scatter(panels: Sequence[ScatterPanel]) -> Figure:
     return figure
 
 
+def _corner(groups: Sequence[Points]) -> str:
+    """The upper corner away from the highest points."""
+    x, y = (np.concatenate([getattr(group, axis) for group in groups]) for axis in "xy")
+    if not len(x):
+        return "upper right"
+    high = x[y >= np.percentile(y, 95)]
+    return "upper left" if high.mean() > (x.min() + x.max()) / 2 else "upper right"
+
+
 def _draw(ax: Axes, panel: ScatterPanel) -> None:
     for x, y in panel.lines:
         ax.plot(x, y, color="#bbbbbb", linewidth=0.5, alpha=0.6, zorder=1)
@@ -102,4 +111,4 @@ def _draw(ax: Axes, panel: ScatterPanel) -> None:
         ax.set_title(panel.head, fontsize=7, color=FAINT, loc="left")
     tidy(ax, grid="both")
     if ax.get_legend_handles_labels()[1]:
-        ax.legend(framealpha=0.8, edgecolor="none", handlelength=2.4, fontsize=6.8, loc="upper right")
+        ax.legend(framealpha=0.8, edgecolor="none", handlelength=2.4, fontsize=6.8, loc=_corner(panel.points))

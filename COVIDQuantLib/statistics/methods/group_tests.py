@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,10 @@ from itertools import combinations
 import numpy as np
 
 from COVIDQuantLib.statistics.methods.normality import Normality, normality_of
-from COVIDQuantLib.statistics.methods.outcome import TestOutcome, finite
+from COVIDQuantLib.statistics.methods.outcome import MOST_PERMUTATIONS, TestOutcome, finite
+
+# The smaller group up to which the distribution of U is enumerated, as in scipy.
+_EXACT_SIZE = 8
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,10 @@ def _by_ranks(samples: list[np.ndarray], n: int, why: str) -> TestOutcome:
         found = stats.kruskal(*samples)
         return TestOutcome("Kruskal–Wallis test", n, finite(found.statistic), finite(found.pvalue), why)
     ties = len(np.unique(np.concatenate(samples))) < n
-    exact = not ties and min(map(len, samples)) <= 8
-    found = stats.mannwhitneyu(*samples, method="exact" if exact else "asymptotic")
-    form = "exact" if exact else "normal approximation with continuity correction"
+    form, method = "normal approximation with continuity correction", "asymptotic"
+    if not ties and min(map(len, samples)) <= _EXACT_SIZE:
+        form = method = "exact"
+    elif ties and math.comb(n, len(samples[0])) <= MOST_PERMUTATIONS:
+        form, method = "exact, by all permutations", stats.PermutationMethod(n_resamples=MOST_PERMUTATIONS)
+    found = stats.mannwhitneyu(*samples, method=method)
     return TestOutcome(f"Mann–Whitney U test, {form}", n, finite(found.statistic), finite(found.pvalue), why)

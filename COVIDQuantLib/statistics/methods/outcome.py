@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+# A rank test with ties is exact if there are no more permutations than this, else its normal approximation is used.
+MOST_PERMUTATIONS = 20_000
+
 
 @dataclass(frozen=True)
 class TestOutcome:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from COVIDQuantLib.statistics.methods.normality import Normality, normality_of
-from COVIDQuantLib.statistics.methods.outcome import TestOutcome, finite
+from COVIDQuantLib.statistics.methods.outcome import MOST_PERMUTATIONS, TestOutcome, finite
 
-# Up to this many pairs without ties or zeros the distribution of Wilcoxon's statistic is enumerated.
+# Up to this many pairs without ties the distribution of Wilcoxon's statistic is enumerated.
 _EXACT_PAIRS = 50
 
 
@@ -40,9 +40,13 @@ def compare_pairs(
         found = stats.ttest_rel(other, one)
         return TestOutcome("paired t test", n, finite(found.statistic), finite(found.pvalue), why), normal
     moved = difference[difference != 0]
-    exact = len(moved) == n <= _EXACT_PAIRS and len(np.unique(np.abs(moved))) == n
-    found = stats.wilcoxon(other, one, zero_method="wilcox", method="exact" if exact else "approx")
-    form = "exact" if exact else "normal approximation"
+    ties = len(np.unique(np.abs(moved))) < len(moved)
+    form, method = "normal approximation", "approx"
+    if not ties and len(moved) <= _EXACT_PAIRS:
+        form = method = "exact"
+    elif 2 ** len(moved) <= MOST_PERMUTATIONS:
+        form, method = "exact, by all permutations", stats.PermutationMethod(n_resamples=MOST_PERMUTATIONS)
+    found = stats.wilcoxon(moved, method=method)
     dropped = n - len(moved)
     note = f"{dropped} unchanged pairs carry no rank" if dropped else ""
     name = f"Wilcoxon signed-rank test, {form}"
