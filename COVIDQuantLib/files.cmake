@@ -39,6 +39,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cohort/__init__.py
   COVIDQuantLib/cohort/frequency_figure.py
   COVIDQuantLib/cohort/frequency_map.py
+  COVIDQuantLib/cohort/mask_agreement.py
   COVIDQuantLib/ct/__init__.py
   COVIDQuantLib/ct/blank_slices.py
   COVIDQuantLib/ct/checks/__init__.py

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +30,13 @@ class StudyContext:
         config: the checked settings.
         folder: against which paths in the settings are resolved.
         data: the exams; None in a study without them.
+        compared: tables of scans compared with their references, by data set, where the study names masks.
     """
 
     config: Mapping[str, Any]
     folder: Path
     data: StudyData | None = None
+    compared: Mapping[str, DataFrame] = field(default_factory=dict)
 
     @property
     def exams(self) -> DataFrame:

@@ -234,6 +234,8 @@ def test_reports_without_one_direction_are_left_out(text):
         ('kind = "changes"\nmeasures = ["extent_percent"]\ntimes = ["one"]', "two times or more"),
         ('kind = "progression"\nreaders = {extent = "x"}', "a column for extent_percent or mean_lesion_hu"),
         ('kind = "agreement"\ndatasets = {ours = "none.csv"}', "there is no such table"),
+        ('kind = "agreement"', "the agreement has no data set"),
+        ('kind = "agreement"\nmasks = {ours = {predicted = "a"}}', "reference"),
         ('kind = "agreement"\ndatasets = {ours = "metrics.csv"}', "the column predicted_extent_percent is missing"),
         ("kind = 3", "analysis[1].kind cannot be 3"),
         ("kind =", "it cannot be read as TOML"),

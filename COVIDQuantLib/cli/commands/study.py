@@ -19,6 +19,7 @@ NAME = "study"
 HELP = "Statistics of a study: groups, time courses, agreement, risk; tables, figures and one report."
 
 _PIPED_WIDTH = 180
+_COMPARING = Stage("comparing masks", 4.0)
 _ANALYSING, _MAPPING, _WRITING = Stage("analysing", 0.4), Stage("mapping lesions", 2.0), Stage("writing", 0.5)
 
 
@@ -41,6 +42,8 @@ def run(arguments: argparse.Namespace) -> None:
     from COVIDQuantLib.statistics.packages import require_packages
 
     require_packages()
+    from COVIDQuantLib.cohort.frequency_figure import frequency_section
+    from COVIDQuantLib.cohort.mask_agreement import masks_of, with_compared_masks
     from COVIDQuantLib.statistics.report.files import FIXED_FILES, earlier_files, put_study
     from COVIDQuantLib.statistics.study import load_study, run_study
 
@@ -48,14 +51,15 @@ def run(arguments: argparse.Namespace) -> None:
         out.expect(FIXED_FILES)
         before = earlier_files(arguments.out)
         context = load_study(arguments.config)
-        mapped = bool(context.config["frequency_map"]["results"])
-        stages = (_ANALYSING, *([_MAPPING] if mapped else []), _WRITING)
+        mapped, masks = bool(context.config["frequency_map"]["results"]), bool(masks_of(context))
+        stages = (*([_COMPARING] if masks else []), _ANALYSING, *([_MAPPING] if mapped else []), _WRITING)
         with progress_bar(stages, quiet=arguments.quiet) as progress:
+            if masks:
+                with progress.stage(_COMPARING.name) as report:
+                    context = with_compared_masks(context, report)
             with progress.stage(_ANALYSING.name) as report:
                 study = run_study(context, report)
             if mapped:
-                from COVIDQuantLib.cohort.frequency_figure import frequency_section
-
                 with progress.stage(_MAPPING.name) as report:
                     study.sections.append(frequency_section(context, report))
             with progress.stage(_WRITING.name) as report:

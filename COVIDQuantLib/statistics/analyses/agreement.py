@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.evaluation.agreement import BlandAltman, PairedAgreement, Spread
 from COVIDQuantLib.evaluation.measures import QUANTITIES, SCORES, Quantity, Score
 from COVIDQuantLib.evaluation.overlap import LESIONS
 from COVIDQuantLib.export.bland_altman import BlandAltmanPanel, draw_bland_altman
 from COVIDQuantLib.export.csv_file import Cell
 from COVIDQuantLib.statistics.analyses.kind import Kind
+from COVIDQuantLib.statistics.config import mapping
 from COVIDQuantLib.statistics.context import StudyContext
 from COVIDQuantLib.statistics.data.read_table import as_numbers, need_columns, read_table
 from COVIDQuantLib.statistics.methods.correlations import CorrelationOutcome, correlate
 from COVIDQuantLib.statistics.report.numbers import UNDEFINED, interval, mean_sd, number, p_words
 from COVIDQuantLib.statistics.report.sections import Figure, Records, Section, Table
-from COVIDQuantLib.system.settings_schema import REQUIRED, Setting, text
+from COVIDQuantLib.system.settings_schema import Setting, text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -56,6 +58,10 @@ def _fill(section: Section, study: StudyContext, settings: Mapping[str, Any]) ->
         path = _table_in(study.folder / file)
         table = read_table(path, study.config["columns"])
         sets.append(_data_set(section, name, table, settings, str(path)))
+    sets += [_data_set(section, n, study.compared[n], settings, f"the masks of {n}") for n in settings["masks"]]
+    if not sets:
+        remedy = 'Name at least one, as datasets = {internal = "evaluation.csv"}.'
+        raise UsageError("the agreement has no data set", "the study", remedy, code="study-config")
     section.tables.append(_table(section.title, sets, settings))
     section.methods += [
         "ICC(A,1): two-way, absolute agreement, single measurement (McGraw and Wong 1996), with its 95 % interval.",
@@ -227,8 +233,13 @@ def _are_levels(value: Any) -> bool:
     )
 
 
-def _are_data_sets(value: Any) -> bool:
-    return isinstance(value, dict) and bool(value) and all(isinstance(v, str) for v in value.values())
+def _are_masks(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(folders, dict)
+        and {"predicted", "reference"} <= set(folders) <= {"predicted", "reference", "ct"}
+        and all(isinstance(path, str) for path in folders.values())
+        for folders in value.values()
+    )
 
 
 def _are_quantities(value: Any) -> bool:
@@ -241,9 +252,12 @@ KIND = Kind(
     "Agreement with the reference masks",
     ("Y4",),
     {
-        "datasets": Setting(
-            REQUIRED, 'at least one table by name, as {internal = "evaluation.csv"}', _are_data_sets,
-            "tables of evaluate (a row per scan and structure), by the data set's name",
+        "datasets": mapping("tables of evaluate or batch (a row per scan and structure), by the data set's name"),
+        "masks": Setting(
+            {},
+            'folders by name, as {internal = {predicted = "…", reference = "…", ct = "…"}}; ct may be left out',
+            _are_masks,
+            "folders of masks to compare now, by the data set's name",
         ),
         "structure": text(LESIONS.name, "structure whose rows are used"),
         "quantities": Setting(
