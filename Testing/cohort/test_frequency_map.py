@@ -155,4 +155,4 @@ def test_only_exams_of_the_study_are_mapped(results, tmp_path):
     section = frequency_section(load_study(path))
     assert section.tables[0].notes[0].startswith("Percentage of 2 exams")
     assert "2 results without figures that count in the study" in section.left_out
-    assert "1 exams without a segmentation in the folder of results" in section.left_out
+    assert "1 exam without a segmentation in the folder of results" in section.left_out

@@ -150,7 +150,9 @@ def test_h2_table_2_of_huang(study):
         # Significant from baseline to the first follow-up, not to the second (paper: P < .01 and P = .655).
         assert p < 0.01 if first == "baseline" else p > 0.05
     first = section["tables"][0]
-    assert "A change from 0 has no percentage: up to 7 patients" in " ".join(first["notes"])
+    assert "A change from 0 has no percentage: that column alone is without up to 7 patients" in " ".join(
+        first["notes"]
+    )
 
 
 def test_h5_the_peak_of_huangs_curve(study):

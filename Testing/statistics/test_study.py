@@ -173,7 +173,7 @@ def test_visits_are_numbered_by_date_and_times_take_the_nearest_exam(make):
     study = load_study(path)
     assert study.data.exams["visit"].tolist()[:5] == [5.0, 1.0, 2.0, 3.0, 4.0]
     assert study.at("week")["days"].tolist() == [12.0], "day 7 after the first exam"
-    assert any("1 exams have no date" in text for text in study.data.warnings)
+    assert any("1 exam without a date" in text for text in study.data.warnings)
 
 
 def test_columns_of_other_names_are_renamed(make):
@@ -319,8 +319,8 @@ def test_a_separated_outcome_is_said_in_every_table(make):
 def test_missing_values_are_counted_with_their_reason(make):
     table = rows(extent_percent=[np.nan, 2.0, *range(3, 13)], days=[1.0] * 11 + [np.nan])
     section = sections(make('kind = "time-course"\nmeasures = ["extent_percent"]\nby_group = false', metrics=table))[1]
-    assert "1 exams without days since onset" in section.left_out
-    assert "1 exams without Extent (%) (all)" in section.left_out
+    assert "1 exam without days since onset" in section.left_out
+    assert "1 exam without Extent (%) (all)" in section.left_out
     assert any("too few different days" in text for text in section.warnings)
 
 
@@ -355,7 +355,7 @@ def test_excluded_exams_are_left_out_with_their_reason(make):
 def test_patients_without_clinical_data_are_told(make):
     clinical = pd.DataFrame({"patient": ["p00", "p01", "p01"], "age": [50, 60, 60]})
     data = load_study(make(clinical=clinical)).data
-    assert any("10 patients are not in clinical.csv" in text for text in data.warnings)
+    assert any("10 patients not in clinical.csv" in text for text in data.warnings)
     with pytest.raises(UnfitInputError, match="patient p01 occurs twice"):
         load_study(make(clinical=clinical.assign(age=[50, 60, 61])))
 

@@ -18,7 +18,7 @@ from COVIDQuantLib.statistics.context import ALL, StudyContext
 from COVIDQuantLib.statistics.figures.boxes import BoxPanel, box_records, draw_boxes
 from COVIDQuantLib.statistics.methods.outcome import TestOutcome
 from COVIDQuantLib.statistics.methods.paired_tests import compare_pairs
-from COVIDQuantLib.statistics.report.numbers import median_iqr, p_text, p_words
+from COVIDQuantLib.statistics.report.numbers import counted, median_iqr, p_text, p_words
 from COVIDQuantLib.statistics.report.sections import Figure, Section, Table
 from COVIDQuantLib.system.settings_schema import REQUIRED, texts, truth
 
@@ -87,9 +87,8 @@ def _table(
         records.append(test_row | {"normality_p": normality.p, "percent_undefined": int((~started).sum())})
     notes = [_QUARTILES, f"Change (%) is that from {first} to {second}, of each patient."]
     if undefined:
-        notes.append(
-            f"A change from 0 has no percentage: up to {undefined} patients are left out of that column alone."
-        )
+        most = counted(undefined, "patients")
+        notes.append(f"A change from 0 has no percentage: that column alone is without up to {most}.")
     title = f"{section.title}: {first} to {second}" + ("" if group == ALL else f", {group}")
     columns = ["", "n", first, second, "Change (%)", "P"]
     section.tables.append(Table(title, columns, rows, records, notes))

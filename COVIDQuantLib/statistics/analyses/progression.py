@@ -15,7 +15,7 @@ from COVIDQuantLib.statistics.analyses.kind import Kind
 from COVIDQuantLib.statistics.context import StudyContext
 from COVIDQuantLib.statistics.data.variables import words
 from COVIDQuantLib.statistics.methods.kappa import METHOD, WORDS, Kappa, cohens_kappa
-from COVIDQuantLib.statistics.report.numbers import UNDEFINED, interval, number, p_text
+from COVIDQuantLib.statistics.report.numbers import UNDEFINED, counted, interval, number, p_text
 from COVIDQuantLib.statistics.report.sections import Section, Table
 from COVIDQuantLib.system.settings_schema import REQUIRED, Setting
 
@@ -107,10 +107,12 @@ def _changes(section: Section, study: StudyContext, measure: str, column: str) -
     section.note_missing(f"a report of the change ({name})", silent, "changes")
     section.note_missing(f"a defined {name} at both exams", undefined, "changes")
     if still:
-        section.left_out.append(f"{still} changes of {name} that are exactly 0")
+        section.left_out.append(f"{counted(still, 'changes')} of {name} of exactly 0")
     if unclear:
         shown = "; ".join(f"“{text}” ({count})" for text, count in unclear.most_common(5))
-        section.left_out.append(f"{sum(unclear.values())} reports of {name} with opposite or unknown phrases: {shown}")
+        section.left_out.append(
+            f"{counted(sum(unclear.values()), 'reports')} of {name} with opposite or unknown phrases: {shown}"
+        )
     return changes
 
 

@@ -13,6 +13,7 @@ from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.statistics.data.quality import EXCLUDED, LeftOut, leave_out
 from COVIDQuantLib.statistics.data.read_table import as_numbers, need_columns, read_table
 from COVIDQuantLib.statistics.data.times import add_times
+from COVIDQuantLib.statistics.report.numbers import counted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -108,7 +109,9 @@ def _one_row_each(table: DataFrame, key: tuple[str, ...], where: str, warnings: 
     keys = list(key)
     nameless = table[keys].isna().any(axis=1)
     if nameless.any():
-        warnings.append(f"{int(nameless.sum())} rows without {' or '.join(keys)} in {Path(where).name}, not used")
+        warnings.append(
+            f"{counted(int(nameless.sum()), 'rows')} without {' or '.join(keys)} in {Path(where).name}, not used"
+        )
         table = table[~nameless]
     distinct = table.drop_duplicates()
     twice = distinct[distinct.duplicated(keys, keep=False)]
@@ -117,7 +120,7 @@ def _one_row_each(table: DataFrame, key: tuple[str, ...], where: str, warnings: 
         remedy = "Keep one row for each."
         raise UnfitInputError(f"{name} occurs twice with different values", where, remedy, code="exam-twice")
     if len(distinct) < len(table):
-        warnings.append(f"{len(table) - len(distinct)} repeated rows in {Path(where).name}, counted once")
+        warnings.append(f"{counted(len(table) - len(distinct), 'repeated rows')} in {Path(where).name}, counted once")
     return distinct.copy()
 
 
@@ -156,5 +159,5 @@ def _with_clinical(exams: DataFrame, clinical: DataFrame, where: str, warnings: 
     joined = exams.drop(columns=both).merge(clinical, on=list(key), how="left", indicator="_joined")
     alone = joined.loc[joined["_joined"] == "left_only", "patient"].nunique()
     if alone:
-        warnings.append(f"{alone} patients are not in {Path(where).name}: their clinical variables are empty")
+        warnings.append(f"{counted(alone, 'patients')} not in {Path(where).name}, without clinical variables")
     return joined.drop(columns="_joined")

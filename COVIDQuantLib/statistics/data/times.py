@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.statistics.data.read_table import as_numbers
+from COVIDQuantLib.statistics.report.numbers import counted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -37,11 +38,11 @@ def add_times(exams: DataFrame, where: str, warnings: list[str]) -> DataFrame:
         exams["days"] = np.nan
     before = int((exams["days"] < 0).sum())
     if before:
-        warnings.append(f"{before} exams were made before the onset of symptoms: check their dates")
+        warnings.append(f"before the onset of symptoms: {counted(before, 'exams')}; check their dates")
     dated = "date" in dates and exams["date"].notna().any()
     order = exams["date"] if dated else exams["days"]
     if order.isna().any() and order.notna().any():
-        warnings.append(f"{int(order.isna().sum())} exams have no date: they belong to no visit")
+        warnings.append(f"{counted(int(order.isna().sum()), 'exams')} without a date, in no visit")
     first = order.groupby(exams["patient"]).transform("min")
     apart = order - first
     exams["since_first"] = apart.dt.days.astype(float) if dated else apart.astype(float)

@@ -104,10 +104,14 @@ def fit_logistic(outcome: np.ndarray, variables: Mapping[str, np.ndarray]) -> Lo
     standard = [(values - mean) / scale for values, mean, scale in zip(columns, means, scales, strict=True)]
     design = np.column_stack([np.ones(n), *standard])
     import statsmodels.api as sm
+    from statsmodels.tools.sm_exceptions import PerfectSeparationError
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = sm.Logit(y.astype(float), design).fit(method="newton", maxiter=_ITERATIONS, tol=1e-12, disp=0)
+        try:
+            found = sm.Logit(y.astype(float), design).fit(method="newton", maxiter=_ITERATIONS, tol=1e-12, disp=0)
+        except (np.linalg.LinAlgError, PerfectSeparationError):
+            return LogisticModel(names, n, events, note="the iteration does not converge")
     if not np.isfinite(found.llf) or not np.isfinite(found.bse).all():
         return LogisticModel(names, n, events, note="the iteration does not converge")
     coefficients = {

@@ -75,6 +75,11 @@ def ratio_interval(lower: float, upper: float, decimals: int = 3) -> str:
     return f"{ratio(lower, decimals)} to {ratio(upper, decimals)}"
 
 
+def counted(count: int, unit: str) -> str:
+    """A number of things, in the singular if there is one; the unit is given in the plural."""
+    return f"{count} {unit.removesuffix('s') if count == 1 else unit}"
+
+
 def count_share(count: int, of: int) -> str:
     """A count with its percentage."""
     return f"{count} ({100 * count / of:.1f})" if of else UNDEFINED

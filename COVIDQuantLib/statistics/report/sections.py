@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from COVIDQuantLib.export.csv_file import Cell
+from COVIDQuantLib.statistics.report.numbers import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -76,7 +77,7 @@ class Section:
     def note_missing(self, what: str, count: int, unit: str = "exams") -> None:
         """Record exams without a value; nothing if there are none."""
         if count:
-            self.left_out.append(f"{count} {unit} without {what}")
+            self.left_out.append(f"{counted(count, unit)} without {what}")
 
 
 def columns_of(records: Records) -> list[str]:
