@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.statistics.context import StudyContext
 from COVIDQuantLib.statistics.figures.style import FAINT, PAGE, new_figure
-from COVIDQuantLib.statistics.report.numbers import number
+from COVIDQuantLib.statistics.report.numbers import counted, number
 from COVIDQuantLib.statistics.report.sections import Figure, Section, Table
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ def frequency_section(study: StudyContext, report: Report = silent) -> Section:
         section.note_missing("a segmentation in the folder of results", len(wanted - set(paths)))
         paths = {name: path for name, path in paths.items() if name in wanted}
     found = frequency_map(_some(paths, folder), settings["cells"], report)
-    section.left_out += [f"{name}: {reason}" for name, reason in found.left_out]
+    # Without their names, which may be patients'.
+    reasons = Counter(reason for _, reason in found.left_out)
+    section.left_out += [f"{counted(count, 'results')} that cannot be mapped: {why}" for why, count in reasons.items()]
     section.tables.append(_table(found))
     drawn = in_mean_lungs(found)
     caption = (

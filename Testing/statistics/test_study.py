@@ -391,3 +391,13 @@ def test_an_unwritable_name_is_refused_before_the_work(make, tmp_path):
     arguments = make_parser().parse_args(["study", str(make()), "--out", str(tmp_path / "out")])
     with pytest.raises(OutputError):
         arguments.run(arguments)
+
+
+def test_reports_are_not_quoted_in_the_results(make):
+    table = rows(
+        patient=["p1"] * 12, visit=range(1, 13), report=["", "expanded", "Mr Miller is stable", *["expanded"] * 9]
+    )
+    section = sections(make('kind = "progression"\nreaders = {extent_percent = "report"}', metrics=table))[1]
+    told = " ".join(section.left_out)
+    assert "1 report of POI with opposite or unknown phrases" in told
+    assert "Miller" not in told

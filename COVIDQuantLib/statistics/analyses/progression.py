@@ -87,7 +87,7 @@ def _changes(section: Section, study: StudyContext, measure: str, column: str) -
     exams = study.exams.sort_values(["patient", "visit"], kind="stable")
     values = study.variable(exams, measure).values
     said, patients = words(exams, column), np.asarray(exams["patient"].astype(str))
-    changes, silent, unclear, undefined, still = [], 0, Counter[str](), 0, 0
+    changes, silent, unclear, undefined, still = [], 0, 0, 0, 0
     for index in range(1, len(exams)):
         if patients[index] != patients[index - 1]:
             continue
@@ -96,7 +96,7 @@ def _changes(section: Section, study: StudyContext, measure: str, column: str) -
             continue
         phrase, change = phrase_of(said[index]), values[index] - values[index - 1]
         if phrase is None:
-            unclear[said[index]] += 1
+            unclear += 1
         elif not np.isfinite(change):
             undefined += 1
         elif change == 0:
@@ -109,9 +109,10 @@ def _changes(section: Section, study: StudyContext, measure: str, column: str) -
     if still:
         section.left_out.append(f"{counted(still, 'changes')} of {name} of exactly 0")
     if unclear:
-        shown = "; ".join(f"“{text}” ({count})" for text, count in unclear.most_common(5))
+        # Not quoted: reports are free text, and the results are passed on.
+        known = ", ".join((*_UP, *_DOWN))
         section.left_out.append(
-            f"{counted(sum(unclear.values()), 'reports')} of {name} with opposite or unknown phrases: {shown}"
+            f"{counted(unclear, 'reports')} of {name} with opposite or unknown phrases (known: {known})"
         )
     return changes
 

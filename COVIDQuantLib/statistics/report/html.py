@@ -42,7 +42,7 @@ tr.head td { font-weight: 600; padding-top: .5rem; }
 .warn ul { margin: .2rem 0; padding-left: 1.2rem; }
 footer { margin-top: 3rem; font-size: .8rem; color: #666; }
 @media print { main { max-width: none; padding: 0; } h2 { break-after: avoid; } .scroll { overflow: visible; }
-  table { font-size: .72rem; } th, td { white-space: normal; } }
+  table { font-size: .72rem; } th, td { white-space: normal; } td.short { white-space: nowrap; } }
 """
 
 _TEMPLATE = """<!DOCTYPE html>
@@ -76,7 +76,7 @@ _TEMPLATE = """<!DOCTYPE html>
 <tbody>
 {% for row in table.rows %}<tr{% if row | length > 1 and not row[1:] | join("") %} class="head"{% endif %}>
 {%- for text in row %}
-<td{% if text.startswith("    ") %} class="in"{% elif text | length > 44 %} class="wide"{% endif %}>
+<td class="{{ "in" if text.startswith("    ") else "wide" if text | length > 44 else "short" if text | length < 13 }}">
 {{- text.strip() }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>
 {% if table.notes %}<div class="notes">{% for text in table.notes %}<p>{{ text }}</p>{% endfor %}</div>{% endif %}
