@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from importlib.util import find_spec
 
 from COVIDQuantLib.errors import UsageError
@@ -16,6 +17,14 @@ NEEDED = {
     "jinja2": "report",
     "matplotlib": "cohort",
 }
+
+# Those that compute, by the names under which they are installed.
+_COMPUTING = ("pandas", "statsmodels", "pingouin", "scikit-learn", "matplotlib")
+
+
+def computing_versions() -> dict[str, str]:
+    """Versions of the packages that the results of a study depend on."""
+    return {name: metadata.version(name) for name in _COMPUTING}
 
 
 def require_packages() -> None:

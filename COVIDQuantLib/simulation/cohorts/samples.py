@@ -6,15 +6,18 @@ import numpy as np
 
 FloatArray = np.ndarray
 
+# The number of values from 5 whose quartiles share neighbours.
+_SHARED = 6
+
 
 def with_quartiles(n: int, quartiles: tuple[float, float, float], low: float, high: float) -> FloatArray:
     """Sorted values whose quartiles (linear interpolation between order statistics) are exactly the given ones.
 
     Args:
-        n: values, from 1.
+        n: values, from 5.
         quartiles: first quartile, median, third quartile.
-        low: the smallest value.
-        high: the largest value.
+        low: the smallest value; with six values it may be smaller.
+        high: the largest value; with six values it may be larger.
     """
     knots = np.array([low, *quartiles, high], float)
     places = np.linspace(0, n - 1, 5)
@@ -22,6 +25,11 @@ def with_quartiles(n: int, quartiles: tuple[float, float, float], low: float, hi
     for place, wanted in zip(places[1:4], quartiles, strict=True):
         # Both neighbours of a quartile that falls between two values take its value.
         values[[int(np.floor(place)), int(np.ceil(place))]] = wanted
+    if n == _SHARED:
+        # Each middle value belongs to the median and to another quartile: the outer ones make up for it.
+        values[2:4] = quartiles[1]
+        values[1], values[4] = ((quartiles[place] - quartiles[1] / 4) / 0.75 for place in (0, 2))
+        values[0], values[5] = min(values[0], values[1]), max(values[5], values[4])
     return values
 
 

@@ -36,4 +36,5 @@ class Kind:
         rows = tuple(settings["rows"]) or self.rows
         section = Section(settings["title"] or self.title, self.name, rows)
         self.fill(section, study, settings)
+        section.methods = [text[:1].upper() + text[1:] for text in section.methods]
         return section

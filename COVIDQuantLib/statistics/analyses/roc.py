@@ -134,6 +134,8 @@ def _tables(section: Section, outcome: Variable, found: list[_Marker], y: np.nda
         odds += [_odds_row(marker, name, titles) for name in marker.model.names]
     columns = ["", "AUC (95 % CI)", "P", "Cut-off", "Sensitivity %", "Specificity %"]
     notes = [f"Outcome: {outcome.title}, {int(y.sum())} of {len(y)}. P is of the AUC being .5."]
+    if any(len(marker.model.names) > 1 for marker in found):
+        notes.append("The cut-off of markers together is a predicted probability.")
     for one, other in combinations([m for m in found if m.roc is not None], 2):
         if one.roc is not None and other.roc is not None:
             p = compare_areas(one.roc, other.roc)

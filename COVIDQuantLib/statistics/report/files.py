@@ -16,6 +16,7 @@ from COVIDQuantLib.export.csv_file import write_rows
 from COVIDQuantLib.export.table_file import software_versions, write_json
 from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.statistics.figures.style import look
+from COVIDQuantLib.statistics.packages import computing_versions
 from COVIDQuantLib.statistics.report.html import html_report
 from COVIDQuantLib.statistics.report.sections import Section, Table, columns_of
 from COVIDQuantLib.system.atomic_files import OutputFolder
@@ -121,7 +122,7 @@ def study_record(study: Study, files: Iterable[str]) -> dict[str, Any]:
     """The contents of ``study.json``: everything in full precision, without a date."""
     return {
         "format": FORMAT,
-        "software": software_versions(),
+        "software": software_versions() | computing_versions(),
         "title": study.title,
         "sections": [_section_record(section) for section in study.sections],
         "left_out": len(study.left_out),

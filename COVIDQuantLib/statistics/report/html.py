@@ -106,15 +106,17 @@ def html_report(study: Study, pictures: Mapping[str, bytes]) -> str:
     from jinja2 import Environment, StrictUndefined
 
     from COVIDQuantLib.export.table_file import software_versions
+    from COVIDQuantLib.statistics.packages import computing_versions
     from COVIDQuantLib.statistics.report.files import figure_stems
 
     stems = [list(figure_stems(number, section)) for number, section in enumerate(study.sections)]
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(_TEMPLATE)
+    versions = software_versions() | computing_versions()
     values: dict[str, Any] = {
         "study": study,
         "style": _STYLE,
         "version": COVIDQuantLib.__version__,
-        "versions": ", ".join(f"{name} {version}" for name, version in software_versions().items()),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
         "stems": stems,
         "pictures": {stem: b64encode(svg).decode("ascii") for stem, svg in pictures.items()},
     }
