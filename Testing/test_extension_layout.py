@@ -44,7 +44,7 @@ FOREIGN = {
     "training": {*NETWORKS, "ignite", "matplotlib"},
     "simulation": {"torch"},
     "statistics": {"matplotlib", "pandas", "statsmodels", "pingouin", "sklearn", "jinja2"},
-    "cohort": {"matplotlib"},
+    "cohort": {"matplotlib", "pandas"},
 }
 ONLY_IN_FUNCTIONS = {"matplotlib"}
 MAX_FUNCTION_LINES = 60
