@@ -28,6 +28,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cli/commands/quantify.py
   COVIDQuantLib/cli/commands/rate.py
   COVIDQuantLib/cli/commands/reference.py
+  COVIDQuantLib/cli/commands/study.py
   COVIDQuantLib/cli/commands/train.py
   COVIDQuantLib/cli/compare_tables.py
   COVIDQuantLib/cli/failures.py
@@ -37,6 +38,10 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cli/reading_aid_tables.py
   COVIDQuantLib/cli/stopping.py
   COVIDQuantLib/cli/terminal.py
+  COVIDQuantLib/cohort/__init__.py
+  COVIDQuantLib/cohort/frequency_figure.py
+  COVIDQuantLib/cohort/frequency_map.py
+  COVIDQuantLib/cohort/mask_agreement.py
   COVIDQuantLib/ct/__init__.py
   COVIDQuantLib/ct/blank_slices.py
   COVIDQuantLib/ct/checks/__init__.py
@@ -184,6 +189,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/pipeline.py
   COVIDQuantLib/progress.py
   COVIDQuantLib/quantification/__init__.py
+  COVIDQuantLib/quantification/biomarkers.py
   COVIDQuantLib/quantification/document.py
   COVIDQuantLib/quantification/histogram.py
   COVIDQuantLib/quantification/measure_table.py
@@ -318,6 +324,14 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/simulation/anatomy/vessels.py
   COVIDQuantLib/simulation/artefacts/__init__.py
   COVIDQuantLib/simulation/artefacts/motion.py
+  COVIDQuantLib/simulation/cohorts/__init__.py
+  COVIDQuantLib/simulation/cohorts/changsha.py
+  COVIDQuantLib/simulation/cohorts/huang.py
+  COVIDQuantLib/simulation/cohorts/pan.py
+  COVIDQuantLib/simulation/cohorts/samples.py
+  COVIDQuantLib/simulation/cohorts/serial.py
+  COVIDQuantLib/simulation/cohorts/write.py
+  COVIDQuantLib/simulation/cohorts/yoo.py
   COVIDQuantLib/simulation/fields/__init__.py
   COVIDQuantLib/simulation/fields/arrays.py
   COVIDQuantLib/simulation/fields/deformation.py
@@ -359,12 +373,61 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/simulation/scanner/domain_randomisation.py
   COVIDQuantLib/simulation/scanner/reconstruction.py
   COVIDQuantLib/simulation/scanner/sections.py
+  COVIDQuantLib/statistics/__init__.py
+  COVIDQuantLib/statistics/analyses/__init__.py
+  COVIDQuantLib/statistics/analyses/agreement.py
+  COVIDQuantLib/statistics/analyses/changes.py
+  COVIDQuantLib/statistics/analyses/correlation.py
+  COVIDQuantLib/statistics/analyses/describe.py
+  COVIDQuantLib/statistics/analyses/groups.py
+  COVIDQuantLib/statistics/analyses/kind.py
+  COVIDQuantLib/statistics/analyses/kinds.py
+  COVIDQuantLib/statistics/analyses/progression.py
+  COVIDQuantLib/statistics/analyses/risk.py
+  COVIDQuantLib/statistics/analyses/roc.py
+  COVIDQuantLib/statistics/analyses/table_one.py
+  COVIDQuantLib/statistics/analyses/time_course.py
+  COVIDQuantLib/statistics/config.py
+  COVIDQuantLib/statistics/context.py
+  COVIDQuantLib/statistics/data/__init__.py
+  COVIDQuantLib/statistics/data/quality.py
+  COVIDQuantLib/statistics/data/read_table.py
+  COVIDQuantLib/statistics/data/study_data.py
+  COVIDQuantLib/statistics/data/times.py
+  COVIDQuantLib/statistics/data/variables.py
+  COVIDQuantLib/statistics/document.py
+  COVIDQuantLib/statistics/figures/__init__.py
+  COVIDQuantLib/statistics/figures/boxes.py
+  COVIDQuantLib/statistics/figures/curves.py
+  COVIDQuantLib/statistics/figures/flow.py
+  COVIDQuantLib/statistics/figures/scatter.py
+  COVIDQuantLib/statistics/figures/style.py
+  COVIDQuantLib/statistics/methods/__init__.py
+  COVIDQuantLib/statistics/methods/backward.py
+  COVIDQuantLib/statistics/methods/correlations.py
+  COVIDQuantLib/statistics/methods/counts.py
+  COVIDQuantLib/statistics/methods/group_tests.py
+  COVIDQuantLib/statistics/methods/kappa.py
+  COVIDQuantLib/statistics/methods/logistic.py
+  COVIDQuantLib/statistics/methods/normality.py
+  COVIDQuantLib/statistics/methods/outcome.py
+  COVIDQuantLib/statistics/methods/paired_tests.py
+  COVIDQuantLib/statistics/methods/polynomials.py
+  COVIDQuantLib/statistics/methods/roc.py
+  COVIDQuantLib/statistics/packages.py
+  COVIDQuantLib/statistics/report/__init__.py
+  COVIDQuantLib/statistics/report/files.py
+  COVIDQuantLib/statistics/report/html.py
+  COVIDQuantLib/statistics/report/numbers.py
+  COVIDQuantLib/statistics/report/sections.py
+  COVIDQuantLib/statistics/study.py
   COVIDQuantLib/structures.py
   COVIDQuantLib/system/__init__.py
   COVIDQuantLib/system/atomic_files.py
   COVIDQuantLib/system/file_lock.py
   COVIDQuantLib/system/json_file.py
   COVIDQuantLib/system/memory.py
+  COVIDQuantLib/system/near_names.py
   COVIDQuantLib/system/quiet_stderr.py
   COVIDQuantLib/system/settings_schema.py
   COVIDQuantLib/system/staging.py

@@ -22,7 +22,7 @@ MODULE = ROOT / "COVIDQuant"
 AT_THE_ROOT = {
     ".ci", ".github", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CITATION.cff", "CMakeLists.txt",
     "CONTRIBUTING.md", "COVIDQuant", "COVIDQuant.json", "COVIDQuantLib", "LICENSE", "Makefile", "README.md",
-    "Resources", "SECURITY.md", "Testing", "docs", "mkdocs.yml", "pyproject.toml",
+    "Resources", "SECURITY.md", "Testing", "docs", "examples", "mkdocs.yml", "pyproject.toml",
 }  # fmt: skip
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -43,6 +43,8 @@ FOREIGN = {
     "worker": NETWORKS,
     "training": {*NETWORKS, "ignite", "matplotlib"},
     "simulation": {"torch"},
+    "statistics": {"matplotlib", "pandas", "statsmodels", "pingouin", "sklearn", "jinja2"},
+    "cohort": {"matplotlib", "pandas"},
 }
 ONLY_IN_FUNCTIONS = {"matplotlib"}
 MAX_FUNCTION_LINES = 60

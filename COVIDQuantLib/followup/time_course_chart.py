@@ -12,7 +12,7 @@ from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.followup.limits import published_limits
 from COVIDQuantLib.followup.time_course import TRAJECTORY_REGION, TrajectoryPoint, charted_measures, has_onset
 from COVIDQuantLib.quantification.measure_table import Measure
-from COVIDQuantLib.quantification.time_courses import ALL, CURVES, MODERATE, SEVERE, Curve, curves_of
+from COVIDQuantLib.quantification.time_courses import ALL, CURVES, MODERATE, SEVERE, curves_of
 from COVIDQuantLib.system.atomic_files import write_atomically
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _draw_panel(ax: Axes, measure: Measure, trajectory: Sequence[TrajectoryPoint
     if onset:
         for curve in curves_of(measure.name):
             axis = np.linspace(*curve.span, _CURVE_POINTS)
-            ax.plot(axis, curve.at(axis), linewidth=1.4, label=_label(curve), zorder=2, **_STYLES[curve.group])
+            ax.plot(axis, curve.at(axis), linewidth=1.4, label=curve.label, zorder=2, **_STYLES[curve.group])
     known = [point for point in trajectory if point.values[measure.name] is not None]
     days = [_day(point, onset=onset) for point in known]
     values = [point.values[measure.name] or 0.0 for point in known]
@@ -150,11 +150,6 @@ def _draw_foot(figure: Figure, tall: float, *, onset: bool) -> None:
         lines += [f"{curve.source}, {curve.group}: {curve.correction}" for curve in CURVES if curve.correction]
     for number, line in enumerate(reversed(lines)):
         figure.text(0.02, (0.12 + 0.17 * number) / tall, line, fontsize=6.5, color=_FAINT, va="bottom")
-
-
-def _label(curve: Curve) -> str:
-    paper = curve.source.partition(" ")[0]
-    return f"{paper}, {curve.group}{' (corrected)' if curve.correction else ''}"
 
 
 def _day(point: TrajectoryPoint, *, onset: bool) -> float:
