@@ -26,7 +26,7 @@ from COVIDQuantLib.report.pictures.image import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_WORDS = 6.2
+WORDS = 6.2
 # Per part of a lobe's lesion: the volume's column, name, colour, hatch.
 PARTS = (
     ("below_ggo_volume_ml", "below GGO", BELOW_COLOUR, "...."),
@@ -38,7 +38,7 @@ _FIRST_HU, _LAST_HU = -1024, 200
 
 def plain(axes: Axes) -> None:
     """The look of the report's charts."""
-    axes.tick_params(labelsize=_WORDS, colors=TEXT, length=2, width=0.5, pad=1.5)
+    axes.tick_params(labelsize=WORDS, colors=TEXT, length=2, width=0.5, pad=1.5)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -48,22 +48,22 @@ def plain(axes: Axes) -> None:
 def lobe_chart(metrics: MetricsTable, width_mm: float, height_mm: float) -> Image:
     """Extent of each lobe in percent of its volume, split into ground glass and consolidation."""
     figure = new_figure(width_mm, height_mm)
-    axes = figure.add_axes((0.13, 0.17, 0.72, 0.70))
+    axes = figure.add_axes((0.115, 0.17, 0.845, 0.70))
     plain(axes)
     extents = [metrics.value(lobe.name, "extent_percent") for lobe in LOBES]
     # Room for the words at the end of the longest bar.
-    right = max(10.0, 1.12 * max((extent or 0.0 for extent in extents), default=0.0))
+    right = max(10.0, 1.25 * max((extent or 0.0 for extent in extents), default=0.0))
     for place, (lobe, extent) in enumerate(zip(LOBES, extents, strict=True)):
         _draw_bar(axes, place, _shares(metrics, lobe.name))
         score = metrics.value(lobe.name, "ct_score")
         words = "no such lobe" if extent is None else f"{extent:.1f} %"
         if score is not None:
             words += f"  ({score:.0f})"
-        axes.text((extent or 0.0) + right / 60, place, words, fontsize=_WORDS, color=TEXT, va="center")
+        axes.text((extent or 0.0) + right / 60, place, words, fontsize=WORDS, color=TEXT, va="center")
     axes.set_yticks(range(len(LOBES)), [lobe.short for lobe in LOBES])
     axes.set_ylim(len(LOBES) - 0.4, -0.6)
-    axes.set_xlim(0, min(right, 100.0))
-    axes.set_xlabel("extent, % of the lobe (CT score 0–5)", fontsize=_WORDS, color=TEXT, labelpad=1)
+    axes.set_xlim(0, right)
+    axes.set_xlabel("extent, % of the lobe (CT score 0–5)", fontsize=WORDS, color=TEXT, labelpad=1)
     _legend(figure, [(colour, hatch, name) for _, name, colour, hatch in PARTS])
     return image_of(figure, _lobes_in_words(extents, metrics), "Lobes")
 
@@ -86,7 +86,7 @@ def _legend(figure: object, entries: list[tuple[str, str, str]]) -> None:
     handles = [
         Patch(facecolor=colour, edgecolor=TEXT, linewidth=0.4, hatch=hatch, label=name) for colour, hatch, name in entries
     ]
-    options = {"loc": "upper center", "ncols": len(handles), "frameon": False, "fontsize": _WORDS - 0.4}
+    options = {"loc": "upper center", "ncols": len(handles), "frameon": False, "fontsize": WORDS - 0.4}
     figure.legend(handles=handles, handlelength=1.5, columnspacing=0.8, handletextpad=0.4, borderpad=0.1, **options)  # type: ignore[attr-defined]
 
 
@@ -121,14 +121,14 @@ def histogram_chart(histogram: JointHistogram, metrics: MetricsTable, width_mm: 
     limits = metrics.thresholds
     for hu in (limits.ggo_hu, limits.consolidation_hu):
         axes.axvline(hu, color=FAINT, linewidth=0.6, linestyle=(0, (3, 2)))
-        axes.text(hu + 8, 1.06 * top, f"{hu}".replace("-", "−"), fontsize=_WORDS - 0.8, color=FAINT, va="top")
+        axes.text(hu + 8, 1.06 * top, f"{hu}".replace("-", "−"), fontsize=WORDS - 0.8, color=FAINT, va="top")
     axes.set_xlim(_FIRST_HU, _LAST_HU)
     axes.set_ylim(0, 1.08 * top)
-    axes.set_xlabel("HU", fontsize=_WORDS, color=TEXT, labelpad=1)
-    axes.set_ylabel("% of the lungs per 16 HU", fontsize=_WORDS, color=TEXT, labelpad=2)
+    axes.set_xlabel("HU", fontsize=WORDS, color=TEXT, labelpad=1)
+    axes.set_ylabel("% of lungs per 16 HU", fontsize=WORDS, color=TEXT, labelpad=2)
     axes.grid(visible=True, axis="y", linewidth=0.3, color=GRID)
     axes.set_axisbelow(True)
-    options = {"loc": "upper center", "ncols": 3, "frameon": False, "fontsize": _WORDS - 0.4}
+    options = {"loc": "upper center", "ncols": 3, "frameon": False, "fontsize": WORDS - 0.4}
     figure.legend(handlelength=1.5, columnspacing=0.8, handletextpad=0.4, borderpad=0.1, **options)
     return image_of(figure, _histogram_in_words(metrics), "CT numbers against normal lungs")
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from COVIDQuantLib.errors import UsageError
 
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
 
 MM_PER_INCH = 25.4
 DPI = 220
+# Where a PNG's header has its width and height.
+_SIZE_AT = 16
 TEXT = "#1c2226"
 FAINT = "#59636b"
 GRID = "#d5dade"
@@ -72,3 +77,29 @@ def image_of(figure: Figure, alt: str, caption: str = "") -> Image:
     # No software version in the PNG, so that equal reports are equal files.
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return Image("png", buffer.getvalue(), alt, caption, figure.get_figwidth() / figure.get_figheight())
+
+
+def png_of(rgb: np.ndarray, alt: str, caption: str = "") -> Image:
+    """Pixels as a PNG.
+
+    Args:
+        rgb: 0..1, ``[rows, columns, 3]``.
+        alt: what it shows.
+        caption: the line below it.
+    """
+    from matplotlib.image import imsave
+
+    buffer = io.BytesIO()
+    imsave(buffer, np.ascontiguousarray(np.clip(rgb, 0.0, 1.0)), format="png", metadata={"Software": None})
+    return Image("png", buffer.getvalue(), alt, caption, rgb.shape[1] / rgb.shape[0])
+
+
+def image_of_sheet(data: bytes) -> Image:
+    """The overview image of a finished result, as it is.
+
+    Args:
+        data: a PNG; its header says how wide and high it is.
+    """
+    width, height = struct.unpack(">II", data[_SIZE_AT : _SIZE_AT + 8])
+    alt = "Overview of the exam: CT slices in three planes with lobes outlined and pneumonia coloured by density."
+    return Image("png", data, alt, "", width / height if height else 1.0)

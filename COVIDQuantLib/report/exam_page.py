@@ -1,0 +1,252 @@
+"""The page of one exam: what stands on it, ready for the template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from COVIDQuantLib.anatomy import LOBES, WHOLE_LUNG
+from COVIDQuantLib.grades import Grade, finding_line, findings_of
+from COVIDQuantLib.progress import Report, silent
+from COVIDQuantLib.quantification.measure_table import Measure
+from COVIDQuantLib.quantification.measures import MEASURES
+from COVIDQuantLib.quantification.presentation import cell, headlines
+from COVIDQuantLib.quantification.table import MetricsTable
+from COVIDQuantLib.report.documents import Note, exclusion_of, notes_of
+from COVIDQuantLib.report.identity import ReportIdentity, shortened
+from COVIDQuantLib.report.methods import identity_lines, input_line, methods_sentence
+from COVIDQuantLib.report.pictures.charts import histogram_chart, lobe_chart
+from COVIDQuantLib.report.pictures.image import Image, png_of, image_of_sheet
+from COVIDQuantLib.report.pictures.slices import slice_images, window_text
+from COVIDQuantLib.report.pictures.volume import volume_views
+from COVIDQuantLib.report.subject import Subject
+
+ROW_MM = 186.0
+_CHART_MM = (56.0, 45.0)
+_VIEWS = ("from the front", "from behind")
+_MOST_LINES, _LONGEST_LINE = 6, 230
+ALARM, LOOK = "alarm", "look"
+
+
+@dataclass(frozen=True)
+class Banner:
+    """What has to be read before anything else.
+
+    Attributes:
+        kind: :data:`ALARM` or :data:`LOOK`.
+        title: in one line.
+        lines: the reasons.
+    """
+
+    kind: str
+    title: str
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One headline figure: its name, its value with unit, its definition."""
+
+    title: str
+    text: str
+    explanation: str
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One region of the table.
+
+    Attributes:
+        region: its name.
+        kind: ``lung``, ``lobe`` or ``rest``.
+        cells: the figures, in the order of the measures.
+        short: abbreviation of a lobe, as the pictures have it.
+        colour: of a lobe, as CSS writes it.
+    """
+
+    region: str
+    kind: str
+    cells: tuple[str, ...]
+    short: str = ""
+    colour: str = ""
+
+
+@dataclass(frozen=True)
+class ExamPage:
+    """Everything on the page of one exam.
+
+    Attributes:
+        title: what the page is about.
+        identity: of the patient; empty unless it was asked for.
+        banners: the worst first.
+        tiles: headline figures.
+        slices, views, charts: pictures.
+        slices_note: the line below the slices.
+        measures: columns of the table.
+        rows: its rows.
+        findings: checks below sound, and the other warnings; with the number of those left out.
+        notes: of the readers, and reading aids.
+        methods: the sentence to cite.
+        facts: lines about the CT, models and versions.
+    """
+
+    title: str
+    identity: ReportIdentity | None
+    banners: tuple[Banner, ...]
+    tiles: tuple[Tile, ...]
+    slices: tuple[Image, ...]
+    views: tuple[Image, ...]
+    charts: tuple[Image, ...]
+    slices_note: str
+    measures: tuple[Measure, ...]
+    rows: tuple[TableRow, ...]
+    findings: tuple[str, ...]
+    notes: tuple[Note, ...]
+    methods: str
+    facts: tuple[str, ...] = field(default=())
+
+
+def exam_page(
+    subject: Subject, title: str, identity: ReportIdentity | None = None, report: Report = silent
+) -> ExamPage:
+    """The page of one exam.
+
+    Args:
+        subject: the exam.
+        title: what it is, e.g. ``Exam 3 of 3``.
+        identity: of the patient; None to name nobody.
+        report: progress; may raise ``Cancelled``.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    metrics = subject.metrics
+    slices = _slices(subject)
+    report(0.4)
+    views = _views(subject)
+    report(0.8)
+    charts = (lobe_chart(metrics, *_CHART_MM), histogram_chart(subject.histogram, metrics, *_CHART_MM))
+    report(1.0)
+    return ExamPage(
+        title,
+        identity,
+        banners_of(subject),
+        _tiles(subject),
+        tuple(slices),
+        tuple(views),
+        charts,
+        f"Lobes outlined in their colours; pneumonia outlined in white, blue where it is ground glass and orange where it "
+        f"is consolidation; {window_text()}. Each slice is the one of its plane with the most pneumonia."
+        if subject.ct is not None
+        else "Slices and figures as quantify drew them.",
+        tuple(MEASURES),
+        table_rows(metrics),
+        tuple(_findings(subject)),
+        tuple(notes_of(subject.record)),
+        methods_sentence(subject.record, metrics.thresholds),
+        tuple(filter(None, (_labelled("CT", input_line(subject.record)), *identity_lines(subject.record)))),
+    )
+
+
+def banners_of(subject: Subject) -> tuple[Banner, ...]:
+    """What stands above all else: not usable, excluded by readers, to be looked at, not checked."""
+    found = []
+    excluded = exclusion_of(subject.record)
+    if excluded:
+        found.append(Banner(ALARM, f"Excluded by the readers: {shortened(excluded)}"))
+    grade = subject.grade
+    if grade is Grade.UNUSABLE:
+        reasons = [check for check in findings_of(subject.checks) if check.grade is Grade.UNUSABLE]
+        lines = limited([_finding(check.region, finding_line(check)) for check in reasons], 4)
+        found.append(Banner(ALARM, "NOT USABLE: do not rely on these figures", tuple(lines)))
+    elif grade is Grade.LOOK:
+        count = len(findings_of(subject.checks))
+        what = "a finding asks" if count == 1 else f"{count} findings ask"
+        found.append(Banner(LOOK, f"Look at this: {what} for a reader's eye before the figures are used"))
+    elif grade is None:
+        found.append(Banner(LOOK, "Not checked: nothing is known about the soundness of this result"))
+    if not subject.metrics.value(WHOLE_LUNG.name, "volume_ml"):
+        found.append(Banner(ALARM, "There are no lungs in this result"))
+    else:
+        absent = [lobe.name for lobe in LOBES if not subject.metrics.value(lobe.name, "volume_ml")]
+        if absent:
+            found.append(Banner(LOOK, f"Not in this result: {', '.join(absent)}"))
+    return tuple(found)
+
+
+def _tiles(subject: Subject) -> tuple[Tile, ...]:
+    tiles = [Tile(one.title, minus(one.text), one.explanation) for one in headlines(subject.metrics)]
+    grade = subject.grade
+    tiles.append(Tile("Checks", grade.text if grade else "not checked", "worst grade of the plausibility checks"))
+    return tuple(tiles)
+
+
+def table_rows(metrics: MetricsTable) -> tuple[TableRow, ...]:
+    """The whole table, with a dash where a figure is undefined."""
+    lobes = {lobe.name: lobe for lobe in LOBES}
+    rows = []
+    for row in metrics.rows:
+        name = str(row["region"])
+        cells = tuple(minus(cell(measure, metrics.value(name, measure.name))) for measure in MEASURES)
+        lobe = lobes.get(name)
+        if lobe is not None:
+            colour = "#" + "".join(f"{round(255 * channel):02x}" for channel in lobe.colour)
+            rows.append(TableRow(name, "lobe", cells, lobe.short, colour))
+        else:
+            rows.append(TableRow(name, "lung" if name == WHOLE_LUNG.name else "rest", cells))
+    return tuple(rows)
+
+
+def minus(text: str) -> str:
+    """The text with a true minus sign before a number."""
+    return f"−{text[1:]}" if text.startswith("-") else text
+
+
+def limited(lines: Sequence[str], most: int) -> list[str]:
+    """At most so many lines of limited length; the last one then says how many more there are."""
+    kept = [line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 1]}…" for line in lines]
+    return kept if len(kept) <= most else [*kept[: most - 1], f"and {len(kept) - most + 1} more in metrics.json"]
+
+
+def _findings(subject: Subject) -> list[str]:
+    checks = [
+        f"{check.grade.text}: {_finding(check.region, finding_line(check))} [{check.code}]"
+        for check in findings_of(subject.checks)
+    ]
+    warnings = []
+    for entry in subject.record.get("warnings", ()):
+        warnings.append(" ".join(f"warning: {entry['message']} [{entry['code']}]".split()))
+    missing = [f"this report: {warning.message} [{warning.code}]" for warning in subject.missing]
+    return [*missing, *limited([*checks, *warnings], _MOST_LINES)]
+
+
+def _finding(region: str, text: str) -> str:
+    return f"{region}: {text}" if region else text
+
+
+def _labelled(name: str, text: str) -> str:
+    return f"{name}: {text}" if text else ""
+
+
+def _slices(subject: Subject) -> list[Image]:
+    if subject.ct is not None and subject.segmentation is not None:
+        return slice_images(subject.ct, subject.segmentation, subject.metrics.thresholds, ROW_MM)
+    if subject.sheet is not None:
+        return [image_of_sheet(subject.sheet)]
+    return []
+
+
+def _views(subject: Subject) -> list[Image]:
+    segmentation = subject.segmentation
+    if segmentation is None or subject.geometry is None:
+        return []
+    hu = None if subject.ct is None else subject.ct.hu
+    drawn = volume_views(
+        segmentation.lobes, segmentation.lesions, subject.geometry, hu, subject.metrics.thresholds
+    )
+    volume = subject.metrics.value(WHOLE_LUNG.name, "lesion_volume_ml") or 0.0
+    what = f"{volume:.0f} mL of pneumonia in them as solid bodies" if volume else "without pneumonia"
+    return [
+        png_of(rgb, f"The lungs in 3D {words}: translucent lobes, {what}.", words)
+        for rgb, words in zip(drawn or (), _VIEWS, strict=False)
+    ]

@@ -1,0 +1,68 @@
+"""The report as HTML: the pages put through the template, every text escaped, nothing loaded from outside."""
+
+from __future__ import annotations
+
+import COVIDQuantLib
+from COVIDQuantLib.errors import UsageError
+from COVIDQuantLib.report.exam_page import ROW_MM, ExamPage
+from COVIDQuantLib.report.followup_page import FollowupPage
+from COVIDQuantLib.report.methods import CITATION
+from COVIDQuantLib.resources import resource_path
+
+HEADING = "Pneumonia on chest CT"
+TEMPLATE, STYLE = "report.html.j2", "report.css"
+# From airy to dense; the first that fits its pages is taken.
+DENSITIES = (0, 1, 2, 3)
+_SLICES_MM, _VIEW_MM, _CHART_MM = (54.0, 50.0, 46.0, 40.0), (38.5, 36.0, 34.0, 30.0), (51.5, 51.0, 49.0, 44.0)
+_GAP_MM = 2.0
+
+
+def html_of(exam: ExamPage, followup: FollowupPage | None = None, density: int = 0) -> str:
+    """The whole HTML file.
+
+    Args:
+        exam: the page of the exam.
+        followup: the page of the follow-up; None without one.
+        density: index of :data:`DENSITIES`: how small text and pictures are.
+
+    Raises:
+        UsageError: Jinja is not installed.
+    """
+    try:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            "the report needs Jinja2, which is not installed",
+            remedy='Install it with pip install "COVIDQuant[report]".',
+            code="report-no-jinja",
+        ) from error
+    folder = resource_path("Report")
+    environment = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined)
+    return environment.get_template(TEMPLATE).render(
+        exam=exam,
+        followup=followup,
+        heading=HEADING,
+        style=_style(),
+        density=density,
+        version=COVIDQuantLib.__version__,
+        citation=CITATION,
+        pages=2 if followup else 1,
+        slice_height=_slice_height(exam, density),
+        view_width=_VIEW_MM[density],
+        chart_width=_CHART_MM[density],
+    )
+
+
+def _style() -> object:
+    from markupsafe import Markup
+
+    # Our own file, and no place of the page's texts: nothing in it needs escaping.
+    return Markup((resource_path("Report") / STYLE).read_text(encoding="utf-8"))  # noqa: S704
+
+
+def _slice_height(exam: ExamPage, density: int) -> float:
+    """The height in mm at which the slices fill the row, or the most that the density allows."""
+    across = sum(image.aspect for image in exam.slices)
+    room = ROW_MM - _GAP_MM * max(0, len(exam.slices) - 1)
+    most = _SLICES_MM[density] if len(exam.slices) != 1 else 2 * _SLICES_MM[density]
+    return min(most, room / across) if across else most
