@@ -33,6 +33,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cli/lesion_tables.py
   COVIDQuantLib/cli/main.py
   COVIDQuantLib/cli/mask_options.py
+  COVIDQuantLib/cli/report_options.py
   COVIDQuantLib/cli/stopping.py
   COVIDQuantLib/cli/terminal.py
   COVIDQuantLib/ct/__init__.py
@@ -189,6 +190,22 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/quantification/thresholds.py
   COVIDQuantLib/quantification/time_courses.py
   COVIDQuantLib/quantification/zones.py
+  COVIDQuantLib/report/__init__.py
+  COVIDQuantLib/report/documents.py
+  COVIDQuantLib/report/exam_page.py
+  COVIDQuantLib/report/followup_page.py
+  COVIDQuantLib/report/identity.py
+  COVIDQuantLib/report/methods.py
+  COVIDQuantLib/report/pages.py
+  COVIDQuantLib/report/pdf.py
+  COVIDQuantLib/report/pictures/__init__.py
+  COVIDQuantLib/report/pictures/charts.py
+  COVIDQuantLib/report/pictures/followup_charts.py
+  COVIDQuantLib/report/pictures/image.py
+  COVIDQuantLib/report/pictures/slices.py
+  COVIDQuantLib/report/pictures/volume.py
+  COVIDQuantLib/report/subject.py
+  COVIDQuantLib/report/write.py
   COVIDQuantLib/resources.py
   COVIDQuantLib/review/__init__.py
   COVIDQuantLib/review/components.py

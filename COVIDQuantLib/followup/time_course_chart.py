@@ -64,7 +64,7 @@ class Layout:
 
 OF_ITS_OWN = Layout()
 # Beside tables on a page.
-ONE_ROW = Layout(4, (1.83, 1.55), 0.33, 0.42, 0.78, 0.035, 0.995, 0.24, 6)
+ONE_ROW = Layout(4, (1.83, 1.5), 0.36, 0.05, 0.72, 0.045, 0.995, 0.27, 6)
 
 
 def write_time_course(path: Path, trajectory: Sequence[TrajectoryPoint]) -> None:
@@ -103,11 +103,12 @@ def draw_time_course(trajectory: Sequence[TrajectoryPoint], layout: Layout = OF_
         _draw_panel(ax, measure, trajectory, layout.text, onset=onset)
     for ax in axes[len(measures) :]:
         ax.set_axis_off()
-    bottom, top = (layout.foot_inches + 0.25 * layout.text) / tall, 1 - layout.head_inches / tall
+    bottom, top = (layout.foot_inches + 0.25) / tall, 1 - layout.head_inches / tall
     sides = {"left": layout.left, "right": layout.right, "wspace": layout.wspace}
     figure.subplots_adjust(bottom=bottom, top=top, hspace=0.36, **sides)
     _draw_head(figure, axes[0], tall, layout, onset=onset)
-    _draw_foot(figure, tall, layout.text, onset=onset)
+    if layout is OF_ITS_OWN:
+        _draw_foot(figure, tall, onset=onset)
     return figure
 
 
@@ -123,17 +124,22 @@ def _draw_panel(ax: Axes, measure: Measure, trajectory: Sequence[TrajectoryPoint
     days = [_day(point, onset=onset) for point in known]
     values = [point.values[measure.name] or 0.0 for point in known]
     _draw_limits(ax, measure, days, values)
-    ax.plot(days, values, "o-", color=_PATIENT, linewidth=1.6 * size, markersize=5 * size, label="this patient", zorder=4)
+    ax.plot(
+        days, values, "o-", color=_PATIENT, linewidth=1.6 * size, markersize=5 * size, label="this patient", zorder=4
+    )
     if len(known) <= _MOST_NUMBERS:
         for point, day, value in zip(known, days, values, strict=True):
             place: dict[str, Any] = {"xytext": (4, 5), "textcoords": "offset points"}
             text = ax.annotate(str(point.exam), (day, value), color=_PATIENT, fontsize=7 * size, zorder=5, **place)
             text.set_path_effects([withStroke(linewidth=2.0, foreground="white")])
     ax.set_title(f"{measure.title}, whole lung", fontsize=10 * size, color=_TEXT, loc="left")
-    if corrected:
+    # In a small panel it would stand in the title; the legend says it too.
+    if corrected and size == OF_ITS_OWN.text:
         ax.set_title(f"corrected curve: {', '.join(corrected)}", fontsize=7 * size, color=_FAINT, loc="right")
     ax.set_ylabel(f"{measure.title}{', ' + measure.unit if measure.unit else ''}", fontsize=8 * size, labelpad=2)
-    ax.set_xlabel("days since onset of symptoms" if onset else "days since the first exam", fontsize=8 * size, labelpad=2)
+    ax.set_xlabel(
+        "days since onset of symptoms" if onset else "days since the first exam", fontsize=8 * size, labelpad=2
+    )
     # Read before setting the lower end, which disables matplotlib's autoscaling of the upper.
     ax.margins(y=0.12)
     ax.set_ylim(0.0, max(ax.get_ylim()[1], _LEAST_TOP))
@@ -171,12 +177,21 @@ def _draw_head(figure: Figure, first: Axes, tall: float, layout: Layout, *, onse
     figure.legend(handles, labels, handlelength=2.6, columnspacing=1.2, **options)
 
 
-def _draw_foot(figure: Figure, tall: float, size: float, *, onset: bool) -> None:
+def notes(*, onset: bool) -> list[str]:
+    """What has to be said with the chart, in lines.
+
+    Args:
+        onset: whether the published curves are shown.
+    """
     lines = [f"{_NOT_A_FORECAST} {_NOT_A_DEVICE}" if onset else _NOT_A_DEVICE]
     if onset:
         lines += [f"{curve.source}, {curve.group}: {curve.correction}" for curve in CURVES if curve.correction]
-    for number, line in enumerate(reversed(lines)):
-        figure.text(0.02, (0.12 + 0.17 * number) * size / tall, line, fontsize=6.5 * size, color=_FAINT, va="bottom")
+    return lines
+
+
+def _draw_foot(figure: Figure, tall: float, *, onset: bool) -> None:
+    for number, line in enumerate(reversed(notes(onset=onset))):
+        figure.text(0.02, (0.12 + 0.17 * number) / tall, line, fontsize=6.5, color=_FAINT, va="bottom")
 
 
 def _label(curve: Curve) -> str:

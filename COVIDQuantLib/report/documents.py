@@ -1,7 +1,7 @@
 """What readers have added to a result, in words: rating, edit record and reading aids, as ``metrics.json`` holds them.
 
-The documents are other rooms' to define and check; here they are shown as far as they are understood, and a part that is
-missing or of another kind is passed over: a report must not fail because of a note in the margin.
+The documents are other rooms' to define and check; here they are shown as far as they are understood, and a part that
+is missing or of another kind is passed over: a report must not fail because of a note in the margin.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def _rating(rating: Mapping[str, Any]) -> Note | None:
     if mean is not None:
         lines[0] += f"; mean {mean:.1f}{f' of {highest:g}' if highest is not None else ''}"
     rounds = _listed(rating.get("rounds"))
-    for said in _listed(_mapping(rounds[-1]).get("readers")) if rounds else ():
-        lines.append(_reader(_mapping(said)))
+    current = _listed(_mapping(rounds[-1]).get("readers")) if rounds else ()
+    lines.extend(_reader(_mapping(said)) for said in current)
     return Note("Readers' rating", tuple(lines), shortened(str(scale.get("source", ""))))
 
 

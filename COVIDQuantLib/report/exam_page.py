@@ -16,14 +16,14 @@ from COVIDQuantLib.report.documents import Note, exclusion_of, notes_of
 from COVIDQuantLib.report.identity import ReportIdentity, shortened
 from COVIDQuantLib.report.methods import identity_lines, input_line, methods_sentence
 from COVIDQuantLib.report.pictures.charts import histogram_chart, lobe_chart
-from COVIDQuantLib.report.pictures.image import Image, png_of, image_of_sheet
+from COVIDQuantLib.report.pictures.image import Image, image_of_sheet, png_of
 from COVIDQuantLib.report.pictures.slices import slice_images, window_text
 from COVIDQuantLib.report.pictures.volume import volume_views
 from COVIDQuantLib.report.subject import Subject
 
 ROW_MM = 186.0
 _CHART_MM = (56.0, 45.0)
-_VIEWS = ("from the front", "from behind")
+_VIEWS = ("From the front: R left", "From behind: R right")
 _MOST_LINES, _LONGEST_LINE = 6, 230
 ALARM, LOOK = "alarm", "look"
 
@@ -135,10 +135,7 @@ def exam_page(
         tuple(slices),
         tuple(views),
         charts,
-        f"Lobes outlined in their colours; pneumonia outlined in white, blue where it is ground glass and orange where it "
-        f"is consolidation; {window_text()}. Each slice is the one of its plane with the most pneumonia."
-        if subject.ct is not None
-        else "Slices and figures as quantify drew them.",
+        _slices_note(subject),
         tuple(MEASURES),
         table_rows(metrics),
         tuple(_findings(subject)),
@@ -213,9 +210,8 @@ def _findings(subject: Subject) -> list[str]:
         f"{check.grade.text}: {_finding(check.region, finding_line(check))} [{check.code}]"
         for check in findings_of(subject.checks)
     ]
-    warnings = []
-    for entry in subject.record.get("warnings", ()):
-        warnings.append(" ".join(f"warning: {entry['message']} [{entry['code']}]".split()))
+    entries = subject.record.get("warnings", ())
+    warnings = [" ".join(f"warning: {entry['message']} [{entry['code']}]".split()) for entry in entries]
     missing = [f"this report: {warning.message} [{warning.code}]" for warning in subject.missing]
     return [*missing, *limited([*checks, *warnings], _MOST_LINES)]
 
@@ -236,17 +232,26 @@ def _slices(subject: Subject) -> list[Image]:
     return []
 
 
+def _slices_note(subject: Subject) -> str:
+    if subject.ct is None:
+        return "Slices and figures as quantify drew them."
+    ill = subject.metrics.value(WHOLE_LUNG.name, "lesion_volume_ml")
+    which = "with the most pneumonia" if ill else "with the most lung"
+    return (
+        "Lobes outlined in their colours; pneumonia outlined in white, blue where it is ground glass and orange where "
+        f"it is consolidation; {window_text()}. Each slice is the one of its plane {which}."
+    )
+
+
 def _views(subject: Subject) -> list[Image]:
     segmentation = subject.segmentation
     if segmentation is None or subject.geometry is None:
         return []
     hu = None if subject.ct is None else subject.ct.hu
-    drawn = volume_views(
-        segmentation.lobes, segmentation.lesions, subject.geometry, hu, subject.metrics.thresholds
-    )
+    drawn = volume_views(segmentation.lobes, segmentation.lesions, subject.geometry, hu, subject.metrics.thresholds)
     volume = subject.metrics.value(WHOLE_LUNG.name, "lesion_volume_ml") or 0.0
     what = f"{volume:.0f} mL of pneumonia in them as solid bodies" if volume else "without pneumonia"
     return [
-        png_of(rgb, f"The lungs in 3D {words}: translucent lobes, {what}.", words)
+        png_of(rgb, f"The lungs in 3D, {words.partition(':')[0].lower()}: translucent lobes, {what}.", words)
         for rgb, words in zip(drawn or (), _VIEWS, strict=False)
     ]

@@ -34,9 +34,9 @@ _CHART_MM = (88.0, 50.0)
 _MOST_EXAMS = 10
 _MOST_LINES, _MOST_LESIONS = 6, 3
 _LIMITS = (
-    "Measurement error: the published 95 % limits of agreement of one measurement (Yoo 2022, Table 1, square-root model), "
-    "√2 times as wide for a change. A change within those of one measurement is within error, beyond those of two it "
-    "exceeds error, in between it is unclear."
+    "Measurement error: the published 95 % limits of agreement of one measurement (Yoo 2022, Table 1, square-root "
+    "model), √2 times as wide for a change. A change within those of one measurement is within error, beyond those of "
+    "two it exceeds error, in between it is unclear."
 )
 
 

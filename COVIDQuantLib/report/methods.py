@@ -27,10 +27,10 @@ def methods_sentence(record: Mapping[str, Any], thresholds: Thresholds) -> str:
     version = shortened(str(_mapping(record.get("software")).get("COVIDQuant", "")))
     segmented = f" ({'; '.join(made)})" if made else ""
     return (
-        f"Pneumonia was quantified on chest CT with COVIDQuant {version}{segmented}: extent is the share of lung volume "
-        f"that is lesion, weight its mass at (HU + 1000) g/L; ground glass is lesion from {thresholds.ggo_hu} to below "
-        f"{thresholds.consolidation_hu} HU, consolidation from {thresholds.consolidation_hu} HU on; the CT score is 0 to "
-        f"5 for each lobe ({_PAPERS})."
+        f"Pneumonia was quantified on chest CT with COVIDQuant {version}{segmented}: extent is the share of lung "
+        f"volume that is lesion, weight its mass at (HU + 1000) g/L; ground glass is lesion from {thresholds.ggo_hu} "
+        f"to below {thresholds.consolidation_hu} HU, consolidation from {thresholds.consolidation_hu} HU on; the CT "
+        f"score is 0 to 5 for each lobe ({_PAPERS})."
     ).replace(" -", " −")
 
 
@@ -49,11 +49,16 @@ def identity_lines(record: Mapping[str, Any]) -> Iterator[str]:
         model = _mapping(_mapping(_mapping(record.get("segmentation")).get(step)).get("model"))
         if model:
             digests = ", ".join(
-                f"{shortened(str(name))} {str(digest)[:_DIGITS]}…" for name, digest in _mapping(model.get("sha256")).items()
+                f"{shortened(str(name))} {str(digest)[:_DIGITS]}…"
+                for name, digest in _mapping(model.get("sha256")).items()
             )
             named = f"{model.get('name', 'unnamed')} {model.get('version', '')}".strip()
-            yield shortened(f"Model for {_NAMES[step]}: {named}") + (f"; SHA-256 of its weights: {digests}" if digests else "")
-    versions = [f"{shortened(str(name))} {shortened(str(value))}" for name, value in _mapping(record.get("software")).items()]
+            yield shortened(f"Model for {_NAMES[step]}: {named}") + (
+                f"; SHA-256 of its weights: {digests}" if digests else ""
+            )
+    versions = [
+        f"{shortened(str(name))} {shortened(str(value))}" for name, value in _mapping(record.get("software")).items()
+    ]
     if versions:
         yield f"Software: {', '.join(versions)}"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import COVIDQuantLib
 from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.report.exam_page import ROW_MM, ExamPage
@@ -13,29 +15,37 @@ HEADING = "Pneumonia on chest CT"
 TEMPLATE, STYLE = "report.html.j2", "report.css"
 # From airy to dense; the first that fits its pages is taken.
 DENSITIES = (0, 1, 2, 3)
-_SLICES_MM, _VIEW_MM, _CHART_MM = (54.0, 50.0, 46.0, 40.0), (38.5, 36.0, 34.0, 30.0), (51.5, 51.0, 49.0, 44.0)
+_SLICES_MM, _VIEW_MM, _CHART_MM = (54.0, 50.0, 46.0, 40.0), (42.0, 39.0, 36.0, 31.0), (48.0, 48.0, 47.0, 44.0)
+_LOBES_MM = (88.0, 82.0, 76.0, 68.0)
 _GAP_MM = 2.0
 
 
-def html_of(exam: ExamPage, followup: FollowupPage | None = None, density: int = 0) -> str:
+def need_jinja() -> None:
+    """Check that the report can be made.
+
+    Raises:
+        UsageError: Jinja2 is not installed.
+    """
+    if importlib.util.find_spec("jinja2") is None:
+        remedy = 'Install it with pip install "COVIDQuant[report]".'
+        raise UsageError("the report needs Jinja2, which is not installed", "", remedy, "report-no-jinja")
+
+
+def html_of(exam: ExamPage, followup: FollowupPage | None = None, density: int = 0, followup_density: int = 0) -> str:
     """The whole HTML file.
 
     Args:
         exam: the page of the exam.
         followup: the page of the follow-up; None without one.
-        density: index of :data:`DENSITIES`: how small text and pictures are.
+        density: of :data:`DENSITIES`: how small text and pictures of the exam's page are.
+        followup_density: the same of the follow-up's.
 
     Raises:
         UsageError: Jinja is not installed.
     """
-    try:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            "the report needs Jinja2, which is not installed",
-            remedy='Install it with pip install "COVIDQuant[report]".',
-            code="report-no-jinja",
-        ) from error
+    need_jinja()
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     folder = resource_path("Report")
     environment = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined)
     return environment.get_template(TEMPLATE).render(
@@ -44,12 +54,14 @@ def html_of(exam: ExamPage, followup: FollowupPage | None = None, density: int =
         heading=HEADING,
         style=_style(),
         density=density,
+        followup_density=followup_density,
         version=COVIDQuantLib.__version__,
         citation=CITATION,
         pages=2 if followup else 1,
         slice_height=_slice_height(exam, density),
         view_width=_VIEW_MM[density],
         chart_width=_CHART_MM[density],
+        lobes_width=_LOBES_MM[followup_density],
     )
 
 

@@ -10,9 +10,9 @@ from typing import Any
 from COVIDQuantLib.ct.volume import CTWarning
 
 _HOW = (
-    'The report was written as HTML only, since {why}. For a PDF install the extra (pip install "COVIDQuant[report]") and '
-    "Pango (Debian: libpango-1.0-0 and libpangoft2-1.0-0; macOS: brew install pango; Windows: MSYS2's pango), or print "
-    "the HTML from a browser."
+    'The report was written as HTML only, since {why}. For a PDF install the extra (pip install "COVIDQuant[report]") '
+    "and Pango (Debian: libpango-1.0-0 and libpangoft2-1.0-0; macOS: brew install pango; Windows: MSYS2's pango), or "
+    "print the HTML from a browser."
 )
 
 

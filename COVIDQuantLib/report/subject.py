@@ -71,7 +71,9 @@ def subject_of_exam(exam: Exam, *, identify: bool = False) -> Subject:
     """
     shown = exam if identify else without_names(exam)
     record = metrics_record(shown.ct, shown.segmentation, exam.histogram, exam.metrics)
-    return Subject(exam.metrics, exam.histogram, record, tuple(exam.checks), exam.ct, exam.segmentation, exam.ct.geometry)
+    return Subject(
+        exam.metrics, exam.histogram, record, tuple(exam.checks), exam.ct, exam.segmentation, exam.ct.geometry
+    )
 
 
 def subject_of_result(folder: Path, ct: Path | None = None) -> Subject:

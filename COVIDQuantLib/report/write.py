@@ -15,8 +15,8 @@ from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.anonymous import hashed
 from COVIDQuantLib.followup.comparison import Comparison
 from COVIDQuantLib.progress import Report, part, silent
-from COVIDQuantLib.report.exam_page import exam_page
-from COVIDQuantLib.report.followup_page import followup_page
+from COVIDQuantLib.report.exam_page import ExamPage, exam_page
+from COVIDQuantLib.report.followup_page import FollowupPage, followup_page
 from COVIDQuantLib.report.identity import ReportIdentity, shortened
 from COVIDQuantLib.report.pages import DENSITIES, html_of
 from COVIDQuantLib.report.pdf import laid_out, pdf_maker
@@ -26,6 +26,7 @@ from COVIDQuantLib.system.atomic_files import OutputFolder
 HTML_FILE, PDF_FILE = "report.html", "report.pdf"
 FILES = (HTML_FILE, PDF_FILE)
 _REFERENCE_DIGITS = 8
+_UNMEASURED = (1, 1)
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,9 @@ def write_comparison_report(
         comparison: the comparison.
         directory: made if missing; an earlier report in it is replaced.
         ct: the CT of the last exam, for slices and densities.
-        identity, label, report: as in :func:`write_result_report`.
+        identity: of the patient; None to name nobody.
+        label: a text of the user's in the heading.
+        report: progress; may raise ``Cancelled``.
 
     Raises:
         UnfitInputError: the last exam's folder cannot be used any more; the CT is not the exam's.
@@ -149,7 +152,10 @@ def put_report(
     Args:
         subject: the exam; of a comparison the last one.
         out: the set.
-        identity, comparison, label, report: as in :func:`write_report`.
+        identity: of the patient; None to name nobody.
+        comparison: adds the page of the follow-up.
+        label: a text of the user's in the heading.
+        report: progress; may raise ``Cancelled``.
 
     Raises:
         OutputError: a file cannot be written.
@@ -160,24 +166,36 @@ def put_report(
     follow = None if comparison is None else followup_page(comparison, dates=identity is not None)
     report(0.7)
     maker, warnings = pdf_maker()
-    pages = 1 if follow is None else 2
-    html = html_of(page, follow)
-    document: Any = None
-    for density in DENSITIES if maker is not None else ():
-        html = html_of(page, follow, density)
-        document = laid_out(maker, html)
-        if len(document.pages) <= pages:
-            break
+    html, document = _fitted(page, follow, maker)
     report(0.9)
     out.write(HTML_FILE, lambda path: path.write_text(html, encoding="utf-8", newline="\n"))
     if document is not None:
-        out.write(PDF_FILE, lambda path: document.write_pdf(path))
+        out.write(PDF_FILE, document.write_pdf)
     elif (out.path / PDF_FILE).exists():
         text = f"{PDF_FILE} in {out.path} is from an earlier run; left unchanged."
         warnings.append(CTWarning("earlier-files", text))
     report(1.0)
     pdf = out.path / PDF_FILE if document is not None else None
     return ReportFiles(out.path / HTML_FILE, pdf, (*subject.missing, *warnings))
+
+
+def _fitted(page: ExamPage, follow: FollowupPage | None, maker: Any | None) -> tuple[str, Any | None]:
+    """The HTML, as large as fits its pages, and its layout as PDF; None without a maker."""
+    if maker is None:
+        # Fonts of a browser differ: somewhat denser, so that its print fits too.
+        return html_of(page, follow, *_UNMEASURED), None
+    html, document, density = "", None, 0
+    for density in DENSITIES:
+        html = html_of(page, density=density)
+        document = laid_out(maker, html)
+        if len(document.pages) == 1:
+            break
+    for denser in DENSITIES if follow is not None else ():
+        html = html_of(page, follow, density, denser)
+        document = laid_out(maker, html)
+        if len(document.pages) == 2:
+            break
+    return html, document
 
 
 def _title(subject: Subject, comparison: Comparison | None, label: str) -> str:

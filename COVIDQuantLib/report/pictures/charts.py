@@ -1,4 +1,7 @@
-"""Charts of one exam: the lobes, and the lungs' CT numbers against normal lungs. Hatches beside colours for printing."""
+"""Charts of one exam: the lobes, and the lungs' CT numbers against normal lungs.
+
+Hatches stand beside the colours, so that they can be read in print without colour.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,7 @@ def lobe_chart(metrics: MetricsTable, width_mm: float, height_mm: float) -> Imag
     plain(axes)
     extents = [metrics.value(lobe.name, "extent_percent") for lobe in LOBES]
     # Room for the words at the end of the longest bar.
-    right = max(10.0, 1.25 * max((extent or 0.0 for extent in extents), default=0.0))
+    right = max(10.0, 1.42 * max((extent or 0.0 for extent in extents), default=0.0))
     for place, (lobe, extent) in enumerate(zip(LOBES, extents, strict=True)):
         _draw_bar(axes, place, _shares(metrics, lobe.name))
         score = metrics.value(lobe.name, "ct_score")
@@ -84,7 +87,8 @@ def _legend(figure: object, entries: list[tuple[str, str, str]]) -> None:
     from matplotlib.patches import Patch
 
     handles = [
-        Patch(facecolor=colour, edgecolor=TEXT, linewidth=0.4, hatch=hatch, label=name) for colour, hatch, name in entries
+        Patch(facecolor=colour, edgecolor=TEXT, linewidth=0.4, hatch=hatch, label=name)
+        for colour, hatch, name in entries
     ]
     options = {"loc": "upper center", "ncols": len(handles), "frameon": False, "fontsize": WORDS - 0.4}
     figure.legend(handles=handles, handlelength=1.5, columnspacing=0.8, handletextpad=0.4, borderpad=0.1, **options)  # type: ignore[attr-defined]
@@ -101,14 +105,20 @@ def _lobes_in_words(extents: list[float | None], metrics: MetricsTable) -> str:
 def histogram_chart(histogram: JointHistogram, metrics: MetricsTable, width_mm: float, height_mm: float) -> Image:
     """Share of the lungs' voxels by CT number, of this exam and of normal lungs."""
     figure = new_figure(width_mm, height_mm)
-    axes = figure.add_axes((0.155, 0.17, 0.80, 0.70))
+    axes = figure.add_axes((0.175, 0.17, 0.78, 0.70))
     plain(axes)
     middles = HU_MIN + BIN_WIDTH_HU * (np.arange(len(shipped_reference().frequency)) + 0.5)
     shown = (middles >= _FIRST_HU) & (middles <= _LAST_HU)
     normal = 100.0 * shipped_reference().frequency
     counts = lung_counts(histogram)
     axes.fill_between(
-        middles[shown], normal[shown], step="mid", facecolor="#eeeeee", edgecolor="#8a8a8a", hatch="....", linewidth=0.4,
+        middles[shown],
+        normal[shown],
+        step="mid",
+        facecolor="#eeeeee",
+        edgecolor="#8a8a8a",
+        hatch="....",
+        linewidth=0.4,
         label="normal lungs",
     )
     top = float(normal.max())

@@ -7,7 +7,7 @@ from typing import Any
 from COVIDQuantLib.anatomy import LOBES, WHOLE_LUNG
 from COVIDQuantLib.followup.comparison import Comparison
 from COVIDQuantLib.followup.time_course import has_onset
-from COVIDQuantLib.followup.time_course_chart import ONE_ROW, draw_time_course
+from COVIDQuantLib.followup.time_course_chart import ONE_ROW, draw_time_course, notes
 from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.report.pictures.charts import WORDS, plain
 from COVIDQuantLib.report.pictures.image import GRID, TEXT, Image, image_of, new_figure
@@ -50,7 +50,7 @@ def lobes_over_time(comparison: Comparison, width_mm: float, height_mm: float) -
     options = {"loc": "upper center", "ncols": len(LOBES) + 1, "frameon": False, "fontsize": WORDS - 0.4}
     figure.legend(handlelength=2.6, columnspacing=0.9, handletextpad=0.4, borderpad=0.1, **options)
     alt = f"Line chart of extent from the first to the last exam: whole lung {_in_words(whole)}; {'; '.join(told)}."
-    return image_of(figure, alt, "Extent of each lobe")
+    return image_of(figure, alt)
 
 
 def _values(comparison: Comparison, region: str) -> list[float]:
@@ -66,6 +66,7 @@ def _in_words(values: list[float]) -> str:
 
 def time_course(comparison: Comparison) -> Image:
     """Extent, CT score, ground glass and consolidation of the whole lung, with the published curves if they fit."""
+    # Without the day of onset the patient cannot be placed on the curves' axis.
     trajectory = comparison.trajectory
     onset = has_onset(trajectory)
     against = " with the published courses of Pan and Huang" if onset else ""
@@ -75,4 +76,4 @@ def time_course(comparison: Comparison) -> Image:
         extent = point.values[_EXTENT]
         told.append(f"{day} {'no lungs' if extent is None else f'extent {extent:.1f} %'}")
     alt = f"Time course of extent, CT score, ground glass and consolidation{against}: {'; '.join(told)}."
-    return image_of(draw_time_course(trajectory, ONE_ROW), alt)
+    return image_of(draw_time_course(trajectory, ONE_ROW), alt, " ".join(notes(onset=onset)))

@@ -6,7 +6,7 @@ import base64
 import io
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -90,7 +90,8 @@ def png_of(rgb: np.ndarray, alt: str, caption: str = "") -> Image:
     from matplotlib.image import imsave
 
     buffer = io.BytesIO()
-    imsave(buffer, np.ascontiguousarray(np.clip(rgb, 0.0, 1.0)), format="png", metadata={"Software": None})
+    options: dict[str, Any] = {"Software": None}
+    imsave(buffer, np.ascontiguousarray(np.clip(rgb, 0.0, 1.0)), format="png", metadata=options)
     return Image("png", buffer.getvalue(), alt, caption, rgb.shape[1] / rgb.shape[0])
 
 

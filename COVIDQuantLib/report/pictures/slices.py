@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -84,7 +84,9 @@ def _deepest(inside: np.ndarray) -> tuple[int, int]:
     """The pixel farthest from the border of a shape."""
     from scipy import ndimage
 
-    row, column = np.unravel_index(int(np.argmax(ndimage.distance_transform_edt(np.pad(inside, 1)))), np.add(inside.shape, 2))
+    row, column = np.unravel_index(
+        int(np.argmax(ndimage.distance_transform_edt(np.pad(inside, 1)))), np.add(inside.shape, 2)
+    )
     return int(row) - 1, int(column) - 1
 
 
@@ -92,7 +94,7 @@ def _draw_marks(axes: Axes, view: View, width_mm: float) -> None:
     """Sides of the patient left and right, and a scale bar."""
     from matplotlib.patheffects import withStroke
 
-    halo = [withStroke(linewidth=1.6, foreground="black")]
+    halo: list[Any] = [withStroke(linewidth=1.6, foreground="black")]
     for x, letter, align in ((0.02, view.plane.letters[0], "left"), (0.98, view.plane.letters[1], "right")):
         text = axes.text(x, 0.97, letter, transform=axes.transAxes, color="white", fontsize=7, ha=align, va="top")
         text.set_path_effects(halo)

@@ -30,6 +30,7 @@ _LIGHT = np.array([-0.80, -0.45, -0.40]) / np.linalg.norm([0.80, 0.45, 0.40])
 _SHELL_FACE, _SHELL_EDGE, _LESION_OPACITY = 0.05, 0.42, 0.9
 _ZOOM = 3
 _FILLED = 0.02
+_WHITE = 0.985
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,11 @@ def _blocks(
     lobes: np.ndarray, lesions: np.ndarray, hu: np.ndarray | None, steps: np.ndarray, thresholds: Thresholds
 ) -> list[np.ndarray]:
     """Blocks of voxels: share of lung, share of lesion, colours of both times their share; eight arrays."""
-    lung = np.zeros((), np.float32)
-    lobe_rgb = [np.zeros((), np.float32)] * 3
+    lung = _block_mean(lobes != 0, steps)
+    lobe_rgb = np.zeros((3, *lung.shape), np.float32)
     for lobe in LOBES:
         share = _block_mean(lobes == lobe.label, steps)
-        lung = lung + share
-        lobe_rgb = [so_far + share * channel for so_far, channel in zip(lobe_rgb, lobe.colour, strict=True)]
+        lobe_rgb += np.array(lobe.colour, np.float32)[:, np.newaxis, np.newaxis, np.newaxis] * share
     ill = lesions != 0
     lesion = _block_mean(ill, steps)
     if hu is None:
@@ -134,7 +134,11 @@ def _cast_onto_view(parts: list[np.ndarray], spacing: np.ndarray) -> _Fields:
     blur = np.maximum(_BLUR_MM, 0.55 * spacing) / spacing
     done = [
         ndimage.affine_transform(
-            ndimage.gaussian_filter(part, blur, mode="constant"), matrix, middle_in - matrix @ middle_out, shape, order=1
+            ndimage.gaussian_filter(part, blur, mode="constant"),
+            matrix,
+            middle_in - matrix @ middle_out,
+            shape,
+            order=1,
         )
         for part in parts
     ]
@@ -201,7 +205,7 @@ def _normals(field: np.ndarray, at: int) -> tuple[np.ndarray, np.ndarray, np.nda
 
 def _cropped(image: np.ndarray) -> np.ndarray:
     """The picture without its white borders."""
-    drawn = (image < 0.985).any(axis=2)
+    drawn = image.min(axis=2) < _WHITE
     if not drawn.any():
         return image
     rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
