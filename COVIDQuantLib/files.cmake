@@ -195,6 +195,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/report/exam_page.py
   COVIDQuantLib/report/followup_page.py
   COVIDQuantLib/report/identity.py
+  COVIDQuantLib/report/job.py
   COVIDQuantLib/report/methods.py
   COVIDQuantLib/report/pages.py
   COVIDQuantLib/report/pdf.py
@@ -222,6 +223,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/scene/export/__init__.py
   COVIDQuantLib/scene/export/export_job.py
   COVIDQuantLib/scene/export/node_exam.py
+  COVIDQuantLib/scene/export/report_job.py
   COVIDQuantLib/scene/given_lobes.py
   COVIDQuantLib/scene/headless_scene.py
   COVIDQuantLib/scene/live/__init__.py
