@@ -49,7 +49,8 @@ def exclusion_of(record: Mapping[str, Any]) -> str:
     mean = _number(rating.get("mean"))
     least = _number(_mapping(rating.get("scale")).get("adequate_from"))
     because = f": mean rating {mean:.1f}" if mean is not None else ""
-    return f"{verdict}{because}{f', below {least:g}' if because and least is not None else ''}"
+    below = f", below {least:g}" if because and least is not None else ""
+    return f"{verdict[:1].upper()}{verdict[1:]} by the readers{because}{below}"
 
 
 def _rating(rating: Mapping[str, Any]) -> Note | None:

@@ -81,10 +81,11 @@ class ExamPage:
         banners: the worst first.
         tiles: headline figures.
         slices, views, charts: pictures.
-        slices_note: the line below the slices.
+        slices_note: the line below the slices, or why there are none.
         measures: columns of the table.
         rows: its rows.
         findings: checks below sound, and the other warnings; with the number of those left out.
+        unremarkable: what to say where there are none.
         notes: of the readers, and reading aids.
         methods: the sentence to cite.
         facts: lines about the CT, models and versions.
@@ -101,6 +102,7 @@ class ExamPage:
     measures: tuple[Measure, ...]
     rows: tuple[TableRow, ...]
     findings: tuple[str, ...]
+    unremarkable: str
     notes: tuple[Note, ...]
     methods: str
     facts: tuple[str, ...] = field(default=())
@@ -139,6 +141,9 @@ def exam_page(
         tuple(MEASURES),
         table_rows(metrics),
         tuple(_findings(subject)),
+        "No check and no warning stands out."
+        if subject.grade
+        else "The result was not checked; there are no warnings.",
         tuple(notes_of(subject.record)),
         methods_sentence(subject.record, metrics.thresholds),
         tuple(filter(None, (_labelled("CT", input_line(subject.record)), *identity_lines(subject.record)))),
@@ -150,7 +155,7 @@ def banners_of(subject: Subject) -> tuple[Banner, ...]:
     found = []
     excluded = exclusion_of(subject.record)
     if excluded:
-        found.append(Banner(ALARM, f"Excluded by the readers: {shortened(excluded)}"))
+        found.append(Banner(ALARM, shortened(excluded)))
     grade = subject.grade
     if grade is Grade.UNUSABLE:
         reasons = [check for check in findings_of(subject.checks) if check.grade is Grade.UNUSABLE]
@@ -168,7 +173,7 @@ def banners_of(subject: Subject) -> tuple[Banner, ...]:
         absent = [lobe.name for lobe in LOBES if not subject.metrics.value(lobe.name, "volume_ml")]
         if absent:
             found.append(Banner(LOOK, f"Not in this result: {', '.join(absent)}"))
-    return tuple(found)
+    return tuple(sorted(found, key=lambda banner: banner.kind != ALARM))
 
 
 def _tiles(subject: Subject) -> tuple[Tile, ...]:
@@ -225,16 +230,21 @@ def _labelled(name: str, text: str) -> str:
 
 
 def _slices(subject: Subject) -> list[Image]:
-    if subject.ct is not None and subject.segmentation is not None:
-        return slice_images(subject.ct, subject.segmentation, subject.metrics.thresholds, ROW_MM)
+    labels = subject.segmentation
+    if labels is not None and not (labels.lobes.any() or labels.lesions.any()):
+        return []
+    if subject.ct is not None and labels is not None:
+        return slice_images(subject.ct, labels, subject.metrics.thresholds, ROW_MM)
     if subject.sheet is not None:
         return [image_of_sheet(subject.sheet)]
     return []
 
 
 def _slices_note(subject: Subject) -> str:
+    if not subject.metrics.value(WHOLE_LUNG.name, "volume_ml"):
+        return "No slices: there are no lungs to show."
     if subject.ct is None:
-        return "Slices and figures as quantify drew them."
+        return "Slices and figures as quantify drew them." if subject.sheet else "No slices: the CT is not at hand."
     ill = subject.metrics.value(WHOLE_LUNG.name, "lesion_volume_ml")
     which = "with the most pneumonia" if ill else "with the most lung"
     return (

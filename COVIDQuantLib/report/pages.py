@@ -14,9 +14,13 @@ from COVIDQuantLib.resources import resource_path
 HEADING = "Pneumonia on chest CT"
 TEMPLATE, STYLE = "report.html.j2", "report.css"
 # From airy to dense; the first that fits its pages is taken.
-DENSITIES = (0, 1, 2, 3)
-_SLICES_MM, _VIEW_MM, _CHART_MM = (54.0, 50.0, 46.0, 40.0), (42.0, 39.0, 36.0, 31.0), (48.0, 48.0, 47.0, 44.0)
-_LOBES_MM = (88.0, 82.0, 76.0, 68.0)
+DENSITIES = (0, 1, 2, 3, 4)
+_SLICES_MM, _VIEW_MM, _CHART_MM = (
+    (54.0, 50.0, 46.0, 40.0, 29.0),
+    (42.0, 39.0, 36.0, 31.0, 24.0),
+    (48.0, 48.0, 47.0, 44.0, 36.0),
+)
+_LOBES_MM = (88.0, 82.0, 76.0, 68.0, 56.0)
 _GAP_MM = 2.0
 
 
