@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from COVIDQuantLib.anatomy import LOBES, WHOLE_LUNG
 from COVIDQuantLib.grades import Grade, finding_line, findings_of
-from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.quantification.measure_table import Measure
 from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.quantification.presentation import cell, headlines
 from COVIDQuantLib.quantification.table import MetricsTable
 from COVIDQuantLib.report.documents import Note, exclusion_of, notes_of
+from COVIDQuantLib.report.exam_pictures import ExamPictures
 from COVIDQuantLib.report.identity import ReportIdentity, shortened
 from COVIDQuantLib.report.methods import identity_lines, input_line, methods_sentence
-from COVIDQuantLib.report.pictures.charts import histogram_chart, lobe_chart
-from COVIDQuantLib.report.pictures.image import Image, image_of_sheet, png_of
-from COVIDQuantLib.report.pictures.slices import slice_images, window_text
-from COVIDQuantLib.report.pictures.volume import volume_views
+from COVIDQuantLib.report.pictures.slices import window_text
 from COVIDQuantLib.report.subject import Subject
 
-ROW_MM = 186.0
-_CHART_MM = (56.0, 45.0)
-_VIEWS = ("From the front: R left", "From behind: R right")
-_MOST_LINES, _LONGEST_LINE = 6, 230
+_MOST_LINES, _FEW, _LONGEST_LINE = 6, 3, 230
 ALARM, LOOK = "alarm", "look"
 
 
@@ -80,7 +74,7 @@ class ExamPage:
         identity: of the patient; empty unless it was asked for.
         banners: the worst first.
         tiles: headline figures.
-        slices, views, charts: pictures.
+        pictures: slices, views and charts.
         slices_note: the line below the slices, or why there are none.
         measures: columns of the table.
         rows: its rows.
@@ -95,9 +89,7 @@ class ExamPage:
     identity: ReportIdentity | None
     banners: tuple[Banner, ...]
     tiles: tuple[Tile, ...]
-    slices: tuple[Image, ...]
-    views: tuple[Image, ...]
-    charts: tuple[Image, ...]
+    pictures: ExamPictures
     slices_note: str
     measures: tuple[Measure, ...]
     rows: tuple[TableRow, ...]
@@ -108,35 +100,22 @@ class ExamPage:
     facts: tuple[str, ...] = field(default=())
 
 
-def exam_page(
-    subject: Subject, title: str, identity: ReportIdentity | None = None, report: Report = silent
-) -> ExamPage:
+def exam_page(subject: Subject, pictures: ExamPictures, title: str, identity: ReportIdentity | None = None) -> ExamPage:
     """The page of one exam.
 
     Args:
         subject: the exam.
+        pictures: of it.
         title: what it is, e.g. ``Exam 3 of 3``.
         identity: of the patient; None to name nobody.
-        report: progress; may raise ``Cancelled``.
-
-    Raises:
-        UsageError: matplotlib is not installed.
     """
     metrics = subject.metrics
-    slices = _slices(subject)
-    report(0.4)
-    views = _views(subject)
-    report(0.8)
-    charts = (lobe_chart(metrics, *_CHART_MM), histogram_chart(subject.histogram, metrics, *_CHART_MM))
-    report(1.0)
     return ExamPage(
         title,
         identity,
         banners_of(subject),
         _tiles(subject),
-        tuple(slices),
-        tuple(views),
-        charts,
+        pictures,
         _slices_note(subject),
         tuple(MEASURES),
         table_rows(metrics),
@@ -205,7 +184,8 @@ def minus(text: str) -> str:
 
 
 def limited(lines: Sequence[str], most: int) -> list[str]:
-    """At most so many lines of limited length; the last one then says how many more there are."""
+    """At most so many printable lines of limited length; the last one then says how many more there are."""
+    lines = ["".join(letter if letter.isprintable() else " " for letter in line) for line in lines]
     kept = [line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 1]}…" for line in lines]
     return kept if len(kept) <= most else [*kept[: most - 1], f"and {len(kept) - most + 1} more in metrics.json"]
 
@@ -229,17 +209,6 @@ def _labelled(name: str, text: str) -> str:
     return f"{name}: {text}" if text else ""
 
 
-def _slices(subject: Subject) -> list[Image]:
-    labels = subject.segmentation
-    if labels is not None and not (labels.lobes.any() or labels.lesions.any()):
-        return []
-    if subject.ct is not None and labels is not None:
-        return slice_images(subject.ct, labels, subject.metrics.thresholds, ROW_MM)
-    if subject.sheet is not None:
-        return [image_of_sheet(subject.sheet)]
-    return []
-
-
 def _slices_note(subject: Subject) -> str:
     if not subject.metrics.value(WHOLE_LUNG.name, "volume_ml"):
         return "No slices: there are no lungs to show."
@@ -251,17 +220,3 @@ def _slices_note(subject: Subject) -> str:
         "Lobes outlined in their colours; pneumonia outlined in white, blue where it is ground glass and orange where "
         f"it is consolidation; {window_text()}. Each slice is the one of its plane {which}."
     )
-
-
-def _views(subject: Subject) -> list[Image]:
-    segmentation = subject.segmentation
-    if segmentation is None or subject.geometry is None:
-        return []
-    hu = None if subject.ct is None else subject.ct.hu
-    drawn = volume_views(segmentation.lobes, segmentation.lesions, subject.geometry, hu, subject.metrics.thresholds)
-    volume = subject.metrics.value(WHOLE_LUNG.name, "lesion_volume_ml") or 0.0
-    what = f"{volume:.0f} mL of pneumonia in them as solid bodies" if volume else "without pneumonia"
-    return [
-        png_of(rgb, f"The lungs in 3D, {words.partition(':')[0].lower()}: translucent lobes, {what}.", words)
-        for rgb, words in zip(drawn or (), _VIEWS, strict=False)
-    ]

@@ -6,7 +6,8 @@ import importlib.util
 
 import COVIDQuantLib
 from COVIDQuantLib.errors import UsageError
-from COVIDQuantLib.report.exam_page import ROW_MM, ExamPage
+from COVIDQuantLib.report.exam_page import ExamPage
+from COVIDQuantLib.report.exam_pictures import ROW_MM
 from COVIDQuantLib.report.followup_page import FollowupPage
 from COVIDQuantLib.report.methods import CITATION
 from COVIDQuantLib.resources import resource_path
@@ -78,7 +79,7 @@ def _style() -> object:
 
 def _slice_height(exam: ExamPage, density: int) -> float:
     """The height in mm at which the slices fill the row, or the most that the density allows."""
-    across = sum(image.aspect for image in exam.slices)
-    room = ROW_MM - _GAP_MM * max(0, len(exam.slices) - 1)
-    most = _SLICES_MM[density] if len(exam.slices) != 1 else 2 * _SLICES_MM[density]
+    across = sum(image.aspect for image in exam.pictures.slices)
+    room = ROW_MM - _GAP_MM * max(0, len(exam.pictures.slices) - 1)
+    most = _SLICES_MM[density] if len(exam.pictures.slices) != 1 else 2 * _SLICES_MM[density]
     return min(most, room / across) if across else most

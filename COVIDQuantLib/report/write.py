@@ -6,7 +6,7 @@ written all the same. One exam is one A4 page, a follow-up two; what is long is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from COVIDQuantLib.export.anonymous import hashed
 from COVIDQuantLib.followup.comparison import Comparison
 from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.report.exam_page import ExamPage, exam_page
+from COVIDQuantLib.report.exam_pictures import draw_pictures
 from COVIDQuantLib.report.followup_page import FollowupPage, followup_page
 from COVIDQuantLib.report.identity import ReportIdentity, shortened
 from COVIDQuantLib.report.pages import DENSITIES, html_of
@@ -162,21 +163,36 @@ def put_report(
         UsageError: Jinja2 or matplotlib is not installed.
     """
     title = _title(subject, comparison, label)
-    page = exam_page(subject, title, identity, part(report, 0.0, 0.6))
+    page = exam_page(subject, draw_pictures(subject, part(report, 0.0, 0.6)), title, identity)
     follow = None if comparison is None else followup_page(comparison, dates=identity is not None)
     report(0.7)
+    files = put_pages(page, out, follow)
+    report(1.0)
+    return replace(files, warnings=(*subject.missing, *files.warnings))
+
+
+def put_pages(page: ExamPage, out: OutputFolder, follow: FollowupPage | None = None) -> ReportFiles:
+    """Write pages into a set that is already open.
+
+    Args:
+        page: of the exam.
+        out: the set.
+        follow: of the follow-up.
+
+    Raises:
+        OutputError: a file cannot be written.
+        UsageError: Jinja2 is not installed.
+    """
     maker, warnings = pdf_maker()
     html, document = _fitted(page, follow, maker)
-    report(0.9)
     out.write(HTML_FILE, lambda path: path.write_text(html, encoding="utf-8", newline="\n"))
     if document is not None:
         out.write(PDF_FILE, document.write_pdf)
     elif (out.path / PDF_FILE).exists():
         text = f"{PDF_FILE} in {out.path} is from an earlier run; left unchanged."
         warnings.append(CTWarning("earlier-files", text))
-    report(1.0)
     pdf = out.path / PDF_FILE if document is not None else None
-    return ReportFiles(out.path / HTML_FILE, pdf, (*subject.missing, *warnings))
+    return ReportFiles(out.path / HTML_FILE, pdf, tuple(warnings))
 
 
 def _fitted(page: ExamPage, follow: FollowupPage | None, maker: Any | None) -> tuple[str, Any | None]:
@@ -185,8 +201,8 @@ def _fitted(page: ExamPage, follow: FollowupPage | None, maker: Any | None) -> t
         # Fonts of a browser differ: somewhat denser, so that its print fits too.
         return html_of(page, follow, *_UNMEASURED), None
     html, document, density = "", None, 0
-    for density in DENSITIES:
-        html = html_of(page, density=density)
+    for density, shown in [*((density, page) for density in DENSITIES), (DENSITIES[-1], page.brief())]:
+        page, html = shown, html_of(shown, density=density)
         document = laid_out(maker, html)
         if len(document.pages) == 1:
             break
