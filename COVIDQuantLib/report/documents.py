@@ -15,7 +15,6 @@ from COVIDQuantLib.report.identity import shortened
 RATING, EDITS, AIDS = "rating", "edit_record", "reading_aids"
 _EXCLUDED = "excluded"
 _EVERYWHERE = "everywhere"
-_MOST_LINES = 8
 _SECONDS = 60
 
 
@@ -129,7 +128,7 @@ def _review(review: Mapping[str, Any]) -> Note | None:
 
 def _aids(aids: Any) -> Note | None:
     """Reading aids, whatever their form: texts, or facts by name."""
-    lines = [line for line in _told(aids) if line][:_MOST_LINES]
+    lines = [line for line in _told(aids) if line]
     return Note("Reading aids from the literature, not a diagnosis", tuple(lines)) if lines else None
 
 

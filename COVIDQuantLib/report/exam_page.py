@@ -18,8 +18,27 @@ from COVIDQuantLib.report.methods import identity_lines, input_line, methods_sen
 from COVIDQuantLib.report.pictures.slices import window_text
 from COVIDQuantLib.report.subject import Subject
 
-_MOST_LINES, _FEW, _LONGEST_LINE = 6, 3, 230
+_LONGEST_LINE = 230
 ALARM, LOOK = "alarm", "look"
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many lines there is room for.
+
+    Attributes:
+        reasons: below a banner.
+        findings: of checks and warnings.
+        notes: of each note.
+    """
+
+    reasons: int
+    findings: int
+    notes: int
+
+
+# The second for an exam with so much to say that even the smallest print would not fit the page.
+AMPLE, SCARCE = Room(4, 6, 8), Room(2, 3, 3)
 
 
 @dataclass(frozen=True)
@@ -100,7 +119,13 @@ class ExamPage:
     facts: tuple[str, ...] = field(default=())
 
 
-def exam_page(subject: Subject, pictures: ExamPictures, title: str, identity: ReportIdentity | None = None) -> ExamPage:
+def exam_page(
+    subject: Subject,
+    pictures: ExamPictures,
+    title: str,
+    identity: ReportIdentity | None = None,
+    room: Room = AMPLE,
+) -> ExamPage:
     """The page of one exam.
 
     Args:
@@ -108,28 +133,29 @@ def exam_page(subject: Subject, pictures: ExamPictures, title: str, identity: Re
         pictures: of it.
         title: what it is, e.g. ``Exam 3 of 3``.
         identity: of the patient; None to name nobody.
+        room: for what comes in lines; each list ends with how many more there are.
     """
     metrics = subject.metrics
     return ExamPage(
         title,
         identity,
-        banners_of(subject),
+        banners_of(subject, room),
         _tiles(subject),
         pictures,
         _slices_note(subject),
         tuple(MEASURES),
         table_rows(metrics),
-        tuple(_findings(subject)),
+        tuple(_findings(subject, room)),
         "No check and no warning stands out."
         if subject.grade
         else "The result was not checked; there are no warnings.",
-        tuple(notes_of(subject.record)),
+        tuple(replace(note, lines=tuple(limited(note.lines, room.notes))) for note in notes_of(subject.record)),
         methods_sentence(subject.record, metrics.thresholds),
         tuple(filter(None, (_labelled("CT", input_line(subject.record)), *identity_lines(subject.record)))),
     )
 
 
-def banners_of(subject: Subject) -> tuple[Banner, ...]:
+def banners_of(subject: Subject, room: Room = AMPLE) -> tuple[Banner, ...]:
     """What stands above all else: not usable, excluded by readers, to be looked at, not checked."""
     found = []
     excluded = exclusion_of(subject.record)
@@ -138,7 +164,7 @@ def banners_of(subject: Subject) -> tuple[Banner, ...]:
     grade = subject.grade
     if grade is Grade.UNUSABLE:
         reasons = [check for check in findings_of(subject.checks) if check.grade is Grade.UNUSABLE]
-        lines = limited([_finding(check.region, finding_line(check)) for check in reasons], 4)
+        lines = limited([_finding(check.region, finding_line(check)) for check in reasons], room.reasons)
         found.append(Banner(ALARM, "NOT USABLE: do not rely on these figures", tuple(lines)))
     elif grade is Grade.LOOK:
         count = len(findings_of(subject.checks))
@@ -190,7 +216,7 @@ def limited(lines: Sequence[str], most: int) -> list[str]:
     return kept if len(kept) <= most else [*kept[: most - 1], f"and {len(kept) - most + 1} more in metrics.json"]
 
 
-def _findings(subject: Subject) -> list[str]:
+def _findings(subject: Subject, room: Room) -> list[str]:
     checks = [
         f"{check.grade.text}: {_finding(check.region, finding_line(check))} [{check.code}]"
         for check in findings_of(subject.checks)
@@ -198,7 +224,7 @@ def _findings(subject: Subject) -> list[str]:
     entries = subject.record.get("warnings", ())
     warnings = [" ".join(f"warning: {entry['message']} [{entry['code']}]".split()) for entry in entries]
     missing = [f"this report: {warning.message} [{warning.code}]" for warning in subject.missing]
-    return [*missing, *limited([*checks, *warnings], _MOST_LINES)]
+    return [*missing, *limited([*checks, *warnings], room.findings)]
 
 
 def _finding(region: str, text: str) -> str:

@@ -6,6 +6,7 @@ written all the same. One exam is one A4 page, a follow-up two; what is long is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.anonymous import hashed
 from COVIDQuantLib.followup.comparison import Comparison
 from COVIDQuantLib.progress import Report, part, silent
-from COVIDQuantLib.report.exam_page import ExamPage, exam_page
+from COVIDQuantLib.report.exam_page import AMPLE, SCARCE, ExamPage, exam_page
 from COVIDQuantLib.report.exam_pictures import draw_pictures
 from COVIDQuantLib.report.followup_page import FollowupPage, followup_page
 from COVIDQuantLib.report.identity import ReportIdentity, shortened
@@ -163,19 +164,20 @@ def put_report(
         UsageError: Jinja2 or matplotlib is not installed.
     """
     title = _title(subject, comparison, label)
-    page = exam_page(subject, draw_pictures(subject, part(report, 0.0, 0.6)), title, identity)
+    pictures = draw_pictures(subject, part(report, 0.0, 0.6))
+    pages = [exam_page(subject, pictures, title, identity, room) for room in (AMPLE, SCARCE)]
     follow = None if comparison is None else followup_page(comparison, dates=identity is not None)
     report(0.7)
-    files = put_pages(page, out, follow)
+    files = put_pages(pages, out, follow)
     report(1.0)
     return replace(files, warnings=(*subject.missing, *files.warnings))
 
 
-def put_pages(page: ExamPage, out: OutputFolder, follow: FollowupPage | None = None) -> ReportFiles:
+def put_pages(pages: Sequence[ExamPage], out: OutputFolder, follow: FollowupPage | None = None) -> ReportFiles:
     """Write pages into a set that is already open.
 
     Args:
-        page: of the exam.
+        pages: of the exam, the fullest first; the first that fits one page is taken, or else the last.
         out: the set.
         follow: of the follow-up.
 
@@ -184,7 +186,7 @@ def put_pages(page: ExamPage, out: OutputFolder, follow: FollowupPage | None = N
         UsageError: Jinja2 is not installed.
     """
     maker, warnings = pdf_maker()
-    html, document = _fitted(page, follow, maker)
+    html, document = _fitted(pages, follow, maker)
     out.write(HTML_FILE, lambda path: path.write_text(html, encoding="utf-8", newline="\n"))
     if document is not None:
         out.write(PDF_FILE, document.write_pdf)
@@ -195,14 +197,17 @@ def put_pages(page: ExamPage, out: OutputFolder, follow: FollowupPage | None = N
     return ReportFiles(out.path / HTML_FILE, pdf, tuple(warnings))
 
 
-def _fitted(page: ExamPage, follow: FollowupPage | None, maker: Any | None) -> tuple[str, Any | None]:
+def _fitted(pages: Sequence[ExamPage], follow: FollowupPage | None, maker: Any | None) -> tuple[str, Any | None]:
     """The HTML, as large as fits its pages, and its layout as PDF; None without a maker."""
     if maker is None:
         # Fonts of a browser differ: somewhat denser, so that its print fits too.
-        return html_of(page, follow, *_UNMEASURED), None
-    html, document, density = "", None, 0
-    for density, shown in [*((density, page) for density in DENSITIES), (DENSITIES[-1], page.brief())]:
-        page, html = shown, html_of(shown, density=density)
+        return html_of(pages[0], follow, *_UNMEASURED), None
+    html, document, density, page = "", None, 0, pages[0]
+    for density, page in [
+        *((density, pages[0]) for density in DENSITIES),
+        *((DENSITIES[-1], one) for one in pages[1:]),
+    ]:
+        html = html_of(page, density=density)
         document = laid_out(maker, html)
         if len(document.pages) == 1:
             break

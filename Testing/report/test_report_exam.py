@@ -20,7 +20,7 @@ from COVIDQuantLib.export.table_file import read_metrics
 from COVIDQuantLib.grades import CheckResult, Grade
 from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.report.documents import exclusion_of, notes_of
-from COVIDQuantLib.report.exam_page import exam_page
+from COVIDQuantLib.report.exam_page import AMPLE, SCARCE, exam_page
 from COVIDQuantLib.report.exam_pictures import draw_pictures
 from COVIDQuantLib.report.identity import ReportIdentity, shortened
 from COVIDQuantLib.report.pages import STYLE, html_of
@@ -64,11 +64,11 @@ def pictures():
     return draw_pictures(subject_of_exam(exam()))
 
 
-def page_of(made, pictures, identity=None, **documents):
+def page_of(made, pictures, identity=None, room=AMPLE, **documents):
     """The page of an exam, with readers' documents by name."""
     subject = subject_of_exam(made)
     subject = replace(subject, record={**subject.record, **documents})
-    return exam_page(subject, pictures, "Exam", identity)
+    return exam_page(subject, pictures, "Exam", identity, room)
 
 
 # ---------------------------------------------------------------------------------------------------------- the figures
@@ -396,15 +396,20 @@ def test_a_page_full_of_bad_news_is_still_one_page(tmp_path, pictures):
     warnings = [CTWarning(f"w{n}", "more words than fit " * 12) for n in range(30)]
     identity = ReportIdentity("Longname " * 13, (("ID", "1234567890" * 12),))
     made, aids = exam(checks=checks, warnings=warnings), ["a " * 99] * 40
-    full = page_of(made, pictures, identity, rating=RATING, edit_record=EDITS, reading_aids=aids)
+    documents = {"rating": RATING, "edit_record": EDITS, "reading_aids": aids}
+    pages = [page_of(made, pictures, identity, room, **documents) for room in (AMPLE, SCARCE)]
     with OutputFolder(tmp_path) as out:
-        files = put_pages(full, out)
+        files = put_pages(pages, out)
     assert pages_of(files.pdf) == 1
+    text = parsed(files.html.read_text(encoding="utf-8")).text
+    # Two lines of sixty findings are shown, two of forty aids, one reason of thirty.
+    for more in ("and 58 more", "and 38 more", "and 29 more"):
+        assert more in text
 
 
 def put(made, pictures, folder):
     with OutputFolder(folder) as out:
-        return put_pages(page_of(made, pictures), out)
+        return put_pages([page_of(made, pictures)], out)
 
 
 def test_without_weasyprint_there_is_html_and_one_line_of_advice(tmp_path, pictures, no_pdf):
