@@ -60,6 +60,14 @@ class ChangeRow:
 
 
 @dataclass(frozen=True)
+class FollowupCharts:
+    """The charts of a follow-up: the whole lung's time course, and the extent of each lobe."""
+
+    course: Image
+    lobes: Image
+
+
+@dataclass(frozen=True)
 class FollowupPage:
     """Everything on the page of a follow-up.
 
@@ -73,7 +81,7 @@ class FollowupPage:
         measures: changes of the whole lung.
         regions: changes of extent by region.
         has_site: whether there are verdicts by the site's own limits.
-        course, lobes: the charts.
+        charts: the time course and the lobes.
         lesions: what became of each lesion, in sentences.
         findings: warnings.
         limits: what the verdicts mean.
@@ -88,22 +96,28 @@ class FollowupPage:
     measures: tuple[ChangeRow, ...]
     regions: tuple[ChangeRow, ...]
     has_site: bool
-    course: Image
-    lobes: Image
+    charts: FollowupCharts
     lesions: tuple[str, ...]
     findings: tuple[str, ...]
     limits: str
 
 
-def followup_page(comparison: Comparison, *, dates: bool = False) -> FollowupPage:
+def draw_charts(comparison: Comparison) -> FollowupCharts:
+    """Draw the charts of a comparison.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    return FollowupCharts(time_course(comparison), lobes_over_time(comparison, *_CHART_MM))
+
+
+def followup_page(comparison: Comparison, charts: FollowupCharts, *, dates: bool = False) -> FollowupPage:
     """The page of a comparison.
 
     Args:
         comparison: the comparison.
+        charts: of it.
         dates: name the dates of the exams, instead of the days between them alone.
-
-    Raises:
-        UsageError: matplotlib is not installed.
     """
     overall = comparison.overall
     count = len(comparison.exams)
@@ -118,8 +132,7 @@ def followup_page(comparison: Comparison, *, dates: bool = False) -> FollowupPag
         tuple(_measures(overall)),
         tuple(_regions(overall)),
         comparison.site is not None,
-        time_course(comparison),
-        lobes_over_time(comparison, *_CHART_MM),
+        charts,
         tuple(_lesions(comparison)),
         tuple(limited([f"{warning.message} [{warning.code}]" for warning in comparison.warnings], _MOST_LINES)),
         _LIMITS,

@@ -18,7 +18,7 @@ from COVIDQuantLib.followup.comparison import Comparison
 from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.report.exam_page import AMPLE, SCARCE, ExamPage, exam_page
 from COVIDQuantLib.report.exam_pictures import draw_pictures
-from COVIDQuantLib.report.followup_page import FollowupPage, followup_page
+from COVIDQuantLib.report.followup_page import FollowupPage, draw_charts, followup_page
 from COVIDQuantLib.report.identity import ReportIdentity, shortened
 from COVIDQuantLib.report.pages import DENSITIES, html_of
 from COVIDQuantLib.report.pdf import laid_out, pdf_maker
@@ -163,10 +163,12 @@ def put_report(
         OutputError: a file cannot be written.
         UsageError: Jinja2 or matplotlib is not installed.
     """
-    title = _title(subject, comparison, label)
+    title = title_of(subject, comparison, label)
     pictures = draw_pictures(subject, part(report, 0.0, 0.6))
     pages = [exam_page(subject, pictures, title, identity, room) for room in (AMPLE, SCARCE)]
-    follow = None if comparison is None else followup_page(comparison, dates=identity is not None)
+    follow = None
+    if comparison is not None:
+        follow = followup_page(comparison, draw_charts(comparison), dates=identity is not None)
     report(0.7)
     files = put_pages(pages, out, follow)
     report(1.0)
@@ -219,7 +221,7 @@ def _fitted(pages: Sequence[ExamPage], follow: FollowupPage | None, maker: Any |
     return html, document
 
 
-def _title(subject: Subject, comparison: Comparison | None, label: str) -> str:
+def title_of(subject: Subject, comparison: Comparison | None, label: str) -> str:
     """What the page is about, without a name: the reference is the beginning of a hash in ``metrics.json``."""
     source = subject.record.get("input")
     facts = source if isinstance(source, dict) else {}

@@ -19,7 +19,7 @@ from COVIDQuantLib.followup.site_limits import SiteLimits
 from COVIDQuantLib.grades import Grade
 from COVIDQuantLib.report.exam_page import exam_page
 from COVIDQuantLib.report.exam_pictures import draw_pictures
-from COVIDQuantLib.report.followup_page import followup_page
+from COVIDQuantLib.report.followup_page import draw_charts, followup_page
 from COVIDQuantLib.report.pages import html_of
 from COVIDQuantLib.report.subject import subject_of_exam, subject_of_result
 from COVIDQuantLib.report.write import write_comparison_report, write_report, write_result_report
@@ -28,10 +28,10 @@ GROWING = [lungs(ggo=1_000 * (n + 1), dense=500 * n, RUL=(0, 0)) for n in range(
 
 
 @pytest.fixture(scope="module")
-def exam_part():
-    """The page of an exam, which stands before every follow-up here."""
+def usual():
+    """The page of an exam, which stands before every follow-up here, and charts of one that stand for those of any."""
     subject = subject_of_exam(exam())
-    return exam_page(subject, draw_pictures(subject), "Exam")
+    return exam_page(subject, draw_pictures(subject), "Exam"), draw_charts(compared(GROWING, onset=DAYS[0]))
 
 
 def compared(histograms, days=DAYS, **options):
@@ -39,8 +39,8 @@ def compared(histograms, days=DAYS, **options):
     return compare_exams(results, **options)
 
 
-def shown(comparison, exam_part, **options):
-    return parsed(html_of(exam_part, followup_page(comparison, **options)))
+def shown(comparison, usual, **options):
+    return parsed(html_of(usual[0], followup_page(comparison, usual[1], **options)))
 
 
 # --------------------------------------------------------------------------------------------------------- the figures
@@ -59,9 +59,9 @@ def check_change(cells, change):
             assert number(text) == pytest.approx(value, abs=0.5001 * 10.0**-decimals)
 
 
-def test_every_change_is_that_of_the_comparison(exam_part):
+def test_every_change_is_that_of_the_comparison(usual):
     comparison = compared(GROWING, onset=DAYS[0] - timedelta(5))
-    root = shown(comparison, exam_part)
+    root = shown(comparison, usual)
     overall = comparison.overall
     tables = [node for node in root.all("table") if "changes" in node.classes]
     rows = [[[cell.text for cell in row.all("th", "td")] for row in table.all("tr")[1:]] for table in tables]
@@ -79,28 +79,28 @@ def test_every_change_is_that_of_the_comparison(exam_part):
     assert overall.signs[0].words.capitalize() in root.text
 
 
-def test_the_exams_are_listed_with_their_days_and_dates_only_when_asked_for(exam_part):
+def test_the_exams_are_listed_with_their_days_and_dates_only_when_asked_for(usual):
     comparison = compared(GROWING, onset=DAYS[0] - timedelta(5))
-    headings, rows = table_of(shown(comparison, exam_part), "exams")
+    headings, rows = table_of(shown(comparison, usual), "exams")
     assert headings[:3] == ["Exam", "Day", "Since onset days"]
     assert [row[:3] for row in rows] == [["1", "0", "5"], ["2", "10", "15"], ["3", "24", "29"], ["4", "48", "53"]]
     assert [row[-1] for row in rows] == ["sound"] * 4
     assert "2020" not in " ".join(cell for row in rows for cell in row)
-    _, dated = table_of(shown(comparison, exam_part, dates=True), "exams")
+    _, dated = table_of(shown(comparison, usual, dates=True), "exams")
     assert [row[1] for row in dated] == [day.isoformat() for day in DAYS]
 
 
-def test_a_change_from_nothing_to_something_has_words_instead_of_a_number(exam_part):
-    root = shown(compared([lungs(), lungs(ggo=900)]), exam_part)
+def test_a_change_from_nothing_to_something_has_words_instead_of_a_number(usual):
+    root = shown(compared([lungs(), lungs(ggo=900)]), usual)
     table = next(node for node in root.all("table") if "changes" in node.classes)
     whole = [cell.text for cell in table.all("tr")[1].all("th", "td")]
     assert whole == ["whole lung", "0.00", "0.90", "+0.90", "from zero", "new"]
 
 
-def test_the_sites_own_limits_stand_beside_the_published_ones(exam_part):
+def test_the_sites_own_limits_stand_beside_the_published_ones(usual):
     limits = {("whole lung", "extent_percent"): PlainLimits(0.0, 50.0)}
     site = SiteLimits(Path("summary.json"), 20, limits)
-    root = shown(compared(GROWING[:2], site=site), exam_part)
+    root = shown(compared(GROWING[:2], site=site), usual)
     assert "By the site’s limits" in root.text
     assert "within error (±70.71)" in root.text
 
@@ -108,38 +108,36 @@ def test_the_sites_own_limits_stand_beside_the_published_ones(exam_part):
 # ------------------------------------------------------------------------------------------------- what must be loud
 
 
-def test_an_exam_that_is_not_usable_spoils_the_comparison_aloud(exam_part):
+def test_an_exam_that_is_not_usable_spoils_the_comparison_aloud(usual):
     results = [result(one, f"exam{n}", DAYS[n]) for n, one in enumerate(GROWING[:2])]
     bad = result(GROWING[2], "exam2", DAYS[2], grade=Grade.UNUSABLE)
-    root = shown(compare_exams([*results, bad]), exam_part)
+    root = shown(compare_exams([*results, bad]), usual)
     assert [node.text for node in banners(root)] == ["Exam 3 is graded NOT USABLE: do not rely on these changes"]
     assert "not usable" in table_of(root, "exams")[1][2]
 
 
-def test_another_inspiration_is_said_with_what_depends_on_it_least(exam_part):
-    root = shown(compared([lungs(ggo=900), lungs(ggo=900, voxels=70_000)]), exam_part)
+def test_another_inspiration_is_said_with_what_depends_on_it_least(usual):
+    root = shown(compared([lungs(ggo=900), lungs(ggo=900, voxels=70_000)]), usual)
     (banner,) = banners(root)
     assert "lung volume −30 %" in banner.text
     assert "weight" in banner.text
 
 
-def test_the_published_curves_need_the_onset(exam_part):
-    without, with_onset = compared(GROWING[:2]), compared(GROWING[:2], onset=DAYS[0])
-    alts = []
-    for one in (without, with_onset):
-        words = [image.attributes["alt"] for image in shown(one, exam_part).all("img")]
-        alts += [text for text in words if text.startswith("Time course")]
-    assert "published" not in alts[0]
-    assert "published courses of Pan and Huang" in alts[1]
+def test_the_published_curves_need_the_onset():
+    without, with_onset = (draw_charts(compared(GROWING[:2], onset=onset)).course for onset in (None, DAYS[0]))
+    assert "published" not in without.alt
+    assert "published courses of Pan and Huang" in with_onset.alt
+    assert "corrected" not in without.caption
+    assert "Pan prints 3.30x" in with_onset.caption
 
 
-def test_lesions_are_told_by_what_became_of_them(exam_part):
+def test_lesions_are_told_by_what_became_of_them(usual):
     pairs = [
         {"before": 1, "after": 2, "counts": {"new": 2, "grown": 1, "resolved": 0}},
         {"before": 2, "after": 3, "counts": None},
     ]
     comparison = replace(compared(GROWING[:3]), lesions={"pairs": pairs})
-    text = shown(comparison, exam_part).text
+    text = shown(comparison, usual).text
     assert "Lesions from exam 1 to 2: 2 new, 1 grown." in text
     assert "Lesions from exam 2 to 3: could not be followed." in text
 
