@@ -193,6 +193,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/report/__init__.py
   COVIDQuantLib/report/documents.py
   COVIDQuantLib/report/exam_page.py
+  COVIDQuantLib/report/exam_pictures.py
   COVIDQuantLib/report/followup_page.py
   COVIDQuantLib/report/identity.py
   COVIDQuantLib/report/job.py

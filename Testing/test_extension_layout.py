@@ -37,6 +37,7 @@ FOREIGN = {
     "cli": {"ignite", "rich"},
     "export": {"matplotlib"},
     "followup": {"matplotlib"},
+    "report": {"matplotlib", "jinja2", "weasyprint"},
     "networks": {*NETWORKS, "lungmask"},
     "models": {*NETWORKS, "lungmask"},
     "inference": {*NETWORKS, "lungmask"},
@@ -44,7 +45,7 @@ FOREIGN = {
     "training": {*NETWORKS, "ignite", "matplotlib"},
     "simulation": {"torch"},
 }
-ONLY_IN_FUNCTIONS = {"matplotlib"}
+ONLY_IN_FUNCTIONS = {"matplotlib", "jinja2", "weasyprint"}
 MAX_FUNCTION_LINES = 60
 MAX_FILE_LINES = 500
 

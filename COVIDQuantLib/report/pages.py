@@ -57,7 +57,7 @@ def html_of(exam: ExamPage, followup: FollowupPage | None = None, density: int =
         exam=exam,
         followup=followup,
         heading=HEADING,
-        style=_style(),
+        style=(folder / STYLE).read_text(encoding="utf-8"),
         density=density,
         followup_density=followup_density,
         version=COVIDQuantLib.__version__,
@@ -68,13 +68,6 @@ def html_of(exam: ExamPage, followup: FollowupPage | None = None, density: int =
         chart_width=_CHART_MM[density],
         lobes_width=_LOBES_MM[followup_density],
     )
-
-
-def _style() -> object:
-    from markupsafe import Markup
-
-    # Our own file, and no place of the page's texts: nothing in it needs escaping.
-    return Markup((resource_path("Report") / STYLE).read_text(encoding="utf-8"))  # noqa: S704
 
 
 def _slice_height(exam: ExamPage, density: int) -> float:

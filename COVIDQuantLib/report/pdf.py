@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+from pathlib import Path
 from typing import Any
 
 from COVIDQuantLib.ct.volume import CTWarning
 
+_OPTIONS = {"pdf_variant": "pdf/ua-1"}
 _HOW = (
     'The report was written as HTML only, since {why}. For a PDF install the extra (pip install "COVIDQuant[report]") '
     "and Pango (Debian: libpango-1.0-0 and libpangoft2-1.0-0; macOS: brew install pango; Windows: MSYS2's pango), or "
@@ -32,14 +34,24 @@ def pdf_maker() -> tuple[Any | None, list[CTWarning]]:
     return weasyprint, []
 
 
+def write_pdf(document: Any, path: Path) -> None:
+    """Write a laid-out document as a tagged PDF (PDF/UA-1), which screen readers can read.
+
+    Args:
+        document: from :func:`laid_out`.
+        path: the file.
+    """
+    document.write_pdf(path, **_OPTIONS)
+
+
 def laid_out(maker: Any, html: str) -> Any:
-    """The laid-out document; it has ``pages`` and ``write_pdf``.
+    """The laid-out document; it has ``pages``.
 
     Args:
         maker: from :func:`pdf_maker`.
         html: the page; pictures are inside it.
     """
-    return maker.HTML(string=html, url_fetcher=_fetcher(maker)).render()
+    return maker.HTML(string=html, url_fetcher=_fetcher(maker)).render(**_OPTIONS)
 
 
 def _fetcher(maker: Any) -> Any:

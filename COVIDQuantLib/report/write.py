@@ -21,7 +21,7 @@ from COVIDQuantLib.report.exam_pictures import draw_pictures
 from COVIDQuantLib.report.followup_page import FollowupPage, draw_charts, followup_page
 from COVIDQuantLib.report.identity import ReportIdentity, shortened
 from COVIDQuantLib.report.pages import DENSITIES, html_of
-from COVIDQuantLib.report.pdf import laid_out, pdf_maker
+from COVIDQuantLib.report.pdf import laid_out, pdf_maker, write_pdf
 from COVIDQuantLib.report.subject import Subject, subject_of_exam, subject_of_result
 from COVIDQuantLib.system.atomic_files import OutputFolder
 
@@ -191,7 +191,7 @@ def put_pages(pages: Sequence[ExamPage], out: OutputFolder, follow: FollowupPage
     html, document = _fitted(pages, follow, maker)
     out.write(HTML_FILE, lambda path: path.write_text(html, encoding="utf-8", newline="\n"))
     if document is not None:
-        out.write(PDF_FILE, document.write_pdf)
+        out.write(PDF_FILE, lambda path: write_pdf(document, path))
     elif (out.path / PDF_FILE).exists():
         text = f"{PDF_FILE} in {out.path} is from an earlier run; left unchanged."
         warnings.append(CTWarning("earlier-files", text))
