@@ -243,6 +243,6 @@ def _slices_note(subject: Subject) -> str:
     ill = subject.metrics.value(WHOLE_LUNG.name, "lesion_volume_ml")
     which = "with the most pneumonia" if ill else "with the most lung"
     return (
-        "Lobes outlined in their colours; pneumonia outlined in white, blue where it is ground glass and orange where "
-        f"it is consolidation; {window_text()}. Each slice is the one of its plane {which}."
+        "Lobes outlined in their colours; pneumonia outlined in white, blue where it is ground glass, orange with a "
+        f"dotted line where it is consolidation; {window_text()}. Each slice is the one of its plane {which}."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import ndimage
 
 from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.ct.volume import CTVolume
@@ -23,6 +24,7 @@ _OUTLINE = 0.55
 _SCALE_BAR_MM = 50.0
 # A lobe's name needs so much of the picture.
 _LEAST_SHARE = 0.01
+_SMOOTH_PIXELS = 2.5
 _LEAST_MM, _MOST_MM = 14.0, 58.0
 
 
@@ -54,7 +56,7 @@ def _slice_image(scene: Scene, view: View, thresholds: Thresholds, height_mm: fl
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set_axis_off()
     axes.imshow(blend(page, thresholds), aspect="auto", interpolation="nearest")
-    _draw_outlines(axes, page)
+    _draw_outlines(axes, page, thresholds)
     axes.set_xlim(-0.5, shape[1] - 0.5)
     axes.set_ylim(shape[0] - 0.5, -0.5)
     _draw_marks(axes, view, scene.size_mm(view.plane)[0])
@@ -62,8 +64,8 @@ def _slice_image(scene: Scene, view: View, thresholds: Thresholds, height_mm: fl
     return image_of(figure, _alt(page, view, scene.position(view)), where)
 
 
-def _draw_outlines(axes: Axes, page: Page) -> None:
-    """Lobes in their colours with their abbreviations, and a white line around the lesions."""
+def _draw_outlines(axes: Axes, page: Page, thresholds: Thresholds) -> None:
+    """Lobes in their colours with their abbreviations, a white line around the lesions, dots around consolidation."""
     from matplotlib.patheffects import withStroke
 
     for lobe in LOBES:
@@ -78,12 +80,19 @@ def _draw_outlines(axes: Axes, page: Page) -> None:
             name.set_path_effects([withStroke(linewidth=1.4, foreground="black")])
     if page.lesion.max() > 0.5:
         axes.contour(page.lesion, levels=[0.5], colors=["white"], linewidths=0.45)
+        _draw_consolidation(axes, page, thresholds)
+
+
+def _draw_consolidation(axes: Axes, page: Page, thresholds: Thresholds) -> None:
+    """A dotted line around consolidation, which without colour looks much like ground glass."""
+    dense = (page.lesion > 0.5) & (page.hu >= thresholds.consolidation_hu)
+    smooth = ndimage.gaussian_filter(dense.astype(np.float32), _SMOOTH_PIXELS)
+    if smooth.max() > 0.5:
+        axes.contour(smooth, levels=[0.5], colors=["black"], linewidths=0.7, linestyles=[(0, (1, 1.2))])
 
 
 def _deepest(inside: np.ndarray) -> tuple[int, int]:
     """The pixel farthest from the border of a shape."""
-    from scipy import ndimage
-
     row, column = np.unravel_index(
         int(np.argmax(ndimage.distance_transform_edt(np.pad(inside, 1)))), np.add(inside.shape, 2)
     )
