@@ -191,6 +191,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/quantification/time_courses.py
   COVIDQuantLib/quantification/zones.py
   COVIDQuantLib/report/__init__.py
+  COVIDQuantLib/report/aids.py
   COVIDQuantLib/report/documents.py
   COVIDQuantLib/report/exam_page.py
   COVIDQuantLib/report/exam_pictures.py
@@ -206,6 +207,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/report/pictures/image.py
   COVIDQuantLib/report/pictures/slices.py
   COVIDQuantLib/report/pictures/volume.py
+  COVIDQuantLib/report/plain_values.py
   COVIDQuantLib/report/subject.py
   COVIDQuantLib/report/write.py
   COVIDQuantLib/resources.py

@@ -145,6 +145,10 @@ def _banners(comparison: Comparison) -> Iterator[Banner]:
     if unusable:
         which = f"Exam {', '.join(unusable)} is" if len(unusable) == 1 else f"Exams {', '.join(unusable)} are"
         yield Banner(ALARM, f"{which} graded NOT USABLE: do not rely on these changes")
+    # An exam knows of its readers only where they have rated it.
+    excluded = [str(exam.number) for exam in comparison.exams if getattr(exam.result, "is_excluded", False)]
+    if excluded:
+        yield Banner(ALARM, f"Excluded from quantification by the readers: exam {', '.join(excluded)}")
     breath = comparison.overall.inspiration
     if breath.differs:
         least = ", ".join(

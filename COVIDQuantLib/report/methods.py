@@ -7,6 +7,7 @@ from typing import Any
 
 from COVIDQuantLib.quantification.thresholds import Thresholds
 from COVIDQuantLib.report.identity import shortened
+from COVIDQuantLib.report.plain_values import mapping
 
 CITATION = "COVIDQuant contributors. COVIDQuant: quantification of COVID-19 pneumonia on chest CT for 3D Slicer."
 _DIGITS = 12
@@ -22,9 +23,9 @@ def methods_sentence(record: Mapping[str, Any], thresholds: Thresholds) -> str:
         record: of the exam, as ``metrics.json`` holds it.
         thresholds: of ground glass and consolidation in the report.
     """
-    steps = {name: _mapping(_mapping(record.get("segmentation")).get(name)) for name in _STEPS}
+    steps = {name: mapping(mapping(record.get("segmentation")).get(name)) for name in _STEPS}
     made = [f"{_NAMES[name]} {_by(step)}" for name, step in steps.items() if step]
-    version = shortened(str(_mapping(record.get("software")).get("COVIDQuant", "")))
+    version = shortened(str(mapping(record.get("software")).get("COVIDQuant", "")))
     segmented = f" ({'; '.join(made)})" if made else ""
     return (
         f"Pneumonia was quantified on chest CT with COVIDQuant {version}{segmented}: extent is the share of lung "
@@ -35,7 +36,7 @@ def methods_sentence(record: Mapping[str, Any], thresholds: Thresholds) -> str:
 
 
 def _by(step: Mapping[str, Any]) -> str:
-    method, model = str(step.get("method", "")), _mapping(step.get("model"))
+    method, model = str(step.get("method", "")), mapping(step.get("model"))
     if model:
         return shortened(f"by the network {model.get('name', 'unnamed')} {model.get('version', '')}".strip())
     return {"given": "given as masks", "model-free": "by image processing without a network"}.get(
@@ -46,18 +47,18 @@ def _by(step: Mapping[str, Any]) -> str:
 def identity_lines(record: Mapping[str, Any]) -> Iterator[str]:
     """The models with the beginning of their weights' SHA-256, and the versions of the software."""
     for step in _STEPS:
-        model = _mapping(_mapping(_mapping(record.get("segmentation")).get(step)).get("model"))
+        model = mapping(mapping(mapping(record.get("segmentation")).get(step)).get("model"))
         if model:
             digests = ", ".join(
                 f"{shortened(str(name))} {str(digest)[:_DIGITS]}…"
-                for name, digest in _mapping(model.get("sha256")).items()
+                for name, digest in mapping(model.get("sha256")).items()
             )
             named = f"{model.get('name', 'unnamed')} {model.get('version', '')}".strip()
             yield shortened(f"Model for {_NAMES[step]}: {named}") + (
                 f"; SHA-256 of its weights: {digests}" if digests else ""
             )
     versions = [
-        f"{shortened(str(name))} {shortened(str(value))}" for name, value in _mapping(record.get("software")).items()
+        f"{shortened(str(name))} {shortened(str(value))}" for name, value in mapping(record.get("software")).items()
     ]
     if versions:
         yield f"Software: {', '.join(versions)}"
@@ -65,7 +66,7 @@ def identity_lines(record: Mapping[str, Any]) -> Iterator[str]:
 
 def input_line(record: Mapping[str, Any]) -> str:
     """Technical facts of the CT on one line; nothing that names anybody."""
-    source, grid = _mapping(record.get("input")), _mapping(record.get("geometry"))
+    source, grid = mapping(record.get("input")), mapping(record.get("geometry"))
     told = [shortened(str(source[key])) for key in ("manufacturer", "model", "format") if source.get(key)]
     if source.get("kernel"):
         told.append(f"kernel {shortened(str(source['kernel']))}")
@@ -77,7 +78,3 @@ def input_line(record: Mapping[str, Any]) -> str:
         size = " × ".join(str(n) for n in reversed(shape))
         told.append(f"{size} voxels of {' × '.join(f'{float(mm):.3g}' for mm in spacing)} mm")
     return ", ".join(told)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -71,6 +71,8 @@ def subject_of_exam(exam: Exam, *, identify: bool = False) -> Subject:
     """
     shown = exam if identify else without_names(exam)
     record = metrics_record(shown.ct, shown.segmentation, exam.histogram, exam.metrics)
+    # What readers have added to an exam in memory stands in the file under the same names.
+    record |= getattr(shown, "records", {})
     return Subject(
         exam.metrics, exam.histogram, record, tuple(exam.checks), exam.ct, exam.segmentation, exam.ct.geometry
     )

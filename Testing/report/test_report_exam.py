@@ -343,7 +343,17 @@ EDITS = {
 
 
 def test_readers_words_are_shown_and_their_exclusion_is_loud(pictures):
-    aids = [{"text": "Extent above 5 %", "source": "Yoo 2022"}]
+    aids = {
+        "notice": "Literature.",
+        "cut_offs": [
+            {"what": "Extent > 5 %: x", "value": 7.25, "unit": "%", "position": "above", "source": "Yoo 2022"}
+        ],
+        "ct_score": {"score": 4, "conversion": {"expected_percent": 3.3, "measured_percent": 3.5}},
+        "groups": [
+            {"region": "whole lung", "measure": "ct_score", "group": "severe", "n": 9, "position": "at the median"},
+            {"region": "left lung", "measure": "ct_score", "group": "severe", "n": 9, "position": "not shown"},
+        ],
+    }
     root = parsed(html_of(page_of(exam(), pictures, rating=RATING, edit_record=EDITS, reading_aids=aids)))
     assert banners(root)[0].text == "Excluded from quantification by the readers: mean rating 2.5, below 3"
     for said in (
@@ -355,16 +365,24 @@ def test_readers_words_are_shown_and_their_exclusion_is_loud(pictures):
         "extent 30.0 → 27.9 %, weight 900.0 → 800.0 g",
         "2 parts of the pneumonia, 15.0 mL",
         "Reading aids from the literature, not a diagnosis",
-        "Extent above 5 % (Yoo 2022)",
+        "Extent > 5 %: x; this exam: 7.2 %, above (Yoo 2022)",
+        "CT score 4 corresponds to 3.3 % of the lungs, measured 3.5 %",
+        "CT score, severe (n 9), published –: at the median",
+        "Literature.",
     ):
         assert said in root.text, said
+    assert "not shown" not in root.text
 
 
 def test_a_score_that_waits_for_the_second_reader_is_not_shown():
     record = {"rating": {"verdict": "waiting", "rounds": [{"readers": [{"reader": "AB", "sealed": "Mg=="}]}]}}
     (note,) = notes_of(record)
-    assert note.lines == ("Verdict: waiting", "AB: has rated, not shown before the second reader has")
+    waiting = "AB: has rated, not shown before the second reader has"
+    assert note.lines == ("Verdict: waiting", waiting)
     assert exclusion_of(record) == ""
+    # The round before it is finished, and still counts.
+    (note,) = notes_of({"rating": {**RATING, "rounds": [*RATING["rounds"], *record["rating"]["rounds"]]}})
+    assert note.lines[1:] == ("AB: 2 (2026-01-02): basal motion", "CD: 3 (2026-01-03)", waiting)
 
 
 JSON = st.recursive(
@@ -415,10 +433,19 @@ def test_a_page_full_of_bad_news_is_still_one_page(tmp_path, pictures):
     with OutputFolder(tmp_path) as out:
         files = put_pages(pages, out)
     assert pages_of(files.pdf) == 1
-    text = parsed(files.html.read_text(encoding="utf-8")).text
-    # Two lines of sixty findings are shown, two of forty aids, one reason of thirty.
-    for more in ("and 58 more", "and 38 more", "and 29 more"):
-        assert more in text
+    root = parsed(files.html.read_text(encoding="utf-8"))
+    # Whatever is left out is counted: of sixty findings, forty aids, thirty reasons.
+    for node, count in zip(
+        (
+            next(one for one in root.all("ul") if "findings" in one.classes),
+            next(one for one in root.all("section") if "wide" in one.classes),
+            banners(root)[1],
+        ),
+        (60, 40, 30),
+        strict=True,
+    ):
+        *lines, last = node.all("li")
+        assert last.text == f"and {count - len(lines)} more in metrics.json"
 
 
 def put(made, pictures, folder):
