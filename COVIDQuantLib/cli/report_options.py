@@ -30,12 +30,12 @@ def check_report_options(arguments: argparse.Namespace) -> None:
     """Check before the work that the options fit together and that the report can be made.
 
     Raises:
-        UsageError: an option of the report without it; Jinja2 is not installed.
+        UsageError: an option of the report without it; Jinja2 or matplotlib is not installed.
     """
     if arguments.report:
-        from COVIDQuantLib.report.pages import need_jinja
+        from COVIDQuantLib.report.pages import need_packages
 
-        need_jinja()
+        need_packages()
         return
     for name in ("--report-identity", "--report-label"):
         if getattr(arguments, name[2:].replace("-", "_")):

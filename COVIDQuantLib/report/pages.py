@@ -23,17 +23,19 @@ _SLICES_MM, _VIEW_MM, _CHART_MM = (
 )
 _LOBES_MM = (88.0, 82.0, 76.0, 68.0, 56.0)
 _GAP_MM = 2.0
+_PACKAGES = (("jinja2", "Jinja2", "report-no-jinja"), ("matplotlib", "matplotlib", "report-no-matplotlib"))
 
 
-def need_jinja() -> None:
-    """Check that the report can be made.
+def need_packages() -> None:
+    """Check that the report can be made; HTML at least.
 
     Raises:
-        UsageError: Jinja2 is not installed.
+        UsageError: Jinja2 or matplotlib is not installed.
     """
-    if importlib.util.find_spec("jinja2") is None:
-        remedy = 'Install it with pip install "COVIDQuant[report]".'
-        raise UsageError("the report needs Jinja2, which is not installed", "", remedy, "report-no-jinja")
+    for package, called, code in _PACKAGES:
+        if importlib.util.find_spec(package) is None:
+            remedy = 'Install it with pip install "COVIDQuant[report]".'
+            raise UsageError(f"the report needs {called}, which is not installed", "", remedy, code)
 
 
 def html_of(exam: ExamPage, followup: FollowupPage | None = None, density: int = 0, followup_density: int = 0) -> str:
@@ -46,9 +48,9 @@ def html_of(exam: ExamPage, followup: FollowupPage | None = None, density: int =
         followup_density: the same of the follow-up's.
 
     Raises:
-        UsageError: Jinja is not installed.
+        UsageError: Jinja2 or matplotlib is not installed.
     """
-    need_jinja()
+    need_packages()
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     folder = resource_path("Report")

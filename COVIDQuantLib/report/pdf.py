@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from pathlib import Path
 from typing import Any
 
 from COVIDQuantLib.ct.volume import CTWarning
@@ -34,16 +33,6 @@ def pdf_maker() -> tuple[Any | None, list[CTWarning]]:
     return weasyprint, []
 
 
-def write_pdf(document: Any, path: Path) -> None:
-    """Write a laid-out document as a tagged PDF (PDF/UA-1), which screen readers can read.
-
-    Args:
-        document: from :func:`laid_out`.
-        path: the file.
-    """
-    document.write_pdf(path, **_OPTIONS)
-
-
 def laid_out(maker: Any, html: str) -> Any:
     """The laid-out document; it has ``pages``.
 
@@ -52,6 +41,17 @@ def laid_out(maker: Any, html: str) -> Any:
         html: the page; pictures are inside it.
     """
     return maker.HTML(string=html, url_fetcher=_fetcher(maker)).render(**_OPTIONS)
+
+
+def pdf_of(document: Any) -> bytes:
+    """A laid-out document as a tagged PDF (PDF/UA-1), which screen readers can read."""
+    return document.write_pdf(**_OPTIONS)
+
+
+def failure(error: Exception) -> CTWarning:
+    """The warning where WeasyPrint failed: a fault of its own must not cost the other results."""
+    what = f"WeasyPrint failed ({type(error).__name__})"
+    return CTWarning("report-no-pdf", f"The report was written as HTML only, since {what}: print it from a browser.")
 
 
 def _fetcher(maker: Any) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.anonymous import hashed
 from COVIDQuantLib.followup.comparison import Comparison
@@ -20,8 +21,8 @@ from COVIDQuantLib.report.exam_page import AMPLE, SCARCE, ExamPage, exam_page
 from COVIDQuantLib.report.exam_pictures import draw_pictures
 from COVIDQuantLib.report.followup_page import FollowupPage, draw_charts, followup_page
 from COVIDQuantLib.report.identity import ReportIdentity, shortened
-from COVIDQuantLib.report.pages import DENSITIES, html_of
-from COVIDQuantLib.report.pdf import laid_out, pdf_maker, write_pdf
+from COVIDQuantLib.report.pages import DENSITIES, html_of, need_packages
+from COVIDQuantLib.report.pdf import failure, laid_out, pdf_maker, pdf_of
 from COVIDQuantLib.report.subject import Subject, subject_of_exam, subject_of_result
 from COVIDQuantLib.system.atomic_files import OutputFolder
 
@@ -163,6 +164,8 @@ def put_report(
         OutputError: a file cannot be written.
         UsageError: Jinja2 or matplotlib is not installed.
     """
+    need_packages()
+    out.expect(FILES)
     title = title_of(subject, comparison, label)
     pictures = draw_pictures(subject, part(report, 0.0, 0.6))
     pages = [exam_page(subject, pictures, title, identity, room) for room in (AMPLE, SCARCE)]
@@ -187,23 +190,33 @@ def put_pages(pages: Sequence[ExamPage], out: OutputFolder, follow: FollowupPage
         OutputError: a file cannot be written.
         UsageError: Jinja2 is not installed.
     """
-    maker, warnings = pdf_maker()
-    html, document = _fitted(pages, follow, maker)
+    html, pdf, warnings = _made(pages, follow)
     out.write(HTML_FILE, lambda path: path.write_text(html, encoding="utf-8", newline="\n"))
-    if document is not None:
-        out.write(PDF_FILE, lambda path: write_pdf(document, path))
+    if pdf is not None:
+        out.write(PDF_FILE, lambda path: path.write_bytes(pdf))
     elif (out.path / PDF_FILE).exists():
         text = f"{PDF_FILE} in {out.path} is from an earlier run; left unchanged."
         warnings.append(CTWarning("earlier-files", text))
-    pdf = out.path / PDF_FILE if document is not None else None
-    return ReportFiles(out.path / HTML_FILE, pdf, tuple(warnings))
+    return ReportFiles(out.path / HTML_FILE, out.path / PDF_FILE if pdf is not None else None, tuple(warnings))
 
 
-def _fitted(pages: Sequence[ExamPage], follow: FollowupPage | None, maker: Any | None) -> tuple[str, Any | None]:
-    """The HTML, as large as fits its pages, and its layout as PDF; None without a maker."""
-    if maker is None:
-        # Fonts of a browser differ: somewhat denser, so that its print fits too.
-        return html_of(pages[0], follow, *_UNMEASURED), None
+def _made(pages: Sequence[ExamPage], follow: FollowupPage | None) -> tuple[str, bytes | None, list[CTWarning]]:
+    """The HTML, the PDF if it can be made, and why not."""
+    maker, warnings = pdf_maker()
+    if maker is not None:
+        try:
+            html, document = _fitted(pages, follow, maker)
+            return html, pdf_of(document), warnings
+        except COVIDQuantError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever another program's layout stumbles over
+            warnings.append(failure(error))
+    # Fonts of a browser differ: somewhat denser, so that its print fits too.
+    return html_of(pages[0], follow, *_UNMEASURED), None, warnings
+
+
+def _fitted(pages: Sequence[ExamPage], follow: FollowupPage | None, maker: Any) -> tuple[str, Any]:
+    """The HTML, as large as fits its pages, and its layout."""
     html, document, density, page = "", None, 0, pages[0]
     for density, page in [
         *((density, pages[0]) for density in DENSITIES),

@@ -21,6 +21,7 @@ from COVIDQuantLib.export.exam_files import write_exam
 from COVIDQuantLib.export.table_file import read_metrics
 from COVIDQuantLib.grades import CheckResult, Grade
 from COVIDQuantLib.quantification.measures import MEASURES
+from COVIDQuantLib.report import write as write_module
 from COVIDQuantLib.report.documents import exclusion_of, notes_of
 from COVIDQuantLib.report.exam_page import AMPLE, SCARCE, exam_page
 from COVIDQuantLib.report.exam_pictures import draw_pictures
@@ -483,6 +484,19 @@ def test_an_older_pdf_beside_new_html_is_told(tmp_path, pictures, no_pdf):
     files = put(exam(), pictures, tmp_path)
     assert [warning.code for warning in files.warnings] == ["report-no-pdf", "earlier-files"]
     assert (tmp_path / "report.pdf").read_bytes() == b"old"
+
+
+def test_a_fault_of_weasyprint_costs_the_pdf_alone(tmp_path, pictures, monkeypatch):
+    def stumble(*_arguments):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(write_module, "laid_out", stumble)
+    files = put(exam(), pictures, tmp_path)
+    assert files.pdf is None
+    assert files.html.is_file()
+    assert [warning.code for warning in files.warnings] == ["report-no-pdf"]
+    if PDF_CAN_BE_MADE:
+        assert "ZeroDivisionError" in files.warnings[0].message
 
 
 def test_without_jinja_the_extra_is_named(tmp_path, pictures, monkeypatch):
