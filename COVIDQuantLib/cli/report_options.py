@@ -49,6 +49,11 @@ def report_names(arguments: argparse.Namespace) -> tuple[str, ...]:
     return _FILES if arguments.report else ()
 
 
+def earlier_reports(arguments: argparse.Namespace) -> list[str]:
+    """The report's files that lie in the results' folder although this run writes none."""
+    return [] if arguments.report else [name for name in _FILES if (arguments.out / name).is_file()]
+
+
 def identity_of(arguments: argparse.Namespace, source: CTSource) -> ReportIdentity | None:
     """Whose report it is, if that is to be said.
 

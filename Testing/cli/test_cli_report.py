@@ -63,6 +63,17 @@ def test_compare_writes_a_report_beside_its_files(tmp_path, capsys, no_pdf):
     assert "2020" not in table_of(root, "exams")[1][0][1]
 
 
+def test_a_report_of_an_earlier_run_is_told(tmp_path, capsys):
+    folders = [write_result(tmp_path / name, lungs(ggo=n)) for name, n in (("a", 1_000), ("b", 9_000))]
+    out = tmp_path / "out"
+    assert compare(folders, out, *DATES, "--no-lesions") == 0
+    (out / "report.pdf").write_bytes(b"old")
+    capsys.readouterr()
+    assert compare(folders, out, *DATES, "--no-lesions") == 0
+    assert "earlier-files: report.pdf" in " ".join(capsys.readouterr().err.split())
+    assert (out / "report.pdf").read_bytes() == b"old"
+
+
 @pytest.mark.slow
 def test_the_report_of_a_comparison_shows_the_last_exams_own_ct(phantom, tmp_path, capsys):
     other = tmp_path / "other"

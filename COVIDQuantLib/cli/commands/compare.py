@@ -13,7 +13,13 @@ import numpy as np
 
 from COVIDQuantLib.cli.compare_tables import show_comparison
 from COVIDQuantLib.cli.lesion_tables import show_lesions
-from COVIDQuantLib.cli.report_options import add_report_options, check_report_options, identity_of, report_names
+from COVIDQuantLib.cli.report_options import (
+    add_report_options,
+    check_report_options,
+    earlier_reports,
+    identity_of,
+    report_names,
+)
 from COVIDQuantLib.cli.terminal import progress_bar, show_files, show_warnings
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.ct.volume import CTWarning
@@ -247,7 +253,7 @@ def _read(arguments: argparse.Namespace, progress: StagedProgress) -> list[ExamR
 
 
 def _show(arguments: argparse.Namespace, comparison: Comparison, files: list[Path]) -> None:
-    left = earlier_files(arguments.out, {path.name for path in files})
+    left = [*earlier_files(arguments.out, {path.name for path in files}), *earlier_reports(arguments)]
     text = f"{', '.join(left)} in {arguments.out} may be from an earlier run; left unchanged."
     earlier = [CTWarning("earlier-files", text)] if left else []
     show_warnings([*comparison.warnings, *earlier])

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from COVIDQuantLib.cli.mask_options import GIVEN, add_mask_options, ct_path, given_masks
-from COVIDQuantLib.cli.report_options import add_report_options, check_report_options, identity_of, report_names
+from COVIDQuantLib.cli.report_options import (
+    add_report_options,
+    check_report_options,
+    earlier_reports,
+    identity_of,
+    report_names,
+)
 from COVIDQuantLib.cli.terminal import progress_bar, show_files, show_grade, show_metrics, show_warnings
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.ct.volume import CTWarning
@@ -127,6 +133,7 @@ def _earlier_files(arguments: argparse.Namespace, wanted: Collection[str]) -> li
         for name in files_of([export.name for export in EXPORTS])
         if name not in written and (path := arguments.out / name).is_file() and not any(map(path.samefile, given))
     ]
+    left += earlier_reports(arguments)
     if not left:
         return []
     return [
