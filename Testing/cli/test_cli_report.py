@@ -125,6 +125,7 @@ def test_without_jinja_nothing_is_begun(phantom, tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_starting_the_command_line_needs_nothing_of_the_report():
     import subprocess
 

@@ -121,7 +121,7 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize("name", HARD)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n == "no lesions" else []) for n in HARD])
 def test_hard_cases_have_a_report_that_says_so(name):
     made = exam(**HARD[name])
     subject = subject_of_exam(made)

@@ -159,6 +159,7 @@ def folders(tmp_path_factory):
     return [root / "one", root / "two"]
 
 
+@pytest.mark.slow
 @needs_pdf
 def test_a_follow_up_of_thirty_exams_is_two_pages(folders, tmp_path):
     days = [DAYS[0] + timedelta(n) for n in range(30)]
