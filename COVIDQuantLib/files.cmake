@@ -36,6 +36,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cli/main.py
   COVIDQuantLib/cli/mask_options.py
   COVIDQuantLib/cli/reading_aid_tables.py
+  COVIDQuantLib/cli/report_options.py
   COVIDQuantLib/cli/stopping.py
   COVIDQuantLib/cli/terminal.py
   COVIDQuantLib/cohort/__init__.py
@@ -213,6 +214,26 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/readers/scale.py
   COVIDQuantLib/readers/words.py
   COVIDQuantLib/readers/work_clock.py
+  COVIDQuantLib/report/__init__.py
+  COVIDQuantLib/report/aids.py
+  COVIDQuantLib/report/documents.py
+  COVIDQuantLib/report/exam_page.py
+  COVIDQuantLib/report/exam_pictures.py
+  COVIDQuantLib/report/followup_page.py
+  COVIDQuantLib/report/identity.py
+  COVIDQuantLib/report/job.py
+  COVIDQuantLib/report/methods.py
+  COVIDQuantLib/report/pages.py
+  COVIDQuantLib/report/pdf.py
+  COVIDQuantLib/report/pictures/__init__.py
+  COVIDQuantLib/report/pictures/charts.py
+  COVIDQuantLib/report/pictures/followup_charts.py
+  COVIDQuantLib/report/pictures/image.py
+  COVIDQuantLib/report/pictures/slices.py
+  COVIDQuantLib/report/pictures/volume.py
+  COVIDQuantLib/report/plain_values.py
+  COVIDQuantLib/report/subject.py
+  COVIDQuantLib/report/write.py
   COVIDQuantLib/resources.py
   COVIDQuantLib/review/__init__.py
   COVIDQuantLib/review/components.py
@@ -230,6 +251,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/scene/export/edits_job.py
   COVIDQuantLib/scene/export/export_job.py
   COVIDQuantLib/scene/export/node_exam.py
+  COVIDQuantLib/scene/export/report_job.py
   COVIDQuantLib/scene/given_lobes.py
   COVIDQuantLib/scene/headless_scene.py
   COVIDQuantLib/scene/live/__init__.py

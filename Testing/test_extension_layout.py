@@ -37,6 +37,7 @@ FOREIGN = {
     "cli": {"ignite", "rich"},
     "export": {"matplotlib"},
     "followup": {"matplotlib"},
+    "report": {"matplotlib", "jinja2", "weasyprint"},
     "networks": {*NETWORKS, "lungmask"},
     "models": {*NETWORKS, "lungmask"},
     "inference": {*NETWORKS, "lungmask"},
@@ -46,7 +47,7 @@ FOREIGN = {
     "statistics": {"matplotlib", "pandas", "statsmodels", "pingouin", "sklearn", "jinja2"},
     "cohort": {"matplotlib", "pandas"},
 }
-ONLY_IN_FUNCTIONS = {"matplotlib"}
+ONLY_IN_FUNCTIONS = {"matplotlib", "jinja2", "weasyprint"}
 MAX_FUNCTION_LINES = 60
 MAX_FILE_LINES = 500
 

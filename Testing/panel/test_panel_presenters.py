@@ -298,6 +298,30 @@ def test_why_nothing_can_be_written(has, reason):
     assert (stop.enabled, stop.text) == (True, "Cancel")
 
 
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ({"has_result": False}, "Quantify"),
+        ({"has_folder": False}, "Choose a folder"),
+        ({"missing": ["jinja2"]}, "jinja2 is not installed"),
+        ({"other_runs": True}, "Wait until the export is done"),
+        ({}, ""),
+    ],
+)
+def test_why_no_report_can_be_written(state, reason):
+    usual = {"running": False, "other_runs": False, "has_result": True, "has_folder": True}
+    control = exports.report_control(**{**usual, **state})
+    assert (control.enabled, control.text) == (not reason, "Report…")
+    assert control.reason_not.startswith(reason)
+    assert exports.report_control(**{**usual, **state, "running": True}).text == "Cancel"
+
+
+def test_a_written_report_can_be_opened_and_its_warnings_are_text(tmp_path):
+    text = exports.report_text("CT", [tmp_path / "report.html"], ["No <b>PDF</b>."])
+    assert f'<a href="{(tmp_path / "report.html").as_uri()}">report.html</a>' in text
+    assert "No &lt;b&gt;PDF&lt;/b&gt;." in text
+
+
 def test_choices_of_files_are_kept_none_of_them_too(tmp_path):
     usual = {export.name for export in EXPORTS if export.default}
     assert exports.chosen([]) == usual

@@ -5,9 +5,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from COVIDQuantLib.cli.mask_options import GIVEN, add_mask_options, ct_path, given_masks
 from COVIDQuantLib.cli.reading_aid_tables import show_reading_aids
+from COVIDQuantLib.cli.report_options import (
+    add_report_options,
+    check_report_options,
+    earlier_reports,
+    identity_of,
+    report_names,
+)
 from COVIDQuantLib.cli.terminal import progress_bar, show_files, show_grade, show_metrics, show_warnings
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.ct.volume import CTWarning
@@ -24,10 +32,13 @@ from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Threshol
 from COVIDQuantLib.readers.reading_aids import reading_aids
 from COVIDQuantLib.system.atomic_files import OutputFolder
 
+if TYPE_CHECKING:
+    from COVIDQuantLib.report.write import ReportFiles
+
 NAME = "quantify"
 HELP = "Find lobes and pneumonia on a chest CT; write a segmentation, a table of measurements and an overview image."
 
-_READING, _WRITING = Stage("reading", 2.5), Stage("writing", 4.0)
+_READING, _WRITING, _REPORTING = Stage("reading", 2.5), Stage("writing", 4.0), Stage("report", 6.0)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--days-since-onset", type=int, metavar="N", help="with --reading-aids: compare with published time courses"
     )
+    add_report_options(parser)
     parser.add_argument("--no-picture", action="store_true", help="do not write the overview image")
     parser.add_argument("--identify", action="store_true", help="write names, UIDs and the exam date as they are")
     parser.add_argument("--strict", action="store_true", help="end with status 4 if the result is not graded sound")
@@ -73,19 +85,24 @@ def run(arguments: argparse.Namespace) -> None:
     thresholds = Thresholds(arguments.ggo_hu, arguments.consolidation_hu)
     wanted = [export.name for export in EXPORTS if _wanted(export.name, arguments, default=export.default)]
     _check_onset(arguments)
+    check_report_options(arguments)
+    stages = (_READING, *plan.stages, _WRITING, *([_REPORTING] if arguments.report else []))
     with OutputFolder(arguments.out) as out:
         # Checked before the work: whether the folder is writable and the file names are free.
-        out.expect(files_of(wanted))
+        out.expect([*files_of(wanted), *report_names(arguments)])
         _refuse_rated(arguments.out)
-        with progress_bar((_READING, *plan.stages, _WRITING), quiet=arguments.quiet) as progress:
+        with progress_bar(stages, quiet=arguments.quiet) as progress:
             exam = _quantify(arguments, plan, thresholds, progress)
             if arguments.reading_aids:
                 exam.records = {READING_AIDS: reading_aids(exam.metrics, arguments.days_since_onset)}
             with progress.stage(_WRITING.name) as report:
                 files = put_exam(exam, out, wanted, report, identify=arguments.identify)
+            reported = _report(arguments, exam, out, progress)
+            files += [] if reported is None else reported.paths
     arguments.written = True
     try:
-        show_warnings([*exam.warnings, *_earlier_files(arguments, wanted)])
+        of_report = [] if reported is None else reported.warnings
+        show_warnings([*exam.warnings, *of_report, *_earlier_files(arguments, wanted)])
         if not arguments.quiet:
             show_grade(exam.checks)
             show_metrics(exam.metrics)
@@ -127,7 +144,24 @@ def _quantify(arguments: argparse.Namespace, plan: Plan, thresholds: Thresholds,
     with progress.stage(_READING.name) as report:
         ct = read_ct(path, arguments.series, report)
         given = given_masks(arguments, ct)
+    # A CT that names nobody is refused before the work.
+    identity_of(arguments, ct.source)
     return quantify_ct(ct, given, thresholds, progress, plan)
+
+
+def _report(
+    arguments: argparse.Namespace, exam: Exam, out: OutputFolder, progress: StagedProgress
+) -> ReportFiles | None:
+    """The report, if it is wanted."""
+    if not arguments.report:
+        return None
+    from COVIDQuantLib.report.subject import subject_of_exam
+    from COVIDQuantLib.report.write import put_report
+
+    identity = identity_of(arguments, exam.ct.source)
+    with progress.stage(_REPORTING.name) as report:
+        subject = subject_of_exam(exam, identify=identity is not None)
+        return put_report(subject, out, identity=identity, label=arguments.report_label, report=report)
 
 
 def _earlier_files(arguments: argparse.Namespace, wanted: Collection[str]) -> list[CTWarning]:
@@ -139,6 +173,7 @@ def _earlier_files(arguments: argparse.Namespace, wanted: Collection[str]) -> li
         for name in files_of([export.name for export in EXPORTS])
         if name not in written and (path := arguments.out / name).is_file() and not any(map(path.samefile, given))
     ]
+    left += earlier_reports(arguments)
     if not left:
         return []
     return [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from COVIDQuantLib.errors import Cancelled, COVIDQuantError, OutputError, UsageError
 from COVIDQuantLib.export.exam_files import EXPORTS
@@ -24,22 +25,23 @@ _FUNCTION = "COVIDQuantLib.worker.jobs.export:write_snapshot"
 _MADE = "made"
 
 
-class ExportJob:
-    """The wanted files of a reading, written by a background process; either all of them appear or none.
+class SnapshotJob:
+    """Files made from a reading by a background process; either all of them appear or none.
 
     The voxels, labels and figures are copied before the constructor returns. No node is accessed later, so the scene
     may be edited or closed meanwhile. If the job is cancelled, garbage-collected or fails, or this process is killed,
     the folder is left unchanged.
 
     Args:
-        reading: the result to export.
+        reading: the result to write.
         folder: created if missing; earlier files of the same names are replaced.
-        wanted: names of ``export.exam_files.EXPORTS``.
+        names: of the files that may be written.
+        function: ``module:name``; called with the snapshot's voxels, ``snapshot``, ``folder``, ``report`` and these:
+        arguments: by name.
         environment: of the process, in Slicer ``slicer.util.startupEnvironment()``.
 
     Raises:
         OutputError: the folder cannot be written.
-        UsageError: nothing is wanted.
         UnfitInputError: the CT or the segments cannot be read.
         WorkerError: the process cannot be started, or there is too little memory to share.
     """
@@ -48,13 +50,12 @@ class ExportJob:
         self,
         reading: Reading,
         folder: Path,
-        wanted: Collection[str],
+        names: Collection[str],
+        function: str,
+        arguments: Mapping[str, object],
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        known = [export.name for export in EXPORTS if export.name in wanted]
-        if not known:
-            raise UsageError("nothing was chosen to be written", remedy="Choose what to export.")
-        self.names = [name for export in EXPORTS if export.name in known for name in export.files]
+        self.names = list(names)
         self.folder = folder
         self._over = False
         reading.update()
@@ -62,8 +63,8 @@ class ExportJob:
         out.__enter__()
         try:
             self._made = out.staging / _MADE
-            shared = snapshot_of(reading, {"folder": self._made, "wanted": known})
-            job = BackgroundJob(_FUNCTION, shared, environment, folders=(out.staging,))
+            shared = snapshot_of(reading, {**arguments, "folder": self._made})
+            job = BackgroundJob(function, shared, environment, folders=(out.staging,))
         except BaseException:
             _abandon(None, out)
             raise
@@ -101,12 +102,17 @@ class ExportJob:
         self._abandon()
 
     def _commit(self) -> list[Path]:
-        for name in self.names:
+        written = self._written(self._job.result)
+        for name in written:
             self._out.write(name, _mover(self._made / name))
         self._over = True
         self._abandon.detach()
         self._out.__exit__(None, None, None)
-        return [self.folder / name for name in self.names]
+        return [self.folder / name for name in written]
+
+    def _written(self, result: Any) -> list[str]:
+        """The names of the files that were written, by what the function returned."""
+        return list(result)
 
     def _about_target(self, error: COVIDQuantError) -> COVIDQuantError:
         """An error about a staged file as one about the file the reader expects."""
@@ -115,6 +121,34 @@ class ExportJob:
         name = Path(error.where).name
         where = self.folder / name if name in self.names else self.folder
         return OutputError(error.what, str(where), error.remedy, error.code)
+
+
+class ExportJob(SnapshotJob):
+    """The wanted exports of a reading.
+
+    Args:
+        reading: the result to export.
+        folder: created if missing; earlier files of the same names are replaced.
+        wanted: names of ``export.exam_files.EXPORTS``.
+        environment: of the process, in Slicer ``slicer.util.startupEnvironment()``.
+
+    Raises:
+        UsageError: nothing is wanted.
+        OutputError, UnfitInputError, WorkerError: as for every :class:`SnapshotJob`.
+    """
+
+    def __init__(
+        self,
+        reading: Reading,
+        folder: Path,
+        wanted: Collection[str],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        known = [export.name for export in EXPORTS if export.name in wanted]
+        if not known:
+            raise UsageError("nothing was chosen to be written", remedy="Choose what to export.")
+        names = [name for export in EXPORTS if export.name in known for name in export.files]
+        super().__init__(reading, folder, names, _FUNCTION, {"wanted": known}, environment)
 
 
 def snapshot_of(reading: Reading, arguments: Mapping[str, object]) -> SharedArguments:

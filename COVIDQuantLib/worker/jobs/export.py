@@ -74,8 +74,13 @@ def write_snapshot(
     Raises:
         OutputError: they cannot be written.
     """
-    exam = with_notes(_exam(values, lobes, lesions, snapshot, check=True), snapshot.notes)
+    exam = exam_of_snapshot(values, lobes, lesions, snapshot)
     return [path.name for path in write_exam(exam, folder, wanted, report)]
+
+
+def exam_of_snapshot(values: np.ndarray, lobes: np.ndarray, lesions: np.ndarray, snapshot: Snapshot) -> Exam:
+    """The exam that a snapshot and its voxels make, with readers' records; arguments as in :func:`write_snapshot`."""
+    return with_notes(_exam(values, lobes, lesions, snapshot, check=True), snapshot.notes)
 
 
 def edits_of_snapshot(
