@@ -71,6 +71,8 @@ def algorithm_of(exam: Exam, step: str) -> Algorithm:
         weights = model.get("sha256")
         digests = weights if isinstance(weights, Mapping) else {}
         parameters = {plain(f"SHA-256 of {file}"): str(digest) for file, digest in sorted(digests.items())}
-        return Algorithm(kind, name, plain(str(model.get("version") or software_version()), _MAX_TEXT), family, parameters)
+        return Algorithm(
+            kind, name, plain(str(model.get("version") or software_version()), _MAX_TEXT), family, parameters
+        )
     name = "mask given by the user" if method == "given" else f"COVIDQuant {plain(method, 40)} {step}"
     return Algorithm(kind, name, software_version(), family, {})

@@ -23,9 +23,7 @@ def sheet_pixels(exam: Exam, report: Report = silent) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(figure.canvas.buffer_rgba())[..., :3])  # type: ignore[attr-defined]
 
 
-def make_capture(
-    exam: Exam, source: SourceSeries, new_uid: Callable[[], str], report: Report = silent
-) -> Dataset:
+def make_capture(exam: Exam, source: SourceSeries, new_uid: Callable[[], str], report: Report = silent) -> Dataset:
     """The sheet as a DICOM image of the patient's study."""
     from highdicom.sc import SCImage
 
@@ -50,7 +48,7 @@ def make_capture(
     )
     capture.BurnedInAnnotation = "NO"
     capture.ImageType = ["DERIVED", "SECONDARY"]
-    # Views in three planes and both lungs: no one orientation or side holds for them.
+    # Views in three planes and both lungs: no one orientation holds for them.
     capture.PatientOrientation = None
-    capture.BodyPartExamined, capture.Laterality = "CHEST", ""
+    capture.BodyPartExamined = "CHEST"
     return capture

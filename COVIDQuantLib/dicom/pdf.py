@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
+from pydicom.uid import UID, EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from COVIDQuantLib.ct.dicom.headers import PATIENT_MODULE, STUDY_MODULE
 from COVIDQuantLib.ct.files.input_files import shown
@@ -55,7 +55,7 @@ def make_pdf(data: bytes, source: SourceSeries, title: str, new_uid: Callable[[]
         if keyword in header:
             document[keyword] = header[keyword]
     document.SOPClassUID = document.file_meta.MediaStorageSOPClassUID = EncapsulatedPDFStorage
-    document.SOPInstanceUID = document.file_meta.MediaStorageSOPInstanceUID = new_uid()
+    document.SOPInstanceUID = document.file_meta.MediaStorageSOPInstanceUID = UID(new_uid())
     document.Modality, document.ConversionType = "DOC", "WSD"
     document.SeriesInstanceUID, document.InstanceNumber = new_uid(), 1
     document.SeriesNumber, document.SeriesDescription = source.series_number + SERIES_OFFSET, "COVIDQuant report"

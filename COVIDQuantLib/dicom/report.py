@@ -97,7 +97,11 @@ def _content(exam: Exam, segmentation: Dataset, tracking: Tracking) -> Measureme
     from highdicom.sr import MeasurementReport
 
     groups = [
-        *(_region_group(exam, region.name, segmentation, tracking) for region in REGIONS if _has_figures(exam, region.name)),
+        *(
+            _region_group(exam, region.name, segmentation, tracking)
+            for region in REGIONS
+            if _has_figures(exam, region.name)
+        ),
         _pneumonia_group(exam, segmentation, tracking),
         *(_lesion_group(exam, lesion) for lesion in lesions_of(exam, tracking)),
     ]

@@ -21,7 +21,7 @@ from COVIDQuantLib.dicom.tracking import Tracking
 from COVIDQuantLib.exam import Exam
 
 if TYPE_CHECKING:
-    from highdicom.seg import SegmentDescription, Segmentation
+    from highdicom.seg import Segmentation, SegmentDescription
 
 SEGMENTS: tuple[Lobe | LesionKind, ...] = (*LOBES, LESION)
 SEGMENT_NUMBER: dict[str, int] = {kind.name: number for number, kind in enumerate(SEGMENTS, start=1)}

@@ -165,7 +165,7 @@ def _tidy(header: Dataset) -> None:
     header.walk(_as_text)
     header.SpecificCharacterSet = "ISO_IR 192"
     for keyword in (*PATIENT_MODULE, *STUDY_MODULE, "Manufacturer", "SeriesNumber"):
-        if keyword != "IssuerOfPatientID" and keyword != "StudyDescription" and keyword not in header:
+        if keyword not in {"IssuerOfPatientID", "StudyDescription"} and keyword not in header:
             setattr(header, keyword, "")
     for keyword, valid in (("PatientBirthDate", _DAY), ("StudyDate", _DAY), ("StudyTime", _TIME)):
         if not valid.fullmatch(str(header.get(keyword, ""))):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from collections.abc import Iterator
-from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from COVIDQuantLib.dicom.capture import make_capture
+from COVIDQuantLib.dicom.files import CAPTURE_FILE, PDF_FILE, REPORT_FILE, SEGMENTATION_FILE, DicomFiles, dicom_files
 from COVIDQuantLib.dicom.pdf import make_pdf, read_pdf
 from COVIDQuantLib.dicom.report import make_report
 from COVIDQuantLib.dicom.segmentation import make_segmentation
@@ -23,39 +22,7 @@ from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.system.atomic_files import OutputFolder, Writer
 
-SEGMENTATION_FILE, REPORT_FILE, CAPTURE_FILE, PDF_FILE = (
-    "segmentation.dcm",
-    "report_sr.dcm",
-    "overlay.dcm",
-    "report_pdf.dcm",
-)
 _TITLE = "Quantification of pneumonia on chest CT"
-
-
-@dataclass(frozen=True)
-class DicomFiles:
-    """The files of a result.
-
-    Attributes:
-        segmentation: lobes and pneumonia (SEG).
-        report_sr: the figures (SR).
-        capture: the overview image (SC).
-        encapsulated_pdf: the report as PDF; None if none was given.
-    """
-
-    segmentation: Path
-    report_sr: Path
-    capture: Path
-    encapsulated_pdf: Path | None = None
-
-    def paths(self) -> list[Path]:
-        """The files that were written, in this order."""
-        return [path for path in astuple(self) if path is not None]
-
-
-def dicom_files(*, with_pdf: bool = False) -> list[str]:
-    """The names of the files that are written."""
-    return [SEGMENTATION_FILE, REPORT_FILE, CAPTURE_FILE, *([PDF_FILE] if with_pdf else [])]
 
 
 def write_dicom_result(
