@@ -169,7 +169,7 @@ def pixels_of(path: Path, name: str, head: Dataset, pixels_at: int, fractional: 
         )
     check_size(file.matrix, -(-bits // 8), name)
     claimed = file.frames * file.matrix[0] * file.matrix[1] * bits // 8
-    if not packed and syntax != DEFLATED and claimed > file.size:
+    if not packed and syntax != DEFLATED and claimed > file.size - pixels_at:
         raise UnfitInputError(
             f"the header claims {file.frames} frames of {file.matrix[1]}×{file.matrix[0]} pixels "
             f"({claimed / 1e6:.4g} MB), but the file has {file.size / 1e6:.4g} MB: it is truncated or damaged",
