@@ -119,13 +119,15 @@ def read_dicom_result(path: Path) -> ExamResult:
     """
     report = read_report(path)
     result = result_of(path, report.metrics, _segmentation_beside(report))
-    # The date is in the header, as of any object; the record beside it names none.
-    day = acquisition_date(ImageFile(path, report.head, "", 0))
-    return replace(result, acquired=_day(day) or result.acquired)
+    return replace(result, acquired=_study_date(report) or result.acquired)
 
 
-def _day(text: str) -> date | None:
-    return date.fromisoformat(text) if text else None
+def _study_date(report: ReportFile) -> date | None:
+    """The day of the study: the counts name none, and the report's own dates are those of its writing."""
+    study = Dataset()
+    study.StudyDate = value_of(report.head, "StudyDate") or ""
+    day = acquisition_date(ImageFile(report.path, study, "", 0))
+    return date.fromisoformat(day) if day else None
 
 
 def read_report(path: Path) -> ReportFile:
