@@ -21,7 +21,8 @@ from COVIDQuantLib.ct.source import CTSource, DicomIdentity
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.voxels.geometry import Geometry
 
-_OFFER = "Leave DICOM out: segmentation.seg.nrrd and metrics.json hold the same result."
+# What a refusal offers instead.
+OFFER = "Leave DICOM out: segmentation.seg.nrrd and metrics.json hold the same result."
 _PACKAGE = "highdicom"
 # What names an image, and what may not be empty (PS3.3, types 1); everything else may be written empty (type 2).
 _UIDS = {
@@ -52,13 +53,13 @@ def check_source(source: CTSource) -> DicomIdentity:
     identity = source.dicom
     if identity is None:
         what = "results can only be written as DICOM if the CT is DICOM: they refer to its images"
-        raise UnfitInputError(what, source.where, _OFFER, code="dicom-no-source")
+        raise UnfitInputError(what, source.where, OFFER, code="dicom-no-source")
     missing = _missing(identity)
     if missing:
         raise UnfitInputError(
             f"its images lack what DICOM results must refer to: {'; '.join(missing)}",
             source.where,
-            f"Export the series again from the archive. {_OFFER}",
+            f"Export the series again from the archive. {OFFER}",
             code="dicom-incomplete",
         )
     return identity
@@ -133,7 +134,7 @@ class SourceSeries:
 
     def _changed(self, path: Path, how: str) -> UnfitInputError:
         return UnfitInputError(
-            f"{printable(path.name)} {how}", self.where, f"Quantify the CT again. {_OFFER}", code="dicom-changed"
+            f"{printable(path.name)} {how}", self.where, f"Quantify the CT again. {OFFER}", code="dicom-changed"
         )
 
     @property

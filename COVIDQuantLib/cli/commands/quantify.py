@@ -10,7 +10,7 @@ from COVIDQuantLib.cli.mask_options import GIVEN, add_mask_options, ct_path, giv
 from COVIDQuantLib.cli.terminal import progress_bar, show_files, show_grade, show_metrics, show_warnings
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
-from COVIDQuantLib.dicom.files import DICOM_FILES, dicom_files
+from COVIDQuantLib.dicom.files import DICOM, DICOM_FILES, dicom_files
 from COVIDQuantLib.errors import NotSoundError, UsageError
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.exam_files import EXPORTS, files_of, put_exam
@@ -52,11 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for export in EXPORTS:
         if not export.default:
             parser.add_argument(f"--{export.name}", action="store_true", help=f"write {export.text} as well")
-    parser.add_argument(
-        "--dicom",
-        action="store_true",
-        help="write the result as DICOM objects as well: segmentation, structured report, overview image",
-    )
+    parser.add_argument(f"--{DICOM.name}", action="store_true", help=f"write {DICOM.text} as well")
     parser.add_argument(
         "--report-pdf", type=Path, metavar="PDF", help="with --dicom: a report to go along as Encapsulated PDF"
     )
