@@ -34,6 +34,7 @@ EVERYWHERE = {"numpy", "scipy", "SimpleITK", "pydicom"}
 NETWORKS = {"torch", "monai", "safetensors"}
 FOREIGN = {
     "scene": {"slicer", "vtk", "vtkmodules"},
+    "dicom": {"highdicom"},
     "cli": {"ignite", "rich"},
     "export": {"matplotlib"},
     "followup": {"matplotlib"},
@@ -44,7 +45,7 @@ FOREIGN = {
     "training": {*NETWORKS, "ignite", "matplotlib"},
     "simulation": {"torch"},
 }
-ONLY_IN_FUNCTIONS = {"matplotlib"}
+ONLY_IN_FUNCTIONS = {"matplotlib", "highdicom"}
 MAX_FUNCTION_LINES = 60
 MAX_FILE_LINES = 500
 

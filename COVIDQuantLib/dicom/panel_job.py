@@ -19,7 +19,7 @@ from COVIDQuantLib.ct.dicom.series.stack import Stack, stack_frames
 from COVIDQuantLib.ct.source import CTSource, DicomIdentity
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.dicom.files import DICOM, names_of
-from COVIDQuantLib.dicom.source import OFFER, check_source
+from COVIDQuantLib.dicom.objects.source import OFFER, check_source
 from COVIDQuantLib.dicom.write import put_dicom_result
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.exam import Exam

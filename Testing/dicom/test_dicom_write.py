@@ -1,6 +1,7 @@
 """Results as DICOM objects: they validate, refer to their series, name the patient, and no one beside it."""
 
 import json
+from pathlib import Path
 
 import highdicom
 import numpy as np
@@ -11,8 +12,9 @@ from pydicom import dcmread
 
 from COVIDQuantLib.anatomy import LESION, LOBES, REGIONS
 from COVIDQuantLib.dicom import codes
-from COVIDQuantLib.dicom.codes import CONCEPT, MEASURE_CONCEPTS
-from COVIDQuantLib.dicom.payload import payload_of
+from COVIDQuantLib.dicom.objects.codes import CONCEPT, MEASURE_CONCEPTS
+from COVIDQuantLib.dicom.objects.document import filled
+from COVIDQuantLib.dicom.objects.payload import payload_of
 from COVIDQuantLib.dicom.write import write_dicom_result
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.grades import CheckResult, Grade
@@ -261,3 +263,8 @@ def test_odd_headers_are_put_right_or_left_empty(once, tmp_path):
     assert (seg.PatientSex, seg.StudyDate, seg.StudyTime, seg.PatientBirthDate) == ("", "", "", "")
     if validator():
         assert [error for path in files for error in errors_in(path)] == []
+
+
+def test_the_documents_tables_are_those_of_the_code():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "dicom.md").read_text(encoding="utf-8")
+    assert filled(text) == text, "run python -m COVIDQuantLib.dicom.objects.document"

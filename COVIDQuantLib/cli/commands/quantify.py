@@ -116,8 +116,8 @@ def _check_dicom_options(arguments: argparse.Namespace) -> None:
 def _check_dicom(arguments: argparse.Namespace, ct: CTVolume) -> None:
     """Refuse before the work what would be refused after it."""
     from COVIDQuantLib.dicom.lineage import read_earlier
-    from COVIDQuantLib.dicom.pdf import read_pdf
-    from COVIDQuantLib.dicom.source import check_source
+    from COVIDQuantLib.dicom.objects.pdf import read_pdf
+    from COVIDQuantLib.dicom.objects.source import check_source
 
     check_source(ct.source)
     if arguments.report_pdf is not None:

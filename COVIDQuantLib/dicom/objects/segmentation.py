@@ -15,9 +15,9 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from COVIDQuantLib.anatomy import LESION, LOBES, LesionKind, Lobe
-from COVIDQuantLib.dicom.algorithms import MANUFACTURER, MODEL_NAME, Algorithm, algorithm_of, software_version
-from COVIDQuantLib.dicom.source import SourceSeries
-from COVIDQuantLib.dicom.tracking import Tracking
+from COVIDQuantLib.dicom.objects.algorithms import MANUFACTURER, MODEL_NAME, Algorithm, algorithm_of, software_version
+from COVIDQuantLib.dicom.objects.source import SourceSeries
+from COVIDQuantLib.dicom.objects.tracking import Tracking
 from COVIDQuantLib.exam import Exam
 
 if TYPE_CHECKING:

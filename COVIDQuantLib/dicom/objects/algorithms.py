@@ -8,7 +8,7 @@ from typing import Any
 
 import COVIDQuantLib
 from COVIDQuantLib.anatomy import Code
-from COVIDQuantLib.dicom.codes import ARTIFICIAL_INTELLIGENCE, MANUAL_PROCESSING, MORPHOLOGICAL_OPERATIONS
+from COVIDQuantLib.dicom.objects.codes import ARTIFICIAL_INTELLIGENCE, MANUAL_PROCESSING, MORPHOLOGICAL_OPERATIONS
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.review.status import Figures
 from COVIDQuantLib.structures import plain
