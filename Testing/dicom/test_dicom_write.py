@@ -11,7 +11,7 @@ from dicom_results import STUDY, errors_in, exam_of, objects_of, phantom_exam, v
 from pydicom import dcmread
 
 from COVIDQuantLib.anatomy import LESION, LOBES, REGIONS
-from COVIDQuantLib.dicom import codes
+from COVIDQuantLib.dicom.objects import codes
 from COVIDQuantLib.dicom.objects.codes import CONCEPT, MEASURE_CONCEPTS
 from COVIDQuantLib.dicom.objects.document import filled
 from COVIDQuantLib.dicom.objects.payload import payload_of

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydicom.dataset import Dataset
 
 from COVIDQuantLib.anatomy import LESION, LOBES, OUTSIDE_LOBES, REGIONS, WHOLE_LUNG, Code
-from COVIDQuantLib.dicom import codes
+from COVIDQuantLib.dicom.objects import codes
 from COVIDQuantLib.dicom.objects.algorithms import MANUFACTURER, MODEL_NAME, algorithm_of, figures_of, software_version
 from COVIDQuantLib.dicom.objects.codes import CONCEPT, site_of
 from COVIDQuantLib.dicom.objects.lesions import Lesion, lesion_figures, lesions_of
