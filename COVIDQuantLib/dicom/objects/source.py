@@ -30,7 +30,53 @@ _UIDS = {
     "series_uid": "Series Instance UID",
     "frame_of_reference_uid": "Frame of Reference UID",
 }
+# All that is taken from the images: patient, study, trial and de-identification, what places a frame, what names it.
+_ATTRIBUTES = (
+    *PATIENT_MODULE,
+    *STUDY_MODULE,
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence",
+    "LongitudinalTemporalInformationModified",
+    "ClinicalTrialSponsorName",
+    "ClinicalTrialProtocolID",
+    "ClinicalTrialProtocolName",
+    "ClinicalTrialSiteID",
+    "ClinicalTrialSiteName",
+    "ClinicalTrialSubjectID",
+    "ClinicalTrialSubjectReadingID",
+    "ClinicalTrialTimePointID",
+    "ClinicalTrialTimePointDescription",
+    "SpecificCharacterSet",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "InstanceNumber",
+    "Modality",
+    "Manufacturer",
+    "FrameOfReferenceUID",
+    "PositionReferenceIndicator",
+    "ImageType",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "DimensionOrganizationSequence",
+    "DimensionIndexSequence",
+)
 _SEXES = {"M", "F", "O"}
+_AGE = re.compile(r"\d{3}[DWMY]")
 _DAY = re.compile(r"(?:19|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
 _TIME = re.compile(r"(?:[01]\d|2[0-3])(?:[0-5]\d(?:[0-5]\d(?:\.\d{1,6})?)?)?")
 _TOLD = 5
@@ -121,8 +167,7 @@ class SourceSeries:
         try:
             with warnings.catch_warnings(), open_dicom(path) as stream:
                 warnings.simplefilter("ignore")
-                header = dcmread(stream, stop_before_pixels=True, force=True)
-                header.remove_private_tags()
+                header = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=[*_ATTRIBUTES])
                 same = str(header.get("SOPInstanceUID", "")) == sop_instance
                 if same:
                     _tidy(header)
@@ -173,7 +218,9 @@ def _tidy(header: Dataset) -> None:
             setattr(header, keyword, "")
     if str(header.get("PatientSex", "")) not in _SEXES:
         header.PatientSex = ""
-    for keyword in ("IssuerOfPatientID", "StudyDescription", "PatientAge"):
+    if not _AGE.fullmatch(str(header.get("PatientAge", "000Y"))):
+        del header.PatientAge
+    for keyword in ("IssuerOfPatientID", "StudyDescription"):
         if keyword in header and not str(header.get(keyword) or ""):
             delattr(header, keyword)
 
