@@ -36,7 +36,7 @@ def course(once, tmp_path_factory):
         lesions = phantom.lesions.copy()
         if number:
             lesions = (ndimage.binary_dilation(lesions) & (phantom.lobes > 0)) | _spot(phantom)
-        exams.append(exam_of(ct, phantom.lobes.copy(), lesions))
+        exams.append(exam_of(ct, phantom.lobes.copy(), lesions, checked=not number))
         (folder / f"result{number}").mkdir()
         objects_of(exams[-1], folder / f"result{number}")
     return exams, [folder / "result0", folder / "result1"]
@@ -208,6 +208,7 @@ def test_lesions_keep_their_identifiers_in_a_later_exam(course, tmp_path):
     assert known.of("right upper lobe") == alone.of("right upper lobe")
 
 
+@pytest.mark.slow
 def test_without_dicom_the_earlier_result_gives_the_same_identifiers(course, tmp_path):
     """A lesion's identifier follows from the exam in which it was first seen, whichever files tell of it."""
     exams, folders = course
