@@ -21,6 +21,7 @@ from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.ct.masks.label_maps import place_labels, read_label_map
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.export.segmentation_file import read_segmentation
 from COVIDQuantLib.segmentation.masks.user_masks import read_given_masks
 from COVIDQuantLib.voxels.geometry import Geometry
 
@@ -403,6 +404,23 @@ def test_a_straightened_gantry_tilt_keeps_every_voxel(once, tmp_path):
     assert warned == []
     own = dcmread(path)
     assert (own.Rows, own.Columns) == (rows, columns)
+    # The grid alone tells where they belong, as when the result is compared with a later exam.
+    np.testing.assert_array_equal(read_segmentation(path, ct.geometry).segmentation.lobes, lobes)
+
+
+def test_uneven_sections_keep_their_masks(once, tmp_path):
+    """Intervals that drift put the even grid sections away from the images; each frame names its image."""
+    phantom = once.phantom(**SETTINGS)
+    spacing = phantom.ct.geometry.spacing
+    images = slice_datasets(phantom.ct.hu, spacing, (0, 0, 0), **STUDY)
+    for n, image in enumerate(images):
+        drift = 0.09 * max(0, n - len(images) // 2)
+        image.ImagePositionPatient = [0, 0, round((n + drift) * spacing[2], 4)]
+    ct = read_ct(write(images, tmp_path / "ct"))
+    assert "uneven-spacing" in [warning.code for warning in ct.warnings]
+    exam = exam_of(ct, phantom.lobes.copy(), phantom.lesions.copy())
+    path, _ = objects_of(exam, tmp_path)
+    np.testing.assert_array_equal(lobes_of(ct, path), exam.segmentation.lobes)
 
 
 def test_a_multiframe_ct_has_its_segmentation_on_its_frames(once, tmp_path):
