@@ -306,7 +306,7 @@ def test_dicom_can_be_written_of_what_the_database_holds():
     assert "DICOM database" in exports.choice_control(DICOM, can_be_written=True, images=False).reason_not
     assert exports.choice_control(DICOM, can_be_written=True).tooltip == "segmentation.dcm, report_sr.dcm, overlay.dcm"
     held = {"1.2": "/data/a", "1.3": "/data/b"}
-    assert exports.image_files("1.2 1.3", lambda uid: held.get(uid, "")) == [Path("/data/a"), Path("/data/b")]
+    assert exports.image_files("1.2 1.3", lambda uid: held.get(uid, "")) == ["/data/a", "/data/b"]
     for uids in ("1.2 1.4", "", None):
         assert exports.image_files(uids, lambda uid: held.get(uid, "")) == []
 

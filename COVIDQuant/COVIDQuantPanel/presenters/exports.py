@@ -1,7 +1,5 @@
 """What can be exported, and what is said about it."""
 
-from pathlib import Path
-
 from COVIDQuantLib.dicom.files import DICOM
 from COVIDQuantLib.export.exam_files import EXPORTS
 from COVIDQuantPanel.presenters.controls import Control, needs_result
@@ -40,7 +38,7 @@ def image_files(uids, file_of):
         file_of: the database's file of a UID, empty if it has none.
     """
     files = [file_of(uid) for uid in (uids or "").split()]
-    return [Path(file) for file in files] if files and all(files) else []
+    return files if all(files) else []
 
 
 def chosen(names):

@@ -59,7 +59,7 @@ class ExportSection(Section):
         if self.panel.reading is None or database is None or not database.isOpen:
             return []
         uids = self.panel.reading.live.volume.GetAttribute("DICOM.instanceUIDs")
-        return presenter.image_files(uids, database.fileForInstance)
+        return [Path(file) for file in presenter.image_files(uids, database.fileForInstance)]
 
     def on_reading(self):
         """Clear the message, as it was about another result."""
