@@ -31,6 +31,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cli/commands/study.py
   COVIDQuantLib/cli/commands/train.py
   COVIDQuantLib/cli/compare_tables.py
+  COVIDQuantLib/cli/dicom_options.py
   COVIDQuantLib/cli/failures.py
   COVIDQuantLib/cli/lesion_tables.py
   COVIDQuantLib/cli/main.py
@@ -89,6 +90,9 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/files/voxel_data.py
   COVIDQuantLib/ct/hu_normalisation.py
   COVIDQuantLib/ct/masks/__init__.py
+  COVIDQuantLib/ct/masks/dicom_placing.py
+  COVIDQuantLib/ct/masks/dicom_segment_pixels.py
+  COVIDQuantLib/ct/masks/dicom_segmentation.py
   COVIDQuantLib/ct/masks/interpretation.py
   COVIDQuantLib/ct/masks/label_maps.py
   COVIDQuantLib/ct/masks/label_positions.py
@@ -98,6 +102,24 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/read.py
   COVIDQuantLib/ct/source.py
   COVIDQuantLib/ct/volume.py
+  COVIDQuantLib/dicom/__init__.py
+  COVIDQuantLib/dicom/files.py
+  COVIDQuantLib/dicom/lineage.py
+  COVIDQuantLib/dicom/objects/__init__.py
+  COVIDQuantLib/dicom/objects/algorithms.py
+  COVIDQuantLib/dicom/objects/capture.py
+  COVIDQuantLib/dicom/objects/codes.py
+  COVIDQuantLib/dicom/objects/document.py
+  COVIDQuantLib/dicom/objects/lesions.py
+  COVIDQuantLib/dicom/objects/payload.py
+  COVIDQuantLib/dicom/objects/pdf.py
+  COVIDQuantLib/dicom/objects/report.py
+  COVIDQuantLib/dicom/objects/segmentation.py
+  COVIDQuantLib/dicom/objects/source.py
+  COVIDQuantLib/dicom/objects/tracking.py
+  COVIDQuantLib/dicom/panel_job.py
+  COVIDQuantLib/dicom/read.py
+  COVIDQuantLib/dicom/write.py
   COVIDQuantLib/document_table.py
   COVIDQuantLib/errors.py
   COVIDQuantLib/evaluation/__init__.py

@@ -34,6 +34,7 @@ EVERYWHERE = {"numpy", "scipy", "SimpleITK", "pydicom"}
 NETWORKS = {"torch", "monai", "safetensors"}
 FOREIGN = {
     "scene": {"slicer", "vtk", "vtkmodules"},
+    "dicom": {"highdicom"},
     "cli": {"ignite", "rich"},
     "export": {"matplotlib"},
     "followup": {"matplotlib"},
@@ -47,7 +48,7 @@ FOREIGN = {
     "statistics": {"matplotlib", "pandas", "statsmodels", "pingouin", "sklearn", "jinja2"},
     "cohort": {"matplotlib", "pandas"},
 }
-ONLY_IN_FUNCTIONS = {"matplotlib", "jinja2", "weasyprint"}
+ONLY_IN_FUNCTIONS = {"matplotlib", "jinja2", "weasyprint", "highdicom"}
 MAX_FUNCTION_LINES = 60
 MAX_FILE_LINES = 500
 

@@ -18,6 +18,8 @@ import numpy as np
 from COVIDQuantLib import terminology_text as terms
 from COVIDQuantLib.anatomy import LESION, LOBES, Colour, Terminology
 from COVIDQuantLib.ct.files.volume_files import read_volume_file
+from COVIDQuantLib.ct.masks.dicom_placing import dicom_labels, own_grid, own_labels
+from COVIDQuantLib.ct.masks.dicom_segmentation import read_dicom_segmentation, segmentation_file
 from COVIDQuantLib.ct.masks.slicer_segments import FileSegment, is_of, labels_of_segments, segments_of
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.export.reader_records import EDIT_RECORD, RATING, TAG, ReaderRecords, packed, records_of, unpacked
@@ -238,26 +240,25 @@ class SegmentationFile:
         return records_of(unpacked(self.told, str(self.path)), segments, str(self.path))
 
 
-def read_segmentation(path: Path) -> SegmentationFile:
-    """Read lobes and lesions of a segmentation written by COVIDQuant or saved by Slicer.
+def read_segmentation(path: Path, grid: Geometry | None = None) -> SegmentationFile:
+    """Read lobes and lesions of a segmentation written by COVIDQuant or saved by Slicer, NRRD or DICOM.
 
     Segments are found by their ID or else by their terminology, never by name or order.
+
+    Args:
+        path: the file.
+        grid: the grid of its CT, if it is known: where the frames of a DICOM segmentation lie on it, they are put
+            there.
 
     Raises:
         UnfitInputError: the file cannot be read, or holds neither a lobe nor a lesion.
     """
+    if segmentation_file(path) is not None:
+        return _read_dicom(path, grid)
     volume = read_volume_file(Path(path), layers=True)
     segments = segments_of(volume.header.fields, str(path))
     layers = volume.values if volume.values.ndim == 4 else volume.values[..., np.newaxis]
-    lobes = [segment for segment in segments if any(is_of(segment, lobe) for lobe in LOBES)]
-    lesions = [segment for segment in segments if is_of(segment, LESION)]
-    if not lobes and not lesions:
-        names = ", ".join(segment.name for segment in segments) or "none"
-        raise UnfitInputError(
-            f"no segment is a COVIDQuant lobe or lesion by ID or terminology (segments: {names})",
-            str(path),
-            "Give a segmentation made by COVIDQuant, or a label map.",
-        )
+    lobes, lesions = _ours(segments, path)
 
     def labels(of: Sequence[FileSegment], content: str) -> np.ndarray:
         if not of:
@@ -268,8 +269,36 @@ def read_segmentation(path: Path) -> SegmentationFile:
     return SegmentationFile(volume.geometry, segmentation, tuple(segments), Path(path), _told(volume.header.fields))
 
 
+def _ours(segments: Sequence[FileSegment], path: Path) -> tuple[list[FileSegment], list[FileSegment]]:
+    """The segments that are lobes, and those that are lesions."""
+    lobes = [segment for segment in segments if any(is_of(segment, lobe) for lobe in LOBES)]
+    lesions = [segment for segment in segments if is_of(segment, LESION)]
+    if not lobes and not lesions:
+        names = ", ".join(segment.name for segment in segments) or "none"
+        raise UnfitInputError(
+            f"no segment is a COVIDQuant lobe or lesion by ID or terminology (segments: {names})",
+            str(path),
+            "Give a segmentation made by COVIDQuant, or a label map.",
+        )
+    return lobes, lesions
+
+
 def _told(fields: Mapping[str, str]) -> str:
     """The text of our tag, whichever segment has it."""
     values = [value for key, value in fields.items() if _TAGS_FIELD.match(f"{key}:=")]
     texts = [tag.partition(":")[2] for value in values for tag in value.split("|") if tag.startswith(f"{TAG}:")]
     return texts[0] if texts else ""
+
+
+def _read_dicom(path: Path, grid: Geometry | None) -> SegmentationFile:
+    header = read_dicom_segmentation(path)
+    placed: dict[str, np.ndarray] = {}
+    for of, content in zip(_ours(header.segments, path), ("lobes", "lesions"), strict=True):
+        found = dicom_labels(path, content, grid) if grid is not None and of else None
+        if found is not None:
+            placed[content] = found[0]
+        elif of:
+            placed[content], grid, _ = own_labels(path, content)
+    where = grid or own_grid(header)[0]
+    lobes, lesions = (placed.get(content, np.zeros(where.shape, np.uint8)) for content in ("lobes", "lesions"))
+    return SegmentationFile(where, Segmentation(lobes, lesions != 0), header.segments, Path(path))

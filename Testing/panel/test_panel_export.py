@@ -1,9 +1,12 @@
 """The panel's export: beside the window, stopped by a click, whatever becomes of scene and module meanwhile."""
 
+import types
+
 import pytest
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
+import slicer
 from panel_world import PanelWorld, Timer
 from test_panel_story import add_ct, add_result, lesions_of, phantom, whole  # noqa: F401 - phantom is a fixture
 from test_scene_export_job import contents, lingering
@@ -154,3 +157,21 @@ def test_a_report_that_fails_is_told_and_the_button_works_again(read, tmp_path, 
     assert "not like this" in read.errors.pop()
     assert list(tmp_path.iterdir()) == []
     assert read.ui.reportButton.enabled
+
+
+def test_dicom_is_offered_for_a_ct_of_the_database_alone(read, tmp_path, monkeypatch):
+    box = read.panel.sections[_EXPORT]._boxes["dicom"]
+    assert not box.enabled
+    volume = read.panel.reading.live.volume
+    volume.SetAttribute("DICOM.instanceUIDs", "1.2.3 1.2.4")
+    held = {"1.2.3": str(tmp_path / "a"), "1.2.4": str(tmp_path / "b")}
+    database = types.SimpleNamespace(isOpen=True, fileForInstance=lambda uid: held.get(uid, ""))
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+    read.panel.sections[_EXPORT].on_reading()
+    assert box.enabled
+    choose(read, tmp_path / "case", "dicom")
+    read.ui.exportButton.click()
+    finish(read)
+    assert "dicom-changed" in read.ui.doneLabel.text
+    assert not (tmp_path / "case").exists()
+    read.errors.clear()

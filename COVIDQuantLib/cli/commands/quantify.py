@@ -7,6 +7,14 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from COVIDQuantLib.cli.dicom_options import (
+    add_dicom_options,
+    check_dicom,
+    check_dicom_options,
+    dicom_names,
+    earlier_dicom,
+    put_dicom,
+)
 from COVIDQuantLib.cli.mask_options import GIVEN, add_mask_options, ct_path, given_masks
 from COVIDQuantLib.cli.reading_aid_tables import show_reading_aids
 from COVIDQuantLib.cli.report_options import (
@@ -38,7 +46,8 @@ if TYPE_CHECKING:
 NAME = "quantify"
 HELP = "Find lobes and pneumonia on a chest CT; write a segmentation, a table of measurements and an overview image."
 
-_READING, _WRITING, _REPORTING = Stage("reading", 2.5), Stage("writing", 4.0), Stage("report", 6.0)
+_READING, _WRITING = Stage("reading", 2.5), Stage("writing", 4.0)
+_REPORTING, _DICOM = Stage("report", 6.0), Stage("DICOM", 8.0)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--days-since-onset", type=int, metavar="N", help="with --reading-aids: compare with published time courses"
     )
     add_report_options(parser)
+    add_dicom_options(parser)
     parser.add_argument("--no-picture", action="store_true", help="do not write the overview image")
     parser.add_argument("--identify", action="store_true", help="write names, UIDs and the exam date as they are")
     parser.add_argument("--strict", action="store_true", help="end with status 4 if the result is not graded sound")
@@ -86,12 +96,13 @@ def run(arguments: argparse.Namespace) -> None:
     wanted = [export.name for export in EXPORTS if _wanted(export.name, arguments, default=export.default)]
     _check_onset(arguments)
     check_report_options(arguments)
-    stages = (_READING, *plan.stages, _WRITING, *([_REPORTING] if arguments.report else []))
+    check_dicom_options(arguments)
+    more = [stage for stage, on in ((_REPORTING, arguments.report), (_DICOM, arguments.dicom)) if on]
     with OutputFolder(arguments.out) as out:
         # Checked before the work: whether the folder is writable and the file names are free.
-        out.expect([*files_of(wanted), *report_names(arguments)])
+        out.expect(_all_files(wanted, arguments))
         _refuse_rated(arguments.out)
-        with progress_bar(stages, quiet=arguments.quiet) as progress:
+        with progress_bar((_READING, *plan.stages, _WRITING, *more), quiet=arguments.quiet) as progress:
             exam = _quantify(arguments, plan, thresholds, progress)
             if arguments.reading_aids:
                 exam.records = {READING_AIDS: reading_aids(exam.metrics, arguments.days_since_onset)}
@@ -99,6 +110,7 @@ def run(arguments: argparse.Namespace) -> None:
                 files = put_exam(exam, out, wanted, report, identify=arguments.identify)
             reported = _report(arguments, exam, out, progress)
             files += [] if reported is None else reported.paths
+            files += _dicom(arguments, exam, out, reported, progress)
     arguments.written = True
     try:
         of_report = [] if reported is None else reported.warnings
@@ -143,6 +155,7 @@ def _quantify(arguments: argparse.Namespace, plan: Plan, thresholds: Thresholds,
     path = ct_path(arguments)
     with progress.stage(_READING.name) as report:
         ct = read_ct(path, arguments.series, report)
+        check_dicom(arguments, ct)
         given = given_masks(arguments, ct)
     # A CT that names nobody is refused before the work.
     identity_of(arguments, ct.source)
@@ -164,16 +177,32 @@ def _report(
         return put_report(subject, out, identity=identity, label=arguments.report_label, report=report)
 
 
+def _dicom(
+    arguments: argparse.Namespace, exam: Exam, out: OutputFolder, reported: ReportFiles | None, progress: StagedProgress
+) -> list[Path]:
+    """The DICOM objects, if they are wanted; the report of this run goes along."""
+    if not arguments.dicom:
+        return []
+    made = out.staged(reported.pdf.name) if reported is not None and reported.pdf is not None else None
+    with progress.stage(_DICOM.name) as report:
+        return put_dicom(exam, out, arguments, made, report)
+
+
+def _all_files(wanted: Collection[str], arguments: argparse.Namespace) -> list[str]:
+    """The names of every file that is to be written."""
+    return [*files_of(wanted), *report_names(arguments), *dicom_names(arguments)]
+
+
 def _earlier_files(arguments: argparse.Namespace, wanted: Collection[str]) -> list[CTWarning]:
     """A warning if the folder holds files from an earlier run that this one did not replace."""
-    written = files_of(wanted)
+    written = _all_files(wanted, arguments)
     given = [path for name in GIVEN for path in _paths(getattr(arguments, name))]
     left = [
         name
         for name in files_of([export.name for export in EXPORTS])
         if name not in written and (path := arguments.out / name).is_file() and not any(map(path.samefile, given))
     ]
-    left += earlier_reports(arguments)
+    left += [*earlier_reports(arguments), *earlier_dicom(arguments)]
     if not left:
         return []
     return [

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from COVIDQuantLib.dicom.files import DICOM, names_of
 from COVIDQuantLib.errors import Cancelled, COVIDQuantError, OutputError, UsageError
 from COVIDQuantLib.export.exam_files import EXPORTS
 from COVIDQuantLib.progress import ProgressState
@@ -21,6 +22,7 @@ from COVIDQuantLib.worker.function_job import BackgroundJob
 from COVIDQuantLib.worker.jobs.export import Snapshot
 
 _FUNCTION = "COVIDQuantLib.worker.jobs.export:write_snapshot"
+_WITH_DICOM = "COVIDQuantLib.dicom.panel_job:write_snapshot_and_dicom"
 # In the staging folder, separate from what OutputFolder keeps there.
 _MADE = "made"
 
@@ -129,8 +131,9 @@ class ExportJob(SnapshotJob):
     Args:
         reading: the result to export.
         folder: created if missing; earlier files of the same names are replaced.
-        wanted: names of ``export.exam_files.EXPORTS``.
+        wanted: names of ``export.exam_files.EXPORTS``, and ``dicom``.
         environment: of the process, in Slicer ``slicer.util.startupEnvironment()``.
+        images: the files of the images that the CT was loaded from; needed for ``dicom`` alone.
 
     Raises:
         UsageError: nothing is wanted.
@@ -143,12 +146,14 @@ class ExportJob(SnapshotJob):
         folder: Path,
         wanted: Collection[str],
         environment: Mapping[str, str] | None = None,
+        images: Sequence[Path] = (),
     ) -> None:
-        known = [export.name for export in EXPORTS if export.name in wanted]
+        known = [name for name in (*(export.name for export in EXPORTS), DICOM.name) if name in wanted]
         if not known:
             raise UsageError("nothing was chosen to be written", remedy="Choose what to export.")
-        names = [name for export in EXPORTS if export.name in known for name in export.files]
-        super().__init__(reading, folder, names, _FUNCTION, {"wanted": known}, environment)
+        with_dicom = {"images": list(images)} if DICOM.name in known else {}
+        function = _WITH_DICOM if with_dicom else _FUNCTION
+        super().__init__(reading, folder, names_of(known), function, {"wanted": known, **with_dicom}, environment)
 
 
 def snapshot_of(reading: Reading, arguments: Mapping[str, object]) -> SharedArguments:
