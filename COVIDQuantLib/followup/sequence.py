@@ -34,6 +34,20 @@ class DatedExam:
     onset_days: int | None = None
 
 
+def day_named(text: str) -> date:
+    """The day that a text like 2020-02-29 names.
+
+    Raises:
+        UsageError: it names none.
+    """
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        raise UsageError(
+            f"“{text}” is not a date", remedy="Enter it like 2020-02-29.", code="date-unreadable"
+        ) from None
+
+
 def in_order(
     results: Sequence[ExamResult], dates: Sequence[date] = (), onset: date | None = None
 ) -> tuple[list[DatedExam], list[CTWarning]]:

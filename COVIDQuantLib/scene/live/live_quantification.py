@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -22,7 +21,7 @@ from COVIDQuantLib.scene.live.layer_counts import merge
 from COVIDQuantLib.scene.nodes.observers import Observers
 from COVIDQuantLib.scene.nodes.result_links import SEGMENTATION_ROLE, TABLE_ROLE, VOLUME_ROLE, link
 from COVIDQuantLib.scene.nodes.segments import roles_of
-from COVIDQuantLib.scene.nodes.tables import METRICS_ATTRIBUTE, create_table_node, write_table
+from COVIDQuantLib.scene.nodes.tables import create_table_node, thresholds_of_result, write_table
 from COVIDQuantLib.segment_roles import LESION_ROLE
 from COVIDQuantLib.voxels.box import Box
 
@@ -98,9 +97,7 @@ class LiveQuantification:
                 "the segmentation is not linked to a CT", segmentation.GetName(), "Choose its CT and quantify again."
             )
         table = segmentation.GetNodeReference(TABLE_ROLE)
-        record = json.loads((table.GetAttribute(METRICS_ATTRIBUTE) if table else None) or "{}")
-        thresholds = Thresholds(**record["thresholds"]) if "thresholds" in record else DEFAULT_THRESHOLDS
-        return cls(volume, segmentation, table, thresholds, **options)
+        return cls(volume, segmentation, table, thresholds_of_result(segmentation), **options)
 
     @property
     def is_attached(self) -> bool:

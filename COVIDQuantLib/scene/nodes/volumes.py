@@ -104,11 +104,16 @@ def node_of_ct(scene: Any, ct: CTVolume, name: str) -> Any:
     volume.SetIJKToRASMatrix(as_vtk(ras_matrix(ct.geometry)))
     volume.SetAndObserveImageData(image_of_array(values))
     volume.CreateDefaultDisplayNodes()
+    show_in_lung_window(volume)
+    return volume
+
+
+def show_in_lung_window(volume: Any) -> None:
+    """Show a volume node in the lung window, if it has a display node."""
     display = volume.GetDisplayNode()
     if display is not None:
         display.AutoWindowLevelOff()
         display.SetWindowLevel(LUNG_WINDOW_HU, LUNG_LEVEL_HU)
-    return volume
 
 
 def image_of_array(array: np.ndarray, image: Any = None) -> Any:
