@@ -147,6 +147,9 @@ class PlotViews:
         node = types.SimpleNamespace(GetDimensions=lambda: (400, 300, 1))
         return types.SimpleNamespace(mrmlSliceNode=lambda: node)
 
+    def sliceViewNames(self):
+        return ["Red"]
+
     def names(self):
         """What stands below the axis, if it is not numbers."""
         labels = self.axis.GetTickLabels()
@@ -289,6 +292,7 @@ class PanelWorld:
 
     Attributes:
         scene: the vtkMRMLScene.
+        folder: what is chosen where a folder is asked for.
         errors: what ``slicer.util.errorDisplay`` was told.
         questions: what the reader was asked; ``answer`` is given to each.
         charts: the charts that were shown.
@@ -302,6 +306,7 @@ class PanelWorld:
         self.scene = self.session.scene
         self.errors, self.questions, self.charts, self.opened = [], [], [], []
         self.answer, self.clipboard, self.entered = True, "", False
+        self.folder = ""
         self.dialogs, self.looks, self.impatient = [], 0, None
         self.on_stroke = None
         self._before = {name: sys.modules.get(name) for name in self._names()}
@@ -417,10 +422,13 @@ class PanelWorld:
         qt = types.ModuleType("qt")
         qt.__dict__.update(
             QTimer=Timer, QShortcut=Shortcut, QKeySequence=str, QSettings=Settings, QIcon=plain, QPixmap=plain,
-            QColor=colour, QUrl=str, QMenu=panel_widgets.QMenu, QCheckBox=panel_widgets.QCheckBox,
+            QColor=colour, QUrl=str, QBrush=plain, QMenu=panel_widgets.QMenu, QCheckBox=panel_widgets.QCheckBox,
+            QFileDialog=types.SimpleNamespace(getExistingDirectory=lambda _parent, _title: self.folder),
             QTableWidgetItem=panel_widgets.QTableWidgetItem,
             QDesktopServices=types.SimpleNamespace(openUrl=self.opened.append),
-            Qt=types.SimpleNamespace(AlignRight=2, AlignVCenter=128, WidgetShortcut=0, ApplicationModal=2),
+            Qt=types.SimpleNamespace(AlignRight=2, AlignVCenter=128, WidgetShortcut=0, ApplicationModal=2, Unchecked=0,
+                                     Checked=2, ItemIsSelectable=1, ItemIsEditable=2, ItemIsUserCheckable=16,
+                                     ItemIsEnabled=32),
         )  # fmt: skip
         return qt
 
@@ -456,6 +464,7 @@ class PanelWorld:
             "getModuleWidget": lambda _name: self.widget,
             "saveScene": self.scene.WriteToMRB,
             "loadScene": self.scene.ReadFromMRB,
+            "mainWindow": lambda: None,
             "resetThreeDViews": lambda: None,
             "showStatusMessage": lambda *_: None,
             "clickAndDrag": self._drag,

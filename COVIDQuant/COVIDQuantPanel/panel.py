@@ -10,6 +10,7 @@ from COVIDQuantPanel import views
 from COVIDQuantPanel.events import PanelEvents
 from COVIDQuantPanel.sections.advanced_section import AdvancedSection
 from COVIDQuantPanel.sections.export_section import ExportSection
+from COVIDQuantPanel.sections.followup_section import FollowupSection
 from COVIDQuantPanel.sections.input_section import InputSection
 from COVIDQuantPanel.sections.results_section import ResultsSection
 from COVIDQuantPanel.sections.review_section import ReviewSection
@@ -17,7 +18,7 @@ from COVIDQuantPanel.sections.section import timer
 
 # Edits at shorter intervals are counted together.
 _UPDATE_MS = 30
-_SECTIONS = (InputSection, ResultsSection, ReviewSection, ExportSection, AdvancedSection)
+_SECTIONS = (InputSection, ResultsSection, ReviewSection, FollowupSection, ExportSection, AdvancedSection)
 
 
 class Panel:

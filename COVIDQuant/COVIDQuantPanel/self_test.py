@@ -14,7 +14,7 @@ from COVIDQuantLib.voxels.box import Box
 # Small, so that the model-free method takes seconds.
 _SETTINGS = PhantomSettings(seed=1, thickness_mm=8.0, matrix=96, extent_percent=10.0, motion=True)
 _PATIENCE_S = 300.0
-_INPUT, _RESULTS, _REVIEW, _EXPORT, _ADVANCED = range(5)
+_INPUT, _RESULTS, _REVIEW, _FOLLOWUP, _EXPORT, _ADVANCED = range(6)
 
 
 class Story:

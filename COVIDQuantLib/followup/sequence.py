@@ -43,9 +43,8 @@ def day_named(text: str) -> date:
     try:
         return date.fromisoformat(text.strip())
     except ValueError:
-        raise UsageError(
-            f"“{text}” is not a date", remedy="Enter it like 2020-02-29.", code="date-unreadable"
-        ) from None
+        what = f"“{text}” is not a date"
+        raise UsageError(what, remedy="Enter it like 2020-02-29.", code="date-unreadable") from None
 
 
 def in_order(

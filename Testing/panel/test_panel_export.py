@@ -13,7 +13,7 @@ from worker_world import blocks_left, is_running
 from COVIDQuantLib.export.table_file import read_metrics
 from COVIDQuantLib.scene.review.segment_edits import remove_from_lesion
 
-_EXPORT = 3
+_EXPORT = 4
 
 
 @pytest.fixture

@@ -30,7 +30,16 @@ UI_OF = {
     "results_section.py": {"ResultsSection"},
     "review_section.py": {"ReviewSection"},
     "findings_list.py": {"ReviewSection"},
-    "self_test.py": {"InputSection", "ResultsSection", "ReviewSection", "ExportSection", "AdvancedSection"},
+    "followup_section.py": {"FollowupSection"},
+    "followup_views.py": {"FollowupSection"},
+    "self_test.py": {
+        "InputSection",
+        "ResultsSection",
+        "ReviewSection",
+        "FollowupSection",
+        "ExportSection",
+        "AdvancedSection",
+    },
 }
 # What an attribute chain ends in → the class whose attribute comes next.
 OWNERS = {

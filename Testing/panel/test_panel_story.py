@@ -524,7 +524,7 @@ def test_accepting_and_taking_back(read):
 
 
 def test_export_asks_before_replacing_and_tells_what_failed(read, tmp_path):
-    ui, boxes = read.ui, read.panel.sections[3]._boxes
+    ui, boxes = read.ui, read.panel.sections[4]._boxes
     assert "folder" in ui.exportButton.toolTip
     ui.folderEdit.currentPath = str(tmp_path / "case")
     for name, box in boxes.items():

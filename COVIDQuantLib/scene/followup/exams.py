@@ -122,13 +122,13 @@ class ChosenExam:
         return replace(self, day=day)
 
 
-def exam_of_folder(path: Path) -> ChosenExam:
+def exam_of_folder(path: Path | str) -> ChosenExam:
     """The exam in a folder written by quantify.
 
     Raises:
         UnfitInputError: it cannot be read (see ``read_result``).
     """
-    result = read_result(path)
+    result = read_result(Path(path).resolve())
     return ChosenExam(result, result.acquired)
 
 

@@ -105,20 +105,25 @@ def _displays(scene: Any) -> Iterator[Any]:
     return nodes_of_class(scene, "vtkMRMLSegmentationDisplayNode")
 
 
-def align_views(scene: Any) -> None:
-    """Let the views of the earlier exam look where those of the later one look, at the same magnification."""
+def align_views(scene: Any, side: str) -> None:
+    """Let the views of one exam look where those of the other one look, at the same magnification.
+
+    Args:
+        scene: the vtkMRMLScene.
+        side: the exam whose views are followed, :data:`AFTER` or :data:`BEFORE`.
+    """
     nodes = slice_nodes(scene)
     for view in VIEWS:
-        if view.side != BEFORE:
+        if view.side == side:
             continue
-        other = next(one for one in VIEWS if one.side == AFTER and one.orientation == view.orientation)
-        before, after = nodes.get(view.name), nodes.get(other.name)
-        if before is None or after is None:
+        other = next(one for one in VIEWS if one.side == side and one.orientation == view.orientation)
+        own, followed = nodes.get(view.name), nodes.get(other.name)
+        if own is None or followed is None:
             continue
-        before.GetSliceToRAS().DeepCopy(after.GetSliceToRAS())
-        x, y, z = after.GetFieldOfView()
-        before.SetFieldOfView(x, y, z)
-        before.UpdateMatrices()
+        own.GetSliceToRAS().DeepCopy(followed.GetSliceToRAS())
+        x, y, z = followed.GetFieldOfView()
+        own.SetFieldOfView(x, y, z)
+        own.UpdateMatrices()
 
 
 def point_of_lesion(lesion: dict[str, Any]) -> tuple[float, float, float]:
