@@ -52,15 +52,16 @@ class COVIDQuant(ScriptedLoadableModule):
 
 def _register():
     """Register the sample CT and the measures with Slicer's own modules."""
-    from COVIDQuantLib.scene.followup import layouts
     from COVIDQuantPanel import sample, statistics_plugin
+
+    from COVIDQuantLib.scene.followup.layouts import layout_node, register_layouts
 
     sample.register()
     statistics_plugin.register()
     # Before a scene that uses them is loaded.
-    layout = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+    layout = layout_node(slicer.mrmlScene)
     if layout is not None:
-        layouts.register_layouts(layout)
+        register_layouts(layout)
 
 
 class COVIDQuantWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

@@ -197,7 +197,12 @@ def keep(compared: Compared, scene: Any) -> KeptComparison:
 def remove(kept: KeptComparison, scene: Any) -> None:
     """Remove a comparison with everything that belongs to it; the results stay."""
     for node in list(kept.nodes()):
-        scene.RemoveNode(node)
+        shown = node.GetNumberOfDisplayNodes() if node.IsA("vtkMRMLDisplayableNode") else 0
+        stored = node.GetNumberOfStorageNodes() if node.IsA("vtkMRMLStorableNode") else 0
+        own = [node.GetNthDisplayNode(n) for n in range(shown)] + [node.GetNthStorageNode(n) for n in range(stored)]
+        for one in [*own, node]:
+            if one is not None:
+                scene.RemoveNode(one)
 
 
 def _write_tables(node: Any, compared: Compared, name: str) -> None:

@@ -39,8 +39,10 @@ def show_pair(kept: KeptComparison, earlier: int, *, outline: bool) -> None:
             continue
         volume = shown[view.side]
         composite.SetBackgroundVolumeID(None if volume is None else volume.GetID())
-        composite.SetForegroundVolumeID(None)
-        composite.SetLabelVolumeID(None)
+        if view.side == BEFORE:
+            # Colours of the later exam's density would lie over the earlier one.
+            composite.SetForegroundVolumeID(None)
+            composite.SetLabelVolumeID(None)
         composite.SetLinkedControl(True)
         composite.SetHotLinkedControl(True)
     _keep_results_apart(kept, earlier + 1)
