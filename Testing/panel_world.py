@@ -18,10 +18,12 @@ import panel_widgets
 import slicer
 import vtk
 
+from COVIDQuantLib.scene.followup.layouts import VIEWS
 from COVIDQuantLib.scene.headless_scene import HeadlessScene
 
 MODULE = pathlib.Path(__file__).resolve().parents[1] / "COVIDQuant"
 PATIENCE = 600.0
+LAYOUT_VIEWS = [view.name for view in VIEWS]
 
 
 class Timer:
@@ -379,6 +381,17 @@ class PanelWorld:
             self.process_events()
             time.sleep(0.01)
         return value
+
+    def make_views(self):
+        """The views that Slicer's layout manager makes as the layout changes; the vtkMRMLLayoutNode."""
+        self._layouts = slicer.vtkMRMLLayoutLogic()
+        self._layouts.SetMRMLScene(self.scene)
+        for name in (*LAYOUT_VIEWS, "Red", "Yellow", "Green"):
+            composite = slicer.vtkMRMLSliceCompositeNode()
+            composite.SetSingletonTag(name)
+            composite.SetLayoutName(name)
+            self.scene.AddNode(composite)
+        return self._layouts.GetLayoutNode()
 
     def press(self, key, table):
         """Press a key while a table has the focus."""

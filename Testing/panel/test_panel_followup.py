@@ -61,18 +61,6 @@ def tick(world, row, on=True):
     world.ui.examsTable.item(row, 0).tick(on)
 
 
-def make_views(world):
-    """The views that Slicer's layout manager would make."""
-    layout = world.scene.AddNewNodeByClass("vtkMRMLLayoutNode")
-    logic = slicer.vtkMRMLLayoutLogic()
-    logic.SetMRMLScene(world.scene)
-    for view in VIEWS:
-        composite = slicer.vtkMRMLSliceCompositeNode()
-        composite.SetLayoutName(view.name)
-        world.scene.AddNode(composite)
-    return logic.GetLayoutNode() or layout, logic
-
-
 def test_nothing_can_be_compared_without_exams_and_the_button_says_why(world, phantoms):
     assert "Quantify a CT" in world.ui.compareButton.toolTip
     add_exam(world, phantoms[0], "only", _DAYS[0])
@@ -125,7 +113,7 @@ def test_the_scene_closes_while_exams_are_compared(two):
 def test_a_reader_compares_two_exams(two, tmp_path):
     world, results = two
     ui = world.ui
-    layout, logic = make_views(world)
+    layout = world.make_views()
     tick(world, 0)
     ui.onsetEdit.enter("2020-01-25")
     ui.compareButton.click()
@@ -134,7 +122,6 @@ def test_a_reader_compares_two_exams(two, tmp_path):
     look_side_by_side(world, results, layout)
     go_on_after_an_edit(world)
     come_back(world, tmp_path)
-    del logic
 
 
 def look_at_the_tables(world):

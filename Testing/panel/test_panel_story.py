@@ -794,6 +794,7 @@ def test_slicers_self_test_runs_through(world):
         remove_from_lesion(reading.segmentation, reading.volume, lesions[box.slices], box)
 
     world.on_stroke = erase_the_lower_half
+    world.make_views()
     test = world.module.COVIDQuantTest()
     for name in ("assertTrue", "assertFalse", "assertEqual", "assertIn", "assertIs", "assertIsNone", "assertLess",
                  "assertGreater", "assertGreaterEqual"):  # fmt: skip
