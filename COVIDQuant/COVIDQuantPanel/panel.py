@@ -48,6 +48,7 @@ class Panel:
         self._tags = []
         self._volume = None
         self._following = False
+        self._counts = None
         self._left = None
         self._timer = timer(_UPDATE_MS, self.update, once=True)
         self.sections = []
@@ -110,6 +111,19 @@ class Panel:
         self._timer.stop()
         self.close()
         self.events.quitting.emit()
+
+    def take(self, segmentation, counts=None):
+        """Select a new result.
+
+        Args:
+            segmentation: the vtkMRMLSegmentationNode.
+            counts: its counts, if they are known already; int64 ``[6, 2, 4096]``.
+        """
+        self._counts = (segmentation, counts)
+        try:
+            self.parameters.segmentation = segmentation
+        finally:
+            self._counts = None
 
     def update(self):
         """Update after edits since the last call."""
@@ -183,7 +197,8 @@ class Panel:
             (views.step_back if _is_there(before) else views.let_go)(before)
         if segmentation is not None:
             try:
-                self.reading = self.logic.follow(volume, segmentation, self._timer.start)
+                counts = self._counts[1] if self._counts and self._counts[0] is segmentation else None
+                self.reading = self.logic.follow(volume, segmentation, self._timer.start, counts)
                 views.step_forward(self.reading)
             except COVIDQuantError as error:
                 self.problem = error.line()

@@ -158,9 +158,9 @@ def test_quantify_shows_its_result_and_learns_the_time(world, phantom, with_work
     with_worker("answer")
     world.ui.quantifyButton.click()
     assert world.ui.quantifyButton.text == "Cancel"
-    assert os.fsdecode(spawn.get_executable()) == sys.executable
     assert world.ui.progressBar.visible
     world.until(lambda: world.panel.reading)
+    assert os.fsdecode(spawn.get_executable()) == sys.executable
     assert world.ui.quantifyButton.text == "Quantify"
     assert not world.ui.progressBar.visible
     assert world.panel.reading.volume is volume

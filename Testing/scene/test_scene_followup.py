@@ -40,7 +40,7 @@ from COVIDQuantLib.scene.headless_scene import HeadlessScene
 from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
 from COVIDQuantLib.scene.nodes.segmentations import create_segmentation_node
 from COVIDQuantLib.scene.nodes.volumes import ct_of_node, node_of_ct
-from COVIDQuantLib.scene.piecewise_copy import EditedError, LabelledBox
+from COVIDQuantLib.scene.piecewise_copy import EditedError, LabelledCopy
 from COVIDQuantLib.scene.quantification_job import _add_segmentation
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.voxels.box import Box
@@ -135,10 +135,10 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_copied():
 
 
 def copied(world, box, disturb=lambda _step: None):
-    shared = SharedArguments(box.blank(0), {"geometry": box.geometry})
+    shared = SharedArguments(box.blank("_0"), {"geometry": box.geometry})
     try:
         steps = 0
-        while not box.copy(shared, 0):
+        while not box.copy(shared, "_0"):
             disturb(steps)
             steps += 1
         return read_arguments(shared.order())
@@ -151,7 +151,7 @@ def test_what_is_copied_in_pieces_is_counted_like_the_whole(monkeypatch):
     monkeypatch.setattr("COVIDQuantLib.scene.piecewise_copy._SLICES", 3)
     world = World(seed=4)
     live = LiveQuantification(world.volume, world.node)
-    box = LabelledBox(world.volume, world.node)
+    box = LabelledCopy(world.volume, world.node)
 
     def paint(step):
         if step == 1:
@@ -174,15 +174,15 @@ def test_only_what_holds_segments_is_copied_with_a_margin():
     lobes = np.zeros(geometry.shape, np.uint8)
     lobes[20:30, 30:40, 40:50] = 2
     node = create_segmentation_node(session.scene, volume, Segmentation(lobes, lobes > 9), "result")
-    box = LabelledBox(volume, node)
+    box = LabelledCopy(volume, node)
     assert box.geometry.shape == (22, 22, 22)
     assert box.geometry.origin == pytest.approx((-100.0 + 4 * 34, 20.0 + 4 * 24, 5.0 + 4 * 14))
-    shared = SharedArguments(box.blank(0), {})
+    shared = SharedArguments(box.blank("_0"), {})
     lobes[5:9] = 1
     labels = create_segmentation_node(session.scene, volume, Segmentation(lobes, lobes > 9), "painted beyond")
     node.GetSegmentation().DeepCopy(labels.GetSegmentation())
     with pytest.raises(EditedError):
-        box.copy(shared, 0)
+        box.copy(shared, "_0")
     shared.free()
 
 

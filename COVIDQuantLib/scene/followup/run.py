@@ -21,7 +21,7 @@ from COVIDQuantLib.progress import ProgressState
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.scene.followup.exams import ChosenExam, check_exams
 from COVIDQuantLib.scene.nodes.observers import Observers
-from COVIDQuantLib.scene.piecewise_copy import EditedError, LabelledBox
+from COVIDQuantLib.scene.piecewise_copy import EditedError, LabelledCopy
 from COVIDQuantLib.scene.review.result_checks import kept_checks
 from COVIDQuantLib.worker.frame import SharedArguments
 from COVIDQuantLib.worker.function_job import BackgroundJob
@@ -52,7 +52,7 @@ class _Pair:
     """An exam and the next one, on their way through another process."""
 
     exams: tuple[ChosenExam, ChosenExam]
-    boxes: list[LabelledBox | None] = field(default_factory=list)
+    boxes: list[LabelledCopy | None] = field(default_factory=list)
     shared: SharedArguments | None = None
     job: BackgroundJob | None = None
 
@@ -168,17 +168,17 @@ class FollowupRun:
             else:
                 for number, box in enumerate(pair.boxes):
                     if box is not None and box.fraction < 1.0:
-                        box.copy(pair.shared, number)
+                        box.copy(pair.shared, f"_{number}")
                         return
                 self._start(pair)
         except EditedError:
             pair.free()
 
     def _begin(self, pair: _Pair) -> None:
-        pair.boxes = [LabelledBox(e.volume, e.segmentation) if e.is_in_scene else None for e in pair.exams]
+        pair.boxes = [LabelledCopy(e.volume, e.segmentation) if e.is_in_scene else None for e in pair.exams]
         blank: dict[str, Any] = {}
         for number, box in enumerate(pair.boxes):
-            blank |= box.blank(number) if box is not None else {}
+            blank |= box.blank(f"_{number}") if box is not None else {}
         described = tuple(
             PairExam(
                 exam.name, box.geometry if box is not None else None, None if exam.is_in_scene else exam.result.path

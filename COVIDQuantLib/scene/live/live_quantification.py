@@ -42,6 +42,7 @@ class LiveQuantification:
         thresholds: bounds of ground glass and consolidation.
         wake: called at the first event after an update; should start a timer that calls :meth:`update`.
         immediately: update at each event.
+        counts: of the segments as they are, int64 ``[6, 2, 4096]``, if they are known; None to count them.
 
     Raises:
         UnfitInputError: the CT or the segments cannot be counted.
@@ -61,6 +62,7 @@ class LiveQuantification:
         *,
         wake: Callable[[], None] | None = None,
         immediately: bool = False,
+        counts: np.ndarray | None = None,
     ) -> None:
         self.volume = volume
         self.segmentation = segmentation
@@ -71,7 +73,7 @@ class LiveQuantification:
         self._thresholds = thresholds
         self._wake = wake
         self._immediately = immediately
-        self._counted = HistogramTracker(volume, segmentation)
+        self._counted = HistogramTracker(volume, segmentation, counts)
         self._dirty = True
         self._updating = False
         self._woken = False
@@ -86,7 +88,7 @@ class LiveQuantification:
 
         Args:
             segmentation: the reloaded vtkMRMLSegmentationNode.
-            options: ``wake`` and ``immediately``.
+            options: ``wake``, ``immediately`` and ``counts``.
 
         Raises:
             UnfitInputError: the node never had live figures, or its CT was removed.

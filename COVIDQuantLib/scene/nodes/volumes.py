@@ -11,7 +11,7 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from COVIDQuantLib.ct.source import CTSource
 from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN, CTVolume, not_measured
 from COVIDQuantLib.errors import UnfitInputError
-from COVIDQuantLib.scene.nodes.node_geometry import as_vtk, geometry_of, ras_matrix
+from COVIDQuantLib.scene.nodes.node_geometry import as_vtk, geometry_of, ras_matrix, volume_to_world
 
 # A usual filler value outside the field of view; far enough below air to be recognised on reading back.
 PADDING_HU = -3024
@@ -122,3 +122,10 @@ def image_of_array(array: np.ndarray, image: Any = None) -> Any:
     image.SetDimensions(array.shape[::-1])
     image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(array).ravel(), deep=True))
     return image
+
+
+def world_of_voxel(volume: Any, kji: tuple[float, float, float]) -> tuple[float, float, float]:
+    """The RAS position (mm) of voxel ``(k, j, i)`` of a volume node's array, transforms applied."""
+    k, j, i = kji
+    r, a, s = (volume_to_world(volume) @ (i, j, k, 1.0))[:3]
+    return float(r), float(a), float(s)
