@@ -21,12 +21,12 @@ from COVIDQuantLib.scene.nodes.result_links import VOLUME_ROLE, link
 from COVIDQuantLib.scene.nodes.segmentations import (
     PROVENANCE_ATTRIBUTE,
     create_segmentation_node,
-    labelmap_of_part,
+    labelmap_in_pieces,
     node_of_labelmaps,
     write_provenance,
 )
 from COVIDQuantLib.scene.nodes.volumes import ct_of_node, source_of_node, world_of_voxel
-from COVIDQuantLib.scene.piecewise_copy import EditedError, VoxelCopy
+from COVIDQuantLib.scene.piecewise_copy import PIECE_SECONDS, EditedError, VoxelCopy
 from COVIDQuantLib.scene.review.ai_result import keep_original, keep_original_text
 from COVIDQuantLib.scene.review.result_checks import keep_checks
 from COVIDQuantLib.scene.volume_fitness import refuse_unfit
@@ -166,7 +166,9 @@ class VolumeJob:
 
     def _copy_piece(self) -> None:
         if self._shared is None:
-            self._shared = SharedArguments(self._copy.blank(), self._arguments, room=ROOM_FOR_TEXT)
+            blank = self._copy.blank()
+            self._shared = SharedArguments(blank, self._arguments, room=ROOM_FOR_TEXT, at_once=False)
+        if not self._shared.prepare(PIECE_SECONDS):
             return
         try:
             copied = self._copy.copy(self._shared)
@@ -180,14 +182,16 @@ class VolumeJob:
     def _take(self, found: SegmentedForScene) -> Iterator[Taken | None]:
         """Take the result into the scene, a piece at a time; None until everything is there."""
         self._refuse_if_changed()
-        lobes = _labelmap_of(self._volume, found.lobes)
-        yield None
-        lesions = _labelmap_of(self._volume, found.lesions)
-        yield None
-        self._refuse_if_changed()
+        labelmaps: list[Any] = []
+        for part in (found.lobes, found.lesions):
+            for made in _labelmap_in_pieces(self._volume, part):
+                if made is not None:
+                    labelmaps.append(made)
+                yield None
+                self._refuse_if_changed()
         counts = JointHistogram(self._copy.geometry.voxel_volume_ml, found.counts)
         name = self._scene.GenerateUniqueName(self._name)
-        node = node_of_labelmaps(self._scene, self._volume, lobes, lesions, name)
+        node = node_of_labelmaps(self._scene, self._volume, labelmaps[0], labelmaps[1], name)
         # The node keeps the CT's warnings too, for figures computed from it later.
         write_provenance(node, found.provenance, [*self._notices, *found.warnings])
         link(node, VOLUME_ROLE, self._volume)
@@ -204,8 +208,10 @@ class VolumeJob:
             raise UnfitInputError("the CT was moved while it was quantified", self._volume.GetName(), remedy)
 
 
-def _labelmap_of(volume: Any, part: PlacedPart | None) -> Any:
-    return labelmap_of_part(volume, None) if part is None else labelmap_of_part(volume, part.labels, part.start)
+def _labelmap_in_pieces(volume: Any, part: PlacedPart | None) -> Iterator[Any]:
+    if part is None:
+        return labelmap_in_pieces(volume, None)
+    return labelmap_in_pieces(volume, part.labels, part.start)
 
 
 def _checked_ct(volume: Any, lobes_from: Any) -> tuple[CTVolume, GivenMasks]:

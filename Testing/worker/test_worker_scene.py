@@ -10,10 +10,10 @@ from worker_world import WorkerThat, blocks_left, is_running, until
 from COVIDQuantLib.errors import Cancelled, UnfitInputError
 from COVIDQuantLib.pipeline import MODEL_FREE, Plan
 from COVIDQuantLib.scene.headless_scene import HeadlessScene
-from COVIDQuantLib.scene.nodes.segmentations import segmentation_of_node
-from COVIDQuantLib.scene.nodes.volumes import node_of_ct, voxels_of
 from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
 from COVIDQuantLib.scene.navigation import place_of_region
+from COVIDQuantLib.scene.nodes.segmentations import segmentation_of_node
+from COVIDQuantLib.scene.nodes.volumes import node_of_ct, voxels_of
 from COVIDQuantLib.scene.quantification_job import VolumeJob, quantify_volume, warnings_of_node
 from COVIDQuantLib.worker.worker import Worker
 

@@ -21,7 +21,7 @@ from COVIDQuantLib.progress import ProgressState
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.scene.followup.exams import ChosenExam, check_exams
 from COVIDQuantLib.scene.nodes.observers import Observers
-from COVIDQuantLib.scene.piecewise_copy import EditedError, LabelledCopy
+from COVIDQuantLib.scene.piecewise_copy import PIECE_SECONDS, EditedError, LabelledCopy
 from COVIDQuantLib.scene.review.result_checks import kept_checks
 from COVIDQuantLib.worker.frame import SharedArguments
 from COVIDQuantLib.worker.function_job import BackgroundJob
@@ -165,7 +165,7 @@ class FollowupRun:
         try:
             if pair.shared is None:
                 self._begin(pair)
-            else:
+            elif pair.shared.prepare(PIECE_SECONDS):
                 for number, box in enumerate(pair.boxes):
                     if box is not None and box.fraction < 1.0:
                         box.copy(pair.shared, f"_{number}")
@@ -185,7 +185,7 @@ class FollowupRun:
             )
             for exam, box in zip(pair.exams, pair.boxes, strict=True)
         )
-        pair.shared = SharedArguments(blank, {"exams": described})
+        pair.shared = SharedArguments(blank, {"exams": described}, at_once=False)
 
     def _start(self, pair: _Pair) -> None:
         shared, pair.shared = pair.shared, None

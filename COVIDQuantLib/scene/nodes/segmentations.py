@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import slicer
 import vtk
+from vtk.util.numpy_support import vtk_to_numpy
 
 from COVIDQuantLib.anatomy import LESION, LOBES, LesionKind, Lobe
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.scene.live.histogram_tracker import HistogramTracker
 from COVIDQuantLib.scene.live.layer_counts import merge
-from COVIDQuantLib.scene.nodes.volumes import image_of_array, voxels_of
+from COVIDQuantLib.scene.nodes.volumes import voxels_of
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.terminology_text import TAG, serialize
 from COVIDQuantLib.voxels.box import Box, occupied_box
 
 PROVENANCE_ATTRIBUTE = "COVIDQuant.provenance"
 LESION_LABEL = 1
+# Chunks of about a million voxels each.
+_CHUNKS_AT_ONCE = 8
 # Opacity of the fill in slices: translucent for the pneumonia, faint for the lobes.
 LESION_FILL, LOBE_FILL = 0.45, 0.15
 
@@ -81,21 +84,32 @@ def labelmap_of_part(volume: Any, labels: np.ndarray | None, start: tuple[int, i
         labels: uint8 ``[k, j, i]``; None if there are none.
         start: voxel ``(k, j, i)`` of the CT at which they begin.
     """
+    return next(made for made in labelmap_in_pieces(volume, labels, start) if made is not None)
+
+
+def labelmap_in_pieces(
+    volume: Any, labels: np.ndarray | None, start: tuple[int, int, int] = (0, 0, 0)
+) -> Iterator[Any]:
+    """:func:`labelmap_of_part`, with a None after each piece of a few milliseconds before it."""
     labelmap = slicer.vtkOrientedImageData()
     matrix = vtk.vtkMatrix4x4()
     volume.GetIJKToRASMatrix(matrix)
     if labels is None:
         labelmap.SetExtent(0, -1, 0, -1, 0, -1)
-        labelmap.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
     else:
-        image_of_array(labels, labelmap)
         first = volume.GetImageData().GetExtent()[::2]
-        sizes = labels.shape[::-1]
         begins = [low + more for low, more in zip(first, start[::-1], strict=True)]
-        spans = [(low, low + size - 1) for low, size in zip(begins, sizes, strict=True)]
+        spans = [(low, low + size - 1) for low, size in zip(begins, labels.shape[::-1], strict=True)]
         labelmap.SetExtent([bound for span in spans for bound in span])
+    labelmap.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    if labels is not None:
+        into = vtk_to_numpy(labelmap.GetPointData().GetScalars()).reshape(labels.shape)
+        for number, chunk in enumerate(Box.of_shape((labels.shape[0], labels.shape[1], labels.shape[2])).chunks()):
+            into[chunk.slices] = labels[chunk.slices]
+            if number % _CHUNKS_AT_ONCE == _CHUNKS_AT_ONCE - 1:
+                yield None
     labelmap.SetGeometryFromImageToWorldMatrix(matrix)
-    return labelmap
+    yield labelmap
 
 
 def _add_segment(node: Any, kind: Lobe | LesionKind, labelmap: Any, label: int) -> None:
