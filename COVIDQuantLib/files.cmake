@@ -233,6 +233,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/scene/nodes/segments.py
   COVIDQuantLib/scene/nodes/tables.py
   COVIDQuantLib/scene/nodes/volumes.py
+  COVIDQuantLib/scene/nodes/windows.py
   COVIDQuantLib/scene/piecewise_copy.py
   COVIDQuantLib/scene/quantification_job.py
   COVIDQuantLib/scene/quantification_run.py

@@ -307,6 +307,10 @@ class Header(Widget):
     def setStretchLastSection(self, _on):
         pass
 
+    def setSectionResizeMode(self, *modes):
+        if len(modes) == 1:
+            self.keep(mode=modes[0])
+
 
 class QTableWidget(Widget):
     PROPERTIES = {"rowCount": 0, "columnCount": 0, "frameWidth": 1}

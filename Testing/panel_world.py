@@ -67,8 +67,9 @@ class Timer:
 
 class Shortcut:
     def __init__(self, key, widget):
-        self.key, self.slots = key, []
-        widget.dynamic.setdefault("shortcuts", {})[key] = self
+        self.key, self.slots, self.widget, self.enabled = key, [], widget, True
+        assert key not in widget.dynamic.setdefault("shortcuts", {}), "two of a key reach nobody"
+        widget.dynamic["shortcuts"][key] = self
 
     def setContext(self, context):
         self.context = context
@@ -76,6 +77,33 @@ class Shortcut:
     def connect(self, signal, slot):
         assert signal == "activated()"
         self.slots.append(slot)
+
+    def disconnect(self, signal):
+        assert signal == "activated()"
+        self.slots = []
+
+    def setParent(self, parent):
+        assert parent is None
+        del self.widget.dynamic["shortcuts"][self.key]
+
+
+class EditorShortcut:
+    """A digit that Slicer's segment editor has taken."""
+
+    def __init__(self, number):
+        self.number, self.enabled = number, True
+
+    def property(self, name):
+        return self.number if name == "effectIndex" else None
+
+
+class MainWindow(panel_widgets.QWidget):
+    def start(self):
+        self.keep(of_editor=[EditorShortcut(number) for number in (*range(21), -1)])
+
+    def findChildren(self, kind):
+        assert kind == "QShortcut"
+        return self.of_editor
 
 
 class Observations:
@@ -308,7 +336,7 @@ class PanelWorld:
         self.scene = self.session.scene
         self.errors, self.questions, self.charts, self.opened = [], [], [], []
         self.answer, self.clipboard, self.entered = True, "", False
-        self.folder = ""
+        self.folder, self.window = "", MainWindow()
         self.dialogs, self.looks, self.impatient = [], 0, None
         self.on_stroke = None
         self._before = {name: sys.modules.get(name) for name in self._names()}
@@ -393,9 +421,9 @@ class PanelWorld:
             self.scene.AddNode(composite)
         return self._layouts.GetLayoutNode()
 
-    def press(self, key, table):
-        """Press a key while a table has the focus."""
-        for slot in table.dynamic["shortcuts"][key].slots:
+    def press(self, key, table=None):
+        """Press a key while a table has the focus, or anywhere in the window."""
+        for slot in (self.window if table is None else table).dynamic["shortcuts"][key].slots:
             slot()
 
     # ---------------------------------------------------------------------------------------------------- stand-ins
@@ -433,11 +461,12 @@ class PanelWorld:
         plain = type("Plain", (), {"__init__": lambda self, *a: None, "fill": lambda self, c: None})
         colour = type("QColor", (plain,), {"fromRgbF": staticmethod(lambda *rgb: rgb)})
         qt = types.ModuleType("qt")
+        modes = types.SimpleNamespace(Stretch=1, Interactive=0, ResizeToContents=3)
         qt.__dict__.update(
             QTimer=Timer, QShortcut=Shortcut, QKeySequence=str, QSettings=Settings, QIcon=plain, QPixmap=plain,
-            QColor=colour, QUrl=str, QBrush=plain, QMenu=panel_widgets.QMenu, QCheckBox=panel_widgets.QCheckBox,
+            QColor=colour, QUrl=str, QBrush=plain, QHeaderView=modes, QMenu=panel_widgets.QMenu,
+            QCheckBox=panel_widgets.QCheckBox, QTableWidgetItem=panel_widgets.QTableWidgetItem,
             QFileDialog=types.SimpleNamespace(getExistingDirectory=lambda _parent, _title: self.folder),
-            QTableWidgetItem=panel_widgets.QTableWidgetItem,
             QDesktopServices=types.SimpleNamespace(openUrl=self.opened.append),
             Qt=types.SimpleNamespace(AlignRight=2, AlignVCenter=128, WidgetShortcut=0, ApplicationModal=2, Unchecked=0,
                                      Checked=2, ItemIsSelectable=1, ItemIsEditable=2, ItemIsUserCheckable=16,
@@ -477,7 +506,7 @@ class PanelWorld:
             "getModuleWidget": lambda _name: self.widget,
             "saveScene": self.scene.WriteToMRB,
             "loadScene": self.scene.ReadFromMRB,
-            "mainWindow": lambda: None,
+            "mainWindow": lambda: self.window,
             "resetThreeDViews": lambda: None,
             "showStatusMessage": lambda *_: None,
             "clickAndDrag": self._drag,

@@ -203,7 +203,7 @@ class Story:
         self._test.assertEqual(ui.examsTable.rowCount, 2)
         self._test.assertFalse(ui.compareButton.enabled)
         ui.examsTable.item(0, 0).setCheckState(qt.Qt.Checked)
-        ui.onsetEdit.text = "2020-01-28"
+        ui.onsetEdit.text = date(2020, 1, 28).isoformat()
         self._test.assertTrue(ui.compareButton.enabled)
         ui.compareButton.click()
         self._test.assertEqual(ui.compareButton.text, "Cancel")

@@ -115,7 +115,7 @@ def test_presenters_know_neither_qt_nor_a_scene():
     for path in (PANEL / "presenters").glob("*.py"):
         modules = {alias.name for node in ast.walk(parse(path)) if isinstance(node, ast.Import) for alias in node.names}
         modules |= {node.module for node in ast.walk(parse(path)) if isinstance(node, ast.ImportFrom)}
-        known = ("COVIDQuantLib", "COVIDQuantPanel.presenters", "dataclasses", "html", "slicer.i18n")
+        known = ("COVIDQuantLib", "COVIDQuantPanel.presenters", "dataclasses", "enum", "html", "slicer.i18n")
         assert all(name.startswith(known) for name in modules), (path.name, modules)
 
 

@@ -76,6 +76,12 @@ def pair_choices(record):
     return sorted(choices, key=lambda one: (-one.pair["after"], not one.is_consecutive))
 
 
+def next_pair(choices, place):
+    """The place of the next two consecutive exams, the first after the last."""
+    following = [number for number, one in enumerate(choices) if one.is_consecutive and number > place]
+    return following[0] if following else next(n for n, one in enumerate(choices) if one.is_consecutive)
+
+
 def _pair_text(record, pair):
     days = {exam["exam"]: exam["date"] for exam in record["exams"]}
     text = _("{before} → {after} ({days} days)")

@@ -60,6 +60,18 @@ def chosen(exams, ticked, current):
     return [*(exam for exam, on in zip(exams, ticked, strict=True) if on), current]
 
 
+def next_exam(exams, current):
+    """The next exam of the patient in the scene by date, the first after the last; None if there is no other."""
+    there = sorted((exam for exam in exams if exam.is_in_scene), key=_by_day)
+    place = next(number for number, exam in enumerate(there) if exam is current)
+    following = there[(place + 1) % len(there)]
+    return None if following is current else following
+
+
+def _by_day(exam):
+    return (exam.day is None, "" if exam.day is None else exam.day.isoformat())
+
+
 def compare_control(*, running, has_result, exams):
     """The button that compares, or stops comparing.
 

@@ -39,6 +39,19 @@ class FollowupSection(Section):
         ui.followupBar.hide()
         self.on_reading()
 
+    def keys(self):
+        """One for the next exam."""
+        return {"E": self.on_next_exam}
+
+    def on_next_exam(self):
+        """Go on to the next exam of the patient: in the views side by side, or as the result shown."""
+        if self._current is None or self.panel.parameters is None or self.views.on_next_pair():
+            return
+        exam = presenter.next_exam(self._exams, self._current)
+        if exam is not None:
+            self.panel.parameters.inputVolume = exam.volume
+            self.panel.parameters.segmentation = exam.segmentation
+
     def on_enter(self):
         """Refresh, as exams may have been loaded or dated elsewhere."""
         self.on_reading()

@@ -122,6 +122,13 @@ class FollowupViews:
             views.fit_side_by_side(self._kept, self.choice.earlier, self.on_lesion)
         self._show_controls()
 
+    def on_next_pair(self):
+        """Show the next two exams side by side; whether that is how exams are shown."""
+        if self._kept is None or not views.shows_side_by_side():
+            return False
+        self._ui.pairCombo.setCurrentIndex(presenter.next_pair(self._choices, self._ui.pairCombo.currentIndex))
+        return True
+
     def on_outline(self, *_arguments):
         """Show or hide the outline of the earlier exam's pneumonia."""
         if self._kept is not None and self.choice is not None and views.shows_side_by_side():

@@ -15,7 +15,8 @@ from vtk.util.numpy_support import numpy_to_vtk
 
 from COVIDQuantLib.followup.lesions.pair_job import PlacedMask, SampledMap
 from COVIDQuantLib.scene.nodes.node_geometry import as_vtk, ras_matrix, volume_to_world
-from COVIDQuantLib.scene.nodes.volumes import image_of_array, show_in_lung_window
+from COVIDQuantLib.scene.nodes.volumes import image_of_array
+from COVIDQuantLib.scene.nodes.windows import LUNG, apply_window
 
 OUTLINE_SEGMENT = "pneumonia_before"
 # Okabe and Ito's sky blue, apart from the pneumonia's colour also for the colour-blind.
@@ -70,7 +71,7 @@ def fill_copy(copy: Any, volume: Any, transform: Any) -> None:
         copy.CreateDefaultDisplayNodes()
     if copy.GetDisplayNode() is not None:
         copy.GetDisplayNode().SetSaveWithScene(False)
-        show_in_lung_window(copy)
+        apply_window(copy, LUNG)
 
 
 def fill_outline(node: Any, mask: PlacedMask | None, transform: Any) -> None:

@@ -12,10 +12,10 @@ from COVIDQuantLib.ct.source import CTSource
 from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN, CTVolume, not_measured
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.scene.nodes.node_geometry import as_vtk, geometry_of, ras_matrix, volume_to_world
+from COVIDQuantLib.scene.nodes.windows import LUNG, apply_window
 
 # A usual filler value outside the field of view; far enough below air to be recognised on reading back.
 PADDING_HU = -3024
-LUNG_WINDOW_HU, LUNG_LEVEL_HU = 1500.0, -600.0
 
 
 def array_of_image(image: Any, name: str = "") -> np.ndarray:
@@ -104,16 +104,8 @@ def node_of_ct(scene: Any, ct: CTVolume, name: str) -> Any:
     volume.SetIJKToRASMatrix(as_vtk(ras_matrix(ct.geometry)))
     volume.SetAndObserveImageData(image_of_array(values))
     volume.CreateDefaultDisplayNodes()
-    show_in_lung_window(volume)
+    apply_window(volume, LUNG)
     return volume
-
-
-def show_in_lung_window(volume: Any) -> None:
-    """Show a volume node in the lung window, if it has a display node."""
-    display = volume.GetDisplayNode()
-    if display is not None:
-        display.AutoWindowLevelOff()
-        display.SetWindowLevel(LUNG_WINDOW_HU, LUNG_LEVEL_HU)
 
 
 def image_of_array(array: np.ndarray, image: Any = None) -> Any:
