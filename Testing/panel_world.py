@@ -74,6 +74,9 @@ class Shortcut:
     def setContext(self, context):
         self.context = context
 
+    def property(self, _name):
+        return None
+
     def connect(self, signal, slot):
         assert signal == "activated()"
         self.slots.append(slot)
@@ -87,11 +90,21 @@ class Shortcut:
         del self.widget.dynamic["shortcuts"][self.key]
 
 
+class Key(str):
+    """A QKeySequence."""
+
+    __slots__ = ()
+
+    def toString(self):
+        return str(self)
+
+
 class EditorShortcut:
     """A digit that Slicer's segment editor has taken."""
 
     def __init__(self, number):
         self.number, self.enabled = number, True
+        self.key = Key("Esc" if number < 1 else f"{'Shift+' if number > 10 else ''}{number % 10}")
 
     def property(self, name):
         return self.number if name == "effectIndex" else None
@@ -103,7 +116,7 @@ class MainWindow(panel_widgets.QWidget):
 
     def findChildren(self, kind):
         assert kind == "QShortcut"
-        return self.of_editor
+        return [*self.of_editor, *self.dynamic.get("shortcuts", {}).values()]
 
 
 class Observations:
@@ -463,7 +476,7 @@ class PanelWorld:
         qt = types.ModuleType("qt")
         modes = types.SimpleNamespace(Stretch=1, Interactive=0, ResizeToContents=3)
         qt.__dict__.update(
-            QTimer=Timer, QShortcut=Shortcut, QKeySequence=str, QSettings=Settings, QIcon=plain, QPixmap=plain,
+            QTimer=Timer, QShortcut=Shortcut, QKeySequence=Key, QSettings=Settings, QIcon=plain, QPixmap=plain,
             QColor=colour, QUrl=str, QBrush=plain, QHeaderView=modes, QMenu=panel_widgets.QMenu,
             QCheckBox=panel_widgets.QCheckBox, QTableWidgetItem=panel_widgets.QTableWidgetItem,
             QFileDialog=types.SimpleNamespace(getExistingDirectory=lambda _parent, _title: self.folder),

@@ -22,6 +22,11 @@ class Keys:
         self._commands = commands
         self._shortcuts = []
 
+    @property
+    def known(self):
+        """The keys."""
+        return tuple(self._commands)
+
     def install(self):
         """Have the keys work; after the segment editor has installed its own."""
         self.remove()

@@ -2,34 +2,18 @@
 
 import tempfile
 import time
-from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
-import qt
 import slicer
 
-from COVIDQuantLib.pipeline import MODEL_FREE, Plan
 from COVIDQuantLib.review.status import Figures
-from COVIDQuantLib.scene.followup.exams import set_day
-from COVIDQuantLib.scene.followup.layouts import (
-    BEFORE,
-    SIDE_BY_SIDE,
-    VIEWS,
-    WITH_CHART,
-    composite_nodes,
-    is_ours,
-    layout_node,
-    slice_nodes,
-)
+from COVIDQuantLib.scene.nodes.windows import LUNG
 from COVIDQuantLib.scene.review.segment_edits import remove_from_lesion
-from COVIDQuantLib.simulation.phantom import PhantomSettings
 from COVIDQuantLib.voxels.box import Box
+from COVIDQuantPanel.self_test_followup import FOLLOWUP, SETTINGS, FollowupStory
 
-# Small, so that the model-free method takes seconds.
-_SETTINGS = PhantomSettings(seed=1, thickness_mm=8.0, matrix=96, extent_percent=10.0, motion=True)
 _PATIENCE_S = 300.0
-_INPUT, _RESULTS, _REVIEW, _FOLLOWUP, _EXPORT, _ADVANCED = range(6)
+_INPUT, _RESULTS, _REVIEW, _EXPORT, _ADVANCED = 0, 1, 2, 4, 5
 
 
 class Story:
@@ -47,6 +31,7 @@ class Story:
         self._panel = slicer.util.getModuleWidget("COVIDQuant").panel
         self.steps = (
             self.open,
+            self.keys,
             self.refuse,
             self.cancel,
             self.quantify,
@@ -56,21 +41,35 @@ class Story:
             self.review,
             self.accept,
             self.export,
-            self.follow_up,
-            self.side_by_side,
-            self.time_course,
+            *FollowupStory(test, self._panel, self._wait).steps,
             self.reload,
             self.close,
         )
 
     def open(self):
         """Make a sample CT and open the module"""
-        self._volume = self._panel.logic.makeSample(_SETTINGS)
+        self._volume = self._panel.logic.makeSample(SETTINGS)
         slicer.util.setSliceViewerLayers(background=self._volume, fit=True)
         self._panel.parameters.inputVolume = self._volume
         self._panel.parameters.method = "model-free"
         self._test.assertTrue(self._ui(_INPUT).quantifyButton.enabled)
         self._test.assertFalse(self._ui(_EXPORT).exportButton.enabled)
+
+    def keys(self):
+        """Lung window at first; each key of ours reaches us alone, and only while the module is open"""
+        display = self._volume.GetDisplayNode()
+        self._test.assertEqual((display.GetWindow(), display.GetLevel()), (LUNG.width_hu, LUNG.level_hu))
+        for key in self._panel.keys.known:
+            self._test.assertEqual(self._having(key), 1)
+        self._panel.exit()
+        for key in "NLE":
+            self._test.assertEqual(self._having(key), 0)
+        self._panel.enter()
+
+    def _having(self, key):
+        """How many shortcuts of the window a key would reach; two would reach nobody."""
+        shortcuts = slicer.util.mainWindow().findChildren("QShortcut")
+        return sum(bool(shortcut.enabled) and shortcut.key.toString() == key for shortcut in shortcuts)
 
     def refuse(self):
         """Choose a volume that is no CT: the button says why not"""
@@ -95,6 +94,8 @@ class Story:
         self._test.assertIs(self._panel.reading.volume, self._volume)
         self._extent = self._whole("extent_percent")
         self._test.assertGreater(self._extent, 0.0)
+        self._test.assertFalse(self._panel.sections[_RESULTS].box.collapsed)
+        self._test.assertTrue(self._panel.sections[_EXPORT].box.collapsed)
 
     def read(self):
         """Read the table, sort it, look at a lobe, move a threshold, show charts and colours"""
@@ -189,60 +190,6 @@ class Story:
             self._test.assertEqual(names, ["metrics.csv", "metrics.json", "segmentation.seg.nrrd"])
             self._test.assertIn("metrics.csv", self._ui(_EXPORT).doneLabel.text)
 
-    def follow_up(self):
-        """Compare with an earlier exam of the same patient, the window staying awake"""
-        logic, parameters, ui = self._panel.logic, self._panel.parameters, self._ui(_FOLLOWUP)
-        shown, segmentation = parameters.inputVolume, parameters.segmentation
-        earlier = logic.makeSample(replace(_SETTINGS, extent_percent=25.0))
-        logic.quantify(earlier, Plan(MODEL_FREE))
-        set_day(earlier, date(2020, 2, 1))
-        set_day(shown, date(2020, 2, 11))
-        parameters.inputVolume = shown
-        parameters.segmentation = segmentation
-        self._panel.sections[_FOLLOWUP].on_enter()
-        self._test.assertEqual(ui.examsTable.rowCount, 2)
-        self._test.assertFalse(ui.compareButton.enabled)
-        ui.examsTable.item(0, 0).setCheckState(qt.Qt.Checked)
-        ui.onsetEdit.text = date(2020, 1, 28).isoformat()
-        self._test.assertTrue(ui.compareButton.enabled)
-        ui.compareButton.click()
-        self._test.assertEqual(ui.compareButton.text, "Cancel")
-        self._wait(lambda: ui.compareButton.text == "Compare")
-        self._test.assertIn("contracted", ui.overviewLabel.text)
-        self._test.assertIn("Registration good", ui.lesionsLabel.text)
-        self._test.assertGreater(ui.lesionsTable.rowCount, 0)
-        self._test.assertEqual(self._whole("extent_percent"), self._extent)
-
-    def side_by_side(self):
-        """Show both exams side by side and go to the lesion that changed most"""
-        ui, layout = self._ui(_FOLLOWUP), layout_node(slicer.mrmlScene)
-        ui.sideBySideButton.click()
-        slicer.app.processEvents()
-        self._test.assertEqual(layout.GetViewArrangement(), SIDE_BY_SIDE)
-        shown = composite_nodes(slicer.mrmlScene)
-        views = slice_nodes(slicer.mrmlScene)
-        for view in VIEWS:
-            volume = slicer.mrmlScene.GetNodeByID(shown[view.name].GetBackgroundVolumeID())
-            self._test.assertEqual(volume.GetTransformNodeID() is not None, view.side == BEFORE)
-            self._test.assertEqual(views[view.name].GetViewGroup(), view.group)
-        ui.lesionsTable.selectRow(0)
-        slicer.app.processEvents()
-        depths = {views[view.name].GetSliceOffset() for view in VIEWS if view.orientation == "Axial"}
-        self._test.assertEqual(len(depths), 1)
-        ui.outlineCheckBox.click()
-        ui.outlineCheckBox.click()
-
-    def time_course(self):
-        """Show the time course beside the exams, then the usual layout again"""
-        ui, layout = self._ui(_FOLLOWUP), layout_node(slicer.mrmlScene)
-        ui.courseButton.click()
-        slicer.app.processEvents()
-        self._test.assertEqual(layout.GetViewArrangement(), WITH_CHART)
-        ui.sideBySideButton.click()
-        slicer.app.processEvents()
-        self._test.assertFalse(is_ours(layout.GetViewArrangement()))
-        self._test.assertFalse(ui.sideBySideButton.checked)
-
     def reload(self):
         """Save the scene, close it and load it again: everything is as it was"""
         with tempfile.TemporaryDirectory() as folder:
@@ -254,8 +201,8 @@ class Story:
         self._wait(lambda: self._panel.reading is not None)
         self._test.assertEqual(self._whole("extent_percent"), self._extent)
         self._test.assertIs(self._panel.reading.figures, Figures.ACCEPTED)
-        self._test.assertIn("contracted", self._ui(_FOLLOWUP).overviewLabel.text)
-        self._test.assertGreater(self._ui(_FOLLOWUP).lesionsTable.rowCount, 0)
+        self._test.assertIn("contracted", self._ui(FOLLOWUP).overviewLabel.text)
+        self._test.assertGreater(self._ui(FOLLOWUP).lesionsTable.rowCount, 0)
 
     def close(self):
         """Close the scene while a job runs: nothing is left"""
