@@ -61,6 +61,11 @@ def tick(world, row, on=True):
     world.ui.examsTable.item(row, 0).tick(on)
 
 
+def enter_day(world, text, row=0):
+    world.ui.examsTable.item(row, 1).enter(text)
+    world.process_events()
+
+
 def test_nothing_can_be_compared_without_exams_and_the_button_says_why(world, phantoms):
     assert "Quantify a CT" in world.ui.compareButton.toolTip
     add_exam(world, phantoms[0], "only", _DAYS[0])
@@ -76,11 +81,11 @@ def test_exams_of_an_unknown_patient_are_offered_and_not_ticked(two):
     assert not world.ui.compareButton.enabled
     tick(world, 0)
     assert world.ui.compareButton.enabled
-    world.ui.examsTable.item(0, 1).enter("")
+    enter_day(world, "")
     assert "Enter the date of exam 0 pneumonia" in world.ui.compareButton.toolTip
-    world.ui.examsTable.item(0, 1).enter("yesterday")
+    enter_day(world, "yesterday")
     assert "“yesterday” is not a date" in world.errors.pop()
-    world.ui.examsTable.item(0, 1).enter("2020-01-31")
+    enter_day(world, "2020-01-31")
     assert world.ui.compareButton.enabled
     assert world.panel.parameters.inputVolume is not None
 

@@ -123,7 +123,8 @@ class FollowupSection(Section):
             self.panel.show_error(error)
         else:
             self._date(exam, day)
-        self._refresh()
+        # The cell is still being edited.
+        qt.QTimer.singleShot(0, self._refresh)
 
     def on_compare(self):
         """Compare the ticked exams with the one shown, or stop comparing."""

@@ -68,9 +68,12 @@ def fill_copy(copy: Any, volume: Any, transform: Any) -> None:
     copy.SetIJKToRASMatrix(as_vtk(volume_to_world(volume) @ first))
     copy.SetAndObserveTransformNodeID(transform.GetID())
     if copy.GetDisplayNode() is None:
-        copy.CreateDefaultDisplayNodes()
-    if copy.GetDisplayNode() is not None:
-        copy.GetDisplayNode().SetSaveWithScene(False)
+        display = copy.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+        display.SetSaveWithScene(False)
+        # First, or Slicer looks through every voxel for a window of its own.
+        display.AutoWindowLevelOff()
+        display.SetDefaultColorMap()
+        copy.SetAndObserveDisplayNodeID(display.GetID())
         apply_window(copy, LUNG)
 
 
