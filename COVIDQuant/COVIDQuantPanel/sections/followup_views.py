@@ -31,6 +31,7 @@ class FollowupViews:
         for table in (ui.changesTable, ui.lesionsTable):
             table.verticalHeader().hide()
             table.horizontalHeader().setHighlightSections(False)
+            table.horizontalHeader().setStretchLastSection(True)
         ui.lesionsTable.connect("itemSelectionChanged()", self.on_lesion)
         ui.pairCombo.connect("currentIndexChanged(int)", self.on_pair)
         ui.regionCombo.connect("currentIndexChanged(int)", self.on_region)
