@@ -79,6 +79,14 @@ class Job:
             self._worker.drop(self)
 
 
+def shared_ct(ct: CTVolume, given: GivenMasks, plan: Plan) -> SharedArguments:
+    """The arguments of ``worker.jobs.segment.segmented``; the CT's warnings stay here, and so does its identity."""
+    hu = ct.hu.astype(np.int16, copy=False)
+    sent = CTVolume(hu, ct.geometry, ct.padding, ct.source.without_identity())
+    # Lobes and lesions, one byte per voxel each, overwrite the CT's two bytes.
+    return SharedArguments({}, {"ct": sent, "given": given, "plan": plan}, room=ROOM_FOR_TEXT)
+
+
 class Worker:
     """A background process of this interpreter that segments CTs one after another and stays warm in between.
 
@@ -126,13 +134,7 @@ class Worker:
             WorkerError: the process cannot be started, or there is too little shared memory.
         """
         self.start()
-        hu = ct.hu.astype(np.int16, copy=False)
-        # The CT's warnings stay here, and so does the patient's identity.
-        sent = CTVolume(hu, ct.geometry, ct.padding, ct.source.without_identity())
-        arguments = {"ct": sent, "given": given or GivenMasks(), "plan": plan}
-        # Lobes and lesions, one byte per voxel each, overwrite the CT's two bytes.
-        shared = SharedArguments({}, arguments, room=ROOM_FOR_TEXT)
-        return self._add(f"{_JOBS}:segmented", shared)
+        return self._add(f"{_JOBS}:segmented", shared_ct(ct, given or GivenMasks(), plan))
 
     def submit_copied(self, shared: SharedArguments) -> Job:
         """Start to check and segment a CT that the caller has copied, with what a scene needs as result.
