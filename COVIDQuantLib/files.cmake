@@ -164,6 +164,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/followup/lesions/course.py
   COVIDQuantLib/followup/lesions/exam_segmentation.py
   COVIDQuantLib/followup/lesions/fates.py
+  COVIDQuantLib/followup/lesions/pair_job.py
   COVIDQuantLib/followup/lesions/records.py
   COVIDQuantLib/followup/lesions/table.py
   COVIDQuantLib/followup/limits.py
@@ -274,6 +275,14 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/scene/export/export_job.py
   COVIDQuantLib/scene/export/node_exam.py
   COVIDQuantLib/scene/export/report_job.py
+  COVIDQuantLib/scene/followup/__init__.py
+  COVIDQuantLib/scene/followup/course_charts.py
+  COVIDQuantLib/scene/followup/exams.py
+  COVIDQuantLib/scene/followup/kept.py
+  COVIDQuantLib/scene/followup/layouts.py
+  COVIDQuantLib/scene/followup/registration_nodes.py
+  COVIDQuantLib/scene/followup/run.py
+  COVIDQuantLib/scene/followup/side_by_side.py
   COVIDQuantLib/scene/given_lobes.py
   COVIDQuantLib/scene/headless_scene.py
   COVIDQuantLib/scene/live/__init__.py
@@ -293,6 +302,8 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/scene/nodes/segments.py
   COVIDQuantLib/scene/nodes/tables.py
   COVIDQuantLib/scene/nodes/volumes.py
+  COVIDQuantLib/scene/nodes/windows.py
+  COVIDQuantLib/scene/piecewise_copy.py
   COVIDQuantLib/scene/quantification_job.py
   COVIDQuantLib/scene/quantification_run.py
   COVIDQuantLib/scene/reading_session.py

@@ -94,7 +94,7 @@ def metrics_record(
         **(records or {}),
         "histogram": histogram.as_record(),
     }
-    plain: dict[str, Any] = _plain(record)
+    plain: dict[str, Any] = plain_values(record)
     return plain
 
 
@@ -119,7 +119,7 @@ def write_json(path: Path, record: Mapping[str, Any]) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    text = _text(_plain(record), "") + "\n"
+    text = _text(plain_values(record), "") + "\n"
     write_atomically(path, lambda target: _write_text(target, text))
 
 
@@ -128,16 +128,16 @@ def _write_text(target: Path, text: str) -> None:
         file.write(text)
 
 
-def _plain(value: Any) -> Any:
-    """The value in JSON types; numbers that JSON cannot represent become null."""
+def plain_values(value: Any) -> Any:
+    """A value in JSON types; numbers that JSON cannot represent become null."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain_values(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain_values(value.tolist())
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
+        return [plain_values(item) for item in value]
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain_values(value.item())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, (str, int)) else str(value)

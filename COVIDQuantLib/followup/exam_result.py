@@ -129,7 +129,7 @@ def result_of(folder: Path, read: MetricsFile, segmentation: Path | None) -> Exa
         # Two phases of one series are two reconstructions, like two series of one study.
         series=f"{series} {phase}".strip() if series else "",
         study=_hash_of(source, "study_uid"),
-        methods=_methods(_mapping(read.record, "segmentation")),
+        methods=methods_of(_mapping(read.record, "segmentation")),
         software=_text(software, "COVIDQuant"),
         protocol=_protocol(source),
         segmentation=segmentation,
@@ -181,7 +181,8 @@ def _day(text: str) -> date | None:
         return None
 
 
-def _methods(steps: Mapping[str, Any]) -> dict[str, str]:
+def methods_of(steps: Mapping[str, Any]) -> dict[str, str]:
+    """How each step was made, from the provenance of a segmentation; see :class:`ExamResult`."""
     methods = {}
     for step in steps:
         made = _mapping(steps, step)

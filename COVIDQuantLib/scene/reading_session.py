@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.export.reader_records import gate_warnings
 from COVIDQuantLib.quantification.thresholds import Thresholds
@@ -31,6 +33,7 @@ class Reading:
         volume: the CT for a segmentation that was never followed; None for the CT that it is linked to.
         segmentation: the vtkMRMLSegmentationNode.
         wake: called at the first change after an update; the place to start a timer that calls :meth:`update`.
+        counts: of the segments as they are, int64 ``[6, 2, 4096]``, if they are known; None to count them.
 
     Raises:
         UnfitInputError: there is no CT, or the segments cannot be counted.
@@ -43,11 +46,17 @@ class Reading:
         density: the pneumonia coloured by density; None until first used.
     """
 
-    def __init__(self, volume: Any, segmentation: Any, wake: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        volume: Any,
+        segmentation: Any,
+        wake: Callable[[], None] | None = None,
+        counts: np.ndarray | None = None,
+    ) -> None:
         if volume_of(segmentation) is not None or volume is None:
-            self.live = LiveQuantification.reattach(segmentation, wake=wake)
+            self.live = LiveQuantification.reattach(segmentation, wake=wake, counts=counts)
         else:
-            self.live = LiveQuantification(volume, segmentation, wake=wake)
+            self.live = LiveQuantification(volume, segmentation, wake=wake, counts=counts)
         self.findings = Findings(self.live)
         self.readers = ReaderDesk(self.live, self.findings)
         self.density: DensityOverlay | None = None

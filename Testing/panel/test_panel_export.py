@@ -17,7 +17,7 @@ from COVIDQuantLib.export.table_file import read_metrics
 from COVIDQuantLib.scene.export import report_job
 from COVIDQuantLib.scene.review.segment_edits import remove_from_lesion
 
-_EXPORT = 4
+_EXPORT = 5
 
 
 @pytest.fixture

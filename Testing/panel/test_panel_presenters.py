@@ -185,8 +185,10 @@ def test_a_run_can_be_cancelled_whatever_is_missing_meanwhile():
 
 def test_the_time_is_told_where_it_is_known():
     times = RunTimes()
-    assert asked().time_text(times).endswith("on the processor, less on a GPU")
-    assert asked(device="cpu").time_text(times).endswith("on this computer")
+    assert "on the processor, less on a GPU: the first run loads the networks" in asked().time_text(times)
+    assert asked(warm=True).time_text(times).endswith("on the processor, less on a GPU")
+    assert "the first run loads the networks, later ones take about" in asked(device="cpu").time_text(times)
+    assert asked(device="cpu", warm=True).time_text(times).endswith("on this computer")
     assert asked(method="model-free", device="cuda").time_text(times).endswith("on this computer")
     for nothing in ({"method": None}, {"fitness": Fitness("", refused=False)}, {"fitness": Fitness("x", refused=True)}):
         assert asked(**nothing).time_text(times) == ""

@@ -37,6 +37,10 @@ class ReviewSection(Section):
         self._settle_timer = timer(0, self._settle, once=True)
         self._show_what_can_be_done()
 
+    def keys(self):
+        """One for the next finding."""
+        return {"N": self.findings.on_next}
+
     def on_enter(self):
         """Enable the editor's keyboard shortcuts while the module is open."""
         if not self._entered:
