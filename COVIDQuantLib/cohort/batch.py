@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +108,7 @@ def run_batch(
     open_rows = [state.row for state in states if state.status is Status.PENDING]
     result = BatchResult(states)
     if open_rows and not collect:
-        result = _made(manifest, open_rows, states, out.path, settings, where or Where(), watcher)
+        result = _made(open_rows, states, out.path, settings, where or Where(), watcher)
     result.states = without_copies(result.states)
     result.files = put_dataset(manifest, result.states, settings.key, out)
     text = summary_text(result.states)
@@ -145,7 +145,7 @@ def _claim(folder: Path, settings: BatchSettings, *, redo: bool) -> None:
     write_json(path, record)
 
 
-def _difference(earlier: object, record: dict[str, object]) -> str:
+def _difference(earlier: object, record: Mapping[str, object]) -> str:
     now = record["settings"]
     if not isinstance(earlier, dict) or not isinstance(now, dict):
         return "unknown"
@@ -172,7 +172,6 @@ def _looked_up(
 
 
 def _made(
-    manifest: Manifest,
     rows: Sequence[ExamRow],
     states: Sequence[ExamState],
     out: Path,

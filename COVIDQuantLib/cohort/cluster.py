@@ -81,7 +81,7 @@ def usable_cores() -> int:
 
 
 def usable_gpus(plan: Plan) -> tuple[str, ...]:
-    """The CUDA devices of this machine, as ``CUDA_VISIBLE_DEVICES`` names them; none if the plan has no use for them."""
+    """This machine's CUDA devices as ``CUDA_VISIBLE_DEVICES`` names them; none if the plan has no use for them."""
     if plan.method != NETWORK or plan.device not in {"auto", "cuda"}:
         return ()
     named = os.environ.get(_VISIBLE)
@@ -104,7 +104,8 @@ def local_workers(layout: LocalPlan) -> Iterator[Any]:
     settings = {
         **_SETTINGS,
         # Set before a worker's Python starts, since libraries read them once.
-        "distributed.nanny.pre-spawn-environ": {**_pre_spawn(), **threads},
+        # Dask's own are left out: its trim threshold makes the C library return and zero memory for every array.
+        "distributed.nanny.pre-spawn-environ": threads,
         # Whether an exam is to blame for a worker's death is decided by its own tries.
         "distributed.scheduler.allowed-failures": 100,
     }
@@ -140,10 +141,6 @@ def _worker(distributed: Any, gpu: str | None, threads: Mapping[str, str]) -> di
         "silence_logs": logging.CRITICAL,
     }
     return {"cls": distributed.Nanny, "options": options}
-
-
-def _pre_spawn() -> dict[str, Any]:
-    return dict(optional("dask").config.get("distributed.nanny.pre-spawn-environ", {}))
 
 
 _SETTINGS: dict[str, Any] = {

@@ -105,7 +105,7 @@ class Dispatch:
             # Its own tries tell whether it is to blame.
             return False
         raise UnfitInputError(
-            f"a worker cannot run COVIDQuant ({type(error).__name__}: {str(error):.120})",
+            f"a worker cannot run COVIDQuant ({type(error).__name__}: {error!s:.120})",
             remedy="Install the same version of COVIDQuant[cohort] on every worker.",
             code="worker-differs",
         )

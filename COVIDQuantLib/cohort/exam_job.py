@@ -141,8 +141,7 @@ def _try(job: ExamJob, out: OutputFolder, settings: BatchSettings) -> Outcome:
     log.begin(tries)
     found: Fingerprint | None = None
     try:
-        if tries > MOST_TRIES:
-            raise _deadly(tries - 1)
+        _refuse_deadly(tries)
         found = fingerprint_of(Path(job.path), job.series)
         outcome = _found(out.path, settings, found) or _make(job, out, settings, found, log)
         FailedRecord.remove(out.path)
@@ -164,9 +163,11 @@ def _count_try(folder: Path, run: str) -> int:
     return before + 1
 
 
-def _deadly(times: int) -> UnfitInputError:
-    what = f"the worker was killed {times} times while it made this exam, most likely because memory ran out"
-    return UnfitInputError(what, remedy="Give each worker more memory: --workers with fewer.", code="worker-killed")
+def _refuse_deadly(tries: int) -> None:
+    if tries <= MOST_TRIES:
+        return
+    what = f"the worker was killed {tries - 1} times while it made this exam, most likely because memory ran out"
+    raise UnfitInputError(what, remedy="Give each worker more memory: --workers with fewer.", code="worker-killed")
 
 
 def _found(folder: Path, settings: BatchSettings, found: Fingerprint) -> Outcome | None:
@@ -240,9 +241,9 @@ def _failed(
     final = isinstance(error, UnfitInputError) and known.code not in _PASSING | {"worker-killed"}
     stamp, content = (found.stamp, found.content) if found else ("", "")
     reason = known.what if settings.identify else log.worded(known.what)
-    FailedRecord(settings.key, stamp, known.code, reason, final and found is not None, round(seconds, 3), content).write(
-        folder
-    )
+    FailedRecord(
+        settings.key, stamp, known.code, reason, final and found is not None, round(seconds, 3), content
+    ).write(folder)
     return Outcome("failed", seconds, code=known.code, reason=known.what)
 
 

@@ -1,4 +1,4 @@
-"""What a batch keeps of each exam beside its results: ``exam.json`` of a finished one, ``failed.json`` of a refused one.
+"""What a batch keeps of an exam beside its results: ``exam.json`` of a finished one, ``failed.json`` of a refused one.
 
 A finished exam is recognised by these: the same images, the same settings, and files as they were written.
 """
@@ -176,9 +176,7 @@ def _read(path: Path) -> Any:
 
 def written_files(folder: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Size and SHA-256 of files, for :attr:`DoneRecord.files`."""
-    return {
-        name: {"bytes": (folder / name).stat().st_size, "sha256": file_digest(folder / name)} for name in names
-    }
+    return {name: {"bytes": (folder / name).stat().st_size, "sha256": file_digest(folder / name)} for name in names}
 
 
 def files_are_there(folder: Path, record: DoneRecord) -> bool:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from COVIDQuantLib.cli.terminal import console, progress_bar, show_files, show_warning
+from rich.text import Text
+
+from COVIDQuantLib.cli.terminal import console, progress_bar, show_files, show_warning, shown
 from COVIDQuantLib.errors import NotSoundError, UsageError
 from COVIDQuantLib.export.exam_files import EXPORTS
 from COVIDQuantLib.inference.device import DEVICES
@@ -100,9 +102,7 @@ def _run_batch(arguments: argparse.Namespace) -> None:
         out.expect(FILES)
         arguments.left = "every exam that is done is kept; run the same command again to go on"
         with BatchDisplay(quiet=arguments.quiet) as display:
-            result = run_batch(
-                manifest, out, settings, where, display, redo=arguments.redo, collect=arguments.collect
-            )
+            result = run_batch(manifest, out, settings, where, display, redo=arguments.redo, collect=arguments.collect)
     arguments.written = True
     try:
         if not arguments.quiet:
@@ -131,9 +131,9 @@ def _show(result: BatchResult) -> None:
     for each in listed(result.states):
         screen.print(f"{each.heading}: {len(each.lines)}")
         for line in each.lines[:_SHOWN]:
-            screen.print(f"  {line}", soft_wrap=True)
+            screen.print(Text(f"  {shown(line)}"), soft_wrap=True)
         if len(each.lines) > _SHOWN:
-            screen.print(f"  … and {len(each.lines) - _SHOWN} more")
+            screen.print(f"… and {len(each.lines) - _SHOWN} more")
     screen.print(counts_line(result.states), soft_wrap=True)
     if result.made:
         rate = 3600.0 * result.made / max(result.seconds, 1e-3)
@@ -156,7 +156,10 @@ def _make_manifest(arguments: argparse.Namespace) -> None:
 
     with OutputFolder(arguments.out) as out:
         _refuse_existing(arguments.out, FILES)
-        with progress_bar((Stage(SEARCHING, 1.0),), quiet=arguments.quiet) as progress, progress.stage(SEARCHING) as told:
+        with (
+            progress_bar((Stage(SEARCHING, 1.0),), quiet=arguments.quiet) as progress,
+            progress.stage(SEARCHING) as told,
+        ):
             found = series_below(arguments.make_manifest, told)
         files = put_manifest(found, out, dates=arguments.dates, identify=arguments.identify)
     arguments.written = True
@@ -164,9 +167,11 @@ def _make_manifest(arguments: argparse.Namespace) -> None:
         used = sum(one.used for one in found)
         fit = sum(not one.why_not for one in found)
         screen = console()
-        screen.print(f"{len(found)} series: {fit} chest CTs that can be quantified, {used} of them chosen, one per study")
+        screen.print(
+            f"{len(found)} series: {fit} chest CTs that can be quantified, {used} of them chosen, one per study"
+        )
         for line in [f"{one.shown}: {one.why_not}" for one in found if one.why_not][:_SHOWN]:
-            screen.print(f"  {line}", soft_wrap=True)
+            screen.print(Text(f"  {shown(line)}"), soft_wrap=True)
         show_files(files)
 
 

@@ -201,7 +201,7 @@ def _day_or_none(cell: Any) -> Value:
 
 def _warnings(columns: Mapping[str, list[Value]]) -> list[CTWarning]:
     days = [(day, onset) for day, onset in zip(*(columns.get(name, ()) for name in _DAYS), strict=False)]
-    before = sum(1 for day, onset in days if day is not None and onset is not None and day < onset)  # type: ignore[operator]
+    before = sum(1 for day, onset in days if day is not None and onset is not None and day < onset)
     if not before:
         return []
     return [CTWarning("onset-after-exam", f"{before} exams are before the onset of symptoms: check the dates.")]

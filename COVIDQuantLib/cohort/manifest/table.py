@@ -108,9 +108,7 @@ def _read_csv(path: Path, data: bytes) -> RawTable:
     names: list[str] = []
     for place, cells, fault in lines:
         if fault:
-            raise UnfitInputError(
-                f"the header cannot be read ({fault})", shown(path), _EXPORT, code="manifest-damaged"
-            )
+            raise UnfitInputError(f"the header cannot be read ({fault})", shown(path), _EXPORT, code="manifest-damaged")
         names = [cell.strip() for cell in cells]
         del place
         break
