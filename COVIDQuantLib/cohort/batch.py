@@ -206,8 +206,9 @@ def _made(
 
 
 def _job(row: ExamRow, out: Path, message: dict[str, object], run: str) -> ExamJob:
+    references = {kind: str(path) for kind, path in row.references.items()}
     folder = out.absolute() / exam_folder(row.patient, row.exam)
-    return ExamJob(row.patient, row.exam, str(row.path), row.series, str(folder), message, run)
+    return ExamJob(row.patient, row.exam, str(row.path), row.series, str(folder), message, run, references)
 
 
 def _clear_up(jobs: Sequence[ExamJob]) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from COVIDQuantLib.evaluation.measures import COLUMNS as EVALUATION_COLUMNS
 from COVIDQuantLib.quantification.measures import MEASURES
 
 METRICS_FILE = "metrics.parquet"
 EXAMS_FILE = "exams.parquet"
+AGREEMENT_FILE = "agreement.parquet"
 SUMMARY_FILE = "summary.txt"
-FILES = (METRICS_FILE, EXAMS_FILE, SUMMARY_FILE)
+FILES = (METRICS_FILE, EXAMS_FILE, AGREEMENT_FILE, SUMMARY_FILE)
 
 PATIENT, EXAM, DATE, ONSET = "patient", "exam", "date", "onset"
 REGION = "region"
@@ -38,9 +40,10 @@ EXAM_COLUMNS: dict[str, str] = {
     "code": "of the refusal, as in the list of input codes; empty if it is done",
     "reason": "in words",
     GRADE: "`sound`, `look` or `unusable`",
-    EXCLUDED: "whether it should not count: graded `unusable`",
-    "findings": "codes of the checks below sound, worst first",
-    "warnings": "codes of the warnings about the CT and its segmentation",
+    EXCLUDED: "why the manifest says that it should not count in statistics; empty if it counts",
+    "findings": "codes of the checks below sound, worst first, separated by commas",
+    "warnings": "codes of the warnings about the CT and its segmentation, likewise",
+    "agreement": "with references: `done`, or why they could not be compared",
     "edited": "whether the figures are those of a result that was corrected by hand afterwards",
     "ct_score_total": "0 to 25",
     "involved_lobes": "lobes with any lesion",
@@ -57,4 +60,7 @@ EXAM_COLUMNS: dict[str, str] = {
 # Per exam and region, after the manifest's columns.
 METRICS_COLUMNS = (REGION, *MEASURES.names, GRADE, EXCLUDED, MODEL, VERSION)
 
-OURS = {*METRICS_COLUMNS, *EXAM_COLUMNS}
+AGREEMENT_COLUMNS = ("structure", *EVALUATION_COLUMNS)
+
+# A manifest's own columns cannot have these names.
+OURS = {*METRICS_COLUMNS, *EXAM_COLUMNS, *AGREEMENT_COLUMNS} - {EXCLUDED}

@@ -13,6 +13,8 @@ from typing import Any
 
 from COVIDQuantLib.anatomy import REGIONS
 from COVIDQuantLib.cohort.columns import (
+    AGREEMENT_COLUMNS,
+    AGREEMENT_FILE,
     EXAM,
     EXAM_COLUMNS,
     EXAMS_FILE,
@@ -51,6 +53,8 @@ def put_dataset(manifest: Manifest, states: Sequence[ExamState], key: str, out: 
         UsageError: pyarrow is missing.
     """
     tables = {EXAMS_FILE: exams_table(manifest, states, key), METRICS_FILE: metrics_table(manifest, states)}
+    if any(state.row.references for state in states):
+        tables[AGREEMENT_FILE] = agreement_table(manifest, states)
     parquet = optional("pyarrow.parquet")
     for name, table in tables.items():
         out.write(name, lambda path, table=table: parquet.write_table(table, path))  # type: ignore[misc]
@@ -61,11 +65,8 @@ def exams_table(manifest: Manifest, states: Sequence[ExamState], key: str) -> An
     """One row per row of the manifest, as a pyarrow table."""
     arrow = optional("pyarrow")
     types = {
-        EXCLUDED: arrow.bool_(),
         "edited": arrow.bool_(),
         "seconds": arrow.float64(),
-        "findings": arrow.list_(arrow.string()),
-        "warnings": arrow.list_(arrow.string()),
         **{name: arrow.int64() if name in _WHOLE else arrow.float64() for name in _SUMMARY},
     }
     records = [_exam_record(state, key) for state in states]
@@ -86,9 +87,10 @@ def _exam_record(state: ExamState, key: str) -> dict[str, Any]:
         "code": state.code or None,
         "reason": state.reason or None,
         GRADE: figures.grade if figures else None,
-        EXCLUDED: figures.excluded if figures else None,
-        "findings": list(figures.findings) if figures else None,
-        "warnings": list(figures.warnings) if figures else None,
+        EXCLUDED: state.row.excluded or None,
+        "findings": ", ".join(figures.findings) if figures else None,
+        "warnings": ", ".join(figures.warnings) if figures else None,
+        "agreement": _agreement_word(state),
         "edited": figures.edited if figures else None,
         **{name: summary.get(name) for name in _SUMMARY},
         MODEL: state.model or None,
@@ -98,6 +100,12 @@ def _exam_record(state: ExamState, key: str) -> dict[str, Any]:
         "folder": state.folder if tried and state.row.patient and state.row.exam else None,
         "seconds": state.seconds,
     }
+
+
+def _agreement_word(state: ExamState) -> str | None:
+    if state.status is not Status.DONE or not state.row.references:
+        return None
+    return "not compared" if state.agreement is None else state.agreement.reason or "done"
 
 
 def metrics_table(manifest: Manifest, states: Sequence[ExamState]) -> Any:
@@ -111,16 +119,27 @@ def metrics_table(manifest: Manifest, states: Sequence[ExamState]) -> Any:
         columns[name] = arrow.array([_float(row.get(name)) for row in regions], arrow.float64())
     of_exam: dict[str, Callable[[ExamState], Any]] = {
         GRADE: lambda state: state.figures.grade if state.figures else None,
-        EXCLUDED: lambda state: bool(state.figures and state.figures.excluded),
+        EXCLUDED: lambda state: state.row.excluded or None,
         MODEL: lambda state: state.model or None,
         VERSION: lambda state: state.version or None,
     }
     for name, value in of_exam.items():
-        kind = arrow.bool_() if name == EXCLUDED else arrow.string()
         values = [value(state) for state, rows in zip(states, measured, strict=True) for _ in rows]
-        columns[name] = arrow.array(values, kind)
+        columns[name] = arrow.array(values, arrow.string())
     if tuple(columns)[-len(METRICS_COLUMNS) :] != METRICS_COLUMNS:
         raise RuntimeError("the columns of the data set are not those of its documentation")
+    return _table(columns, arrow)
+
+
+def agreement_table(manifest: Manifest, states: Sequence[ExamState]) -> Any:
+    """One row per exam with references and structure, as a pyarrow table with the columns of ``evaluation.csv``."""
+    arrow = optional("pyarrow")
+    compared = [s.agreement.structures if s.status is Status.DONE and s.agreement else () for s in states]
+    columns = _of_manifest(manifest, states, arrow, lambda index: len(compared[index]))
+    rows = [row for structures in compared for row in structures]
+    columns["structure"] = arrow.array([row["structure"] for row in rows], arrow.string())
+    for name in AGREEMENT_COLUMNS[1:]:
+        columns[name] = arrow.array([_float(row.get(name)) for row in rows], arrow.float64())
     return _table(columns, arrow)
 
 
@@ -134,12 +153,17 @@ def _of_manifest(
     """The manifest's columns, every exam's values as often as it has rows."""
     counts = [times(index) for index in range(len(states))]
     found = {
-        name: arrow.array(_repeated([getattr(state.row, name) or None for state in states], counts), arrow.string())
-        for name in (PATIENT, EXAM)
+        PATIENT: arrow.array(_repeated([state.row.patient or None for state in states], counts), arrow.string()),
+        # Patient and exam name one row: one that repeats an earlier row's names has none of its own.
+        EXAM: arrow.array(_repeated([_exam_name(state) for state in states], counts), arrow.string()),
     }
     for name, values in manifest.columns.items():
         found[name] = arrow.array(_repeated(values, counts), _kind(values, arrow))
     return found
+
+
+def _exam_name(state: ExamState) -> str | None:
+    return None if state.code == "exam-twice" else state.row.exam or None
 
 
 def _repeated(values: Iterable[Any], counts: Sequence[int]) -> list[Any]:

@@ -10,11 +10,12 @@ import errno
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from COVIDQuantLib import __version__
+from COVIDQuantLib.cohort.agreement import AGREEMENT_FILE, AgreementRecord, agreement_of, agreement_stamp
 from COVIDQuantLib.cohort.exam_log import ExamLog
 from COVIDQuantLib.cohort.exam_record import (
     DONE_FILE,
@@ -57,6 +58,7 @@ class ExamJob:
         path, series: its images.
         folder: for its results, absolute.
         settings: as :meth:`BatchSettings.as_message` gives them.
+        references: label maps that people drew of it, by what they show.
         run: a name of this run of the batch; deaths of workers are counted within one.
     """
 
@@ -67,6 +69,7 @@ class ExamJob:
     folder: str
     settings: Mapping[str, Any]
     run: str
+    references: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -125,12 +128,21 @@ def _alone(job: ExamJob, folder: Path, settings: BatchSettings) -> Outcome:
     until = time.monotonic() + _SECONDS_TO_WAIT
     while True:
         try:
-            with OutputFolder(folder) as out:
-                return _try(job, out, settings)
+            return _made_and_compared(job, folder, settings)
         except OutputError as error:
             if error.code != "in-use" or time.monotonic() > until:
                 raise
             time.sleep(1.0)
+
+
+def _made_and_compared(job: ExamJob, folder: Path, settings: BatchSettings) -> Outcome:
+    with OutputFolder(folder) as out:
+        outcome = _try(job, out, settings)
+    if job.references and outcome.status in {"done", "found"}:
+        # Once the result is in place.
+        with OutputFolder(folder) as out:
+            _compare(job, out)
+    return outcome
 
 
 def _try(job: ExamJob, out: OutputFolder, settings: BatchSettings) -> Outcome:
@@ -150,6 +162,15 @@ def _try(job: ExamJob, out: OutputFolder, settings: BatchSettings) -> Outcome:
     with suppress(OSError):
         (out.path / TRIES_FILE).unlink()
     return outcome
+
+
+def _compare(job: ExamJob, out: OutputFolder) -> None:
+    """Compare the result with the references, unless that is done already."""
+    references = {kind: Path(path) for kind, path in job.references.items()}
+    earlier = AgreementRecord.read(out.path)
+    if earlier is None or earlier.stamp != agreement_stamp(out.path, references):
+        record = agreement_of(out.path, references, Path(job.path), job.series)
+        out.write(AGREEMENT_FILE, record.write)
 
 
 def _count_try(folder: Path, run: str) -> int:

@@ -16,7 +16,7 @@ from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.exam_files import SEGMENTATION_FILE
 from COVIDQuantLib.export.table_file import JSON_FILE, MetricsFile, read_metrics, write_json
-from COVIDQuantLib.grades import Grade, findings_of
+from COVIDQuantLib.grades import findings_of
 from COVIDQuantLib.system.json_file import read_json
 
 DONE_FILE, FAILED_FILE = "exam.json", "failed.json"
@@ -43,11 +43,6 @@ class Figures:
     findings: Sequence[str] = ()
     warnings: Sequence[str] = ()
     edited: bool = False
-
-    @property
-    def excluded(self) -> bool:
-        """Whether the exam should not count."""
-        return self.grade == Grade.UNUSABLE
 
     @classmethod
     def of_exam(cls, exam: Exam) -> Self:

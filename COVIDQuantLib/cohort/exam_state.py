@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from COVIDQuantLib.cohort.agreement import AgreementRecord, agreement_stamp
 from COVIDQuantLib.cohort.columns import Status
 from COVIDQuantLib.cohort.exam_folder import exam_folder
 from COVIDQuantLib.cohort.exam_record import (
@@ -40,6 +41,7 @@ class ExamState:
         content: SHA-256 of its images; empty if unknown.
         figures: of a finished exam.
         model, version: that made it; empty if it is not done.
+        agreement: with the references of the row; None if it has none or they were not compared.
         images_gone: whether it is done and its images can no longer be read.
     """
 
@@ -52,6 +54,7 @@ class ExamState:
     figures: Figures | None = None
     model: str = ""
     version: str = ""
+    agreement: AgreementRecord | None = None
     images_gone: bool = False
 
     @property
@@ -90,11 +93,19 @@ def state_of(row: ExamRow, out: Path, key: str, *, settled: bool) -> ExamState:
     stamp = _stamp(row.path)
     done = DoneRecord.read(folder) if (folder / DONE_FILE).exists() else None
     if done is not None and done.key == key and stamp in {"", done.input.stamp} and files_are_there(folder, done):
-        return _done(row, folder, done, images_gone=not stamp)
+        state = _done(row, folder, done, images_gone=not stamp)
+        return replace(state, status=Status.PENDING) if not settled and _to_compare(state, folder) else state
     failed = FailedRecord.read(folder) if (folder / FAILED_FILE).exists() else None
     if failed is not None and failed.key == key and (settled or (failed.final and failed.stamp == stamp)):
         return ExamState(row, Status.FAILED, failed.code, failed.reason, failed.seconds, failed.content)
     return ExamState(row, Status.PENDING)
+
+
+def _to_compare(state: ExamState, folder: Path) -> bool:
+    """Whether the result is yet to be compared with the references of its row."""
+    if state.status is not Status.DONE or not state.row.references or state.images_gone:
+        return False
+    return state.agreement is None or state.agreement.stamp != agreement_stamp(folder, state.row.references)
 
 
 def _stamp(path: Path) -> str:
@@ -119,6 +130,7 @@ def _done(row: ExamRow, folder: Path, record: DoneRecord, *, images_gone: bool) 
         figures=figures,
         model=record.model,
         version=record.version,
+        agreement=AgreementRecord.read(folder) if row.references else None,
         images_gone=images_gone,
     )
 

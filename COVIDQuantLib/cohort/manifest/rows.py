@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from COVIDQuantLib.cohort.columns import DATE, EXAM, ONSET, OURS, PATIENT, Status
+from COVIDQuantLib.cohort.columns import DATE, EXAM, EXCLUDED, ONSET, OURS, PATIENT, Status
 from COVIDQuantLib.cohort.manifest.table import RawRow, RawTable, read_table
 from COVIDQuantLib.cohort.manifest.values import Value, day_of, text_of, typed
 from COVIDQuantLib.ct.files.input_files import quoted, shown
@@ -20,9 +20,10 @@ REFERENCES = {f"reference_{kind}": kind for kind in ("lobes", "lungs", "lesions"
 REQUIRED = (PATIENT, EXAM, PATH)
 _DAYS = (DATE, ONSET)
 # Of these only what the data set needs is kept.
-_NOT_CARRIED = {PATH, SERIES, USE, *REFERENCES}
+_NOT_CARRIED = {PATH, SERIES, USE, EXCLUDED, *REFERENCES}
 _KNOWN = {*REQUIRED, *_DAYS, *_NOT_CARRIED}
 _NO = {"no", "n", "false", "0"}
+_YES = {"yes", "y", "true", "1"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class ExamRow:
         path: of the images, absolute.
         series: which DICOM series; None for the best.
         references: label maps drawn by people, by what they show (``lobes``, ``lungs``, ``lesions``).
+        excluded: why the exam should not count in statistics, or ``yes``; empty if it counts.
         status: ``pending``; or why it is not to be quantified.
         code, reason: of that.
     """
@@ -45,6 +47,7 @@ class ExamRow:
     path: Path
     series: str | None = None
     references: Mapping[str, Path] = field(default_factory=dict)
+    excluded: str = ""
     status: Status = Status.PENDING
     code: str = ""
     reason: str = ""
@@ -81,7 +84,8 @@ def read_manifest(path: Path) -> Manifest:
 
     Args:
         path: CSV or Parquet with the columns ``patient``, ``exam`` and ``path`` (relative to the manifest), in any
-            order and case; optionally ``date``, ``onset``, ``series``, ``use``, ``reference_lobes`` … and any others.
+            order and case; optionally ``date``, ``onset``, ``series``, ``use``, ``excluded``, ``reference_lobes`` …
+            and any others.
 
     Raises:
         UnfitInputError: it cannot be read, a column is missing, twice or has the name of a figure, or there is no row.
@@ -138,7 +142,9 @@ def _exam_row(raw: RawRow, folder: Path) -> ExamRow:
         for name, kind in REFERENCES.items()
         if text_of(values.get(name))
     }
-    return replace(row, series=text_of(values.get(SERIES)), references=references)
+    excluded = text_of(values.get(EXCLUDED)) or ""
+    excluded = "" if excluded.casefold() in _NO else "yes" if excluded.casefold() in _YES else excluded
+    return replace(row, series=text_of(values.get(SERIES)), references=references, excluded=excluded)
 
 
 def _path_text(value: Any) -> str:
