@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from COVIDQuantLib.cohort.packages import optional
@@ -112,7 +114,9 @@ def local_workers(layout: LocalPlan) -> Iterator[Any]:
     with ExitStack() as stack:
         stack.enter_context(_quiet())
         stack.enter_context(optional("dask").config.set(settings))
-        workers = {index: _worker(distributed, gpu, threads) for index, gpu in enumerate(layout.gpus)}
+        # Of its own, so that nothing of Dask's stays.
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="covidquant-", ignore_cleanup_errors=True))
+        workers = {index: _worker(distributed, gpu, threads, scratch) for index, gpu in enumerate(layout.gpus)}
         scheduler = {"cls": distributed.Scheduler, "options": {"dashboard": False, "host": "127.0.0.1", "port": 0}}
         try:
             cluster = stack.enter_context(
@@ -129,13 +133,14 @@ def local_workers(layout: LocalPlan) -> Iterator[Any]:
         yield client
 
 
-def _worker(distributed: Any, gpu: str | None, threads: Mapping[str, str]) -> dict[str, Any]:
+def _worker(distributed: Any, gpu: str | None, threads: Mapping[str, str], scratch: str) -> dict[str, Any]:
     environment = dict(threads) | ({} if gpu is None else {_VISIBLE: gpu})
     options = {
         "nthreads": 1,
         # Dask would pause a worker whose memory is in use, and an exam's memory is in use until it ends.
         "memory_limit": 0,
         "env": environment,
+        "local_directory": scratch,
         "dashboard": False,
         "host": "127.0.0.1",
         "silence_logs": logging.CRITICAL,
@@ -168,6 +173,9 @@ def scheduler_at(address: str) -> Iterator[Any]:
         stack.enter_context(_quiet())
         stack.enter_context(optional("dask").config.set(_SETTINGS))
         try:
+            if address.endswith(".json"):
+                # Dask would wait for it for ever.
+                Path(address).stat()
             client = stack.enter_context(distributed.Client(**where, timeout=_SECONDS_TO_CONNECT))
         except (OSError, TimeoutError, ValueError, RuntimeError) as error:
             raise UnfitInputError(

@@ -135,6 +135,11 @@ def _alone(job: ExamJob, folder: Path, settings: BatchSettings) -> Outcome:
             time.sleep(1.0)
 
 
+def _names(path: Path) -> tuple[str, ...]:
+    """What may name the patient in a message about the images; single letters would be found in every word."""
+    return tuple(name for name in (str(path), path.name, path.stem) if len(name) > 2)
+
+
 def _made_and_compared(job: ExamJob, folder: Path, settings: BatchSettings) -> Outcome:
     with OutputFolder(folder) as out:
         outcome = _try(job, out, settings)
@@ -147,8 +152,7 @@ def _made_and_compared(job: ExamJob, folder: Path, settings: BatchSettings) -> O
 
 def _try(job: ExamJob, out: OutputFolder, settings: BatchSettings) -> Outcome:
     begun = time.monotonic()
-    names = None if settings.identify else (job.patient, job.exam, job.path, Path(job.path).name)
-    log = ExamLog(out.path, names)
+    log = ExamLog(out.path, None if settings.identify else _names(Path(job.path)))
     tries = _count_try(out.path, job.run)
     log.begin(tries)
     found: Fingerprint | None = None

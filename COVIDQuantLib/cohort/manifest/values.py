@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -12,8 +13,9 @@ Value = str | int | float | bool | date | None
 # What tables write where nothing is known.
 _MISSING = {"", "na", "n/a", "nan", "null", "none", "-", "–", "?", "nd", "<na>"}
 _DAY_FORMATS = ("%Y-%m-%d", "%Y%m%d")
-# A number with more digits is an identifier; float64 would not keep it.
-_MOST_DIGITS = 15
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+# Not numbers but codes: 007, and more digits than float64 keeps.
+_CODE = re.compile(r"[+-]?(?:0[0-9]+|[0-9]{16,})")
 
 
 def text_of(value: Any) -> str | None:
@@ -50,16 +52,13 @@ def day_of(value: Any) -> date | None:
 
 
 def _whole(text: str) -> int:
-    if not text.lstrip("+-").isascii() or not text.lstrip("+-").isdigit() or len(text) > _MOST_DIGITS:
-        raise ValueError(text)
-    # 007 is a code, not a number.
-    if len(text.lstrip("+-")) > 1 and text.lstrip("+-").startswith("0"):
+    if not _WHOLE.fullmatch(text) or _CODE.fullmatch(text):
         raise ValueError(text)
     return int(text)
 
 
 def _number(text: str) -> float:
-    if "_" in text:
+    if "_" in text or _CODE.fullmatch(text):
         raise ValueError(text)
     value = float(text)
     if not math.isfinite(value):
