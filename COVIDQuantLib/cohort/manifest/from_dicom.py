@@ -205,7 +205,7 @@ def _named(found: Sequence[FoundSeries]) -> list[FoundSeries]:
         replace(one, patient=f"P{patients[one.identity]:04d}", exam=f"E{numbers[one.identity, one.study]}")
         for one in found
     ]
-    return sorted(named, key=lambda one: (one.patient, numbers[one.identity, one.study]))
+    return sorted(named, key=lambda one: (patients[one.identity], numbers[one.identity, one.study]))
 
 
 def _chosen(found: Sequence[FoundSeries]) -> list[FoundSeries]:
@@ -226,7 +226,8 @@ def _chosen(found: Sequence[FoundSeries]) -> list[FoundSeries]:
         else:
             others[key] += 1
             kept.append(replace(one, exam=f"{one.exam}.{others[key]}"))
-    return kept
+    place = {(one.identity, one.study): index for index, one in reversed(list(enumerate(found)))}
+    return sorted(kept, key=lambda one: (place[one.identity, one.study], not one.used, bool(one.why_not), -one.score))
 
 
 def _rank(one: FoundSeries) -> tuple[float, int]:
