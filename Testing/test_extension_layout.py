@@ -22,7 +22,7 @@ MODULE = ROOT / "COVIDQuant"
 AT_THE_ROOT = {
     ".ci", ".github", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CITATION.cff", "CMakeLists.txt",
     "CONTRIBUTING.md", "COVIDQuant", "COVIDQuant.json", "COVIDQuantLib", "LICENSE", "Makefile", "README.md",
-    "Resources", "SECURITY.md", "Testing", "docs", "mkdocs.yml", "pyproject.toml",
+    "Resources", "SECURITY.md", "Testing", "docs", "examples", "mkdocs.yml", "pyproject.toml",
 }  # fmt: skip
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -35,6 +35,7 @@ NETWORKS = {"torch", "monai", "safetensors"}
 FOREIGN = {
     "scene": {"slicer", "vtk", "vtkmodules"},
     "cli": {"ignite", "rich"},
+    "cohort": {"dask", "distributed", "pyarrow"},
     "export": {"matplotlib"},
     "followup": {"matplotlib"},
     "networks": {*NETWORKS, "lungmask"},

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from COVIDQuantLib.cli.terminal import console, shown, time_left
 from COVIDQuantLib.cohort.batch import Watcher
-from COVIDQuantLib.cohort.exam_job import ExamJob, Outcome
+from COVIDQuantLib.cohort.exams.job import ExamJob, Outcome
 from COVIDQuantLib.grades import Grade
 
 

@@ -13,9 +13,9 @@ from COVIDQuantLib.cohort.cluster import workers_of
 from COVIDQuantLib.cohort.columns import SUMMARY_FILE, Status
 from COVIDQuantLib.cohort.dataset import put_dataset
 from COVIDQuantLib.cohort.dispatch import Dispatch
-from COVIDQuantLib.cohort.exam_folder import exam_folder
-from COVIDQuantLib.cohort.exam_job import ExamJob, Outcome
-from COVIDQuantLib.cohort.exam_state import ExamState, states_of, without_copies
+from COVIDQuantLib.cohort.exams.folder import exam_folder
+from COVIDQuantLib.cohort.exams.job import ExamJob, Outcome
+from COVIDQuantLib.cohort.exams.state import ExamState, states_of, without_copies
 from COVIDQuantLib.cohort.manifest.rows import ExamRow, Manifest
 from COVIDQuantLib.cohort.packages import optional
 from COVIDQuantLib.cohort.settings import BatchSettings

@@ -28,7 +28,7 @@ from COVIDQuantLib.cohort.columns import (
     VERSION,
     Status,
 )
-from COVIDQuantLib.cohort.exam_state import ExamState
+from COVIDQuantLib.cohort.exams.state import ExamState
 from COVIDQuantLib.cohort.manifest.rows import Manifest
 from COVIDQuantLib.cohort.packages import optional
 from COVIDQuantLib.quantification.measures import MEASURES

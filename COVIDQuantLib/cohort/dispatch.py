@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from COVIDQuantLib.cohort.exam_job import ExamJob, Outcome, run_exam
+from COVIDQuantLib.cohort.exams.job import ExamJob, Outcome, run_exam
 from COVIDQuantLib.errors import UnfitInputError
 
 # How often the state of the cluster is looked at while no exam ends.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from COVIDQuantLib.cohort.columns import Status
-from COVIDQuantLib.cohort.exam_state import ExamState
+from COVIDQuantLib.cohort.exams.state import ExamState
 from COVIDQuantLib.grades import Grade
 
 

@@ -3,7 +3,8 @@
 import pytest
 from cohort_world import dask_here, quick
 
-from COVIDQuantLib.cohort import batch, exam_job
+from COVIDQuantLib.cohort import batch
+from COVIDQuantLib.cohort.exams import job as exam_job
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import pytest
 from cohort_world import DENSE_HU, HEADER, PLAN, ct_bytes, write_cohort, write_manifest
 
 from COVIDQuantLib.cli.main import main
-from COVIDQuantLib.cohort import exam_job
 from COVIDQuantLib.cohort.batch import Where, run_batch
 from COVIDQuantLib.cohort.columns import (
     AGREEMENT_FILE,
@@ -20,6 +19,7 @@ from COVIDQuantLib.cohort.columns import (
     SUMMARY_FILE,
     Status,
 )
+from COVIDQuantLib.cohort.exams import job as exam_job
 from COVIDQuantLib.cohort.manifest.rows import read_manifest
 from COVIDQuantLib.cohort.settings import BatchSettings
 from COVIDQuantLib.errors import UnfitInputError

@@ -6,7 +6,7 @@ import pytest
 
 from COVIDQuantLib.cohort.cluster import BYTES_PER_WORKER, local_plan, scheduler_at, usable_gpus, workers_of
 from COVIDQuantLib.cohort.dispatch import Dispatch
-from COVIDQuantLib.cohort.exam_job import ExamJob, Outcome
+from COVIDQuantLib.cohort.exams.job import ExamJob, Outcome
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.pipeline import MODEL_FREE, NETWORK, Plan
 

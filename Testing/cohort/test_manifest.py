@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from COVIDQuantLib.cohort.columns import Status
-from COVIDQuantLib.cohort.exam_folder import exam_folder, folder_name
+from COVIDQuantLib.cohort.exams.folder import exam_folder, folder_name
 from COVIDQuantLib.cohort.manifest.rows import read_manifest
 from COVIDQuantLib.cohort.manifest.table import read_table
 from COVIDQuantLib.cohort.manifest.values import day_of, text_of, typed

@@ -6,6 +6,7 @@ which the tree has them, and exams by date; neither names nor dates are written 
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -116,18 +117,18 @@ class _Gathered:
     """Series by folder; one whose files lie in several folders is put together at the end."""
 
     found: list[FoundSeries] = field(default_factory=list)
-    folders: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
+    folders: dict[str, dict[Path, str]] = field(default_factory=lambda: defaultdict(dict))
 
     def add(self, folder: Path, findings: Findings) -> None:
         series = group_series(findings.images)
         for uid in dict.fromkeys(one.uid for one in series):
-            self.folders[uid].append(folder)
+            instances = sorted(file.text("SOPInstanceUID") for one in series if one.uid == uid for file in one.files)
+            self.folders[uid][folder] = hashlib.sha256("\n".join(instances).encode()).hexdigest()
         self.found += _described(folder, series, findings)
 
     def series(self) -> list[FoundSeries]:
-        # A folder whose files are a whole series by themselves is a copy, not a part.
-        whole = {one.key.partition("#")[0] for one in self.found if not one.why_not}
-        scattered = {uid: at for uid, at in self.folders.items() if uid and len(at) > 1 and uid not in whole}
+        # Folders with the same images hold copies, those with different ones the parts of a series.
+        scattered = {uid: at for uid, at in self.folders.items() if uid and len(set(at.values())) > 1}
         kept = [one for one in self.found if one.key.partition("#")[0] not in scattered]
         for uid, folders in scattered.items():
             files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]

@@ -1,8 +1,8 @@
 """Many made patients with serial exams, groups, clinical variables and outcomes, all drawn from one seed.
 
-The disease of each follows Pan's published course of its group (papers.md row P7), scaled for the patient; the outcome
-depends on how far it goes and on age. So a study of the cohort has answers that are known beforehand: severe disease is
-more extensive, peaks later, and outcomes are predicted by extent and age.
+The disease of each follows Pan's published course of its group (papers.md row P7), scaled for the patient; intensive
+care depends on how far it goes and on age. So a study of the cohort has answers that are known beforehand: severe
+disease is more extensive, peaks later, and intensive care is predicted by extent and age.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SEVERE_SHARE = 0.45
 _SPREAD, _LEAST, _MOST = 0.35, 0.4, 1.9
 # Mean and standard deviation of age by group, years.
 _AGES = {SEVERE: (62.0, 12.0), MODERATE: (48.0, 14.0)}
-# Log odds of a bad outcome: at 10 % peak extent and 60 years, per percent of extent, per year.
+# Log odds of intensive care: at 10 % peak extent and 60 years, per percent of extent, per year.
 _ODDS, _PER_PERCENT, _PER_YEAR = -0.9, 0.06, 0.04
 
 
@@ -49,9 +49,9 @@ class CohortPatient:
         days: of the exams, since onset.
         onset: first day of symptoms.
         age: years.
-        sex: ``f`` or ``m``.
-        crp_mg_l: C-reactive protein at the first exam, mg/L; follows the extent then.
-        outcome: 1 bad, 0 good.
+        sex: ``female`` or ``male``.
+        crp: C-reactive protein at the first exam, mg/L; follows the extent then.
+        icu: 1 if the patient came to intensive care, else 0.
     """
 
     name: str
@@ -62,12 +62,12 @@ class CohortPatient:
     onset: date
     age: int
     sex: str
-    crp_mg_l: float
-    outcome: int
+    crp: float
+    icu: int
 
 
 COLUMNS = (
-    "patient", "exam", "path", "date", "onset", "group", "age", "sex", "crp_mg_l", "outcome", "reference_lobes",
+    "patient", "exam", "path", "date", "onset", "group", "age", "sex", "crp", "icu", "reference_lobes",
     "reference_lesions",
 )  # fmt: skip
 
@@ -101,15 +101,15 @@ def _patient(number: int, settings: PhantomSettings) -> CohortPatient:
     days = tuple(float(rng.integers(low, high + 1)) for low, high in _EXAM_DAYS)
     mean, spread = _AGES[group]
     age = int(np.clip(round(rng.normal(mean, spread)), 18, 95))
-    sex = "f" if rng.random() < 0.5 else "m"
+    sex = "female" if rng.random() < 0.5 else "male"
     peak = course.extent_percent(course.peak_day)
     odds = _ODDS + _PER_PERCENT * (peak - 10.0) + _PER_YEAR * (age - 60.0)
-    outcome = int(rng.random() < 1.0 / (1.0 + math.exp(-odds)))
+    icu = int(rng.random() < 1.0 / (1.0 + math.exp(-odds)))
     crp = round(float(5.0 + 4.0 * course.extent_percent(days[0]) * math.exp(rng.normal(0.0, 0.5))), 1)
     onset = _FIRST_ONSET + timedelta(days=int(rng.integers(_ONSETS_WITHIN_DAYS)))
     seed = _FIRST_SEED + 10_007 * (settings.seed % 100_000) + number
     own = replace(settings, seed=seed)
-    return CohortPatient(f"P{number:03d}", group, own, course, days, onset, age, sex, crp, outcome)
+    return CohortPatient(f"P{number:03d}", group, own, course, days, onset, age, sex, crp, icu)
 
 
 def manifest_rows(patients: Sequence[CohortPatient]) -> Iterator[list[_Cell]]:
@@ -126,5 +126,5 @@ def manifest_rows(patients: Sequence[CohortPatient]) -> Iterator[list[_Cell]]:
                 when.isoformat(),
                 patient.onset.isoformat(),
             ]
-            known: list[_Cell] = [patient.group, patient.age, patient.sex, patient.crp_mg_l, patient.outcome]
+            known: list[_Cell] = [patient.group, patient.age, patient.sex, patient.crp, patient.icu]
             yield [*head, *known, f"{folder}/lobes.nrrd", f"{folder}/lesions.nrrd"]

@@ -7,13 +7,13 @@ import os
 import pytest
 from cohort_world import PLAN, ct_bytes, quick
 
-from COVIDQuantLib.cohort import exam_job
 from COVIDQuantLib.cohort.columns import Status
-from COVIDQuantLib.cohort.exam_folder import exam_folder
-from COVIDQuantLib.cohort.exam_job import MOST_TRIES, ExamJob, run_exam
-from COVIDQuantLib.cohort.exam_record import DONE_FILE, FAILED_FILE, DoneRecord
-from COVIDQuantLib.cohort.exam_state import state_of
-from COVIDQuantLib.cohort.fingerprint import fingerprint_of, input_files, stamp_of
+from COVIDQuantLib.cohort.exams import job as exam_job
+from COVIDQuantLib.cohort.exams.fingerprint import fingerprint_of, input_files, stamp_of
+from COVIDQuantLib.cohort.exams.folder import exam_folder
+from COVIDQuantLib.cohort.exams.job import MOST_TRIES, ExamJob, run_exam
+from COVIDQuantLib.cohort.exams.record import DONE_FILE, FAILED_FILE, DoneRecord
+from COVIDQuantLib.cohort.exams.state import state_of
 from COVIDQuantLib.cohort.manifest.rows import ExamRow
 from COVIDQuantLib.cohort.settings import BatchSettings
 from COVIDQuantLib.export.table_file import read_metrics

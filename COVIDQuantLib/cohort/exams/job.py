@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from COVIDQuantLib import __version__
-from COVIDQuantLib.cohort.agreement import AGREEMENT_FILE, AgreementRecord, agreement_of, agreement_stamp
-from COVIDQuantLib.cohort.exam_log import ExamLog
-from COVIDQuantLib.cohort.exam_record import (
+from COVIDQuantLib.cohort.exams.agreement import AGREEMENT_FILE, AgreementRecord, agreement_of, agreement_stamp
+from COVIDQuantLib.cohort.exams.fingerprint import Fingerprint, fingerprint_of
+from COVIDQuantLib.cohort.exams.log import ExamLog
+from COVIDQuantLib.cohort.exams.record import (
     DONE_FILE,
     DoneRecord,
     FailedRecord,
@@ -25,7 +26,6 @@ from COVIDQuantLib.cohort.exam_record import (
     files_are_there,
     written_files,
 )
-from COVIDQuantLib.cohort.fingerprint import Fingerprint, fingerprint_of
 from COVIDQuantLib.cohort.settings import BatchSettings, models_of
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.errors import COVIDQuantError, OutputError, UnfitInputError, UsageError

@@ -8,10 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from COVIDQuantLib.cohort.agreement import AgreementRecord, agreement_stamp
 from COVIDQuantLib.cohort.columns import Status
-from COVIDQuantLib.cohort.exam_folder import exam_folder
-from COVIDQuantLib.cohort.exam_record import (
+from COVIDQuantLib.cohort.exams.agreement import AgreementRecord, agreement_stamp
+from COVIDQuantLib.cohort.exams.fingerprint import stamp_of
+from COVIDQuantLib.cohort.exams.folder import exam_folder
+from COVIDQuantLib.cohort.exams.record import (
     DONE_FILE,
     FAILED_FILE,
     DoneRecord,
@@ -20,7 +21,6 @@ from COVIDQuantLib.cohort.exam_record import (
     figures_now,
     files_are_there,
 )
-from COVIDQuantLib.cohort.fingerprint import stamp_of
 from COVIDQuantLib.cohort.manifest.rows import ExamRow
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.system.staging import settle

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from COVIDQuantLib.cohort.fingerprint import Fingerprint, file_digest
+from COVIDQuantLib.cohort.exams.fingerprint import Fingerprint, file_digest
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.exam_files import SEGMENTATION_FILE

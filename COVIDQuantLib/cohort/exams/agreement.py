@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from COVIDQuantLib.cohort.fingerprint import stamp_of
+from COVIDQuantLib.cohort.exams.fingerprint import stamp_of
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.evaluation.evaluate import evaluate_scan
