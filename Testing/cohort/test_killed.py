@@ -5,6 +5,7 @@ Everything is real: processes, Dask's scheduler, the model-free method.
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -25,6 +26,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="sign
 ROOT = Path(__file__).resolve().parents[2]
 EXAMS = 4
 _SECONDS = 300.0
+# By which the processes of these tests are known.
+_MARK, _OURS = "COVIDQUANT_BATCH_TEST", secrets.token_hex(8)
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +50,9 @@ def undisturbed(manifest, tmp_path_factory):
     return data_set(out)
 
 
-def environment(**more):
+def environment():
     # Each worker beside the others on few processors.
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", _MARK: _OURS}
 
 
 def start(manifest, out, *options):
@@ -134,7 +137,7 @@ def test_a_whole_batch_that_is_stopped_goes_on_where_it_was(manifest, undisturbe
             "covidquant: stopped; every exam that is done is kept; run the same command again to go on"
         )
         assert hidden(out) == []
-    wait_until(lambda: not processes_with(f"PYTHONPATH={ROOT}".encode()))
+    wait_until(lambda: not processes_with(f"{_MARK}={_OURS}".encode()))
     kept = finished(out)
     assert not (out / METRICS_FILE).exists()
     status, _, complaint = finish(start(manifest, out))
