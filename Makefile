@@ -35,7 +35,8 @@ demo-cohort: $(VENV)/.cohort-installed
 	@test -f "$(COHORT)/phantoms/manifest.csv" || \
 	  $(BIN)/covidquant phantom --cohort $(PATIENTS) --out "$(COHORT)/phantoms"
 	@$(BIN)/covidquant batch "$(COHORT)/phantoms/manifest.csv" --out "$(COHORT)/batch" --method model-free --no-picture
-	@$(BIN)/covidquant study examples/study.toml --out "$(COHORT)/study"
+	@cp examples/demo-cohort.toml "$(COHORT)/batch/study.toml"
+	@$(BIN)/covidquant study "$(COHORT)/batch/study.toml" --out "$(COHORT)/study"
 
 test: $(VENV)/.test-installed
 	@$(PYTEST)
@@ -75,7 +76,7 @@ $(VENV)/.installed: $(VENV)/.made pyproject.toml $(PINS)
 
 $(VENV)/.cohort-installed: $(VENV)/.installed
 	@echo "Installing what cohorts need (once) ..."
-	@$(INSTALL) --editable ".[cohort]"
+	@$(INSTALL) --editable ".[cohort,report]"
 	@touch $@
 
 $(VENV)/.test-installed: $(VENV)/.installed
