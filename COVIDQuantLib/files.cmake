@@ -43,6 +43,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cohort/columns.py
   COVIDQuantLib/cohort/dataset.py
   COVIDQuantLib/cohort/dispatch.py
+  COVIDQuantLib/cohort/document.py
   COVIDQuantLib/cohort/exams/__init__.py
   COVIDQuantLib/cohort/exams/agreement.py
   COVIDQuantLib/cohort/exams/fingerprint.py

@@ -117,7 +117,9 @@ def local_workers(layout: LocalPlan) -> Iterator[Any]:
         # Of its own, so that nothing of Dask's stays.
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="covidquant-", ignore_cleanup_errors=True))
         workers = {index: _worker(distributed, gpu, threads, scratch) for index, gpu in enumerate(layout.gpus)}
-        scheduler = {"cls": distributed.Scheduler, "options": {"dashboard": False, "host": "127.0.0.1", "port": 0}}
+        # Any free port, seen from this machine alone.
+        where = {"host": "127.0.0.1", "port": 0, "dashboard_address": "127.0.0.1:0", "dashboard": False}
+        scheduler = {"cls": distributed.Scheduler, "options": where}
         try:
             cluster = stack.enter_context(
                 distributed.SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
@@ -142,6 +144,7 @@ def _worker(distributed: Any, gpu: str | None, threads: Mapping[str, str], scrat
         "env": environment,
         "local_directory": scratch,
         "dashboard": False,
+        "dashboard_address": "127.0.0.1:0",
         "host": "127.0.0.1",
         "silence_logs": logging.CRITICAL,
     }

@@ -108,6 +108,11 @@ def check(folder, rows):
     figures = Figures.of_file(read_metrics(made))
     out = folder / "finished"
     (folder / "cts").mkdir()
+    # One record serves as the pattern of all; written one by one they would each be flushed to the disk.
+    files = written_files(made, settings.files)
+    marks = Fingerprint("CONTENT", "STAMP")
+    DoneRecord(settings.key, marks, settings.model, settings.version, 1.0, figures, files).write(folder / "record.json")
+    pattern = (folder / "record.json").read_text(encoding="utf-8")
     for number in range(rows):
         path = folder / "cts" / f"{number}.nrrd"
         with path.open("wb") as file:
@@ -116,20 +121,21 @@ def check(folder, rows):
         target.mkdir(parents=True)
         for name in settings.files:
             os.link(made / name, target / name)
-        record = DoneRecord(
-            settings.key, Fingerprint(f"{number:064x}", stamp_of(path)), settings.model, settings.version, 1.0, figures,
-            written_files(target, settings.files),
-        )  # fmt: skip
-        record.write(target / "exam.json")
+        text = pattern.replace("CONTENT", f"{number:064x}").replace("STAMP", stamp_of(path))
+        (target / "exam.json").write_text(text, encoding="utf-8")
     manifest = write_manifest(folder, [(f"P{n}", "E1", folder / "cts" / f"{n}.nrrd") for n in range(rows)])
     command = [sys.executable, "-m", "COVIDQuantLib.cli", "batch", str(manifest), "--method", "model-free"]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begun = time.perf_counter()
     done = subprocess.run(
         [*command, "--out", str(out), "--no-picture"], check=True, capture_output=True, text=True, env=environment()
     )
     seconds = time.perf_counter() - begun
     assert f"{rows} exams: {rows} done" in done.stdout, done.stdout
-    print(f"{rows} finished exams checked, their data set written: {seconds:.1f} s, load {os.getloadavg()[0]:.1f}")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu, peak = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime, used.ru_maxrss / 2**20
+    print(f"{rows} finished exams checked, their data set written: {seconds:.1f} s, {cpu:.1f} s of a processor")
+    print(f"largest process so far: {peak:.2f} GiB, load {os.getloadavg()[0]:.1f}")
 
 
 def main() -> int:

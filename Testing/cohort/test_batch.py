@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from datetime import date
+from pathlib import Path
 
 import pytest
 from cohort_world import DENSE_HU, HEADER, PLAN, ct_bytes, write_cohort, write_manifest
@@ -19,6 +20,7 @@ from COVIDQuantLib.cohort.columns import (
     SUMMARY_FILE,
     Status,
 )
+from COVIDQuantLib.cohort.document import filled
 from COVIDQuantLib.cohort.exams import job as exam_job
 from COVIDQuantLib.cohort.manifest.rows import read_manifest
 from COVIDQuantLib.cohort.settings import BatchSettings
@@ -308,6 +310,12 @@ def test_without_its_packages_it_says_which_to_install(cohort, tmp_path, monkeyp
     assert main(command(cohort, tmp_path / "out")) == 2
     assert 'pip install "COVIDQuant[cohort]"' in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_docs_name_every_column():
+    page = Path(__file__).resolve().parents[2] / "docs" / "batch.md"
+    text = page.read_text(encoding="utf-8")
+    assert filled(text) == text, "run: python -m COVIDQuantLib.cohort.document"
 
 
 def test_the_dense_part_of_the_lungs_is_measured(cohort, tmp_path, here):

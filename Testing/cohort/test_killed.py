@@ -46,7 +46,10 @@ def manifest(tmp_path_factory, once):
 def undisturbed(manifest, tmp_path_factory):
     """The data set of a batch that nobody disturbs."""
     out = tmp_path_factory.mktemp("undisturbed")
-    assert finish(start(manifest, out))[0] == 0
+    status, _, told = finish(start(manifest, out))
+    assert status == 0, told
+    # A line per exam and none of Dask's.
+    assert [line.partition(" ")[0] for line in told.splitlines()] == [f"{n}/{EXAMS + 1}" for n in range(1, EXAMS + 2)]
     return data_set(out)
 
 
