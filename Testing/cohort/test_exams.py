@@ -83,6 +83,15 @@ def test_the_state_follows_the_folder(tmp_path, ct, made):
     assert state(tmp_path, ct).status is Status.PENDING
 
 
+def test_what_a_killed_worker_left_beside_a_finished_result_is_cleared_away(tmp_path, ct, made):
+    run_exam(job(tmp_path, ct))
+    before = content(folder_of(tmp_path))
+    (folder_of(tmp_path) / ".covidquant-lock").write_text("999999 nowhere\n")
+    (folder_of(tmp_path) / ".covidquant-abc").mkdir()
+    assert state(tmp_path, ct).status is Status.DONE
+    assert content(folder_of(tmp_path)) == before
+
+
 def test_images_with_a_new_time_are_read_but_not_made_again(tmp_path, ct, made):
     run_exam(job(tmp_path, ct))
     os.utime(ct, (1, 1))

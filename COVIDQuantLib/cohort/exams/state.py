@@ -23,7 +23,7 @@ from COVIDQuantLib.cohort.exams.record import (
 )
 from COVIDQuantLib.cohort.manifest.rows import ExamRow
 from COVIDQuantLib.errors import UnfitInputError
-from COVIDQuantLib.system.staging import settle
+from COVIDQuantLib.system.staging import clear_gone
 
 # The check waits for the disk, most of all for one across a network.
 _THREADS = 8
@@ -88,8 +88,8 @@ def state_of(row: ExamRow, out: Path, key: str, *, settled: bool) -> ExamState:
     if not folder.is_dir():
         return ExamState(row, Status.PENDING)
     with suppress(OSError):
-        # A worker may have been killed between moving two files.
-        settle(folder)
+        # A worker may have been killed between moving two files, or just after.
+        clear_gone(folder)
     stamp = _stamp(row.path)
     done = DoneRecord.read(folder) if (folder / DONE_FILE).exists() else None
     if done is not None and done.key == key and stamp in {"", done.input.stamp} and files_are_there(folder, done):
