@@ -121,7 +121,7 @@ def manifest_rows(patients: Sequence[CohortPatient]) -> Iterator[list[_Cell]]:
             when = patient.onset + timedelta(days=int(day))
             head: list[_Cell] = [
                 patient.name,
-                f"E{number}",
+                f"{patient.name}-E{number}",
                 f"{folder}/ct.nrrd",
                 when.isoformat(),
                 patient.onset.isoformat(),
