@@ -35,7 +35,6 @@ NETWORKS = {"torch", "monai", "safetensors"}
 FOREIGN = {
     "scene": {"slicer", "vtk", "vtkmodules"},
     "cli": {"ignite", "rich"},
-    "cohort": {"dask", "distributed", "pyarrow"},
     "export": {"matplotlib"},
     "followup": {"matplotlib"},
     "networks": {*NETWORKS, "lungmask"},

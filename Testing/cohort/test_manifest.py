@@ -162,12 +162,16 @@ def test_references_are_paths_by_what_they_show(tmp_path):
         ("patient,exam,path,Volume_ML\nP1,E1,a,1\n", "manifest-columns", ("Volume_ML",)),
         ('patient,exam,path\nP1,E1,a\nP2,"E1,b\nP3,E1,c\n', "manifest-damaged", ("line 3", "never closed")),
         (b"PK\x03\x04workbook", "manifest-kind", ("workbook", "CSV")),
-        (b"PAR1" + bytes(40), "manifest-damaged", ("Parquet",)),
         (b"\x89PNG\0\0\xff\xfe", "manifest-kind", ()),
     ],
 )
 def test_what_is_no_manifest_is_refused_in_one_line(tmp_path, text, code, words):
     refused(tmp_path, text, code, *words)
+
+
+def test_a_damaged_parquet_table_is_refused(tmp_path):
+    pytest.importorskip("pyarrow")
+    refused(tmp_path, b"PAR1" + bytes(40), "manifest-damaged", "Parquet")
 
 
 def test_a_missing_manifest_is_refused(tmp_path):
