@@ -108,7 +108,7 @@ def run_batch(
     open_rows = [state.row for state in states if state.status is Status.PENDING]
     result = BatchResult(states)
     if open_rows and not collect:
-        result = _made(open_rows, states, out.path, settings, where or Where(), watcher)
+        result = _made(open_rows, states, out, settings, where or Where(), watcher)
     result.states = without_copies(result.states)
     result.files = put_dataset(manifest, result.states, settings.key, out)
     text = summary_text(result.states)
@@ -174,14 +174,14 @@ def _looked_up(
 def _made(
     rows: Sequence[ExamRow],
     states: Sequence[ExamState],
-    out: Path,
+    out: OutputFolder,
     settings: BatchSettings,
     where: Where,
     watcher: Watcher,
 ) -> BatchResult:
     """Make the exams of rows, then look at all again that were open."""
     run, message = secrets.token_hex(8), settings.as_message()
-    jobs = [_job(row, out, message, run) for row in rows]
+    jobs = [_job(row, out.path, message, run) for row in rows]
     made = 0
 
     def ended(job: ExamJob, outcome: Outcome) -> None:
@@ -192,7 +192,7 @@ def _made(
     begun = time.monotonic()
     unfinished: Callable[[], list[ExamJob]] = list
     try:
-        with workers_of(settings.plan, where.scheduler, where.workers, len(jobs)) as client:
+        with workers_of(settings.plan, where.scheduler, where.workers, len(jobs), out.staging) as client:
             # Counted once the workers are there, so that the rate is theirs.
             watcher.starts(len(states) - len(jobs), len(states))
             dispatch = Dispatch(client, jobs, ended, watcher.ticks)
@@ -200,7 +200,7 @@ def _made(
             dispatch.run()
     finally:
         _clear_up(unfinished() if where.scheduler is None else [])
-    fresh = iter(states_of(rows, out, settings.key, settled=True))
+    fresh = iter(states_of(rows, out.path, settings.key, settled=True))
     now = [next(fresh) if state.status is Status.PENDING else state for state in states]
     return BatchResult(now, made=made, seconds=time.monotonic() - begun)
 

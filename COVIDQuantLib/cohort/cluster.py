@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -94,8 +93,12 @@ def usable_gpus(plan: Plan) -> tuple[str, ...]:
 
 
 @contextmanager
-def local_workers(layout: LocalPlan) -> Iterator[Any]:
+def local_workers(layout: LocalPlan, scratch: Path) -> Iterator[Any]:
     """A Dask client with workers of this machine: processes with one job each, restarted when they die.
+
+    Args:
+        layout: of the workers.
+        scratch: a folder for what Dask keeps on the disk; the caller removes it.
 
     Raises:
         UsageError: distributed is missing.
@@ -110,13 +113,13 @@ def local_workers(layout: LocalPlan) -> Iterator[Any]:
         "distributed.nanny.pre-spawn-environ": threads,
         # Whether an exam is to blame for a worker's death is decided by its own tries.
         "distributed.scheduler.allowed-failures": 100,
+        # Of ours, so that nothing of Dask's stays.
+        "temporary-directory": str(scratch),
     }
     with ExitStack() as stack:
         stack.enter_context(_quiet())
         stack.enter_context(optional("dask").config.set(settings))
-        # Of its own, so that nothing of Dask's stays.
-        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="covidquant-", ignore_cleanup_errors=True))
-        workers = {index: _worker(distributed, gpu, threads, scratch) for index, gpu in enumerate(layout.gpus)}
+        workers = {index: _worker(distributed, gpu, threads, str(scratch)) for index, gpu in enumerate(layout.gpus)}
         # Any free port, seen from this machine alone.
         where = {"host": "127.0.0.1", "port": 0, "dashboard_address": "127.0.0.1:0", "dashboard": False}
         scheduler = {"cls": distributed.Scheduler, "options": where}
@@ -205,7 +208,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def workers_of(plan: Plan, address: str | None, wanted: int | None, exams: int) -> Iterator[Any]:
+def workers_of(plan: Plan, address: str | None, wanted: int | None, exams: int, scratch: Path) -> Iterator[Any]:
     """A Dask client with workers for so many exams.
 
     Args:
@@ -213,6 +216,7 @@ def workers_of(plan: Plan, address: str | None, wanted: int | None, exams: int) 
         address: of a running scheduler; None starts workers on this machine.
         wanted: number of workers on this machine; None to fit it.
         exams: to be made.
+        scratch: as in :func:`local_workers`.
 
     Raises:
         UsageError, UnfitInputError: as the functions above; or both an address and a number of workers are given.
@@ -227,5 +231,5 @@ def workers_of(plan: Plan, address: str | None, wanted: int | None, exams: int) 
     layout = local_plan(
         plan, wanted, exams=exams, cores=usable_cores(), memory=available_bytes(), gpus=usable_gpus(plan)
     )
-    with local_workers(layout) as client:
+    with local_workers(layout, scratch) as client:
         yield client

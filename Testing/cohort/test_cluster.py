@@ -47,10 +47,10 @@ def test_gpus_are_those_that_may_be_seen(monkeypatch):
     assert usable_gpus(Plan()) == ()
 
 
-def test_no_workers_are_refused():
+def test_no_workers_are_refused(tmp_path):
     with pytest.raises(UsageError, match="workers-count"):
         local_plan(Plan(MODEL_FREE), 0, exams=1, cores=1, memory=None, gpus=())
-    with pytest.raises(UsageError, match="workers-count"), workers_of(Plan(MODEL_FREE), "tcp://x:1", 2, 1):
+    with pytest.raises(UsageError, match="workers-count"), workers_of(Plan(MODEL_FREE), "tcp://x:1", 2, 1, tmp_path):
         pass
 
 

@@ -11,7 +11,7 @@ from typing import Any
 Value = str | int | float | bool | date | None
 
 # What tables write where nothing is known.
-_MISSING = {"", "na", "n/a", "nan", "null", "none", "-", "–", "?", "nd", "<na>"}
+_MISSING = {"", "na", "n/a", "nan", "null", "none", "-", "–", "?", "<na>"}
 _DAY_FORMATS = ("%Y-%m-%d", "%Y%m%d")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 # Not numbers but codes: 007, and more digits than float64 keeps.
