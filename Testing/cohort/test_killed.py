@@ -155,7 +155,9 @@ def dask_processes(folder, workers=2):
     """A scheduler and workers as processes of their own; yields its address, itself, and the workers."""
     address_file = folder / "scheduler.json"
     dask = [sys.executable, "-m", "dask"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment(), "cwd": folder}
+    # What Dask keeps on the disk stays there when it is killed.
+    own = {**environment(), "DASK_TEMPORARY_DIRECTORY": str(folder)}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": own, "cwd": folder}
     options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(address_file)]
     scheduler = subprocess.Popen([*dask, "scheduler", *options], **quiet)
     started = [scheduler]
