@@ -20,7 +20,9 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/checks/table.py
   COVIDQuantLib/cli/__init__.py
   COVIDQuantLib/cli/__main__.py
+  COVIDQuantLib/cli/batch_display.py
   COVIDQuantLib/cli/commands/__init__.py
+  COVIDQuantLib/cli/commands/batch.py
   COVIDQuantLib/cli/commands/compare.py
   COVIDQuantLib/cli/commands/evaluate.py
   COVIDQuantLib/cli/commands/models.py
@@ -41,9 +43,31 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cli/stopping.py
   COVIDQuantLib/cli/terminal.py
   COVIDQuantLib/cohort/__init__.py
+  COVIDQuantLib/cohort/batch.py
+  COVIDQuantLib/cohort/cluster.py
+  COVIDQuantLib/cohort/columns.py
+  COVIDQuantLib/cohort/dataset.py
+  COVIDQuantLib/cohort/dispatch.py
+  COVIDQuantLib/cohort/document.py
+  COVIDQuantLib/cohort/exams/__init__.py
+  COVIDQuantLib/cohort/exams/agreement.py
+  COVIDQuantLib/cohort/exams/fingerprint.py
+  COVIDQuantLib/cohort/exams/folder.py
+  COVIDQuantLib/cohort/exams/job.py
+  COVIDQuantLib/cohort/exams/log.py
+  COVIDQuantLib/cohort/exams/record.py
+  COVIDQuantLib/cohort/exams/state.py
   COVIDQuantLib/cohort/frequency_figure.py
   COVIDQuantLib/cohort/frequency_map.py
+  COVIDQuantLib/cohort/manifest/__init__.py
+  COVIDQuantLib/cohort/manifest/from_dicom.py
+  COVIDQuantLib/cohort/manifest/rows.py
+  COVIDQuantLib/cohort/manifest/table.py
+  COVIDQuantLib/cohort/manifest/values.py
   COVIDQuantLib/cohort/mask_agreement.py
+  COVIDQuantLib/cohort/packages.py
+  COVIDQuantLib/cohort/settings.py
+  COVIDQuantLib/cohort/summary.py
   COVIDQuantLib/ct/__init__.py
   COVIDQuantLib/ct/blank_slices.py
   COVIDQuantLib/ct/checks/__init__.py
@@ -417,6 +441,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/simulation/painted/trees.py
   COVIDQuantLib/simulation/painted/whole_body.py
   COVIDQuantLib/simulation/phantom/__init__.py
+  COVIDQuantLib/simulation/phantom/cohort.py
   COVIDQuantLib/simulation/phantom/course.py
   COVIDQuantLib/simulation/phantom/course_fates.py
   COVIDQuantLib/simulation/phantom/files.py
