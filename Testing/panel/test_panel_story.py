@@ -453,6 +453,36 @@ def test_a_painted_lobe_takes_voxels_from_its_neighbour(read):
     assert reading.live.labels(box)[0].item() == 1
 
 
+def test_a_lobe_painted_across_the_chest_wall_stays_in_the_chest(read):
+    from COVIDQuantLib.scene.review.segment_edits import labelmap_in_box
+
+    reading, ui = read.panel.reading, read.ui
+    ui.editor.setCurrentSegmentID("right_upper_lobe")
+    ui.editor.setActiveEffectByName("Paint")
+    read.until(read.panel.sections[2]._chest._bound.poll)
+    k, j, i = reading.live.labels(Box((0, 0, 0), reading.volume.GetImageData().GetDimensions()[::-1]))[0].shape
+    rod = Box((k // 2, 0, i // 2), (k // 2 + 1, j, i // 2 + 1))
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+
+    def paint():
+        image = labelmap_in_box(reading.segmentation, reading.volume, np.ones((1, j, 1), bool), rod)
+        logic.SetBinaryLabelmapToSegment(
+            image, reading.segmentation, "right_upper_lobe", logic.MODE_MERGE_MAX, image.GetExtent(), False, []
+        )
+        read.process_events()
+        read.process_events()
+        return reading.live.segment_mask("right_upper_lobe", rod)
+
+    kept = paint()
+    assert kept.any()
+    assert not kept[0, 0].any()
+    assert "outside the chest were not painted" in ui.reviewLabel.text
+    ui.chestCheckBox.click()
+    assert paint().all()
+    ui.restoreAllButton.click()
+    assert not reading.is_edited
+
+
 def test_artefacts_are_listed_looked_at_and_decided_on_by_keys(read):
     reading, ui = read.panel.reading, read.ui
     before = whole(read)
