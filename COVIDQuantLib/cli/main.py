@@ -26,9 +26,9 @@ _LONGEST_NAME = 200
 
 def commands() -> tuple[ModuleType, ...]:
     """The subcommands in the order of --help; each module has NAME, HELP, add_arguments(parser) and run(arguments)."""
-    from COVIDQuantLib.cli.commands import compare, evaluate, models, phantom, quantify, reference, train
+    from COVIDQuantLib.cli.commands import compare, evaluate, models, phantom, quantify, reference, serve, train
 
-    return quantify, compare, phantom, evaluate, models, train, reference
+    return quantify, compare, serve, phantom, evaluate, models, train, reference
 
 
 class _Parser(argparse.ArgumentParser):
