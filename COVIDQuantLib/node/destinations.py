@@ -85,7 +85,10 @@ def web_client(config: NodeConfig, remote: Remote) -> Any:
             raise NotSentError(f"its token cannot be read ({error})") from error
         headers["Authorization"] = f"Bearer {token}"
     timeout = config.limits["network_seconds"]
-    return DICOMwebClient(remote["url"], session=session, headers=headers, timeout=timeout)
+    client = DICOMwebClient(remote["url"], session=session, headers=headers, timeout=timeout)
+    # The node has its own patience.
+    client.set_http_retry_params(retry=False)
+    return client
 
 
 # ------------------------------------------------------------------------------------------------------------ DICOM
