@@ -117,7 +117,7 @@ def _read_dicom(path: Path, wanted: str | None, report: Report) -> tuple[CTVolum
     facts["chosen_because"] = why
     facts["other_series"] = [one.as_record() for one in all_series if one is not chosen]
     facts["other_files"] = sorted(set(findings.others.values()))
-    source = CTSource(facts, path, identity_of(stack.frames))
+    source = CTSource(facts, path, identity_of(stack.frames, stack.shifts))
     ct = CTVolume(buffer.hu, stack.geometry, buffer.padding, source, [*warnings, *stack.warnings])
     return ct, _dicom_facts(chosen, buffer, stack.geometry.spacing[2])
 

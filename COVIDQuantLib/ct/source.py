@@ -18,11 +18,15 @@ class SourceImage:
         sop_class: SOP Class UID.
         sop_instance: SOP Instance UID.
         frame: frame number from 1 in a multi-frame image; None in an image of one section.
+        shift: where its first voxel lies in the CT's grid, ``(j, i)``; not zero if a tilted stack was straightened.
+        path: the file; None if it is not known. In memory only.
     """
 
     sop_class: str
     sop_instance: str
     frame: int | None = None
+    shift: tuple[int, int] = (0, 0)
+    path: Path | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

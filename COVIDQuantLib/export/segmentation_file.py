@@ -17,6 +17,8 @@ import numpy as np
 from COVIDQuantLib import terminology_text as terms
 from COVIDQuantLib.anatomy import LESION, LOBES, Colour, Terminology
 from COVIDQuantLib.ct.files.volume_files import read_volume_file
+from COVIDQuantLib.ct.masks.dicom_placing import dicom_labels, own_grid, own_labels
+from COVIDQuantLib.ct.masks.dicom_segmentation import read_dicom_segmentation, segmentation_file
 from COVIDQuantLib.ct.masks.slicer_segments import FileSegment, is_of, labels_of_segments, segments_of
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.progress import Report, silent
@@ -179,17 +181,37 @@ class SegmentationFile:
     segments: tuple[FileSegment, ...]
 
 
-def read_segmentation(path: Path) -> SegmentationFile:
-    """Read lobes and lesions of a segmentation written by COVIDQuant or saved by Slicer.
+def read_segmentation(path: Path, grid: Geometry | None = None) -> SegmentationFile:
+    """Read lobes and lesions of a segmentation written by COVIDQuant or saved by Slicer, NRRD or DICOM.
 
     Segments are found by their ID or else by their terminology, never by name or order.
+
+    Args:
+        path: the file.
+        grid: the grid of its CT, if it is known: where the frames of a DICOM segmentation lie on it, they are put
+            there.
 
     Raises:
         UnfitInputError: the file cannot be read, or holds neither a lobe nor a lesion.
     """
+    if segmentation_file(path) is not None:
+        return _read_dicom(path, grid)
     volume = read_volume_file(Path(path), layers=True)
     segments = segments_of(volume.header.fields, str(path))
     layers = volume.values if volume.values.ndim == 4 else volume.values[..., np.newaxis]
+    lobes, lesions = _ours(segments, path)
+
+    def labels(of: Sequence[FileSegment], content: str) -> np.ndarray:
+        if not of:
+            return np.zeros(layers.shape[:3], np.uint8)
+        return labels_of_segments(layers, of, content, str(path))[0]
+
+    segmentation = Segmentation(labels(lobes, "lobes"), labels(lesions, "lesions") != 0)
+    return SegmentationFile(volume.geometry, segmentation, tuple(segments))
+
+
+def _ours(segments: Sequence[FileSegment], path: Path) -> tuple[list[FileSegment], list[FileSegment]]:
+    """The segments that are lobes, and those that are lesions."""
     lobes = [segment for segment in segments if any(is_of(segment, lobe) for lobe in LOBES)]
     lesions = [segment for segment in segments if is_of(segment, LESION)]
     if not lobes and not lesions:
@@ -199,11 +221,18 @@ def read_segmentation(path: Path) -> SegmentationFile:
             str(path),
             "Give a segmentation made by COVIDQuant, or a label map.",
         )
+    return lobes, lesions
 
-    def labels(of: Sequence[FileSegment], content: str) -> np.ndarray:
-        if not of:
-            return np.zeros(layers.shape[:3], np.uint8)
-        return labels_of_segments(layers, of, content, str(path))[0]
 
-    segmentation = Segmentation(labels(lobes, "lobes"), labels(lesions, "lesions") != 0)
-    return SegmentationFile(volume.geometry, segmentation, tuple(segments))
+def _read_dicom(path: Path, grid: Geometry | None) -> SegmentationFile:
+    header = read_dicom_segmentation(path)
+    placed: dict[str, np.ndarray] = {}
+    for of, content in zip(_ours(header.segments, path), ("lobes", "lesions"), strict=True):
+        found = dicom_labels(path, content, grid) if grid is not None and of else None
+        if found is not None:
+            placed[content] = found[0]
+        elif of:
+            placed[content], grid, _ = own_labels(path, content)
+    where = grid or own_grid(header)[0]
+    lobes, lesions = (placed.get(content, np.zeros(where.shape, np.uint8)) for content in ("lobes", "lesions"))
+    return SegmentationFile(where, Segmentation(lobes, lesions != 0), header.segments)

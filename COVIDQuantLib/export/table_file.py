@@ -181,6 +181,19 @@ def read_metrics(path: Path) -> MetricsFile:
         record = read_json(path, _AGAIN)
     except FileNotFoundError as error:
         raise UnfitInputError("there is no such file", str(path), "Give a folder written by quantify.") from error
+    return metrics_of(record, path)
+
+
+def metrics_of(record: Any, path: Path) -> MetricsFile:
+    """Validate what a ``metrics.json`` or a report of ours holds.
+
+    Args:
+        record: parsed from it.
+        path: the file it is from.
+
+    Raises:
+        UnfitInputError: it is damaged, of another format, or its values contradict its counts.
+    """
     _check_format(path, record)
     try:
         histogram = JointHistogram.from_record(record["histogram"])

@@ -90,7 +90,7 @@ def read_result(path: Path) -> ExamResult:
     if segmentation.exists() and segmentation.stat().st_size == 0:
         raise UnfitInputError("the file is empty", str(segmentation), _AGAIN, code="result-incomplete")
     read = read_metrics(path if path.is_file() else folder)
-    return _result_of(folder, read, segmentation if segmentation.is_file() else None)
+    return result_of(folder, read, segmentation if segmentation.is_file() else None)
 
 
 def _no_result(folder: Path) -> UnfitInputError:
@@ -100,7 +100,14 @@ def _no_result(folder: Path) -> UnfitInputError:
     return UnfitInputError(f"there is no {JSON_FILE} in the folder", str(folder), _GIVE, code="no-result")
 
 
-def _result_of(folder: Path, read: MetricsFile, segmentation: Path | None) -> ExamResult:
+def result_of(folder: Path, read: MetricsFile, segmentation: Path | None) -> ExamResult:
+    """The exam of a validated record.
+
+    Args:
+        folder: where it was read from.
+        read: the record.
+        segmentation: the file of lobes and lesions; None if there is none.
+    """
     source, software = _mapping(read.record, "input"), _mapping(read.record, "software")
     series = _hash_of(source, "series_uid")
     phase = _hash_of(source, "phase")

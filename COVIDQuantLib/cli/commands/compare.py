@@ -22,7 +22,7 @@ from COVIDQuantLib.followup.comparison_files import (
     put_comparison,
     refuse_others_files,
 )
-from COVIDQuantLib.followup.exam_result import ExamResult, read_result
+from COVIDQuantLib.followup.exam_result import ExamResult
 from COVIDQuantLib.followup.lesions import write_change_map
 from COVIDQuantLib.followup.lesions.course import check_segmentations, follow_lesions, map_file
 from COVIDQuantLib.followup.registration import ExamImages
@@ -43,7 +43,9 @@ _LESIONS_WEIGHT = 10.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("baseline", type=Path, metavar="BASELINE", help="a folder written by quantify")
+    parser.add_argument(
+        "baseline", type=Path, metavar="BASELINE", help="a folder written by quantify, or DICOM objects of a result"
+    )
     parser.add_argument("followup", type=Path, nargs="+", metavar="FOLLOWUP", help="one or more later exams")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument(
@@ -186,9 +188,11 @@ def _keep_map(out: OutputFolder, number: int, labels: np.ndarray, exam: ExamImag
 def _read(arguments: argparse.Namespace, progress: StagedProgress) -> list[ExamResult]:
     paths = [arguments.baseline, *arguments.followup]
     results = []
+    from COVIDQuantLib.dicom.read import read_any_result
+
     with progress.stage(_READING.name) as report:
         for number, path in enumerate(paths, start=1):
-            results.append(read_result(path))
+            results.append(read_any_result(path))
             report(number / len(paths))
     return results
 

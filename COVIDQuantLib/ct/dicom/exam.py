@@ -50,11 +50,12 @@ def patient_check(head: ImageFile) -> str:
     return hashlib.sha256(f"COVIDQuant patient {text}".encode("utf-8", "surrogateescape")).hexdigest()[:_CHECK_DIGITS]
 
 
-def identity_of(frames: Sequence[Frame]) -> DicomIdentity:
+def identity_of(frames: Sequence[Frame], shifts: Sequence[tuple[int, int]] = ()) -> DicomIdentity:
     """What names the series of some sections.
 
     Args:
         frames: the sections of the CT, in its order; at least one.
+        shifts: where each begins in the CT's grid, ``(j, i)``; none if all do at its corner.
     """
     head = frames[0].file
     images = tuple(
@@ -62,8 +63,10 @@ def identity_of(frames: Sequence[Frame]) -> DicomIdentity:
             frame.file.text("SOPClassUID"),
             frame.file.text("SOPInstanceUID"),
             frame.index + 1 if frame.file.frames > 1 else None,
+            shift,
+            frame.file.path,
         )
-        for frame in frames
+        for frame, shift in zip(frames, shifts or [(0, 0)] * len(frames), strict=True)
     )
     patient, study = (
         {keyword: text for keyword in module if (text := head.text(keyword))}

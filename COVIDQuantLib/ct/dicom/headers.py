@@ -81,6 +81,11 @@ _KEYWORDS = [
     *PATIENT_MODULE,
     *STUDY_MODULE,
 ]
+# The segmentations that are read as masks; pydicom does not know the second yet.
+SEGMENTATION_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.66.4": "Segmentation Storage",
+    "1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage",
+}
 _MAGIC_AT = 128
 # Longer than any value that is used; anything longer is damage.
 _MAX_TEXT = 1024
@@ -162,6 +167,8 @@ def printable(name: str) -> str:
 
 def class_name(sop_class: str) -> str:
     """The kind of object a SOP Class UID stands for; the UID itself if unknown, empty if it is not a UID."""
+    if sop_class in SEGMENTATION_CLASSES:
+        return SEGMENTATION_CLASSES[sop_class]
     uid = UID(sop_class, validation_mode=IGNORE)
     return uid.name if uid.is_valid else ("unknown object" if sop_class else "")
 

@@ -86,7 +86,7 @@ def _frames_in_hu(wanted: list[tuple[int, Frame]]) -> Iterator[tuple[int, np.nda
     check_claims([file])
     packed = None if file.syntax in NATIVE else find_packed(file)
     try:
-        pixels = _native(file) if packed is None else _unpacked(file, packed)
+        pixels = _native(file) if packed is None else unpack_frames(file, packed)
     except Exception as error:
         raise UnfitInputError(
             f"the pixels cannot be read: the file is truncated or damaged ({first_reason(error)})",
@@ -120,7 +120,7 @@ def _native(file: ImageFile) -> np.ndarray:
     return pixels if pixels.ndim == 3 else pixels[np.newaxis]
 
 
-def _unpacked(file: ImageFile, packed: Packed) -> np.ndarray:
+def unpack_frames(file: ImageFile, packed: Packed) -> np.ndarray:
     """Stored values ``[frame, j, i]`` of packed pixels.
 
     GDCM gets them in a plain wrapping, closed as it should be, with a header of our own: its parser asks for hundreds

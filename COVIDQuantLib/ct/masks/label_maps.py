@@ -12,8 +12,11 @@ from COVIDQuantLib.ct.dicom.headers import is_dicom
 from COVIDQuantLib.ct.files.input_files import check_input, shown
 from COVIDQuantLib.ct.files.volume_files import FORMATS, read_volume_file
 from COVIDQuantLib.ct.files.voxel_data import Voxels
+from COVIDQuantLib.ct.masks.dicom_placing import dicom_labels, own_labels
+from COVIDQuantLib.ct.masks.dicom_segmentation import segmentation_file
 from COVIDQuantLib.ct.masks.interpretation import as_asked
 from COVIDQuantLib.ct.masks.slicer_segments import FileSegment, labels_of_segments, segments_of
+from COVIDQuantLib.ct.source import DicomIdentity
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.structures import plain
@@ -30,13 +33,13 @@ _MOST_SCALED = 10
 
 
 def read_label_map(path: Path, ct_geometry: Geometry, content: str = "") -> tuple[np.ndarray, list[CTWarning]]:
-    """Read a label map or a Slicer segmentation onto the CT's grid.
+    """Read a label map or a segmentation onto the CT's grid.
 
     The same voxels in another order are reordered exactly; any other grid is resampled by nearest neighbour, with a
     warning.
 
     Args:
-        path: NIfTI, NRRD, MetaImage, or Slicer's ``.seg.nrrd``.
+        path: NIfTI, NRRD, MetaImage, Slicer's ``.seg.nrrd``, a DICOM segmentation or a folder that holds one.
         ct_geometry: the grid to bring it onto.
         content: ``lungs``, ``lobes`` or ``lesions``: which segments of a segmentation are meant (by ID, terminology
             or name), and how another program's labels are converted; without it a label map is taken as it is.
@@ -48,6 +51,9 @@ def read_label_map(path: Path, ct_geometry: Geometry, content: str = "") -> tupl
     Raises:
         UnfitInputError: unreadable, without labels, not the expected content, or entirely outside the CT.
     """
+    labelled = labels_of_dicom(path, content, ct_geometry)
+    if labelled is not None:
+        return labelled
     stored = read_labels(path, content)
     placed, placing = place_labels(stored.labels, stored.geometry, ct_geometry, stored.name)
     warnings = [*stored.warnings, *placing]
@@ -56,6 +62,35 @@ def read_label_map(path: Path, ct_geometry: Geometry, content: str = "") -> tupl
     turn = Reorientation.of(ct_geometry)
     meant, known = as_asked(turn.apply(placed), content, turn.canonical.spacing_kji, stored.name)
     return (turn.undo(meant) if known else placed), [*warnings, *known]
+
+
+def labels_of_dicom(
+    path: Path, content: str, ct_geometry: Geometry, identity: DicomIdentity | None = None
+) -> tuple[np.ndarray, list[CTWarning]] | None:
+    """Read a DICOM segmentation onto the CT's grid: exactly where its frames are the CT's, else by nearest neighbour.
+
+    Args:
+        path: a file, or a folder that holds one segmentation.
+        content: as of :func:`read_label_map`.
+        ct_geometry: the grid to bring it onto.
+        identity: of the CT's series; a segmentation of another one is refused.
+
+    Returns:
+        As :func:`read_label_map`; None if the path is no DICOM segmentation.
+
+    Raises:
+        UnfitInputError: as :func:`read_label_map`, and of another series (``seg-other-series``).
+    """
+    check_input(path, folder=True)
+    file = segmentation_file(path)
+    if file is None:
+        return None
+    exact = dicom_labels(file, content, ct_geometry, identity)
+    if exact is not None:
+        return exact
+    labels, geometry, warnings = own_labels(file, content)
+    placed, placing = place_labels(labels, geometry, ct_geometry, plain(shown(file.name)))
+    return placed, [*warnings, *placing]
 
 
 @dataclass(frozen=True)
@@ -91,7 +126,10 @@ def read_labels(path: Path, content: str = "") -> StoredLabels:
     check_input(path, folder=True)
     if path.is_dir() or is_dicom(path):
         raise UnfitInputError(
-            "masks cannot be read from DICOM", shown(path), f"Give {FORMATS}, or .seg.nrrd.", code="mask-dicom"
+            "there is no DICOM segmentation here",
+            shown(path),
+            f"Give a SEG, {FORMATS}, or .seg.nrrd.",
+            code="mask-dicom",
         )
     volume = read_volume_file(path, layers=True)
     name = plain(shown(path.name))

@@ -120,7 +120,7 @@ def labels_of_segments(
         UnfitInputError: no segment matches the content (``segments-unknown``), or a segment lies on a layer that the
             file lacks (``segments-damaged``).
     """
-    chosen, warnings = _CHOICES.get(content, _all_numbered)(segments, name)
+    chosen, warnings = choose_segments(segments, content, name)
     labels = np.zeros(layers.shape[:3], np.uint8 if len(segments) < 256 else np.uint16)
     for value, segment in chosen:
         layer = _layer_of(segment, layers.shape[3], name)
@@ -142,6 +142,15 @@ def _layer_of(segment: FileSegment, count: int, name: str) -> int:
 
 
 Chosen = tuple[list[tuple[int, FileSegment]], list[CTWarning]]
+
+
+def choose_segments(segments: Sequence[FileSegment], content: str, name: str) -> Chosen:
+    """The segments of the requested content with their label values; arguments as of :func:`labels_of_segments`.
+
+    Raises:
+        UnfitInputError: no segment matches the content (``segments-unknown``).
+    """
+    return _CHOICES.get(content, _all_numbered)(segments, name)
 
 
 def is_of(segment: FileSegment, ours: Lobe | LesionKind) -> bool:

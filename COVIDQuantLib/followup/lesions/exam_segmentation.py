@@ -45,7 +45,7 @@ def read_exam_images(result: ExamResult, ct: Path | None = None, name: str = "")
             f"{_AGAIN} Or use --no-lesions.",
             code="segmentation-missing",
         )
-    file = read_segmentation(path)
+    file = read_segmentation(path, result.geometry)
     grid = result.geometry or file.geometry
     lobes = _placed(file.segmentation.lobes, file.geometry, grid, path)
     lesions = _placed(file.segmentation.lesions.view(np.uint8), file.geometry, grid, path) != 0

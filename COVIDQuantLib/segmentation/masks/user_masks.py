@@ -10,7 +10,7 @@ import numpy as np
 
 from COVIDQuantLib.anatomy import SIDE_VALUE
 from COVIDQuantLib.ct.masks.interpretation import CONTENTS
-from COVIDQuantLib.ct.masks.label_maps import StoredLabels, place_labels, read_labels
+from COVIDQuantLib.ct.masks.label_maps import StoredLabels, labels_of_dicom, place_labels, read_labels
 from COVIDQuantLib.ct.masks.label_positions import Places, by_place
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import UnfitInputError
@@ -121,6 +121,11 @@ class _Reader:
         """The labels of some files, placed and joined."""
         placed = []
         for file in files:
+            dicom = labels_of_dicom(file, content, self._ct.geometry, self._ct.source.dicom)
+            if dicom is not None:
+                placed.append(dicom[0])
+                self.warnings += dicom[1]
+                continue
             stored = read_labels(file, content)
             self.warnings += stored.warnings
             placed.append(self._placed(stored, content, known))
