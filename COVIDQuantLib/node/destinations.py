@@ -12,7 +12,7 @@ from typing import Any
 import requests
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
 from COVIDQuantLib.node.config import NodeConfig, Remote
 from COVIDQuantLib.node.ledger import Delivery
@@ -138,7 +138,10 @@ def _association(config: NodeConfig, remote: Remote, contexts: Sequence[tuple[st
             ae.add_requested_context(sop_class, syntax)
     peer = ae.associate(remote["host"], remote["port"], ae_title=remote["ae_title"], tls_args=_tls(config, remote))
     if not peer.is_established:
+        refused = sorted({UID(one.abstract_syntax).name for one in peer.rejected_contexts})
         how = "refused the association" if peer.is_rejected else "cannot be reached"
+        if refused:
+            how = f"takes no {', '.join(refused)}"
         raise NotSentError(f"{remote['ae_title']} at {remote['host']}:{remote['port']} {how}")
     try:
         yield peer
