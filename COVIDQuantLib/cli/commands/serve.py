@@ -59,7 +59,7 @@ def _require_packages() -> None:
                 raise UsageError(
                     f"the node needs a package that is not installed ({name})",
                     remedy=f'Install it: pip install "COVIDQuant[{extra}]".',
-                    code="package-missing",
+                    code="node-package",
                 )
 
 
