@@ -27,6 +27,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cli/commands/phantom.py
   COVIDQuantLib/cli/commands/quantify.py
   COVIDQuantLib/cli/commands/reference.py
+  COVIDQuantLib/cli/commands/serve.py
   COVIDQuantLib/cli/commands/train.py
   COVIDQuantLib/cli/compare_tables.py
   COVIDQuantLib/cli/failures.py
@@ -81,6 +82,9 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/files/voxel_data.py
   COVIDQuantLib/ct/hu_normalisation.py
   COVIDQuantLib/ct/masks/__init__.py
+  COVIDQuantLib/ct/masks/dicom_placing.py
+  COVIDQuantLib/ct/masks/dicom_segment_pixels.py
+  COVIDQuantLib/ct/masks/dicom_segmentation.py
   COVIDQuantLib/ct/masks/interpretation.py
   COVIDQuantLib/ct/masks/label_maps.py
   COVIDQuantLib/ct/masks/label_positions.py
@@ -90,6 +94,21 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/read.py
   COVIDQuantLib/ct/source.py
   COVIDQuantLib/ct/volume.py
+  COVIDQuantLib/dicom/__init__.py
+  COVIDQuantLib/dicom/algorithms.py
+  COVIDQuantLib/dicom/capture.py
+  COVIDQuantLib/dicom/codes.py
+  COVIDQuantLib/dicom/files.py
+  COVIDQuantLib/dicom/lesions.py
+  COVIDQuantLib/dicom/lineage.py
+  COVIDQuantLib/dicom/payload.py
+  COVIDQuantLib/dicom/pdf.py
+  COVIDQuantLib/dicom/read.py
+  COVIDQuantLib/dicom/report.py
+  COVIDQuantLib/dicom/segmentation.py
+  COVIDQuantLib/dicom/source.py
+  COVIDQuantLib/dicom/tracking.py
+  COVIDQuantLib/dicom/write.py
   COVIDQuantLib/document_table.py
   COVIDQuantLib/errors.py
   COVIDQuantLib/evaluation/__init__.py
@@ -175,6 +194,23 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/networks/lungmask_unet.py
   COVIDQuantLib/networks/registry.py
   COVIDQuantLib/networks/resnet_unet.py
+  COVIDQuantLib/node/__init__.py
+  COVIDQuantLib/node/config.py
+  COVIDQuantLib/node/connections.py
+  COVIDQuantLib/node/deliverer.py
+  COVIDQuantLib/node/destinations.py
+  COVIDQuantLib/node/document.py
+  COVIDQuantLib/node/durable.py
+  COVIDQuantLib/node/gather.py
+  COVIDQuantLib/node/intake.py
+  COVIDQuantLib/node/job.py
+  COVIDQuantLib/node/ledger.py
+  COVIDQuantLib/node/node.py
+  COVIDQuantLib/node/quantifier.py
+  COVIDQuantLib/node/service.py
+  COVIDQuantLib/node/settings.py
+  COVIDQuantLib/node/status_page.py
+  COVIDQuantLib/node/web_source.py
   COVIDQuantLib/pipeline.py
   COVIDQuantLib/progress.py
   COVIDQuantLib/quantification/__init__.py

@@ -6,9 +6,12 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from dicom_maker import chest, slice_datasets
 from node_double import Noted
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+pytest.importorskip("pynetdicom", reason="the node needs the extra dicom")
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance, Verification
 

@@ -1,11 +1,13 @@
 """The configuration: what is wrong in it is one line, before anything is opened."""
 
+import re
 from pathlib import Path
 
 import pytest
 from node_world import configured, settings
 
 from COVIDQuantLib.errors import UnfitInputError, UsageError
+from COVIDQuantLib.node import document
 from COVIDQuantLib.node.config import is_loopback, read_config
 from COVIDQuantLib.node.settings import SCHEMAS
 from COVIDQuantLib.system.settings_schema import REQUIRED
@@ -82,10 +84,17 @@ def test_loopback_is_known_by_address_alone(host, local):
     assert is_loopback(host) is local
 
 
-def test_every_key_is_in_the_administrators_page():
-    page = (Path(__file__).resolve().parents[2] / "docs" / "node.md").read_text(encoding="utf-8")
-    missing = [f"{table}.{key}" for table, keys in SCHEMAS.items() for key in keys if f"`{key}`" not in page]
-    assert not missing
+def test_the_administrators_page_has_every_key():
+    text = document.PAGE.read_text(encoding="utf-8")
+    assert document.filled(text) == text, "run: python -m COVIDQuantLib.node.document"
+
+
+def test_the_administrators_page_has_every_reason():
+    page = document.PAGE.read_text(encoding="utf-8")
+    folder = Path(document.__file__).parent
+    codes = {code for path in folder.glob("*.py") for code in re.findall(r"\[([a-z]+(?:-[a-z]+)+)\]", path.read_text())}
+    assert len(codes) > 15
+    assert not {code for code in codes if f"`{code}`" not in page}
 
 
 def test_defaults_fit_what_they_are_defaults_of():
