@@ -95,19 +95,22 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/source.py
   COVIDQuantLib/ct/volume.py
   COVIDQuantLib/dicom/__init__.py
-  COVIDQuantLib/dicom/algorithms.py
-  COVIDQuantLib/dicom/capture.py
-  COVIDQuantLib/dicom/codes.py
   COVIDQuantLib/dicom/files.py
-  COVIDQuantLib/dicom/lesions.py
   COVIDQuantLib/dicom/lineage.py
-  COVIDQuantLib/dicom/payload.py
-  COVIDQuantLib/dicom/pdf.py
+  COVIDQuantLib/dicom/objects/__init__.py
+  COVIDQuantLib/dicom/objects/algorithms.py
+  COVIDQuantLib/dicom/objects/capture.py
+  COVIDQuantLib/dicom/objects/codes.py
+  COVIDQuantLib/dicom/objects/document.py
+  COVIDQuantLib/dicom/objects/lesions.py
+  COVIDQuantLib/dicom/objects/payload.py
+  COVIDQuantLib/dicom/objects/pdf.py
+  COVIDQuantLib/dicom/objects/report.py
+  COVIDQuantLib/dicom/objects/segmentation.py
+  COVIDQuantLib/dicom/objects/source.py
+  COVIDQuantLib/dicom/objects/tracking.py
+  COVIDQuantLib/dicom/panel_job.py
   COVIDQuantLib/dicom/read.py
-  COVIDQuantLib/dicom/report.py
-  COVIDQuantLib/dicom/segmentation.py
-  COVIDQuantLib/dicom/source.py
-  COVIDQuantLib/dicom/tracking.py
   COVIDQuantLib/dicom/write.py
   COVIDQuantLib/document_table.py
   COVIDQuantLib/errors.py
@@ -196,21 +199,22 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/networks/resnet_unet.py
   COVIDQuantLib/node/__init__.py
   COVIDQuantLib/node/config.py
-  COVIDQuantLib/node/connections.py
   COVIDQuantLib/node/deliverer.py
-  COVIDQuantLib/node/destinations.py
   COVIDQuantLib/node/document.py
   COVIDQuantLib/node/durable.py
   COVIDQuantLib/node/gather.py
   COVIDQuantLib/node/intake.py
   COVIDQuantLib/node/job.py
   COVIDQuantLib/node/ledger.py
+  COVIDQuantLib/node/network/__init__.py
+  COVIDQuantLib/node/network/connections.py
+  COVIDQuantLib/node/network/destinations.py
+  COVIDQuantLib/node/network/service.py
+  COVIDQuantLib/node/network/web_source.py
   COVIDQuantLib/node/node.py
   COVIDQuantLib/node/quantifier.py
-  COVIDQuantLib/node/service.py
   COVIDQuantLib/node/settings.py
   COVIDQuantLib/node/status_page.py
-  COVIDQuantLib/node/web_source.py
   COVIDQuantLib/pipeline.py
   COVIDQuantLib/progress.py
   COVIDQuantLib/quantification/__init__.py

@@ -14,10 +14,10 @@ from COVIDQuantLib.checks.run import check_labels
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.dicom.files import REPORT_FILE, SEGMENTATION_FILE
-from COVIDQuantLib.dicom.report import make_report
-from COVIDQuantLib.dicom.segmentation import make_segmentation
-from COVIDQuantLib.dicom.source import SourceSeries, check_source
-from COVIDQuantLib.dicom.tracking import Tracking
+from COVIDQuantLib.dicom.objects.report import make_report
+from COVIDQuantLib.dicom.objects.segmentation import make_segmentation
+from COVIDQuantLib.dicom.objects.source import SourceSeries, check_source
+from COVIDQuantLib.dicom.objects.tracking import Tracking
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.table import compute_metrics

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from COVIDQuantLib.dicom.files import REPORT_FILE
-from COVIDQuantLib.dicom.lesions import find_parts
+from COVIDQuantLib.dicom.objects.lesions import find_parts
+from COVIDQuantLib.dicom.objects.tracking import Tracked, Tracking
 from COVIDQuantLib.dicom.read import find_report, read_any_result, read_report
-from COVIDQuantLib.dicom.tracking import Tracked, Tracking
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.followup.exam_result import ExamResult

@@ -24,9 +24,9 @@ from COVIDQuantLib.ct.dicom.headers import SEGMENTATION_CLASSES, ImageFile, is_d
 from COVIDQuantLib.ct.dicom.open import open_dicom
 from COVIDQuantLib.ct.files.input_files import shown
 from COVIDQuantLib.ct.files.itk_files import first_reason
-from COVIDQuantLib.dicom.codes import CONCEPT, MEASURE_CONCEPTS
-from COVIDQuantLib.dicom.payload import payload_of
-from COVIDQuantLib.dicom.tracking import Tracked
+from COVIDQuantLib.dicom.objects.codes import CONCEPT, MEASURE_CONCEPTS
+from COVIDQuantLib.dicom.objects.payload import payload_of
+from COVIDQuantLib.dicom.objects.tracking import Tracked
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.export.table_file import JSON_FILE, MetricsFile, metrics_of
 from COVIDQuantLib.followup.exam_result import ExamResult, read_result, result_of

@@ -10,13 +10,13 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from COVIDQuantLib.dicom.capture import make_capture
 from COVIDQuantLib.dicom.files import CAPTURE_FILE, PDF_FILE, REPORT_FILE, SEGMENTATION_FILE, DicomFiles, dicom_files
-from COVIDQuantLib.dicom.pdf import make_pdf, read_pdf
-from COVIDQuantLib.dicom.report import make_report
-from COVIDQuantLib.dicom.segmentation import make_segmentation
-from COVIDQuantLib.dicom.source import SourceSeries, check_source
-from COVIDQuantLib.dicom.tracking import Tracked, Tracking
+from COVIDQuantLib.dicom.objects.capture import make_capture
+from COVIDQuantLib.dicom.objects.pdf import make_pdf, read_pdf
+from COVIDQuantLib.dicom.objects.report import make_report
+from COVIDQuantLib.dicom.objects.segmentation import make_segmentation
+from COVIDQuantLib.dicom.objects.source import SourceSeries, check_source
+from COVIDQuantLib.dicom.objects.tracking import Tracked, Tracking
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.progress import Report, part, silent

@@ -11,7 +11,6 @@ from pathlib import Path
 from pydicom.errors import InvalidDicomError
 
 from COVIDQuantLib.node.config import NodeConfig, Remote
-from COVIDQuantLib.node.destinations import NotSentError, ask_commitment, new_transaction, send
 from COVIDQuantLib.node.ledger import (
     ASKED,
     DONE,
@@ -24,6 +23,7 @@ from COVIDQuantLib.node.ledger import (
     Delivery,
     Ledger,
 )
+from COVIDQuantLib.node.network.destinations import NotSentError, ask_commitment, new_transaction, send
 from COVIDQuantLib.node.settings import DICOM
 
 _log = logging.getLogger(__name__)

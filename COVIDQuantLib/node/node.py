@@ -20,10 +20,10 @@ from COVIDQuantLib.node.durable import bytes_below
 from COVIDQuantLib.node.gather import Gathering
 from COVIDQuantLib.node.intake import Intake
 from COVIDQuantLib.node.ledger import ASIDE, DONE, FILE, Ledger
+from COVIDQuantLib.node.network.service import Service
+from COVIDQuantLib.node.network.web_source import WebSource
 from COVIDQuantLib.node.quantifier import Quantifier, StartJob, in_background
-from COVIDQuantLib.node.service import Service
 from COVIDQuantLib.node.status_page import StatusPage
-from COVIDQuantLib.node.web_source import WebSource
 from COVIDQuantLib.system.atomic_files import output_error
 from COVIDQuantLib.system.file_lock import FileLock, HeldError
 

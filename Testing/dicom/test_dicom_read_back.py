@@ -15,9 +15,9 @@ from scipy import ndimage
 from COVIDQuantLib.cli.main import main
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.dicom.lineage import inherited_tracking, read_earlier
-from COVIDQuantLib.dicom.payload import payload_of
+from COVIDQuantLib.dicom.objects.payload import payload_of
+from COVIDQuantLib.dicom.objects.tracking import Tracking
 from COVIDQuantLib.dicom.read import read_any_result, read_report
-from COVIDQuantLib.dicom.tracking import Tracking
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.export.exam_files import write_exam
 from COVIDQuantLib.followup.lesions.exam_segmentation import read_exam_images

@@ -1,6 +1,7 @@
 """Results as DICOM objects: they validate, refer to their series, name the patient, and no one beside it."""
 
 import json
+from pathlib import Path
 
 import highdicom
 import numpy as np
@@ -10,9 +11,10 @@ from dicom_results import STUDY, errors_in, exam_of, objects_of, phantom_exam, v
 from pydicom import dcmread
 
 from COVIDQuantLib.anatomy import LESION, LOBES, REGIONS
-from COVIDQuantLib.dicom import codes
-from COVIDQuantLib.dicom.codes import CONCEPT, MEASURE_CONCEPTS
-from COVIDQuantLib.dicom.payload import payload_of
+from COVIDQuantLib.dicom.objects import codes
+from COVIDQuantLib.dicom.objects.codes import CONCEPT, MEASURE_CONCEPTS
+from COVIDQuantLib.dicom.objects.document import filled
+from COVIDQuantLib.dicom.objects.payload import payload_of
 from COVIDQuantLib.dicom.write import write_dicom_result
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.grades import CheckResult, Grade
@@ -158,7 +160,18 @@ def test_grade_warnings_and_edits_are_told(made, tmp_path):
     assert texts_of(sr, codes.FIGURES) == ["edited by reader"]
     assert texts_of(sr, codes.FINDING) == ["some-check (look at this): a lobe is odd"]
     assert {item.SegmentAlgorithmType for item in seg.SegmentSequence} == {"SEMIAUTOMATIC"}
+    assert texts_of(sr, codes.EDITED_SEGMENT) == [kind.name for kind in (*LOBES, LESION)]
     assert texts_of(dcmread(made[1].report_sr), codes.FIGURES) == ["as the program found them"]
+
+
+def test_segments_that_were_edited_are_told_apart(made, tmp_path):
+    exam = made[0]
+    review = {"figures": "accepted", "edited": ["pneumonia"]}
+    accepted = exam_of(exam.ct, exam.segmentation.lobes, exam.segmentation.lesions, review=review)
+    seg, sr = (dcmread(path) for path in objects_of(accepted, tmp_path))
+    assert [item.SegmentAlgorithmType for item in seg.SegmentSequence] == 5 * ["AUTOMATIC"] + ["SEMIAUTOMATIC"]
+    assert texts_of(sr, codes.FIGURES) == ["accepted by reader"]
+    assert texts_of(sr, codes.EDITED_SEGMENT) == ["pneumonia"]
 
 
 def test_the_counts_in_the_report_name_no_one(made, objects):
@@ -255,9 +268,15 @@ def test_a_report_that_is_no_pdf_is_refused(made, tmp_path, data):
 def test_odd_headers_are_put_right_or_left_empty(once, tmp_path):
     """Values that the standard does not allow would make the result invalid too."""
     odd = {"PatientSex": "X", "StudyDate": "2020-03-11", "StudyTime": "noon", "StudyID": "", "PatientBirthDate": "?"}
+    odd |= {"PatientAge": "45", "IssuerOfPatientID": ""}
     exam = phantom_exam(once, tmp_path / "ct", **odd)
     files = objects_of(exam, tmp_path)
     seg = dcmread(files[0])
     assert (seg.PatientSex, seg.StudyDate, seg.StudyTime, seg.PatientBirthDate) == ("", "", "", "")
     if validator():
         assert [error for path in files for error in errors_in(path)] == []
+
+
+def test_the_documents_tables_are_those_of_the_code():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "dicom.md").read_text(encoding="utf-8")
+    assert filled(text) == text, "run python -m COVIDQuantLib.dicom.objects.document"

@@ -290,7 +290,7 @@ def test_a_disk_that_fills_up_while_writing_leaves_nothing_half_written(tmp_path
 
 
 def test_what_a_peer_says_of_itself_cannot_forge_a_line_of_the_log():
-    from COVIDQuantLib.node.service import _caller
+    from COVIDQuantLib.node.network.service import _caller
 
     class Peer:
         class requestor:  # noqa: N801 - as pynetdicom names it

@@ -1,9 +1,12 @@
 """The panel's export: beside the window, stopped by a click, whatever becomes of scene and module meanwhile."""
 
+import types
+
 import pytest
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
+import slicer
 from panel_world import PanelWorld, Timer
 from test_panel_story import add_ct, add_result, lesions_of, phantom, whole  # noqa: F401 - phantom is a fixture
 from test_scene_export_job import contents, lingering
@@ -105,3 +108,21 @@ def test_a_failure_on_the_way_is_told_once_and_the_button_works_again(read, tmp_
     read.ui.exportButton.click()
     finish(read)
     assert read_metrics(tmp_path).metrics.rows == read.panel.reading.live.metrics.rows
+
+
+def test_dicom_is_offered_for_a_ct_of_the_database_alone(read, tmp_path, monkeypatch):
+    box = read.panel.sections[_EXPORT]._boxes["dicom"]
+    assert not box.enabled
+    volume = read.panel.reading.live.volume
+    volume.SetAttribute("DICOM.instanceUIDs", "1.2.3 1.2.4")
+    held = {"1.2.3": str(tmp_path / "a"), "1.2.4": str(tmp_path / "b")}
+    database = types.SimpleNamespace(isOpen=True, fileForInstance=lambda uid: held.get(uid, ""))
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+    read.panel.sections[_EXPORT].on_reading()
+    assert box.enabled
+    choose(read, tmp_path / "case", "dicom")
+    read.ui.exportButton.click()
+    finish(read)
+    assert "dicom-changed" in read.ui.doneLabel.text
+    assert not (tmp_path / "case").exists()
+    read.errors.clear()

@@ -14,6 +14,7 @@ from COVIDQuantPanel.presenters import exports, findings, grade, quantify, resul
 from COVIDQuantPanel.presenters.controls import Control
 
 from COVIDQuantLib.anatomy import LOBES
+from COVIDQuantLib.dicom.files import DICOM
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.export.exam_files import EXPORTS
 from COVIDQuantLib.grades import CheckResult, Grade
@@ -298,6 +299,18 @@ def test_why_nothing_can_be_written(has, reason):
     assert (stop.enabled, stop.text) == (True, "Cancel")
 
 
+def test_dicom_can_be_written_of_what_the_database_holds():
+    assert exports.CHOICES[-1] is DICOM
+    assert DICOM.name not in exports.chosen([])
+    assert "highdicom" in exports.choice_control(DICOM, can_be_written=False).tooltip
+    assert "DICOM database" in exports.choice_control(DICOM, can_be_written=True, images=False).reason_not
+    assert exports.choice_control(DICOM, can_be_written=True).tooltip == "segmentation.dcm, report_sr.dcm, overlay.dcm"
+    held = {"1.2": "/data/a", "1.3": "/data/b"}
+    assert exports.image_files("1.2 1.3", lambda uid: held.get(uid, "")) == [Path("/data/a"), Path("/data/b")]
+    for uids in ("1.2 1.4", "", None):
+        assert exports.image_files(uids, lambda uid: held.get(uid, "")) == []
+
+
 def test_choices_of_files_are_kept_none_of_them_too(tmp_path):
     usual = {export.name for export in EXPORTS if export.default}
     assert exports.chosen([]) == usual
@@ -306,6 +319,7 @@ def test_choices_of_files_are_kept_none_of_them_too(tmp_path):
     picture = next(export for export in EXPORTS if export.name == "picture")
     assert "matplotlib" in exports.choice_control(picture, can_be_written=False).tooltip
     assert exports.choice_control(picture, can_be_written=True).tooltip == "overlay.png"
+    assert exports.choice_control(picture, can_be_written=True, images=False).enabled
     files = [tmp_path / "metrics.csv", tmp_path / "metrics.json"]
     assert exports.question(files).endswith("metrics.csv\nmetrics.json")
     done = exports.done_text("CT pneumonia", files, tmp_path)

@@ -1,24 +1,51 @@
 """What can be exported, and what is said about it."""
 
+from pathlib import Path
+
+from COVIDQuantLib.dicom.files import DICOM
 from COVIDQuantLib.export.exam_files import EXPORTS
 from COVIDQuantPanel.presenters.controls import Control, needs_result
 from COVIDQuantPanel.presenters.words import _
 
+# All that can be chosen.
+CHOICES = (*EXPORTS, DICOM)
 # Packages that an export needs beside what Slicer brings.
-NEEDS = {"picture": "matplotlib"}
+NEEDS = {"picture": "matplotlib", DICOM.name: "highdicom"}
 # No choice at all means the usual files; this is the choice of none.
 _NOTHING = "nothing"
 
 
-def choice_control(export, *, can_be_written):
-    """The box of an export."""
-    missing = _("{package} is not installed: install the packages for networks").format(package=NEEDS.get(export.name))
-    return Control("" if can_be_written else missing, ", ".join(export.files))
+def choice_control(export, *, can_be_written, images=True):
+    """The box of an export.
+
+    Args:
+        export: one of ``CHOICES``.
+        can_be_written: whether the packages that it needs are installed.
+        images: whether the CT's DICOM files are at hand, or no CT is chosen yet.
+    """
+    reason = ""
+    if not can_be_written:
+        package = NEEDS.get(export.name)
+        reason = _("{package} is not installed: install the packages for networks").format(package=package)
+    elif export is DICOM and not images:
+        reason = _("This CT was not loaded from Slicer's DICOM database; the segmentation file holds the same result")
+    return Control(reason, ", ".join(export.files))
+
+
+def image_files(uids, file_of):
+    """The files of a volume's DICOM images; none if any is not in the database.
+
+    Args:
+        uids: SOP Instance UIDs as Slicer keeps them with a volume, separated by blanks; None or empty without DICOM.
+        file_of: the database's file of a UID, empty if it has none.
+    """
+    files = [file_of(uid) for uid in (uids or "").split()]
+    return [Path(file) for file in files] if files and all(files) else []
 
 
 def chosen(names):
     """The exports that are chosen, the usual ones if no choice was made."""
-    return set(names) or {export.name for export in EXPORTS if export.default}
+    return set(names) or {export.name for export in CHOICES if export.default}
 
 
 def as_choice(wanted):

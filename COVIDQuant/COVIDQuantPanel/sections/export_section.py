@@ -8,7 +8,6 @@ import slicer
 from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
-from COVIDQuantLib.export.exam_files import EXPORTS
 from COVIDQuantLib.progress import ProgressState
 from COVIDQuantLib.scene.export.export_job import ExportJob
 from COVIDQuantLib.scene.export.node_exam import files_in_the_way
@@ -28,7 +27,7 @@ class ExportSection(Section):
         self._timer = timer(_POLL_MS, self._poll)
         self.ui.exportBar.hide()
         self._boxes = {}
-        for export in EXPORTS:
+        for export in presenter.CHOICES:
             box = qt.QCheckBox(export.text)
             box.setToolTip(", ".join(export.files))
             box.connect("toggled(bool)", self.on_choice)
@@ -41,18 +40,33 @@ class ExportSection(Section):
     def on_parameters(self):
         """Show the choices."""
         silently(self.ui.folderEdit, self._show_folder)
+        self._show_choices()
+        self._show_button()
+
+    def _show_choices(self):
         chosen = presenter.chosen(self.panel.parameters.exports)
-        for export in EXPORTS:
+        images = self.panel.reading is None or bool(self._images())
+        for export in presenter.CHOICES:
             box, package = self._boxes[export.name], presenter.NEEDS.get(export.name)
             there = package is None or importlib.util.find_spec(package) is not None
-            apply_control(box, presenter.choice_control(export, can_be_written=there))
-            silently(box, lambda b, on=there and export.name in chosen: b.setChecked(on))
-        self._show_button()
+            control = presenter.choice_control(export, can_be_written=there, images=images)
+            apply_control(box, control)
+            silently(box, lambda b, on=control.enabled and export.name in chosen: b.setChecked(on))
+
+    def _images(self):
+        """The DICOM files of the CT of the current result, if Slicer's database has them all."""
+        database = getattr(slicer, "dicomDatabase", None)
+        if self.panel.reading is None or database is None or not database.isOpen:
+            return []
+        uids = self.panel.reading.live.volume.GetAttribute("DICOM.instanceUIDs")
+        return presenter.image_files(uids, database.fileForInstance)
 
     def on_reading(self):
         """Clear the message, as it was about another result."""
         if self._job is None:
             say(self.ui.doneLabel, "")
+        if self.panel.parameters is not None:
+            self._show_choices()
         self._show_button()
 
     def on_quit(self):
@@ -83,7 +97,8 @@ class ExportSection(Section):
             return
         self._name = self.panel.reading.segmentation.GetName()
         try:
-            self._job = ExportJob(self.panel.reading, folder, wanted, slicer.util.startupEnvironment())
+            environment = slicer.util.startupEnvironment()
+            self._job = ExportJob(self.panel.reading, folder, wanted, environment, self._images())
         except COVIDQuantError as error:
             self._fail(error)
             return

@@ -10,7 +10,7 @@ from COVIDQuantLib.cli.mask_options import GIVEN, add_mask_options, ct_path, giv
 from COVIDQuantLib.cli.terminal import progress_bar, show_files, show_grade, show_metrics, show_warnings
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
-from COVIDQuantLib.dicom.files import DICOM_FILES, dicom_files
+from COVIDQuantLib.dicom.files import DICOM, DICOM_FILES, dicom_files
 from COVIDQuantLib.errors import NotSoundError, UsageError
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.exam_files import EXPORTS, files_of, put_exam
@@ -52,11 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for export in EXPORTS:
         if not export.default:
             parser.add_argument(f"--{export.name}", action="store_true", help=f"write {export.text} as well")
-    parser.add_argument(
-        "--dicom",
-        action="store_true",
-        help="write the result as DICOM objects as well: segmentation, structured report, overview image",
-    )
+    parser.add_argument(f"--{DICOM.name}", action="store_true", help=f"write {DICOM.text} as well")
     parser.add_argument(
         "--report-pdf", type=Path, metavar="PDF", help="with --dicom: a report to go along as Encapsulated PDF"
     )
@@ -120,8 +116,8 @@ def _check_dicom_options(arguments: argparse.Namespace) -> None:
 def _check_dicom(arguments: argparse.Namespace, ct: CTVolume) -> None:
     """Refuse before the work what would be refused after it."""
     from COVIDQuantLib.dicom.lineage import read_earlier
-    from COVIDQuantLib.dicom.pdf import read_pdf
-    from COVIDQuantLib.dicom.source import check_source
+    from COVIDQuantLib.dicom.objects.pdf import read_pdf
+    from COVIDQuantLib.dicom.objects.source import check_source
 
     check_source(ct.source)
     if arguments.report_pdf is not None:

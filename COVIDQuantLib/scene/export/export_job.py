@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from COVIDQuantLib.dicom.files import DICOM, names_of
 from COVIDQuantLib.errors import Cancelled, COVIDQuantError, OutputError, UsageError
 from COVIDQuantLib.export.exam_files import EXPORTS
 from COVIDQuantLib.progress import ProgressState
@@ -20,6 +21,7 @@ from COVIDQuantLib.worker.function_job import BackgroundJob
 from COVIDQuantLib.worker.jobs.export import Snapshot
 
 _FUNCTION = "COVIDQuantLib.worker.jobs.export:write_snapshot"
+_WITH_DICOM = "COVIDQuantLib.dicom.panel_job:write_snapshot_and_dicom"
 # In the staging folder, separate from what OutputFolder keeps there.
 _MADE = "made"
 
@@ -34,8 +36,9 @@ class ExportJob:
     Args:
         reading: the result to export.
         folder: created if missing; earlier files of the same names are replaced.
-        wanted: names of ``export.exam_files.EXPORTS``.
+        wanted: names of ``export.exam_files.EXPORTS``, and ``dicom``.
         environment: of the process, in Slicer ``slicer.util.startupEnvironment()``.
+        images: the files of the images that the CT was loaded from; needed for ``dicom`` alone.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -50,11 +53,12 @@ class ExportJob:
         folder: Path,
         wanted: Collection[str],
         environment: Mapping[str, str] | None = None,
+        images: Sequence[Path] = (),
     ) -> None:
-        known = [export.name for export in EXPORTS if export.name in wanted]
+        known = [name for name in (*(export.name for export in EXPORTS), DICOM.name) if name in wanted]
         if not known:
             raise UsageError("nothing was chosen to be written", remedy="Choose what to export.")
-        self.names = [name for export in EXPORTS if export.name in known for name in export.files]
+        self.names = names_of(known)
         self.folder = folder
         self._over = False
         reading.update()
@@ -62,8 +66,9 @@ class ExportJob:
         out.__enter__()
         try:
             self._made = out.staging / _MADE
-            shared = _snapshot(reading, {"folder": self._made, "wanted": known})
-            job = BackgroundJob(_FUNCTION, shared, environment, folders=(out.staging,))
+            with_dicom = {"images": list(images)} if DICOM.name in known else {}
+            shared = _snapshot(reading, {"folder": self._made, "wanted": known, **with_dicom})
+            job = BackgroundJob(_WITH_DICOM if with_dicom else _FUNCTION, shared, environment, folders=(out.staging,))
         except BaseException:
             _abandon(None, out)
             raise

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from COVIDQuantLib.checks.run import check_labels
+from COVIDQuantLib.dicom.files import names_of
 from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.exam_files import EXPORTS, write_exam
@@ -45,8 +46,7 @@ def provenance_of_reading(reading: Reading) -> dict[str, Any]:
 
 def files_in_the_way(folder: Path, wanted: Collection[str]) -> list[Path]:
     """The files that an export would replace."""
-    names = [name for export in EXPORTS if export.name in wanted for name in export.files]
-    return [folder / name for name in names if (folder / name).exists()]
+    return [folder / name for name in names_of(wanted) if (folder / name).exists()]
 
 
 def export_reading(reading: Reading, folder: Path, wanted: Collection[str], report: Report = silent) -> list[Path]:

@@ -79,7 +79,9 @@ def whose_figures(segmentation: Any, histogram: JointHistogram) -> Figures:
 def status_record(segmentation: Any, histogram: JointHistogram) -> dict[str, Any]:
     """What the exported file says about the review."""
     segments = {name: str(status) for name, status in statuses_of(segmentation).items()}
-    return {"figures": str(whose_figures(segmentation, histogram)), "segments": segments}
+    changed = edited_roles(segmentation, histogram)
+    edited = [name for name, role in roles_of(segmentation.GetSegmentation()).items() if role in changed]
+    return {"figures": str(whose_figures(segmentation, histogram)), "segments": segments, "edited": edited}
 
 
 def _is_accepted_as(segment: Any, digest: str) -> bool:

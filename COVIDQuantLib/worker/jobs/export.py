@@ -71,9 +71,14 @@ def write_snapshot(
     Raises:
         OutputError: they cannot be written.
     """
+    exam = exam_of_snapshot(values, lobes, lesions, snapshot)
+    return [path.name for path in write_exam(exam, folder, wanted, report)]
+
+
+def exam_of_snapshot(values: np.ndarray, lobes: np.ndarray, lesions: np.ndarray, snapshot: Snapshot) -> Exam:
+    """The exam that a snapshot and its voxels are of, checked if it was not; arguments as of :func:`write_snapshot`."""
     ct = CTVolume.from_values(values, snapshot.geometry)
     ct.source = CTSource(snapshot.source)
     checks = list(snapshot.checks) or check_labels(ct, lobes, lesions)
     segmentation = Segmentation(lobes, lesions, snapshot.provenance, list(snapshot.warnings), checks)
-    exam = Exam(ct, segmentation, snapshot.histogram, snapshot.metrics)
-    return [path.name for path in write_exam(exam, folder, wanted, report)]
+    return Exam(ct, segmentation, snapshot.histogram, snapshot.metrics)

@@ -21,7 +21,8 @@ from COVIDQuantLib.ct.source import CTSource, DicomIdentity
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.voxels.geometry import Geometry
 
-_OFFER = "Leave DICOM out: segmentation.seg.nrrd and metrics.json hold the same result."
+# What a refusal offers instead.
+OFFER = "Leave DICOM out: segmentation.seg.nrrd and metrics.json hold the same result."
 _PACKAGE = "highdicom"
 # What names an image, and what may not be empty (PS3.3, types 1); everything else may be written empty (type 2).
 _UIDS = {
@@ -29,7 +30,53 @@ _UIDS = {
     "series_uid": "Series Instance UID",
     "frame_of_reference_uid": "Frame of Reference UID",
 }
+# All that is taken from the images: patient, study, trial and de-identification, what places a frame, what names it.
+_ATTRIBUTES = (
+    *PATIENT_MODULE,
+    *STUDY_MODULE,
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence",
+    "LongitudinalTemporalInformationModified",
+    "ClinicalTrialSponsorName",
+    "ClinicalTrialProtocolID",
+    "ClinicalTrialProtocolName",
+    "ClinicalTrialSiteID",
+    "ClinicalTrialSiteName",
+    "ClinicalTrialSubjectID",
+    "ClinicalTrialSubjectReadingID",
+    "ClinicalTrialTimePointID",
+    "ClinicalTrialTimePointDescription",
+    "SpecificCharacterSet",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "InstanceNumber",
+    "Modality",
+    "Manufacturer",
+    "FrameOfReferenceUID",
+    "PositionReferenceIndicator",
+    "ImageType",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "DimensionOrganizationSequence",
+    "DimensionIndexSequence",
+)
 _SEXES = {"M", "F", "O"}
+_AGE = re.compile(r"\d{3}[DWMY]")
 _DAY = re.compile(r"(?:19|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
 _TIME = re.compile(r"(?:[01]\d|2[0-3])(?:[0-5]\d(?:[0-5]\d(?:\.\d{1,6})?)?)?")
 _TOLD = 5
@@ -52,13 +99,13 @@ def check_source(source: CTSource) -> DicomIdentity:
     identity = source.dicom
     if identity is None:
         what = "results can only be written as DICOM if the CT is DICOM: they refer to its images"
-        raise UnfitInputError(what, source.where, _OFFER, code="dicom-no-source")
+        raise UnfitInputError(what, source.where, OFFER, code="dicom-no-source")
     missing = _missing(identity)
     if missing:
         raise UnfitInputError(
             f"its images lack what DICOM results must refer to: {'; '.join(missing)}",
             source.where,
-            f"Export the series again from the archive. {_OFFER}",
+            f"Export the series again from the archive. {OFFER}",
             code="dicom-incomplete",
         )
     return identity
@@ -120,8 +167,7 @@ class SourceSeries:
         try:
             with warnings.catch_warnings(), open_dicom(path) as stream:
                 warnings.simplefilter("ignore")
-                header = dcmread(stream, stop_before_pixels=True, force=True)
-                header.remove_private_tags()
+                header = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=[*_ATTRIBUTES])
                 same = str(header.get("SOPInstanceUID", "")) == sop_instance
                 if same:
                     _tidy(header)
@@ -133,7 +179,7 @@ class SourceSeries:
 
     def _changed(self, path: Path, how: str) -> UnfitInputError:
         return UnfitInputError(
-            f"{printable(path.name)} {how}", self.where, f"Quantify the CT again. {_OFFER}", code="dicom-changed"
+            f"{printable(path.name)} {how}", self.where, f"Quantify the CT again. {OFFER}", code="dicom-changed"
         )
 
     @property
@@ -172,7 +218,9 @@ def _tidy(header: Dataset) -> None:
             setattr(header, keyword, "")
     if str(header.get("PatientSex", "")) not in _SEXES:
         header.PatientSex = ""
-    for keyword in ("IssuerOfPatientID", "StudyDescription", "PatientAge"):
+    if not _AGE.fullmatch(str(header.get("PatientAge", "000Y"))):
+        del header.PatientAge
+    for keyword in ("IssuerOfPatientID", "StudyDescription"):
         if keyword in header and not str(header.get(keyword) or ""):
             delattr(header, keyword)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import COVIDQuantLib
-from COVIDQuantLib.anatomy import Code
-from COVIDQuantLib.dicom.codes import ARTIFICIAL_INTELLIGENCE, MANUAL_PROCESSING, MORPHOLOGICAL_OPERATIONS
+from COVIDQuantLib.anatomy import LESION, LOBES, Code
+from COVIDQuantLib.dicom.objects.codes import ARTIFICIAL_INTELLIGENCE, MANUAL_PROCESSING, MORPHOLOGICAL_OPERATIONS
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.review.status import Figures
 from COVIDQuantLib.structures import plain
@@ -57,14 +57,29 @@ def figures_of(exam: Exam) -> Figures:
         return Figures.AI
 
 
-def algorithm_of(exam: Exam, step: str) -> Algorithm:
-    """What made the ``lobes`` or ``lesions`` of an exam."""
+def edited_segments(exam: Exam) -> set[str]:
+    """IDs of the segments that a reader has edited; every one of ours if only that some were is known."""
+    review = exam.segmentation.provenance.get("review")
+    told = review.get("edited") if isinstance(review, Mapping) else None
+    if isinstance(told, (list, tuple)):
+        return {str(name) for name in told}
+    ours = {LESION.segment_id, *(lobe.segment_id for lobe in LOBES)}
+    return ours if figures_of(exam) is Figures.EDITED else set()
+
+
+def algorithm_of(exam: Exam, step: str, *, edited: bool = False) -> Algorithm:
+    """What made the lobes or lesions of an exam.
+
+    Args:
+        exam: the exam.
+        step: ``lobes`` or ``lesions``.
+        edited: whether a reader has edited the segment.
+    """
     made = exam.segmentation.provenance.get(step)
     record: Mapping[str, Any] = made if isinstance(made, Mapping) else {}
     method = str(record.get("method") or "unknown")
     model = record.get("model")
-    edited = figures_of(exam) is Figures.EDITED or method not in {"network", "model-free"}
-    kind = SEMIAUTOMATIC if edited else AUTOMATIC
+    kind = SEMIAUTOMATIC if edited or method not in {"network", "model-free"} else AUTOMATIC
     family = _FAMILY.get(method, MANUAL_PROCESSING)
     if isinstance(model, Mapping):
         name = plain(str(model.get("name") or step), _MAX_TEXT)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from pydicom.dataset import Dataset
 
-from COVIDQuantLib.dicom.algorithms import MANUFACTURER, MODEL_NAME, software_version
-from COVIDQuantLib.dicom.source import SourceSeries
+from COVIDQuantLib.dicom.objects.algorithms import MANUFACTURER, MODEL_NAME, software_version
+from COVIDQuantLib.dicom.objects.source import SourceSeries
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.sheet.page import draw_sheet
 from COVIDQuantLib.progress import Report, silent

@@ -11,8 +11,8 @@ from pydicom.uid import UID, EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from COVIDQuantLib.ct.dicom.headers import PATIENT_MODULE, STUDY_MODULE
 from COVIDQuantLib.ct.files.input_files import shown
-from COVIDQuantLib.dicom.algorithms import MANUFACTURER, MODEL_NAME, software_version
-from COVIDQuantLib.dicom.source import SourceSeries
+from COVIDQuantLib.dicom.objects.algorithms import MANUFACTURER, MODEL_NAME, software_version
+from COVIDQuantLib.dicom.objects.source import SourceSeries
 from COVIDQuantLib.errors import UnfitInputError
 
 SERIES_OFFSET = 4

@@ -14,14 +14,21 @@ from typing import TYPE_CHECKING, Any
 from pydicom.dataset import Dataset
 
 from COVIDQuantLib.anatomy import LESION, LOBES, OUTSIDE_LOBES, REGIONS, WHOLE_LUNG, Code
-from COVIDQuantLib.dicom import codes
-from COVIDQuantLib.dicom.algorithms import MANUFACTURER, MODEL_NAME, algorithm_of, figures_of, software_version
-from COVIDQuantLib.dicom.codes import CONCEPT, site_of
-from COVIDQuantLib.dicom.lesions import Lesion, lesion_figures, lesions_of
-from COVIDQuantLib.dicom.payload import put_payload
-from COVIDQuantLib.dicom.segmentation import SEGMENT_NUMBER
-from COVIDQuantLib.dicom.source import SourceSeries
-from COVIDQuantLib.dicom.tracking import Tracked, Tracking, uid_of
+from COVIDQuantLib.dicom.objects import codes
+from COVIDQuantLib.dicom.objects.algorithms import (
+    MANUFACTURER,
+    MODEL_NAME,
+    algorithm_of,
+    edited_segments,
+    figures_of,
+    software_version,
+)
+from COVIDQuantLib.dicom.objects.codes import CONCEPT, site_of
+from COVIDQuantLib.dicom.objects.lesions import Lesion, lesion_figures, lesions_of
+from COVIDQuantLib.dicom.objects.payload import put_payload
+from COVIDQuantLib.dicom.objects.segmentation import SEGMENT_NUMBER, SEGMENTS
+from COVIDQuantLib.dicom.objects.source import SourceSeries
+from COVIDQuantLib.dicom.objects.tracking import Tracked, Tracking, uid_of
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.anonymous import without_names
 from COVIDQuantLib.export.table_file import metrics_record
@@ -269,6 +276,10 @@ def _evaluations(exam: Exam) -> Dataset:
 
 
 def _texts(exam: Exam) -> Iterator[tuple[Code, str]]:
+    edited = edited_segments(exam)
+    for kind in SEGMENTS:
+        if kind.segment_id in edited:
+            yield codes.EDITED_SEGMENT, kind.name
     for warning in without_names(exam).warnings:
         yield codes.WARNING, f"{warning.code}: {warning.message}"
     for check in findings_of(exam.checks):

@@ -15,9 +15,15 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from COVIDQuantLib.anatomy import LESION, LOBES, LesionKind, Lobe
-from COVIDQuantLib.dicom.algorithms import MANUFACTURER, MODEL_NAME, Algorithm, algorithm_of, software_version
-from COVIDQuantLib.dicom.source import SourceSeries
-from COVIDQuantLib.dicom.tracking import Tracking
+from COVIDQuantLib.dicom.objects.algorithms import (
+    MANUFACTURER,
+    MODEL_NAME,
+    algorithm_of,
+    edited_segments,
+    software_version,
+)
+from COVIDQuantLib.dicom.objects.source import SourceSeries
+from COVIDQuantLib.dicom.objects.tracking import Tracking
 from COVIDQuantLib.exam import Exam
 
 if TYPE_CHECKING:
@@ -101,11 +107,11 @@ def _descriptions(exam: Exam, tracking: Tracking) -> list[SegmentDescription]:
     from highdicom.color import CIELabColor
     from highdicom.seg import SegmentDescription
 
-    algorithms: dict[str, Algorithm] = {step: algorithm_of(exam, step) for step in ("lobes", "lesions")}
+    edited = edited_segments(exam)
     described = []
     for number, kind in enumerate(SEGMENTS, start=1):
         terms = kind.terminology
-        algorithm = algorithms["lesions" if kind is LESION else "lobes"]
+        algorithm = algorithm_of(exam, "lesions" if kind is LESION else "lobes", edited=kind.segment_id in edited)
         entry = tracking.of(kind.name)
         described.append(
             SegmentDescription(

@@ -14,11 +14,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from COVIDQuantLib.node.config import NodeConfig, Remote
-from COVIDQuantLib.node.destinations import NotSentError, web_client
 from COVIDQuantLib.node.durable import hashed_name, is_uid
 from COVIDQuantLib.node.gather import Gathering
 from COVIDQuantLib.node.intake import Intake, RefusedError
 from COVIDQuantLib.node.ledger import GATHERING, Ledger
+from COVIDQuantLib.node.network.destinations import NotSentError, web_client
 from COVIDQuantLib.node.settings import SERIES
 
 _log = logging.getLogger(__name__)

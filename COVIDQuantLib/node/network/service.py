@@ -18,9 +18,9 @@ from pynetdicom import AE, _config, evt
 from COVIDQuantLib.ct.dicom.series.fitness import CT_CLASSES
 from COVIDQuantLib.errors import OutputError, UsageError
 from COVIDQuantLib.node.config import NodeConfig
-from COVIDQuantLib.node.connections import BoundedHandler, NodeServer, serve_in_thread, server_context
 from COVIDQuantLib.node.gather import Gathering
 from COVIDQuantLib.node.intake import KEPT, NO_ROOM, NOT_ALLOWED, Intake, RefusedError
+from COVIDQuantLib.node.network.connections import BoundedHandler, NodeServer, serve_in_thread, server_context
 from COVIDQuantLib.node.settings import DICOM
 
 _log = logging.getLogger(__name__)

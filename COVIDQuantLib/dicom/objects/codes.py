@@ -87,6 +87,7 @@ FIGURES_OF: dict[Figures, Code] = {
     Figures.EDITED: private("EDITED", "edited by reader"),
     Figures.ACCEPTED: private("ACCEPTED", "accepted by reader"),
 }
+EDITED_SEGMENT = private("EDITEDSEGMENT", "Segment edited by reader")
 WARNING = private("WARNING", "Warning")
 FINDING = private("CHECKFINDING", "Finding of a check of the result")
 QUALITATIVE = Code("UMLS", "C0034375", "Qualitative Evaluations")

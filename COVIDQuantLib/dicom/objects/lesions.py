@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from COVIDQuantLib.anatomy import LABEL_COUNT
-from COVIDQuantLib.dicom.tracking import Tracked, Tracking
+from COVIDQuantLib.dicom.objects.tracking import Tracked, Tracking
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.followup.lesions.records import LESION_ML
 from COVIDQuantLib.quantification.histogram import JointHistogram
