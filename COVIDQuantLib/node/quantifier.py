@@ -227,6 +227,9 @@ class Quantifier:
 
 
 def _line(error: COVIDQuantError) -> str:
-    """What is wrong and what to do, without the path: the folder's name is ours and tells nobody anything."""
-    told: dict[str, Any] = {"what": error.what, "remedy": error.remedy, "code": error.code}
-    return COVIDQuantError(**told).line()
+    """What is wrong, with its code; no path, as the folder's name tells nobody anything.
+
+    What to do is worded for the command line, except about a process that failed.
+    """
+    remedy = error.remedy if isinstance(error, WorkerError) else ""
+    return COVIDQuantError(error.what, "", remedy, error.code).line()

@@ -34,13 +34,14 @@ _STATES = {
     ASIDE: "not quantified",
     UNSENT: "not sent",
 }
+_KINDS = {Grade.SOUND: "good", Grade.LOOK: "look", Grade.UNUSABLE: "bad"}
 _STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1d2733;background:#fff}
 h1{font-size:1.4rem;margin:0}h2{font-size:1.05rem;margin:2rem 0 .5rem}p{margin:.3rem 0;color:#55606e}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.4rem .9rem .4rem 0;vertical-align:top;
 border-bottom:1px solid #dfe4ea}th{font-weight:600;color:#55606e;font-size:.85rem;white-space:nowrap}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}td.t{white-space:nowrap}
-code{font:13px ui-monospace,monospace;color:#55606e;overflow-wrap:anywhere}.good{color:#17693a}.bad{color:#a3261b}
+code{font:13px ui-monospace,monospace;color:#55606e;overflow-wrap:anywhere}.good{color:#17693a}.look{color:#8a5a00}.bad{color:#a3261b}
 .state{font-weight:600}
 """
 
@@ -243,8 +244,7 @@ def _series(unit: Unit) -> str:
 def _grade(grade: str) -> str:
     if not grade:
         return ""
-    kind = "good" if grade == Grade.SOUND else "bad"
-    return f'<span class="{kind}">{_text(Grade(grade).text)}</span>'
+    return f'<span class="{_KINDS[Grade(grade)]}">{_text(Grade(grade).text)}</span>'
 
 
 def _section(title: str, content: str) -> str:

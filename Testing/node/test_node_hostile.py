@@ -48,13 +48,20 @@ def spooled(tmp_path):
     return files_below(tmp_path / "spool" / "images")
 
 
-@pytest.mark.parametrize("titles", [{"title": "STRANGER"}, {"called": "OTHER"}], ids=["calling", "called"])
-def test_a_wrong_title_gets_no_association(tmp_path, titles):
+@pytest.mark.parametrize(
+    ("titles", "why"),
+    [
+        ({"title": "STRANGER"}, "its title is not among the allowed [association-refused]"),
+        ({"called": "OTHER"}, "it called OTHER, not COVIDQUANT [association-refused]"),
+    ],
+    ids=["calling", "called"],
+)
+def test_a_wrong_title_gets_no_association(tmp_path, titles, why):
     with node_in(tmp_path) as node:
         with association(node.service.port, **titles) as peer:
             assert peer.is_rejected
         until(lambda: whys(node))
-        assert "association-refused" in whys(node)[0]
+        assert whys(node) == [why]
         assert node.intake.refusals.latest()[0][0].sender == titles.get("title", "SCANNER")
 
 
@@ -113,6 +120,15 @@ def test_more_connections_than_allowed_are_closed(tmp_path):
             peer.close()
         until(lambda: not node.service._server.active_associations)
         assert sent(node.service.port, series()[:1]) == [0]
+
+
+def test_associations_beyond_the_allowed_number_are_refused(tmp_path):
+    with node_in(tmp_path, limits={"associations": 1}) as node:
+        with association(node.service.port) as first, association(node.service.port) as second:
+            assert first.is_established
+            assert second.is_rejected
+        until(lambda: whys(node))
+        assert "as many as are allowed at once" in whys(node)[0]
 
 
 def test_noise_is_no_dicom(tmp_path):
@@ -192,13 +208,18 @@ def test_names_on_the_disk_are_hashes(tmp_path):
 
 
 def test_other_kinds_of_object_are_not_accepted(tmp_path):
+    """One line says so; but not of those who offer all kinds that there are and then send CTs."""
+    contexts = [(MRImageStorage, (ExplicitVRLittleEndian,)), (CTImageStorage, (ExplicitVRLittleEndian,))]
     with node_in(tmp_path) as node:
-        contexts = [(MRImageStorage, (ExplicitVRLittleEndian,)), (CTImageStorage, (ExplicitVRLittleEndian,))]
         with association(node.service.port, contexts=contexts) as peer:
-            assert MRImageStorage in {one.abstract_syntax for one in peer.rejected_contexts}
+            assert [one.abstract_syntax for one in peer.rejected_contexts] == [MRImageStorage]
             assert peer.send_c_store(series()[0]).Status == 0
+        until(lambda: not node.service._server.active_associations)
+        assert not whys(node)
+        with association(node.service.port, contexts=contexts):
+            pass
         until(lambda: whys(node))
-        assert whys(node)[0] == "MR Image Storage offered; CTs are taken [not-a-ct]"
+        assert whys(node) == ["MR Image Storage offered; CTs are taken [not-a-ct]"]
 
 
 def test_another_modality_in_a_cts_class_is_refused(tmp_path):

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
+from weakref import WeakSet
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
@@ -73,7 +74,10 @@ class Service:
         self._intake = intake
         self._gathering = gathering
         self._committed = committed
+        # Per association: images that came, and those of them that were here before.
+        self._came: Counter[object] = Counter()
         self._again: Counter[object] = Counter()
+        self._over: WeakSet[Any] = WeakSet()
         # Each message of each association would be described, although nobody reads it; and by name of the patient.
         _config.LOG_HANDLER_LEVEL = "none"
         logging.getLogger("pynetdicom").addHandler(logging.NullHandler())
@@ -124,7 +128,6 @@ class Service:
             (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_N_EVENT_REPORT, self._on_commitment),
             (evt.EVT_REJECTED, self._on_rejected),
-            (evt.EVT_ACCEPTED, self._on_accepted),
             (evt.EVT_RELEASED, self._on_released),
             (evt.EVT_ABORTED, self._on_broken),
             (evt.EVT_CONN_CLOSE, self._on_broken),
@@ -160,6 +163,7 @@ class Service:
 
     def _on_store(self, event: Any) -> Any:
         sender, allowed = _caller(event.assoc), self._config.node["allowed"]
+        self._came[event.assoc] += 1
         if allowed and sender not in allowed:
             self._intake.refusals.add(sender, "it may not send images [not-allowed]")
             return _status(NOT_ALLOWED, "not allowed to send images")
@@ -192,18 +196,15 @@ class Service:
         return (KEPT if known else _NO_SUCH_TRANSACTION), None
 
     def _on_rejected(self, event: Any) -> None:
-        asked = event.assoc.requestor.primitive
-        called = str(asked.called_ae_title).strip() if asked is not None else "?"
-        why = f"its association, which called {called[:16]}, was refused: not an allowed title, or too many at once"
+        asked, node = event.assoc.requestor.primitive, self._config.node
+        called = str(asked.called_ae_title).strip() if asked is not None else ""
+        if called != node["ae_title"]:
+            why = f"it called {called[:16]}, not {node['ae_title']}"
+        elif event.assoc.ae.require_calling_aet and _caller(event.assoc) not in event.assoc.ae.require_calling_aet:
+            why = "its title is not among the allowed"
+        else:
+            why = f"there are {self._config.limits['associations']} associations, as many as are allowed at once"
         self._intake.refusals.add(_caller(event.assoc), f"{why} [association-refused]")
-
-    def _on_accepted(self, event: Any) -> None:
-        kinds = {UID(one.abstract_syntax).name for one in event.assoc.rejected_contexts}
-        refused = sorted(kinds - {UID(one.abstract_syntax).name for one in event.assoc.accepted_contexts})
-        if refused:
-            more = f" and {len(refused) - 4} more kinds" if len(refused) > 4 else ""
-            told = ", ".join(name[:60] for name in refused[:4])
-            self._intake.refusals.add(_caller(event.assoc), f"{told}{more} offered; CTs are taken [not-a-ct]")
 
     def _on_excess(self, association: Any, size: int) -> None:
         why = f"a message of more than {size / 1e6:.1f} MB; the connection was closed [instance-too-large]"
@@ -217,10 +218,26 @@ class Service:
         self._ended(event.assoc, well=False)
 
     def _ended(self, association: Any, *, well: bool) -> None:
-        again = self._again.pop(association, 0)
+        came, again = self._came.pop(association, 0), self._again.pop(association, 0)
+        offered = _refused_kinds(association)
+        # Who sends CTs often offers all it has; who sends none had nothing else to send.
+        if offered and not came and association not in self._over:
+            self._intake.refusals.add(_caller(association), f"{offered} offered; CTs are taken [not-a-ct]")
+        self._over.add(association)
         if again:
             _log.info("%s sent %d images that were here already", _caller(association), again)
         self._gathering.closed(association, well=well)
+
+
+def _refused_kinds(association: Any) -> str:
+    """The kinds of object that a peer offered and that are not taken; empty if there are none."""
+    taken = {one.abstract_syntax for one in association.accepted_contexts}
+    refused = {
+        UID(one.abstract_syntax).name for one in association.rejected_contexts if one.abstract_syntax not in taken
+    }
+    named = sorted(name[:60] for name in refused)
+    more = f" and {len(named) - 4} more kinds" if len(named) > 4 else ""
+    return f"{', '.join(named[:4])}{more}" if named else ""
 
 
 def _end_silent(association: Any) -> None:
