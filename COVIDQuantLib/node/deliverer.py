@@ -98,22 +98,18 @@ class Deliverer:
 
     def _bring(self, remote: Remote, folder: Path, group: Sequence[Delivery]) -> None:
         """Do for deliveries of one result what is next, as far as it goes."""
-        try:
-            to_send = [one for one in group if one.state == TO_SEND]
-            if to_send:
+        to_send = [one for one in group if one.state == TO_SEND]
+        if to_send:
+            try:
                 self._send(remote, folder, to_send)
-            if remote.kind == DICOM and remote["commitment"]:
-                ids = {one.id for one in group}
-                of_unit = self._ledger.deliveries_of(group[0].unit)
-                sent = [one for one in of_unit if one.id in ids and one.state in {SENT, ASKED}]
-                if sent:
-                    self._ask(remote, sent)
-        except (NotSentError, OSError, InvalidDicomError) as error:
+            except (NotSentError, OSError, InvalidDicomError) as error:
+                self._put_off(to_send, str(error))
+        if remote.kind == DICOM and remote["commitment"]:
             ids = {one.id for one in group}
-            self._put_off(
-                [one for one in self._ledger.deliveries_of(group[0].unit) if one.id in ids and one.state != STORED],
-                str(error),
-            )
+            of_unit = self._ledger.deliveries_of(group[0].unit)
+            sent = [one for one in of_unit if one.id in ids and one.state in {SENT, ASKED}]
+            if sent:
+                self._ask(remote, sent)
 
     def _send(self, remote: Remote, folder: Path, group: Sequence[Delivery]) -> None:
         files = {folder / one.file: one for one in group}
@@ -134,24 +130,42 @@ class Deliverer:
         _log.info("series %s: %s took %d of %d objects", group[0].unit, remote.name, taken, len(told))
 
     def _ask(self, remote: Remote, sent: Sequence[Delivery]) -> None:
+        late = [one for one in sent if one.state == ASKED and self._is_over(one)]
+        if late:
+            self._put_off(late, "it was sent, but is not committed to")
+            return
         transaction = new_transaction()
         # Before the request, as the answer may come before it returns.
         for one in sent:
             self._ledger.set_delivery(
                 one.id, state=ASKED, transaction_uid=transaction, next_at=time.time() + _SECONDS_TO_COMMIT
             )
-        ask_commitment(self._config, remote, sent, transaction)
+        try:
+            ask_commitment(self._config, remote, sent, transaction)
+        except NotSentError as error:
+            self._put_off(sent, f"{error}; it was sent, but is not committed to", SENT)
 
-    def _put_off(self, group: Sequence[Delivery], why: str) -> None:
-        """Try later, more and more seldom; give up in the end."""
-        now, give_up = time.time(), 3600.0 * self._config.limits["give_up_hours"]
+    def _put_off(self, group: Sequence[Delivery], why: str, state: str = TO_SEND) -> None:
+        """Try later, more and more seldom; give up in the end.
+
+        Args:
+            group: deliveries of one result to one destination.
+            why: for the log and the status page.
+            state: what they are to be tried from.
+        """
         for one in group:
-            over = now - one.since > give_up
             pause = min(_FIRST_PAUSE * 2.0 ** min(one.attempts, 20), _LONGEST_PAUSE)
-            # Whether it was sent or asked for: what a destination has not committed to is sent again.
-            state = GIVEN_UP if over else TO_SEND
-            self._ledger.set_delivery(one.id, state=state, attempts=one.attempts + 1, next_at=now + pause, why=why)
-        _log.warning("series %s: not sent to %s: %s", group[0].unit, group[0].destination, why)
+            self._ledger.set_delivery(
+                one.id,
+                state=GIVEN_UP if self._is_over(one) else state,
+                attempts=one.attempts + 1,
+                next_at=time.time() + pause,
+                why=why,
+            )
+        _log.warning("series %s, destination %s: %s", group[0].unit, group[0].destination, why)
+
+    def _is_over(self, one: Delivery) -> bool:
+        return time.time() - one.since > 3600.0 * self._config.limits["give_up_hours"]
 
     def _settle(self, key: str, run: int) -> None:
         """A result all of whose deliveries are over is done, or marked as unsent."""

@@ -73,7 +73,7 @@ class Gathering:
             OSError, sqlite3.Error: it cannot be written.
         """
         if self._ledger.unit(key) is None:
-            self._ledger.add(key, study_uid, series_uid, sender)
+            self._ledger.add(key, study_uid, series_uid, sender, arriving=True)
         make_durable(self.folder(key))
 
     def arrived(self, key: str, name: str, link: object, *, new: bool, expected: int = 0) -> None:
@@ -188,7 +188,8 @@ class Gathering:
             return
         head = read_header(images[0])
         study, series = head.text("StudyInstanceUID"), head.text("SeriesInstanceUID")
-        self._ledger.add(folder.name, study, series if folder.name == hashed_name(study, series) else "", "(found)")
+        of_series = series if folder.name == hashed_name(study, series) else ""
+        self._ledger.add(folder.name, study, of_series, "(found)", arriving=False)
 
 
 def _on_arrival(unit: Unit, expected: int) -> dict[str, object]:

@@ -184,16 +184,14 @@ class Ledger:
         """How many units are in each state."""
         return dict(self._rows("SELECT state, COUNT(*) FROM unit GROUP BY state"))
 
-    def add(self, key: str, study_uid: str, series_uid: str, sender: str) -> Unit:
-        """A new unit, gathering its images."""
+    def add(self, key: str, study_uid: str, series_uid: str, sender: str, *, arriving: bool) -> None:
+        """A new unit, gathering its images; ``arriving``: over an association that is open."""
         now = time.time()
         self._do(
-            "INSERT INTO unit (key, study_uid, series_uid, sender, state, first_at, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            *(key, study_uid, series_uid, sender, GATHERING, now, now),
+            "INSERT INTO unit (key, study_uid, series_uid, sender, state, open, first_at, at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            *(key, study_uid, series_uid, sender, GATHERING, arriving, now, now),
         )
-        unit = self.unit(key)
-        assert unit is not None  # noqa: S101 - just made
-        return unit
 
     def set(self, key: str, **values: Any) -> None:
         """Change columns of a unit; ``at`` becomes now unless it is given."""

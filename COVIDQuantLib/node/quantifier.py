@@ -218,9 +218,11 @@ class Quantifier:
     def _resume(self) -> None:
         """What the last process was working on: done if its result is complete, else to be done again."""
         for unit in self._ledger.units(WORKING):
-            if (self.folder(unit.key, unit.run + 1) / OUTCOME).is_file():
-                self._finish(unit)
-            elif unit.changed:
+            with suppress(COVIDQuantError):
+                if (self.folder(unit.key, unit.run + 1) / OUTCOME).is_file():
+                    self._finish(unit)
+                    continue
+            if unit.changed:
                 self._gathering.requeue(unit.key)
             else:
                 self._ledger.set(unit.key, state=WAITING, at=unit.at)

@@ -41,7 +41,8 @@ h1{font-size:1.4rem;margin:0}h2{font-size:1.05rem;margin:2rem 0 .5rem}p{margin:.
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.4rem .9rem .4rem 0;vertical-align:top;
 border-bottom:1px solid #dfe4ea}th{font-weight:600;color:#55606e;font-size:.85rem;white-space:nowrap}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}td.t{white-space:nowrap}
-code{font:13px ui-monospace,monospace;color:#55606e;overflow-wrap:anywhere}.good{color:#17693a}.look{color:#8a5a00}.bad{color:#a3261b}
+code{font:13px ui-monospace,monospace;color:#55606e;overflow-wrap:anywhere}
+.good{color:#17693a}.look{color:#8a5a00}.bad{color:#a3261b}
 .state{font-weight:600}
 """
 

@@ -123,6 +123,7 @@ class Archive:
         held: SOP Instance UIDs, each as often as it came.
         refuse: how many objects it refuses before it takes any.
         asked: identifiers of requests for commitment.
+        commits: whether it takes such requests.
     """
 
     title = "ARCHIVE"
@@ -132,6 +133,7 @@ class Archive:
         self.datasets = []
         self.refuse = 0
         self.asked = []
+        self.commits = True
         self.threads = []
         self._commits_to = commits_to
         ae = AE(self.title)
@@ -147,7 +149,9 @@ class Archive:
         return {"name": "archive", "ae_title": self.title, "host": "127.0.0.1", "port": self.port, **keys}
 
     def close(self):
-        self._server.shutdown()
+        if self._server is not None:
+            self._server.shutdown()
+            self._server = None
         for thread in self.threads:
             thread.join(PATIENCE)
 
@@ -166,6 +170,8 @@ class Archive:
         return 0x0000
 
     def _on_action(self, event):
+        if not self.commits:
+            return 0x0110, None
         told = event.action_information
         wanted = [item.ReferencedSOPInstanceUID for item in told.ReferencedSOPSequence]
         self.asked.append(told.TransactionUID)

@@ -97,6 +97,22 @@ def test_a_result_is_done_when_its_archive_has_committed_to_it(tmp_path, again):
         assert len(archive.asked) == 1 + again
 
 
+def test_what_nobody_commits_to_is_sent_once_and_asked_for_again(tmp_path):
+    """An archive that holds the result, but does not take the request."""
+    archive = Archive()
+    archive.commits = False
+    with archive, node_in(tmp_path, [archive.remote(commitment=True)]) as node:
+        quantified(node)
+        run_until(node, lambda: any("not committed" in one.why for one in node.ledger.pending()))
+        at_once(node)
+        run_until(node, lambda: any(one.attempts > 1 for one in node.ledger.pending()))
+        assert len(archive.held) == 1
+        assert states(node) == {"sending": 1}
+    with node_in(tmp_path, [archive.remote(commitment=True)], limits={"give_up_hours": 1e-9}) as node:
+        run_until(node, lambda: at_once(node) or states(node) == {"unsent": 1})
+        assert "not committed" in node.ledger.units()[0].reason
+
+
 def test_a_commitment_to_what_was_not_asked_for_changes_nothing(tmp_path):
     with node_in(tmp_path, [NOWHERE]) as node:
         quantified(node)
@@ -284,7 +300,7 @@ def test_a_source_may_be_limited_to_a_description(tmp_path):
 def test_a_source_that_is_away_is_asked_again(tmp_path, caplog):
     source = {"name": "web", "url": "http://127.0.0.1:1/dicom-web", "every_seconds": 0.05}
     with node_in(tmp_path, (), [source]) as node:
-        run_until(node, lambda: any("source web cannot be asked" in record.message for record in caplog.records))
+        run_until(node, lambda: any("source web cannot be asked" in record.getMessage() for record in caplog.records))
         assert not node.ledger.units()
 
 

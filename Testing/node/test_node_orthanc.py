@@ -2,13 +2,13 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from io import BytesIO
 from pathlib import Path
 
-import psutil
 import pytest
 from dicom_maker import chest, slice_datasets, write
 from node_world import settings
@@ -17,6 +17,7 @@ from orthanc_world import PATIENCE, Orthanc, free_port
 from COVIDQuantLib.node.ledger import FILE, Ledger
 
 ROOT = Path(__file__).resolve().parents[2]
+psutil = pytest.importorskip("psutil", reason="memory and time are measured with psutil")
 SERIES = 20
 # Of a result: the segmentation, the structured report, the overview image and the report.
 MODALITIES = {"SEG", "SR", "OT", "DOC"}
@@ -54,7 +55,7 @@ class NodeProcess:
         self._log = (tmp_path / "node.log").open("ab")
         self._port = port
         self._process = None
-        self.peak_bytes = self.seconds_of_processor = 0.0
+        self.peak_bytes, self._spent = 0.0, {}
 
     def start(self):
         command = [sys.executable, "-m", "COVIDQuantLib.cli", "serve", "--config", str(self._config)]
@@ -63,8 +64,6 @@ class NodeProcess:
         )
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
-            import socket
-
             with socket.socket() as sock:
                 if not sock.connect_ex(("127.0.0.1", self._port)):
                     return
@@ -86,13 +85,20 @@ class NodeProcess:
         self._log.close()
 
     def measure(self):
-        """Remember the most memory of the node and its job."""
+        """Remember the most memory of the node and its job, and the processor's time that they took."""
         try:
             node = psutil.Process(self._process.pid)
             family = [node, *node.children(recursive=True)]
             self.peak_bytes = max(self.peak_bytes, sum(one.memory_info().rss for one in family))
+            times = node.cpu_times()
+            self._spent[node.pid] = times.user + times.system + times.children_user + times.children_system
         except psutil.Error:
             pass
+
+    @property
+    def processor_seconds(self):
+        """Of the node, before and after it was killed, and its jobs that ended."""
+        return sum(self._spent.values())
 
     def units(self):
         ledger = Ledger(self.folder / FILE)
@@ -220,7 +226,10 @@ def test_twenty_series_of_two_senders_survive_kills_of_a_sender_and_of_the_node(
             assert all(len(series[0]) == 1 for kind, series in kinds.items() if kind != "CT")
         seconds = time.monotonic() - began
         with capsys.disabled():
-            print(f"\n{SERIES} series in {seconds:.0f} s, node and job together at most {node.peak_bytes / 1e6:.0f} MB")
+            print(
+                f"\n{SERIES} series in {seconds:.0f} s, {node.processor_seconds:.0f} s of a processor; node and job "
+                f"together at most {node.peak_bytes / 1e6:.0f} MB"
+            )
     finally:
         if sender is not None and sender.poll() is None:
             sender.kill()

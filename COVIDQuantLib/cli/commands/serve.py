@@ -50,6 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
     finally:
         for handler in list(log.handlers):
             log.removeHandler(handler)
+        log.propagate = True
 
 
 def _require_packages() -> None:

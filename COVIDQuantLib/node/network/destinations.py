@@ -19,6 +19,9 @@ from COVIDQuantLib.node.ledger import Delivery
 from COVIDQuantLib.node.settings import DICOM
 
 _log = logging.getLogger(__name__)
+# Without a handler its tracebacks of every failed try would reach the terminal.
+logging.getLogger("retrying").addHandler(logging.NullHandler())
+logging.getLogger("dicomweb_client").addHandler(logging.NullHandler())
 
 _SUCCESS = 0x0000
 # PS3.4, B.2.3: stored, with a warning.
@@ -122,8 +125,8 @@ def _stored(peer: Any, dataset: Dataset) -> str:
 def _told(status: Dataset) -> str:
     if "Status" not in status:
         return "no answer"
-    comment = str(status.get("ErrorComment", ""))[:64]
-    return f"status {status.Status:#06x}{', ' + comment if comment else ''}"
+    # Not its comment, which may name the patient.
+    return f"status {status.Status:#06x}"
 
 
 @contextmanager
