@@ -21,6 +21,8 @@ def test_a_configuration_needs_nothing_but_a_folder(tmp_path):
     assert not config.destinations
 
 
+ROOT = Path(__file__).resolve().parents[2]
+
 WRONG = [
     ("", "node.folder is missing"),
     ("[node]\nfolder = 5\n", "node.folder cannot be 5"),
@@ -97,6 +99,25 @@ def test_the_administrators_page_has_every_reason():
     }
     assert len(codes) > 15
     assert not {code for code in codes if f"`{code}`" not in page}
+
+
+def test_the_example_is_a_configuration(tmp_path):
+    example = (ROOT / "deploy" / "node.toml").read_text(encoding="utf-8")
+    config = configured(tmp_path, example)
+    assert config.is_local
+    assert [one.name for one in config.destinations] == ["PACS"]
+
+
+def test_the_container_and_the_unit_start_the_command_that_there_is():
+    from COVIDQuantLib.cli.commands import serve
+
+    container = (ROOT / "deploy" / "Containerfile").read_text(encoding="utf-8")
+    unit = (ROOT / "deploy" / "covidquant-node.service").read_text(encoding="utf-8")
+    assert f'ENTRYPOINT ["covidquant", "{serve.NAME}", "--config",' in container
+    assert f"/covidquant {serve.NAME} --config " in unit
+    # What a stop by SIGTERM ends with; the monitoring asks the page's own port.
+    assert "SuccessExitStatus=143" in unit
+    assert f"127.0.0.1:{SCHEMAS['status']['port'].default}/healthz" in container
 
 
 def test_defaults_fit_what_they_are_defaults_of():
