@@ -213,6 +213,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/node/network/web_source.py
   COVIDQuantLib/node/node.py
   COVIDQuantLib/node/quantifier.py
+  COVIDQuantLib/node/reason.py
   COVIDQuantLib/node/settings.py
   COVIDQuantLib/node/status_page.py
   COVIDQuantLib/pipeline.py

@@ -37,7 +37,8 @@ CREATE TABLE IF NOT EXISTS unit (
   open INTEGER NOT NULL DEFAULT 0, broken INTEGER NOT NULL DEFAULT 0, expected INTEGER NOT NULL DEFAULT 0,
   images INTEGER NOT NULL DEFAULT 0, content TEXT NOT NULL DEFAULT '', run INTEGER NOT NULL DEFAULT 0,
   attempts INTEGER NOT NULL DEFAULT 0, cleared INTEGER NOT NULL DEFAULT 0, changed INTEGER NOT NULL DEFAULT 0,
-  grade TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '', seconds REAL NOT NULL DEFAULT 0,
+  grade TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '',
+  told TEXT NOT NULL DEFAULT '', seconds REAL NOT NULL DEFAULT 0,
   first_at REAL NOT NULL, at REAL NOT NULL
 );
 CREATE INDEX IF NOT EXISTS unit_state ON unit (state, at);
@@ -72,6 +73,7 @@ class Unit:
         changed: whether images came while it was being quantified.
         grade: of the result.
         reason: why it is aside or unsent; warnings of a result.
+        told: the reason that the destinations were told, if they are told any.
         seconds: that its quantification took.
         first_at: when the first image came, seconds since 1970.
         at: of the last change of state or image.
@@ -93,6 +95,7 @@ class Unit:
     changed: int
     grade: str
     reason: str
+    told: str
     seconds: float
     first_at: float
     at: float
@@ -179,6 +182,11 @@ class Ledger:
         where = f"WHERE state IN ({marks})" if states else ""
         order = "ORDER BY at" if newest is None else f"ORDER BY at DESC LIMIT {int(newest)}"
         return [Unit(*row) for row in self._rows(f"SELECT {_UNIT} FROM unit {where} {order}", *states)]  # noqa: S608
+
+    def untold(self) -> list[Unit]:
+        """Units that are aside, with images, for a reason that the destinations were not told."""
+        rows = self._rows(f"SELECT {_UNIT} FROM unit WHERE state = ? AND told != reason AND NOT cleared", ASIDE)  # noqa: S608
+        return [Unit(*row) for row in rows]
 
     def counts(self) -> dict[str, int]:
         """How many units are in each state."""

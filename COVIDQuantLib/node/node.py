@@ -23,6 +23,7 @@ from COVIDQuantLib.node.ledger import ASIDE, DONE, FILE, Ledger
 from COVIDQuantLib.node.network.service import Service
 from COVIDQuantLib.node.network.web_source import WebSource
 from COVIDQuantLib.node.quantifier import Quantifier, StartJob, in_background
+from COVIDQuantLib.node.reason import Reasons
 from COVIDQuantLib.node.status_page import StatusPage
 from COVIDQuantLib.system.atomic_files import output_error
 from COVIDQuantLib.system.file_lock import FileLock, HeldError
@@ -69,6 +70,7 @@ class Node:
             self.intake = Intake(config, self.gathering, incoming, used)
             self.quantifier = Quantifier(config, self.ledger, self.gathering, self._results, start)
             self.deliverer = Deliverer(config, self.ledger, self.quantifier.folder)
+            self.reasons = Reasons(config, self.ledger, self.gathering, self.quantifier.folder)
             opened.callback(self._join)
             opened.callback(self.quantifier.stop)
             self.page = StatusPage(self) if config.status["show"] else None
@@ -98,7 +100,11 @@ class Node:
 
     def step(self) -> None:
         """Do what is next: close series that are whole, watch the job, delete what is over; never blocks for long."""
-        for name, task in (("queue", self._advance), ("clearing", self._clear_old)):
+        for name, task in (
+            ("queue", self._advance),
+            ("reasons", self.reasons.step),
+            ("clearing", self._clear_old),
+        ):
             self._guarded(name, task)
 
     def stop(self) -> None:
@@ -166,7 +172,7 @@ class Node:
         """Run a task; if it fails, say so once and on the status page, and try again at its next turn."""
         try:
             task()
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, OutputError, sqlite3.Error) as error:
             self._trouble(name, f"{error}")
         except Exception as error:  # noqa: BLE001 - the node goes on with its other work
             if self._trouble(name, f"{type(error).__name__}: {error}"):

@@ -189,6 +189,7 @@ class Quantifier:
                 run=run,
                 grade=told["grade"],
                 reason=", ".join(told["warnings"]),
+                told="",
                 seconds=told["seconds"],
             )
         shutil.rmtree(self.folder(unit.key, unit.run), ignore_errors=True)

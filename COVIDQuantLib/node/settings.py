@@ -78,7 +78,10 @@ SCHEMAS: dict[str, Schema] = {
         "minutes": above_zero(90, "a series that takes longer is put aside"),
         "attempts": count(3, "how often a series is tried whose job crashes", 10),
     },
-    "results": {"objects": _objects()},
+    "results": {
+        "objects": _objects(),
+        "say_why": truth(False, "send a text report (SR) with the reason for every series that is put aside"),
+    },
     "limits": {
         "instance_mb": above_zero(512, "a larger image ends its association"),
         "series_instances": count(4000, "more images of one series, or one study, are refused"),

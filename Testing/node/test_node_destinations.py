@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from email.message import Message
 
 import pytest
-from node_world import Archive, node_in, run_until, sent, series, states
+from dicom_maker import write
+from node_world import Archive, association, node_in, run_until, sent, series, states
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from COVIDQuantLib.node.ledger import GIVEN_UP, STORED, TO_SEND
+from COVIDQuantLib.node.reason import reason_report
 
 NOWHERE = {"name": "archive", "ae_title": "ARCHIVE", "host": "127.0.0.1", "port": 1}
 
@@ -302,6 +304,42 @@ def test_a_source_that_is_away_is_asked_again(tmp_path, caplog):
     with node_in(tmp_path, (), [source]) as node:
         run_until(node, lambda: any("source web cannot be asked" in record.getMessage() for record in caplog.records))
         assert not node.ledger.units()
+
+
+def test_the_archive_is_told_why_if_a_site_wants_it(tmp_path):
+    """Once for each reason; also of a series whose rest did not come."""
+    with Archive() as archive:
+        more = {"results": {"say_why": True}, "gather": {"broken_off_seconds": 0.3}}
+        with node_in(tmp_path, [archive.remote()], **more) as node:
+            images = series(2, PatientName="Müller^Ännchen", SpecificCharacterSet="ISO_IR 100")
+            for _ in range(2):
+                sent(node.service.port, images)
+                run_until(node, lambda: states(node) == {"aside": 1} and not node.ledger.pending())
+            with association(node.service.port) as peer:
+                assert peer.send_c_store(series(8, seed=1)[0]).Status == 0
+                peer.abort()
+            run_until(node, lambda: states(node) == {"aside": 2} and len(archive.datasets) == 2)
+        first, broken = archive.datasets
+        assert first.StudyInstanceUID == images[0].StudyInstanceUID
+        assert str(first.PatientName) == "Müller^Ännchen"
+        assert "only 2 slices" in first.ContentSequence[1].TextValue
+        assert "the sender broke off after 1 images" in broken.ContentSequence[1].TextValue
+        evidence = first.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+        assert {item.ReferencedSOPInstanceUID for item in evidence.ReferencedSOPSequence} == {
+            ds.SOPInstanceUID for ds in images
+        }
+
+
+def test_a_reason_is_a_valid_object(tmp_path):
+    from dicom_results import errors_in, validator
+
+    if validator() is None:
+        pytest.skip("dciodvfy is not installed (Debian: dicom3tools)")
+    images = series(2, StudyDate="20261101")
+    paths = sorted(write(images, tmp_path / "images").iterdir())
+    report = reason_report(paths, "no lungs were found [no-lungs]")
+    report.save_as(tmp_path / "reason.dcm", enforce_file_format=True)
+    assert not errors_in(tmp_path / "reason.dcm")
 
 
 def test_deliveries_say_where_a_result_is(tmp_path):

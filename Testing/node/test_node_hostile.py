@@ -6,6 +6,9 @@ from io import BytesIO
 
 import pytest
 from dicom_maker import compress
+from hypothesis import HealthCheck, given
+from hypothesis import settings as settings_of
+from hypothesis import strategies as st
 from node_world import (
     PATIENCE,
     association,
@@ -147,6 +150,40 @@ def test_a_truncated_image_is_refused(tmp_path, kept):
             node.intake.take(data[: int(kept * len(data))], "SCANNER", link())
         assert not files_below(tmp_path / "spool" / "incoming")
         assert not spooled(tmp_path)
+
+
+@settings_of(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=8)), max_size=6), cut=st.floats(0, 1))
+def test_whatever_bytes_come_are_kept_whole_or_refused(loose, changes, cut):
+    """A damaged image never raises anything else, and never leaves a part of itself."""
+    intake, folder = loose
+    data = bytearray(as_file(series()[0]))
+    for place, what in changes:
+        start = int(place * len(data))
+        data[start : start + len(what)] = what
+    data = bytes(data[: len(data) - int(cut * cut * cut * len(data))])
+    before = set(files_below(folder))
+    kept = refused = None
+    try:
+        kept = intake.take(data, "SCANNER", link())
+    except RefusedError as error:
+        refused = error.why
+    after = files_below(folder)
+    if refused is not None:
+        assert refused.endswith("]")
+        assert set(after) == before
+    if kept:
+        (new,) = set(after) - before
+        assert (folder / new).read_bytes() == data
+    assert not files_below(folder.parent / "incoming")
+
+
+@pytest.fixture
+def loose(tmp_path):
+    """An intake without a network, and the folder of its images."""
+    intake, close = bare_intake(configured(tmp_path, settings(tmp_path / "spool")))
+    yield intake, tmp_path / "spool" / "images"
+    close()
 
 
 def test_truncated_compressed_pixels_are_refused(tmp_path):
