@@ -94,6 +94,9 @@ def association(
     for sop_class, syntaxes in contexts:
         ae.add_requested_context(sop_class, list(syntaxes))
     peer = ae.associate("127.0.0.1", port, ae_title=called, **more)
+    if peer.is_established:
+        # Small messages wait for nothing.
+        peer.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         yield peer
     finally:
