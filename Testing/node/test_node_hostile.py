@@ -104,6 +104,22 @@ def test_a_pdu_that_claims_gigabytes_is_not_waited_for(tmp_path):
         assert any("[instance-too-large]" in why for why in whys(node))
 
 
+def test_a_sender_that_waits_for_a_slow_disk_is_not_cut_off(tmp_path, monkeypatch):
+    import os
+
+    sync = os.fsync
+
+    def slow(handle):
+        time.sleep(0.6)
+        sync(handle)
+
+    with node_in(tmp_path, limits={"network_seconds": 0.5}) as node:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", slow)
+            assert sent(node.service.port, series()[:1]) == [0]
+        assert not node.ledger.units()[0].broken
+
+
 def test_a_silent_connection_is_cut_off(tmp_path):
     with node_in(tmp_path, limits={"network_seconds": 0.3}) as node, raw_connection(node.service.port) as peer:
         peer.sendall(b"\x01\x00")

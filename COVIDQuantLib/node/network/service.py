@@ -176,6 +176,9 @@ class Service:
         except Exception as error:  # noqa: BLE001 - a bug is no reason to leave the sender without an answer
             _log.exception("an image from %s was not taken because of a bug", sender)
             return _status(NO_ROOM, f"internal error ({type(error).__name__})")
+        finally:
+            # The peer was silent because it waited: a disk that takes long to write is not its fault.
+            event.assoc.dul._idle_timer.restart()  # noqa: SLF001 - pynetdicom offers no other way
         self._again[event.assoc] += not new
         return KEPT
 
