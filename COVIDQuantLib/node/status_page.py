@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _NEWEST = 50
 _SECONDS_TO_ASK = 10.0
+_SECONDS_BETWEEN_LOOKS = 0.2
 _UNDER_WAY = (GATHERING, WAITING, WORKING, SENDING)
 # What each state is called for the reader, and whether it needs one.
 _STATES = {
@@ -74,7 +75,10 @@ class StatusPage:
         self._server.node = node
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.2}, name="status page", daemon=True
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": _SECONDS_BETWEEN_LOOKS},
+            name="status page",
+            daemon=True,
         )
         self._thread.start()
 

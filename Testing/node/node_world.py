@@ -16,6 +16,7 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance, Verification
 
 from COVIDQuantLib.node.config import read_config
+from COVIDQuantLib.node.network.connections import NodeServer, serve_in_thread
 from COVIDQuantLib.node.node import Node
 
 SENDER = "SCANNER"
@@ -144,7 +145,9 @@ class Archive:
         ae.add_supported_context(Verification)
         ae.add_supported_context(StorageCommitmentPushModel)
         handlers = [(evt.EVT_C_STORE, self._on_store), (evt.EVT_N_ACTION, self._on_action)]
-        self._server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+        self._server = ae.make_server(("127.0.0.1", 0), evt_handlers=handlers, server_class=NodeServer)
+        self._server.most_connections = 100
+        self._thread = serve_in_thread(self._server)
         self.port = self._server.server_address[1]
 
     def remote(self, **keys):
@@ -155,6 +158,7 @@ class Archive:
         if self._server is not None:
             self._server.shutdown()
             self._server = None
+            self._thread.join(PATIENCE)
         for thread in self.threads:
             thread.join(PATIENCE)
 

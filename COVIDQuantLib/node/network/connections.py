@@ -17,6 +17,8 @@ _log = logging.getLogger(__name__)
 _MOST_OF_PDU = 1 << 20
 # PS3.8, 9.3: type, reserved, length.
 _PDU_HEAD = 6
+# How long closing the port may have to wait.
+_SECONDS_BETWEEN_LOOKS = 0.2
 
 
 class _BoundedSocket(AssociationSocket):
@@ -116,6 +118,8 @@ def server_context(certificate: str, key: str, ca: str) -> ssl.SSLContext | None
 
 def serve_in_thread(server: NodeServer) -> threading.Thread:
     """Serve until ``server.shutdown()``."""
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.2}, name="node-port", daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": _SECONDS_BETWEEN_LOOKS}, name="node-port", daemon=True
+    )
     thread.start()
     return thread
