@@ -15,6 +15,7 @@ _MOST_OF_UID = 64
 _DIGITS = 32
 IMAGE_SUFFIX = ".dcm"
 _PART = ".part"
+_BLOCK = 4096
 
 
 def is_uid(text: str) -> bool:
@@ -80,12 +81,17 @@ def images_in(folder: Path) -> list[Path]:
     return sorted(folder.rglob(f"*{IMAGE_SUFFIX}"))
 
 
+def on_disk(size: int) -> int:
+    """What a file of some bytes takes of a disk, about: whole blocks, so that tiny files count for what they take."""
+    return -(-size // _BLOCK) * _BLOCK
+
+
 def bytes_below(folder: Path) -> int:
-    """The size of all files below a folder."""
+    """What all files below a folder take of the disk."""
     total = 0
     for path in folder.rglob("*"):
         try:
-            total += path.stat().st_size if path.is_file() else 0
+            total += on_disk(path.stat().st_size) if path.is_file() else 0
         except FileNotFoundError:
             continue
     return total

@@ -16,6 +16,8 @@ from COVIDQuantLib.node.ledger import ASIDE, DONE, GATHERING, SENDING, UNSENT, W
 
 _log = logging.getLogger(__name__)
 
+_QUEUED = (GATHERING, WAITING, WORKING)
+
 
 @dataclass
 class _Arriving:
@@ -29,7 +31,7 @@ class _Arriving:
     """
 
     images: set[str]
-    last: float = field(default_factory=time.monotonic)
+    last: float
     links: dict[object, float] = field(default_factory=dict)
     broken_at: float | None = None
 
@@ -66,6 +68,14 @@ class Gathering:
         with self.lock:
             return name in self._known(key)
 
+    def is_full(self, key: str) -> bool:
+        """Whether there is no room for a unit in the queue; one that is in it may always get more images."""
+        unit = self._ledger.unit(key)
+        if unit is not None and unit.state in _QUEUED:
+            return False
+        counts = self._ledger.counts()
+        return sum(counts.get(state, 0) for state in _QUEUED) >= self._config.limits["queue_series"]
+
     def open(self, key: str, study_uid: str, series_uid: str, sender: str) -> None:
         """Before the first image of a unit gets its name: the unit stands in the queue, its folder on the disk.
 
@@ -91,7 +101,7 @@ class Gathering:
         # Sent again after it was put aside, a series is tried again; one that is done is not.
         if not new and unit.state not in {GATHERING, ASIDE}:
             return
-        arriving = self._units.setdefault(key, _Arriving(self._known(key)))
+        arriving = self._units.setdefault(key, _Arriving(self._known(key), time.monotonic()))
         arriving.images.add(name)
         arriving.last = time.monotonic()
         arriving.links.setdefault(link, arriving.last)
@@ -129,7 +139,7 @@ class Gathering:
     def requeue(self, key: str) -> None:
         """Images came while a unit was quantified: gather again."""
         with self.lock:
-            self._units.setdefault(key, _Arriving(self._known(key)))
+            self._units.setdefault(key, _Arriving(self._known(key), time.monotonic()))
             self._ledger.set(key, state=GATHERING, changed=0, attempts=0)
 
     # ---------------------------------------------------------------------------------------------------- decisions
@@ -175,8 +185,9 @@ class Gathering:
             if self._ledger.unit(folder.name) is None:
                 self._take_up_unknown(folder)
         for unit in self._ledger.units(GATHERING):
-            broken = time.monotonic() if unit.open or unit.broken else None
-            self._units[unit.key] = _Arriving(self._known(unit.key), broken_at=broken)
+            now = time.monotonic()
+            broken = now if unit.open or unit.broken else None
+            self._units[unit.key] = _Arriving(self._known(unit.key), now, broken_at=broken)
             if unit.open:
                 self._ledger.set(unit.key, open=0, broken=1)
 

@@ -6,6 +6,7 @@ import errno
 import logging
 import shutil
 import sqlite3
+import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from COVIDQuantLib.node.durable import (
     hashed_name,
     is_uid,
     keep_part,
+    on_disk,
     write_part,
 )
 from COVIDQuantLib.node.gather import Gathering
@@ -56,19 +58,22 @@ class Refusals:
 
     def __init__(self) -> None:
         self._kept: deque[tuple[Refusal, int]] = deque(maxlen=_REMEMBERED)
+        self._lock = threading.Lock()
 
     def add(self, sender: str, why: str) -> None:
         """Remember and log one; a repeated one is logged at its 1st, 10th, 100th … time."""
         now, times = datetime.now(UTC), 1
-        if self._kept and (self._kept[-1][0].sender, self._kept[-1][0].why) == (sender, why):
-            times += self._kept.pop()[1]
-        self._kept.append((Refusal(now, sender, why), times))
+        with self._lock:
+            if self._kept and (self._kept[-1][0].sender, self._kept[-1][0].why) == (sender, why):
+                times += self._kept.pop()[1]
+            self._kept.append((Refusal(now, sender, why), times))
         if str(times).strip("0") == "1":
             _log.warning("refused from %s: %s%s", sender, why, f" (for the {times}th time)" if times > 1 else "")
 
     def latest(self) -> list[tuple[Refusal, int]]:
         """The newest first, each with how often it occurred in a row."""
-        return list(self._kept)[::-1]
+        with self._lock:
+            return list(self._kept)[::-1]
 
 
 class RefusedError(Exception):
@@ -120,7 +125,7 @@ class Intake:
     def why_no_room(self, size: int = 0) -> str:
         """Why an image of a size would not be taken; empty if it would be."""
         limits = self._config.limits
-        if self._used + size > limits["disk_gb"] * 1e9:
+        if self._used + on_disk(size) > limits["disk_gb"] * 1e9:
             return f"images and results take {self._used / 1e9:.2f} GB of {limits['disk_gb']:g} GB [disk-limit]"
         free = shutil.disk_usage(self._incoming).free
         if free - size < limits["free_gb"] * 1e9:
@@ -180,11 +185,13 @@ class Intake:
             most = self._config.limits["series_instances"]
             if new and gathering.count(key) >= most:
                 raise RefusedError(NO_ROOM, f"more than {most} images of one series [too-many-instances]")
+            if gathering.is_full(key):
+                raise RefusedError(NO_ROOM, "too many series are waiting [queue-full]")
             try:
                 gathering.open(key, study, series if by_series else "", sender)
                 if new:
                     keep_part(part, gathering.folder(key) / name)
-                    self._used += image.size
+                    self._used += on_disk(image.size)
                 told = int(image.number("NumberOfSeriesRelatedInstances") or 0)
                 gathering.arrived(key, name, link, new=new, expected=max(expected, told, 0) if by_series else 0)
             except OSError as error:

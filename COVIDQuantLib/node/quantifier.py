@@ -10,8 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from COVIDQuantLib.ct.dicom.headers import read_header
+from COVIDQuantLib.ct.dicom.series.stack import MIN_SLICES
 from COVIDQuantLib.errors import COVIDQuantError, OutputError
 from COVIDQuantLib.node.config import NodeConfig
+from COVIDQuantLib.node.durable import images_in
 from COVIDQuantLib.node.gather import Gathering
 from COVIDQuantLib.node.job import OUTCOME
 from COVIDQuantLib.node.ledger import ASIDE, DONE, SENDING, WAITING, WORKING, Ledger, Unit
@@ -133,6 +136,10 @@ class Quantifier:
         if unit.attempts >= self._config.quantify["attempts"]:
             self._put_aside(unit, f"its job ended before it was done {unit.attempts} times [job-crashed]")
             return
+        few = _too_few(self._gathering.folder(unit.key))
+        if few:
+            self._put_aside(unit, few)
+            return
         run = unit.run + 1
         arguments = {
             "images": self._gathering.folder(unit.key),
@@ -227,6 +234,15 @@ class Quantifier:
                 self._gathering.requeue(unit.key)
             else:
                 self._ledger.set(unit.key, state=WAITING, at=unit.at)
+
+
+def _too_few(folder: Path) -> str:
+    """Why images are too few for a CT, which needs no process to find out; empty if they may be enough."""
+    images = images_in(folder)
+    if len(images) >= MIN_SLICES:
+        return ""
+    slices = sum(read_header(path).frames for path in images)
+    return f"only {slices} slices, at least {MIN_SLICES} are needed [too-few-slices]" if slices < MIN_SLICES else ""
 
 
 def _line(error: COVIDQuantError) -> str:

@@ -85,6 +85,7 @@ SCHEMAS: dict[str, Schema] = {
     "limits": {
         "instance_mb": above_zero(512, "a larger image ends its association"),
         "series_instances": count(4000, "more images of one series, or one study, are refused"),
+        "queue_series": count(500, "series that are received or wait; more are refused until some are done"),
         "disk_gb": above_zero(50, "images and results together; more images are refused until some are cleared"),
         "free_gb": above_zero(2, "images are refused while less is free on the disk"),
         "associations": count(10, "associations at one time", 200),

@@ -314,6 +314,28 @@ def test_thousands_of_tiny_files_are_bounded_by_the_number_of_a_series(tmp_path)
     assert times == 150
 
 
+def test_more_series_than_the_queue_holds_are_refused_but_those_in_it_are_completed(tmp_path):
+    with node_in(tmp_path, limits={"queue_series": 2}, gather={"quiet_seconds": 600}) as node:
+        first, second, third = (series(seed=seed) for seed in range(3))
+        assert sent(node.service.port, [first[0], second[0]]) == [0, 0]
+        assert sent(node.service.port, [third[0]]) == [0xA700]
+        assert "[queue-full]" in whys(node)[0]
+        assert sent(node.service.port, [*first[1:], *second[1:]]) == [0] * 14
+
+
+def test_many_series_of_one_image_start_no_process(tmp_path):
+    def never(arguments):
+        raise AssertionError("a process was started")
+
+    with node_in(tmp_path, start=never) as node:
+        sent(node.service.port, [series(seed=seed, shape=(4, 4))[0] for seed in range(20)])
+        run_until(node, lambda: states(node) == {"aside": 20})
+        assert not node.troubles()
+        assert {unit.reason for unit in node.ledger.units()} == {
+            "only 1 slices, at least 5 are needed [too-few-slices]"
+        }
+
+
 @pytest.mark.slow
 def test_ten_thousand_tiny_files_over_the_network(tmp_path):
     with node_in(tmp_path, limits={"series_instances": 1000}) as node:
@@ -329,7 +351,7 @@ def test_ten_thousand_tiny_files_over_the_network(tmp_path):
 
 
 def test_no_image_is_taken_beyond_the_disk_limit(tmp_path):
-    with node_in(tmp_path, limits={"disk_gb": 5e-6}) as node:
+    with node_in(tmp_path, limits={"disk_gb": 1.1e-5}) as node:
         statuses = sent(node.service.port, series())
         assert statuses[0] == 0
         assert statuses[-1] == 0xA700

@@ -64,9 +64,9 @@ def test_a_stop_signal_ends_it_and_the_queue_is_kept(tmp_path):
 
 def test_a_job_in_its_own_process_says_why_a_series_is_unfit(tmp_path):
     with node_in(tmp_path, start=in_background) as node:
-        sent(node.service.port, series(2))
+        sent(node.service.port, series(RescaleType="OD"))
         run_until(node, lambda: states(node) == {"aside": 1})
-        assert "[" in node.ledger.units()[0].reason
+        assert node.ledger.units()[0].reason.endswith("[no-fit-series]")
         assert node.quantifier.pid is None
 
 
