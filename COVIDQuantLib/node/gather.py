@@ -12,7 +12,20 @@ from pathlib import Path
 from COVIDQuantLib.ct.dicom.headers import read_header
 from COVIDQuantLib.node.config import NodeConfig
 from COVIDQuantLib.node.durable import hashed_name, images_in, make_durable
-from COVIDQuantLib.node.ledger import ASIDE, DONE, GATHERING, SENDING, UNSENT, WAITING, WORKING, Ledger, Unit
+from COVIDQuantLib.node.ledger import (
+    ASIDE,
+    BY_NODE,
+    BY_SENDER,
+    DONE,
+    GATHERING,
+    SENDING,
+    UNSENT,
+    WAITING,
+    WHOLE,
+    WORKING,
+    Ledger,
+    Unit,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -28,12 +41,14 @@ class _Arriving:
         last: when the last one came, by the monotonic clock.
         links: the associations that sent images and are open, each with the time of its first.
         broken_at: when one broke off; None if none did, or one that began later was closed well.
+        broken: who ended it: nobody, the sender, or this node.
     """
 
     images: set[str]
     last: float
     links: dict[object, float] = field(default_factory=dict)
     broken_at: float | None = None
+    broken: int = WHOLE
 
 
 class Gathering:
@@ -117,10 +132,10 @@ class Gathering:
                 if began is None:
                     continue
                 if not well:
-                    arriving.broken_at = time.monotonic()
+                    arriving.broken_at, arriving.broken = time.monotonic(), BY_SENDER
                 elif arriving.broken_at is not None and began > arriving.broken_at:
-                    arriving.broken_at = None
-                self._ledger.set(key, open=bool(arriving.links), broken=arriving.broken_at is not None)
+                    arriving.broken_at, arriving.broken = None, WHOLE
+                self._ledger.set(key, open=bool(arriving.links), broken=arriving.broken)
 
     def close_whole(self) -> None:
         """Queue the units that are whole, and put aside those whose rest did not come."""
@@ -139,7 +154,9 @@ class Gathering:
     def requeue(self, key: str) -> None:
         """Images came while a unit was quantified: gather again."""
         with self.lock:
-            self._units.setdefault(key, _Arriving(self._known(key), time.monotonic()))
+            unit = self._ledger.unit(key)
+            if unit is not None and key not in self._units:
+                self._units[key] = self._taken_up(unit)
             self._ledger.set(key, state=GATHERING, changed=0, attempts=0)
 
     # ---------------------------------------------------------------------------------------------------- decisions
@@ -168,7 +185,9 @@ class Gathering:
             _log.warning("series %s put aside: %s", key, why)
             self._ledger.set(key, state=ASIDE, reason=why, **values | {"images": max(count, unit.images)})
         else:
-            _log.info("series %s is whole with %d images", key, count)
+            # After an end of the node's own, a sender that had sent all of it has no reason to come again.
+            how = ", as nothing more came after the node was started again" if arriving.broken else ""
+            _log.info("series %s is whole with %d images%s", key, count, how)
             self._ledger.set(key, state=WAITING, reason="", grade="", cleared=0, **values)
 
     # -------------------------------------------------------------------------------------------------------- start
@@ -185,11 +204,14 @@ class Gathering:
             if self._ledger.unit(folder.name) is None:
                 self._take_up_unknown(folder)
         for unit in self._ledger.units(GATHERING):
-            now = time.monotonic()
-            broken = now if unit.open or unit.broken else None
-            self._units[unit.key] = _Arriving(self._known(unit.key), now, broken_at=broken)
+            arriving = self._units[unit.key] = self._taken_up(unit)
             if unit.open:
-                self._ledger.set(unit.key, open=0, broken=1)
+                self._ledger.set(unit.key, open=0, broken=arriving.broken)
+
+    def _taken_up(self, unit: Unit) -> _Arriving:
+        """A unit as it is after the node was started: its associations ended with the last process."""
+        now, broken = time.monotonic(), unit.broken or (BY_NODE if unit.open else WHOLE)
+        return _Arriving(self._known(unit.key), now, {}, now if broken else None, broken)
 
     def _take_up_unknown(self, folder: Path) -> None:
         """Images of which the queue, which is another than before, knows nothing."""
@@ -223,7 +245,7 @@ def _why_not_whole(unit: Unit, arriving: _Arriving, count: int) -> str:
         return f"only {count} of {unit.expected} images came; send the series again [series-incomplete]"
     if unit.expected:
         return ""
-    if arriving.broken_at is not None:
+    if arriving.broken == BY_SENDER:
         return (
             f"the sender broke off after {count} images and the rest did not come; send the series again [broken-off]"
         )

@@ -28,6 +28,8 @@ GATHERING, WAITING, WORKING, SENDING, DONE, ASIDE, UNSENT = (
     "aside",
     "unsent",
 )
+# Who ended an association before it was closed well.
+WHOLE, BY_SENDER, BY_NODE = range(3)
 # Where an object is on its way to a destination. Asked: it was sent, and a commitment to it was asked for.
 TO_SEND, SENT, ASKED, STORED, GIVEN_UP = "to-send", "sent", "asked", "stored", "given-up"
 
@@ -63,7 +65,7 @@ class Unit:
         sender: the AE title or source that sent its first image.
         state: where it is on its way.
         open: whether an association that sent images of it has not been closed.
-        broken: whether one broke off, and none has been closed well since.
+        broken: whether one broke off, and none has been closed well since; by whom.
         expected: number of images that a header or a server told; 0: unknown.
         images: images when it was last found whole.
         content: a hash of those images' names.

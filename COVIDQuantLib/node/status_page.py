@@ -16,7 +16,19 @@ from COVIDQuantLib import __version__
 from COVIDQuantLib.errors import OutputError
 from COVIDQuantLib.grades import Grade
 from COVIDQuantLib.node.config import is_loopback
-from COVIDQuantLib.node.ledger import ASIDE, DONE, GATHERING, SENDING, UNSENT, WAITING, WORKING, Delivery, Unit
+from COVIDQuantLib.node.ledger import (
+    ASIDE,
+    BY_NODE,
+    BY_SENDER,
+    DONE,
+    GATHERING,
+    SENDING,
+    UNSENT,
+    WAITING,
+    WORKING,
+    Delivery,
+    Unit,
+)
 
 if TYPE_CHECKING:
     from COVIDQuantLib.node.node import Node
@@ -226,8 +238,9 @@ def _doing(node: Node, unit: Unit) -> str:
     told = _STATES[unit.state]
     if unit.state == GATHERING:
         left = node.gathering.seconds_left(unit.key)
-        waits = f", whole in {left:.0f} s" if left is not None and not unit.broken else ""
-        told += f", the sender broke off; the rest is awaited for {left or 0:.0f} s" if unit.broken else waits
+        left = left or 0.0
+        how = {BY_SENDER: ", the sender broke off; the rest is awaited for", BY_NODE: ", the node was ended; whole in"}
+        told += f"{how.get(unit.broken, ', whole in')} {left:.0f} s"
         told += f" of {unit.expected} images" if unit.expected else ""
     elif unit.state == WORKING and (progress := node.quantifier.progress) and progress[0] == unit.key:
         told += f", {100 * progress[1]:.0f} %"

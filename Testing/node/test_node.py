@@ -7,6 +7,8 @@ from node_double import Crashing, Noted, Stuck
 from node_world import Archive, association, node_in, run_until, sent, series, states
 from pydicom.uid import CTImageStorage
 
+from COVIDQuantLib.node.ledger import BY_NODE
+
 
 def test_a_ct_comes_in_and_its_result_goes_out(tmp_path):
     with Archive() as archive, node_in(tmp_path, [archive.remote()]) as node:
@@ -61,6 +63,20 @@ def test_a_series_that_broke_off_waits_for_its_rest(tmp_path):
         sent(node.service.port, images)
         run_until(node, lambda: states(node) == {"done": 1})
         assert [one.SeriesDescription for one in archive.datasets] == ["16 slices"]
+
+
+def test_a_series_that_was_sent_when_the_node_was_ended_is_not_lost(tmp_path):
+    """Its sender heard that every image was taken, so it will not come again."""
+    gather = {"broken_off_seconds": 0.5}
+    images = series()
+    with node_in(tmp_path, gather=gather) as node, association(node.service.port) as peer:
+        for ds in images:
+            assert peer.send_c_store(ds).Status == 0
+        node.close()
+    with node_in(tmp_path, gather=gather) as node:
+        assert node.ledger.units()[0].broken == BY_NODE
+        run_until(node, lambda: states(node) == {"done": 1})
+        assert node.ledger.units()[0].images == len(images)
 
 
 def test_a_series_whose_rest_never_comes_is_put_aside_with_the_reason(tmp_path):

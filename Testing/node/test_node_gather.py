@@ -32,8 +32,8 @@ class OneSeries(RuleBasedStateMachine):
         self.now, self.real = 1000.0, gather.time
         gather.time = SimpleNamespace(monotonic=lambda: self.now, time=lambda: self.now)
         # The rule's view: what is on the disk; which open associations brought anything, and since when; whether one
-        # broke off that none which began later has made good; when the last image came.
-        self.images, self.since, self.broken_at, self.last = set(), {}, None, None
+        # broke off that none which began later has made good, and whether the sender did; when the last image came.
+        self.images, self.since, self.broken_at, self.last, self.by_sender = set(), {}, None, None, False
         self.ledger = Ledger(self.folder / FILE)
         self.gathering = gather.Gathering(self.config, self.ledger, self.folder / "images")
 
@@ -70,9 +70,9 @@ class OneSeries(RuleBasedStateMachine):
         if began is None:
             return
         if not well:
-            self.broken_at = self.now
+            self.broken_at, self.by_sender = self.now, True
         elif self.broken_at is not None and began > self.broken_at:
-            self.broken_at = None
+            self.broken_at, self.by_sender = None, False
 
     @rule(seconds=st.sampled_from([1.0, QUIET + 1, OPEN + 1, BROKEN + 1]))
     def wait(self, seconds):
@@ -84,13 +84,13 @@ class OneSeries(RuleBasedStateMachine):
         if self.now - self.last < patience:
             assert self.state == GATHERING
             return
-        assert self.state == (ASIDE if self.broken_at is not None else WAITING)
+        assert self.state == (ASIDE if self.by_sender else WAITING)
         assert self.ledger.unit(KEY).images == len(self.images)
-        self.since, self.broken_at, self.last = {}, None, None
+        self.since, self.broken_at, self.last, self.by_sender = {}, None, None, False
 
     @rule()
     def kill(self):
-        """Every association ends with the node; what was sent over one that was open may be a part."""
+        """Every association ends with the node; a sender that had sent all does not come again."""
         self.ledger.close()
         self.ledger = Ledger(self.folder / FILE)
         self.gathering = gather.Gathering(self.config, self.ledger, self.folder / "images")

@@ -77,6 +77,7 @@ class Service:
         # Per association: images that came, and those of them that were here before.
         self._came: Counter[object] = Counter()
         self._again: Counter[object] = Counter()
+        self._closing = False
         self._over: WeakSet[Any] = WeakSet()
         # Each message of each association would be described, although nobody reads it; and by name of the patient.
         _config.LOG_HANDLER_LEVEL = "none"
@@ -96,6 +97,8 @@ class Service:
         self._server.shutdown()
         self._thread.join()
         left = self._server.active_associations
+        # Not the senders break off: the queue keeps that the associations were open.
+        self._closing = True
         for association in left:
             association.abort(block=False)
         end = time.monotonic() + _SECONDS_TO_ABORT
@@ -229,7 +232,8 @@ class Service:
         self._over.add(association)
         if again:
             _log.info("%s sent %d images that were here already", _caller(association), again)
-        self._gathering.closed(association, well=well)
+        if not self._closing:
+            self._gathering.closed(association, well=well)
 
 
 def _refused_kinds(association: Any) -> str:
