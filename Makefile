@@ -1,6 +1,6 @@
 # make demo            quantify a made chest CT          make test        run the tests, in minutes
 # make demo CT=path    quantify your own                 make test-all    and the long ones
-#                                                        make lint types
+# make demo-cohort     forty made patients, as a study   make lint types
 # Needs Python 3.11-3.13 and a network for the first run; name another Python with PYTHON=...
 
 CT ?=
@@ -18,7 +18,7 @@ WORKERS ?= auto
 TESTS ?=
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
-.PHONY: demo test test-all lint types format rooms docs clean
+.PHONY: demo demo-cohort test test-all lint types format rooms docs clean
 
 demo: $(VENV)/.installed
 ifeq ($(strip $(CT)),)
@@ -27,6 +27,16 @@ ifeq ($(strip $(CT)),)
 else
 	@$(BIN)/covidquant quantify "$(CT)" --out "$(OUT)"
 endif
+
+# Three exams of each patient, quantified on every processor; run again after a stop, it goes on where it was.
+PATIENTS ?= 40
+COHORT := $(OUT)/cohort
+demo-cohort: $(VENV)/.cohort-installed
+	@test -f "$(COHORT)/phantoms/manifest.csv" || \
+	  $(BIN)/covidquant phantom --cohort $(PATIENTS) --out "$(COHORT)/phantoms"
+	@$(BIN)/covidquant batch "$(COHORT)/phantoms/manifest.csv" --out "$(COHORT)/batch" --method model-free --no-picture
+	@cp examples/demo-cohort.toml "$(COHORT)/batch/study.toml"
+	@$(BIN)/covidquant study "$(COHORT)/batch/study.toml" --out "$(COHORT)/study"
 
 test: $(VENV)/.test-installed
 	@$(PYTEST)
@@ -62,6 +72,11 @@ $(VENV)/.made:
 $(VENV)/.installed: $(VENV)/.made pyproject.toml $(PINS)
 	@echo "Installing COVIDQuant (once) ..."
 	@$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.cohort-installed: $(VENV)/.installed
+	@echo "Installing what cohorts need (once) ..."
+	@$(INSTALL) --editable ".[cohort,report]"
 	@touch $@
 
 $(VENV)/.test-installed: $(VENV)/.installed

@@ -54,8 +54,14 @@ def _register():
     """Register the sample CT and the measures with Slicer's own modules."""
     from COVIDQuantPanel import sample, statistics_plugin
 
+    from COVIDQuantLib.scene.followup.layouts import layout_node, register_layouts
+
     sample.register()
     statistics_plugin.register()
+    # Before a scene that uses them is loaded.
+    layout = layout_node(slicer.mrmlScene)
+    if layout is not None:
+        register_layouts(layout)
 
 
 class COVIDQuantWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -163,13 +169,14 @@ class COVIDQuantLogic(ScriptedLoadableModuleLogic):
         reading.close()
         return segmentation, table
 
-    def follow(self, volume, segmentation, wake=None):
+    def follow(self, volume, segmentation, wake=None, counts=None):
         """Figures that follow every edit of a segmentation: those saved with it, or new ones.
 
         Args:
             volume: vtkMRMLScalarVolumeNode for a segmentation that has no CT of its own; may be None.
             segmentation: vtkMRMLSegmentationNode.
             wake: called when the figures are out of date; should arrange for ``update()`` to be called soon.
+            counts: of the segments as they are, if they are known; saves a pass over the voxels.
 
         Returns:
             A ``COVIDQuantLib.scene.reading_session.Reading``; close it when it is no longer needed.
@@ -179,7 +186,7 @@ class COVIDQuantLogic(ScriptedLoadableModuleLogic):
         """
         from COVIDQuantLib.scene.reading_session import Reading
 
-        return Reading(volume, segmentation, wake)
+        return Reading(volume, segmentation, wake, counts)
 
     def export(self, segmentation, folder, what=("segmentation", "metrics")):
         """Write the files of a segmentation that has figures.

@@ -22,6 +22,7 @@ _OFFERED = {
     "GivenMasks": "pipeline",
     "Thresholds": "quantification.thresholds",
     "write_exam": "export.exam_files",
+    "write_dicom_result": "dicom.write",
     "COVIDQuantError": "errors",
 }
 __all__ = ["__version__", *_OFFERED]  # noqa: PLE0604 - names, all of them

@@ -94,13 +94,14 @@ LUNG = Code("SCT", "39607008", "Lung")
 INFILTRATE = Code("SCT", "47351003", "Infiltrate")
 COVID_19 = Code("SCT", "840539006", "COVID-19")
 
-# Colours from Paul Tol's light scheme, clear of the blue and orange of the lesions.
+# Bright on dark lungs, and apart from each other and from the pneumonia in every kind of colour blindness
+# (Testing/export/test_colours_apart.py).
 _LOBES = (
-    (1, "right upper lobe", "RUL", "right", UPPER_LOBE, (0.93, 0.53, 0.40)),
+    (1, "right upper lobe", "RUL", "right", UPPER_LOBE, (0.60, 0.33, 1.00)),
     (2, "right middle lobe", "RML", "right", MIDDLE_LOBE, (0.93, 0.87, 0.53)),
-    (3, "right lower lobe", "RLL", "right", LOWER_LOBE, (0.67, 0.67, 0.00)),
+    (3, "right lower lobe", "RLL", "right", LOWER_LOBE, (0.75, 0.95, 0.15)),
     (4, "left upper lobe", "LUL", "left", UPPER_LOBE, (1.00, 0.67, 0.73)),
-    (5, "left lower lobe", "LLL", "left", LOWER_LOBE, (0.27, 0.73, 0.60)),
+    (5, "left lower lobe", "LLL", "left", LOWER_LOBE, (0.10, 0.57, 0.42)),
 )
 
 LOBES: tuple[Lobe, ...] = tuple(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.grades import CheckResult, Grade, grade_of
@@ -20,12 +22,14 @@ class Exam:
         segmentation: lobes and lesions on its grid.
         histogram: the joint histogram of both.
         metrics: all measurements.
+        records: further entries of ``metrics.json`` as plain values: ``rating``, ``edit_record``, ``reading_aids``.
     """
 
     ct: CTVolume
     segmentation: Segmentation
     histogram: JointHistogram
     metrics: MetricsTable
+    records: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def warnings(self) -> list[CTWarning]:

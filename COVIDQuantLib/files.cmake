@@ -20,22 +20,55 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/checks/table.py
   COVIDQuantLib/cli/__init__.py
   COVIDQuantLib/cli/__main__.py
+  COVIDQuantLib/cli/batch_display.py
   COVIDQuantLib/cli/commands/__init__.py
+  COVIDQuantLib/cli/commands/batch.py
   COVIDQuantLib/cli/commands/compare.py
   COVIDQuantLib/cli/commands/evaluate.py
   COVIDQuantLib/cli/commands/models.py
   COVIDQuantLib/cli/commands/phantom.py
   COVIDQuantLib/cli/commands/quantify.py
+  COVIDQuantLib/cli/commands/rate.py
   COVIDQuantLib/cli/commands/reference.py
   COVIDQuantLib/cli/commands/serve.py
+  COVIDQuantLib/cli/commands/study.py
   COVIDQuantLib/cli/commands/train.py
   COVIDQuantLib/cli/compare_tables.py
+  COVIDQuantLib/cli/dicom_options.py
   COVIDQuantLib/cli/failures.py
   COVIDQuantLib/cli/lesion_tables.py
   COVIDQuantLib/cli/main.py
   COVIDQuantLib/cli/mask_options.py
+  COVIDQuantLib/cli/reading_aid_tables.py
+  COVIDQuantLib/cli/report_options.py
   COVIDQuantLib/cli/stopping.py
   COVIDQuantLib/cli/terminal.py
+  COVIDQuantLib/cohort/__init__.py
+  COVIDQuantLib/cohort/batch.py
+  COVIDQuantLib/cohort/cluster.py
+  COVIDQuantLib/cohort/columns.py
+  COVIDQuantLib/cohort/dataset.py
+  COVIDQuantLib/cohort/dispatch.py
+  COVIDQuantLib/cohort/document.py
+  COVIDQuantLib/cohort/exams/__init__.py
+  COVIDQuantLib/cohort/exams/agreement.py
+  COVIDQuantLib/cohort/exams/fingerprint.py
+  COVIDQuantLib/cohort/exams/folder.py
+  COVIDQuantLib/cohort/exams/job.py
+  COVIDQuantLib/cohort/exams/log.py
+  COVIDQuantLib/cohort/exams/record.py
+  COVIDQuantLib/cohort/exams/state.py
+  COVIDQuantLib/cohort/frequency_figure.py
+  COVIDQuantLib/cohort/frequency_map.py
+  COVIDQuantLib/cohort/manifest/__init__.py
+  COVIDQuantLib/cohort/manifest/from_dicom.py
+  COVIDQuantLib/cohort/manifest/rows.py
+  COVIDQuantLib/cohort/manifest/table.py
+  COVIDQuantLib/cohort/manifest/values.py
+  COVIDQuantLib/cohort/mask_agreement.py
+  COVIDQuantLib/cohort/packages.py
+  COVIDQuantLib/cohort/settings.py
+  COVIDQuantLib/cohort/summary.py
   COVIDQuantLib/ct/__init__.py
   COVIDQuantLib/ct/blank_slices.py
   COVIDQuantLib/ct/checks/__init__.py
@@ -128,12 +161,16 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/export/__init__.py
   COVIDQuantLib/export/anonymous.py
   COVIDQuantLib/export/bland_altman.py
+  COVIDQuantLib/export/case_records.py
   COVIDQuantLib/export/csv_file.py
   COVIDQuantLib/export/exam_files.py
   COVIDQuantLib/export/labelmaps.py
+  COVIDQuantLib/export/rated_result.py
+  COVIDQuantLib/export/reader_records.py
   COVIDQuantLib/export/segmentation_file.py
   COVIDQuantLib/export/sheet/__init__.py
   COVIDQuantLib/export/sheet/colours.py
+  COVIDQuantLib/export/sheet/gate_line.py
   COVIDQuantLib/export/sheet/margin.py
   COVIDQuantLib/export/sheet/page.py
   COVIDQuantLib/export/sheet/style.py
@@ -152,6 +189,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/followup/lesions/course.py
   COVIDQuantLib/followup/lesions/exam_segmentation.py
   COVIDQuantLib/followup/lesions/fates.py
+  COVIDQuantLib/followup/lesions/pair_job.py
   COVIDQuantLib/followup/lesions/records.py
   COVIDQuantLib/followup/lesions/table.py
   COVIDQuantLib/followup/limits.py
@@ -219,6 +257,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/pipeline.py
   COVIDQuantLib/progress.py
   COVIDQuantLib/quantification/__init__.py
+  COVIDQuantLib/quantification/biomarkers.py
   COVIDQuantLib/quantification/document.py
   COVIDQuantLib/quantification/histogram.py
   COVIDQuantLib/quantification/measure_table.py
@@ -230,6 +269,38 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/quantification/thresholds.py
   COVIDQuantLib/quantification/time_courses.py
   COVIDQuantLib/quantification/zones.py
+  COVIDQuantLib/readers/__init__.py
+  COVIDQuantLib/readers/changed_voxels.py
+  COVIDQuantLib/readers/document.py
+  COVIDQuantLib/readers/edit_record.py
+  COVIDQuantLib/readers/identity.py
+  COVIDQuantLib/readers/literature.py
+  COVIDQuantLib/readers/rating.py
+  COVIDQuantLib/readers/rating_record.py
+  COVIDQuantLib/readers/reading_aids.py
+  COVIDQuantLib/readers/scale.py
+  COVIDQuantLib/readers/words.py
+  COVIDQuantLib/readers/work_clock.py
+  COVIDQuantLib/report/__init__.py
+  COVIDQuantLib/report/aids.py
+  COVIDQuantLib/report/documents.py
+  COVIDQuantLib/report/exam_page.py
+  COVIDQuantLib/report/exam_pictures.py
+  COVIDQuantLib/report/followup_page.py
+  COVIDQuantLib/report/identity.py
+  COVIDQuantLib/report/job.py
+  COVIDQuantLib/report/methods.py
+  COVIDQuantLib/report/pages.py
+  COVIDQuantLib/report/pdf.py
+  COVIDQuantLib/report/pictures/__init__.py
+  COVIDQuantLib/report/pictures/charts.py
+  COVIDQuantLib/report/pictures/followup_charts.py
+  COVIDQuantLib/report/pictures/image.py
+  COVIDQuantLib/report/pictures/slices.py
+  COVIDQuantLib/report/pictures/volume.py
+  COVIDQuantLib/report/plain_values.py
+  COVIDQuantLib/report/subject.py
+  COVIDQuantLib/report/write.py
   COVIDQuantLib/resources.py
   COVIDQuantLib/review/__init__.py
   COVIDQuantLib/review/components.py
@@ -244,8 +315,18 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/review/suspicion.py
   COVIDQuantLib/scene/__init__.py
   COVIDQuantLib/scene/export/__init__.py
+  COVIDQuantLib/scene/export/edits_job.py
   COVIDQuantLib/scene/export/export_job.py
   COVIDQuantLib/scene/export/node_exam.py
+  COVIDQuantLib/scene/export/report_job.py
+  COVIDQuantLib/scene/followup/__init__.py
+  COVIDQuantLib/scene/followup/course_charts.py
+  COVIDQuantLib/scene/followup/exams.py
+  COVIDQuantLib/scene/followup/kept.py
+  COVIDQuantLib/scene/followup/layouts.py
+  COVIDQuantLib/scene/followup/registration_nodes.py
+  COVIDQuantLib/scene/followup/run.py
+  COVIDQuantLib/scene/followup/side_by_side.py
   COVIDQuantLib/scene/given_lobes.py
   COVIDQuantLib/scene/headless_scene.py
   COVIDQuantLib/scene/live/__init__.py
@@ -265,13 +346,17 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/scene/nodes/segments.py
   COVIDQuantLib/scene/nodes/tables.py
   COVIDQuantLib/scene/nodes/volumes.py
+  COVIDQuantLib/scene/nodes/windows.py
+  COVIDQuantLib/scene/piecewise_copy.py
   COVIDQuantLib/scene/quantification_job.py
   COVIDQuantLib/scene/quantification_run.py
   COVIDQuantLib/scene/reading_session.py
   COVIDQuantLib/scene/review/__init__.py
   COVIDQuantLib/scene/review/ai_result.py
   COVIDQuantLib/scene/review/findings.py
+  COVIDQuantLib/scene/review/painting_bound.py
   COVIDQuantLib/scene/review/rank_job.py
+  COVIDQuantLib/scene/review/reader_desk.py
   COVIDQuantLib/scene/review/result_checks.py
   COVIDQuantLib/scene/review/segment_edits.py
   COVIDQuantLib/scene/review/segment_status.py
@@ -338,6 +423,14 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/simulation/anatomy/vessels.py
   COVIDQuantLib/simulation/artefacts/__init__.py
   COVIDQuantLib/simulation/artefacts/motion.py
+  COVIDQuantLib/simulation/cohorts/__init__.py
+  COVIDQuantLib/simulation/cohorts/changsha.py
+  COVIDQuantLib/simulation/cohorts/huang.py
+  COVIDQuantLib/simulation/cohorts/pan.py
+  COVIDQuantLib/simulation/cohorts/samples.py
+  COVIDQuantLib/simulation/cohorts/serial.py
+  COVIDQuantLib/simulation/cohorts/write.py
+  COVIDQuantLib/simulation/cohorts/yoo.py
   COVIDQuantLib/simulation/fields/__init__.py
   COVIDQuantLib/simulation/fields/arrays.py
   COVIDQuantLib/simulation/fields/deformation.py
@@ -368,6 +461,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/simulation/painted/trees.py
   COVIDQuantLib/simulation/painted/whole_body.py
   COVIDQuantLib/simulation/phantom/__init__.py
+  COVIDQuantLib/simulation/phantom/cohort.py
   COVIDQuantLib/simulation/phantom/course.py
   COVIDQuantLib/simulation/phantom/course_fates.py
   COVIDQuantLib/simulation/phantom/files.py
@@ -379,12 +473,61 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/simulation/scanner/domain_randomisation.py
   COVIDQuantLib/simulation/scanner/reconstruction.py
   COVIDQuantLib/simulation/scanner/sections.py
+  COVIDQuantLib/statistics/__init__.py
+  COVIDQuantLib/statistics/analyses/__init__.py
+  COVIDQuantLib/statistics/analyses/agreement.py
+  COVIDQuantLib/statistics/analyses/changes.py
+  COVIDQuantLib/statistics/analyses/correlation.py
+  COVIDQuantLib/statistics/analyses/describe.py
+  COVIDQuantLib/statistics/analyses/groups.py
+  COVIDQuantLib/statistics/analyses/kind.py
+  COVIDQuantLib/statistics/analyses/kinds.py
+  COVIDQuantLib/statistics/analyses/progression.py
+  COVIDQuantLib/statistics/analyses/risk.py
+  COVIDQuantLib/statistics/analyses/roc.py
+  COVIDQuantLib/statistics/analyses/table_one.py
+  COVIDQuantLib/statistics/analyses/time_course.py
+  COVIDQuantLib/statistics/config.py
+  COVIDQuantLib/statistics/context.py
+  COVIDQuantLib/statistics/data/__init__.py
+  COVIDQuantLib/statistics/data/quality.py
+  COVIDQuantLib/statistics/data/read_table.py
+  COVIDQuantLib/statistics/data/study_data.py
+  COVIDQuantLib/statistics/data/times.py
+  COVIDQuantLib/statistics/data/variables.py
+  COVIDQuantLib/statistics/document.py
+  COVIDQuantLib/statistics/figures/__init__.py
+  COVIDQuantLib/statistics/figures/boxes.py
+  COVIDQuantLib/statistics/figures/curves.py
+  COVIDQuantLib/statistics/figures/flow.py
+  COVIDQuantLib/statistics/figures/scatter.py
+  COVIDQuantLib/statistics/figures/style.py
+  COVIDQuantLib/statistics/methods/__init__.py
+  COVIDQuantLib/statistics/methods/backward.py
+  COVIDQuantLib/statistics/methods/correlations.py
+  COVIDQuantLib/statistics/methods/counts.py
+  COVIDQuantLib/statistics/methods/group_tests.py
+  COVIDQuantLib/statistics/methods/kappa.py
+  COVIDQuantLib/statistics/methods/logistic.py
+  COVIDQuantLib/statistics/methods/normality.py
+  COVIDQuantLib/statistics/methods/outcome.py
+  COVIDQuantLib/statistics/methods/paired_tests.py
+  COVIDQuantLib/statistics/methods/polynomials.py
+  COVIDQuantLib/statistics/methods/roc.py
+  COVIDQuantLib/statistics/packages.py
+  COVIDQuantLib/statistics/report/__init__.py
+  COVIDQuantLib/statistics/report/files.py
+  COVIDQuantLib/statistics/report/html.py
+  COVIDQuantLib/statistics/report/numbers.py
+  COVIDQuantLib/statistics/report/sections.py
+  COVIDQuantLib/statistics/study.py
   COVIDQuantLib/structures.py
   COVIDQuantLib/system/__init__.py
   COVIDQuantLib/system/atomic_files.py
   COVIDQuantLib/system/file_lock.py
   COVIDQuantLib/system/json_file.py
   COVIDQuantLib/system/memory.py
+  COVIDQuantLib/system/near_names.py
   COVIDQuantLib/system/quiet_stderr.py
   COVIDQuantLib/system/settings_schema.py
   COVIDQuantLib/system/staging.py
@@ -439,6 +582,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/worker/jobs/__init__.py
   COVIDQuantLib/worker/jobs/check_result.py
   COVIDQuantLib/worker/jobs/export.py
+  COVIDQuantLib/worker/jobs/painting_bound.py
   COVIDQuantLib/worker/jobs/rank_findings.py
   COVIDQuantLib/worker/jobs/segment.py
   COVIDQuantLib/worker/process.py

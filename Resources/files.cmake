@@ -13,6 +13,9 @@ set(Resources_FILES
   Resources/Models/lobes-unet-3d/models/fine.safetensors
   Resources/Models/lobes-unet-3d/models/fissures.safetensors
   Resources/Reference/normal_lung_histogram.json
+  Resources/Report/followup.html.j2
+  Resources/Report/report.css
+  Resources/Report/report.html.j2
   Resources/Review/suspicion.json
   Resources/Terminologies/COVIDQuant.term.json
   Resources/Training/changsha-2020.json

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from dicom_maker import slice_datasets, write
-from pydicom.uid import generate_uid
 
 from COVIDQuantLib.checks.run import check_labels
 from COVIDQuantLib.ct.read import read_ct
@@ -18,6 +17,7 @@ from COVIDQuantLib.dicom.objects.report import make_report
 from COVIDQuantLib.dicom.objects.segmentation import make_segmentation
 from COVIDQuantLib.dicom.objects.source import SourceSeries, check_source
 from COVIDQuantLib.dicom.objects.tracking import Tracking
+from COVIDQuantLib.dicom.write import new_uid
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.table import compute_metrics
@@ -38,7 +38,7 @@ STUDY = {
     "Manufacturer": "Maker",
     "PositionReferenceIndicator": "",
 }
-SETTINGS = {"seed": 3, "thickness_mm": 5.0, "matrix": 64, "extent_percent": 20, "motion": False}
+SETTINGS = {"seed": 3, "thickness_mm": 8.0, "matrix": 48, "extent_percent": 20, "motion": False}
 
 
 def written(phantom: Any, folder: Path, **tags: Any) -> Path:
@@ -49,20 +49,20 @@ def written(phantom: Any, folder: Path, **tags: Any) -> Path:
     return write(datasets[::-1], folder)
 
 
-def exam_of(ct: CTVolume, lobes: np.ndarray, lesions: np.ndarray, **provenance: Any) -> Exam:
-    """The exam of a CT with these masks, checked as the pipeline would."""
-    checks = check_labels(ct, lobes, lesions)
+def exam_of(ct: CTVolume, lobes: np.ndarray, lesions: np.ndarray, *, checked: bool = False, **provenance: Any) -> Exam:
+    """The exam of a CT with these masks, checked as the pipeline would if that is wanted."""
+    checks = check_labels(ct, lobes, lesions) if checked else []
     made = {step: {"method": "model-free"} for step in ("lobes", "lesions")} | provenance
     segmentation = Segmentation(lobes, lesions != 0, made, [], checks)
     histogram = JointHistogram.of(ct.hu, lobes, lesions != 0, ct.geometry.voxel_volume_ml, ct.padding)
     return Exam(ct, segmentation, histogram, compute_metrics(histogram))
 
 
-def phantom_exam(once: Any, folder: Path, **tags: Any) -> Exam:
+def phantom_exam(once: Any, folder: Path, *, checked: bool = False, **tags: Any) -> Exam:
     """The exam of a phantom that lies in the folder as DICOM, with its true lobes and lesions."""
     phantom = once.phantom(**SETTINGS)
     ct = read_ct(written(phantom, folder, **tags))
-    return exam_of(ct, phantom.lobes.copy(), phantom.lesions.copy())
+    return exam_of(ct, phantom.lobes.copy(), phantom.lesions.copy(), checked=checked)
 
 
 def objects_of(exam: Exam, folder: Path) -> tuple[Path, Path]:
@@ -70,8 +70,8 @@ def objects_of(exam: Exam, folder: Path) -> tuple[Path, Path]:
     identity = check_source(exam.ct.source)
     source = SourceSeries(identity, exam.ct.geometry, "the CT")
     tracking = Tracking.of_exam(identity, "")
-    segmentation = make_segmentation(exam, source, tracking, generate_uid)
-    report = make_report(exam, source, segmentation, tracking, generate_uid)
+    segmentation = make_segmentation(exam, source, tracking, new_uid)
+    report = make_report(exam, source, segmentation, tracking, new_uid)
     paths = folder / SEGMENTATION_FILE, folder / REPORT_FILE
     for path, dataset in zip(paths, (segmentation, report), strict=True):
         dataset.save_as(path, enforce_file_format=True)

@@ -127,7 +127,32 @@ class Button(Widget):
 
 
 class QPushButton(Button):
-    pass
+    PROPERTIES = {"checkable": False}
+
+    def setChecked(self, on):
+        if self.checkable:
+            self.checked = bool(on)
+
+    def click(self):
+        if self.enabled and self.checkable:
+            self.checked = not self.checked
+        super().click()
+
+
+class QLineEdit(Widget):
+    PROPERTIES = {"text": "", "placeholderText": ""}
+    SIGNALS = ("textChanged(QString)", "editingFinished()")
+
+    def change(self, name, value):
+        was = self.values[name]
+        super().change(name, value)
+        if name == "text" and value != was:
+            self.emit("textChanged", value)
+
+    def enter(self, text):
+        """Type a text and go on to another widget."""
+        self.text = text
+        self.emit("editingFinished")
 
 
 class QToolButton(Button):
@@ -218,6 +243,7 @@ class QTableWidgetItem:
     def __init__(self, text=""):
         self._text = text
         self.tip = ""
+        self.state, self.flags, self.tell = 0, 1 | 2 | 16 | 32, lambda _item: None
 
     def text(self):
         return self._text
@@ -226,6 +252,30 @@ class QTableWidgetItem:
         if not isinstance(text, str):
             raise TypeError(text)
         self._text = text
+        self.tell(self)
+
+    def setFlags(self, flags):
+        self.flags = flags
+
+    def checkState(self):
+        return self.state
+
+    def setCheckState(self, state):
+        self.state = state
+        self.tell(self)
+
+    def setForeground(self, brush):
+        self.brush = brush
+
+    def enter(self, text):
+        """Type a text into the cell."""
+        assert self.flags & 2, "it cannot be edited"
+        self.setText(text)
+
+    def tick(self, on):
+        """Click on the box."""
+        assert self.flags & 16, "it cannot be ticked"
+        self.setCheckState(2 if on else 0)
 
     def setIcon(self, icon):
         self.icon = icon
@@ -257,10 +307,14 @@ class Header(Widget):
     def setStretchLastSection(self, _on):
         pass
 
+    def setSectionResizeMode(self, *modes):
+        if len(modes) == 1:
+            self.keep(mode=modes[0])
+
 
 class QTableWidget(Widget):
     PROPERTIES = {"rowCount": 0, "columnCount": 0, "frameWidth": 1}
-    SIGNALS = ("cellClicked(int,int)", "itemSelectionChanged()")
+    SIGNALS = ("cellClicked(int,int)", "itemSelectionChanged()", "cellChanged(int,int)")
 
     def start(self):
         self.keep(cells={}, headings=[], selected=None, across=Header(), down=Header())
@@ -281,6 +335,13 @@ class QTableWidget(Widget):
         if not (0 <= row < self.rowCount and 0 <= column < self.columnCount):
             raise IndexError((row, column))
         self.cells[row, column] = item
+        item.tell = self._tell
+        self.emit("cellChanged", row, column)
+
+    def _tell(self, item):
+        place = next((where for where, one in self.cells.items() if one is item), None)
+        if place is not None:
+            self.emit("cellChanged", *place)
 
     def item(self, row, column):
         return self.cells.get((row, column))
@@ -337,6 +398,13 @@ class QTableWidget(Widget):
 
 class ctkCollapsibleButton(Widget):
     PROPERTIES = {"text": "", "collapsed": False}
+    SIGNALS = ("contentsCollapsed(bool)",)
+
+    def change(self, name, value):
+        was = self.values[name]
+        super().change(name, value)
+        if name == "collapsed" and value != was:
+            self.emit("contentsCollapsed", value)
 
 
 class ctkSliderWidget(Widget):

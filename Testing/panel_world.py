@@ -18,10 +18,12 @@ import panel_widgets
 import slicer
 import vtk
 
+from COVIDQuantLib.scene.followup.layouts import VIEWS
 from COVIDQuantLib.scene.headless_scene import HeadlessScene
 
 MODULE = pathlib.Path(__file__).resolve().parents[1] / "COVIDQuant"
 PATIENCE = 600.0
+LAYOUT_VIEWS = [view.name for view in VIEWS]
 
 
 class Timer:
@@ -65,15 +67,56 @@ class Timer:
 
 class Shortcut:
     def __init__(self, key, widget):
-        self.key, self.slots = key, []
-        widget.dynamic.setdefault("shortcuts", {})[key] = self
+        self.key, self.slots, self.widget, self.enabled = key, [], widget, True
+        assert key not in widget.dynamic.setdefault("shortcuts", {}), "two of a key reach nobody"
+        widget.dynamic["shortcuts"][key] = self
 
     def setContext(self, context):
         self.context = context
 
+    def property(self, _name):
+        return None
+
     def connect(self, signal, slot):
         assert signal == "activated()"
         self.slots.append(slot)
+
+    def disconnect(self, signal):
+        assert signal == "activated()"
+        self.slots = []
+
+    def setParent(self, parent):
+        assert parent is None
+        del self.widget.dynamic["shortcuts"][self.key]
+
+
+class Key(str):
+    """A QKeySequence."""
+
+    __slots__ = ()
+
+    def toString(self):
+        return str(self)
+
+
+class EditorShortcut:
+    """A digit that Slicer's segment editor has taken."""
+
+    def __init__(self, number):
+        self.number, self.enabled = number, True
+        self.key = Key("Esc" if number < 1 else f"{'Shift+' if number > 10 else ''}{number % 10}")
+
+    def property(self, name):
+        return self.number if name == "effectIndex" else None
+
+
+class MainWindow(panel_widgets.QWidget):
+    def start(self):
+        self.keep(of_editor=[EditorShortcut(number) for number in (*range(21), -1)])
+
+    def findChildren(self, kind):
+        assert kind == "QShortcut"
+        return [*self.of_editor, *self.dynamic.get("shortcuts", {}).values()]
 
 
 class Observations:
@@ -146,6 +189,9 @@ class PlotViews:
         assert name == "Red"
         node = types.SimpleNamespace(GetDimensions=lambda: (400, 300, 1))
         return types.SimpleNamespace(mrmlSliceNode=lambda: node)
+
+    def sliceViewNames(self):
+        return ["Red"]
 
     def names(self):
         """What stands below the axis, if it is not numbers."""
@@ -289,6 +335,7 @@ class PanelWorld:
 
     Attributes:
         scene: the vtkMRMLScene.
+        folder: what is chosen where a folder is asked for.
         errors: what ``slicer.util.errorDisplay`` was told.
         questions: what the reader was asked; ``answer`` is given to each.
         charts: the charts that were shown.
@@ -302,6 +349,7 @@ class PanelWorld:
         self.scene = self.session.scene
         self.errors, self.questions, self.charts, self.opened = [], [], [], []
         self.answer, self.clipboard, self.entered = True, "", False
+        self.folder, self.window = "", MainWindow()
         self.dialogs, self.looks, self.impatient = [], 0, None
         self.on_stroke = None
         self._before = {name: sys.modules.get(name) for name in self._names()}
@@ -375,9 +423,20 @@ class PanelWorld:
             time.sleep(0.01)
         return value
 
-    def press(self, key, table):
-        """Press a key while a table has the focus."""
-        for slot in table.dynamic["shortcuts"][key].slots:
+    def make_views(self):
+        """The views that Slicer's layout manager makes as the layout changes; the vtkMRMLLayoutNode."""
+        self._layouts = slicer.vtkMRMLLayoutLogic()
+        self._layouts.SetMRMLScene(self.scene)
+        for name in (*LAYOUT_VIEWS, "Red", "Yellow", "Green"):
+            composite = slicer.vtkMRMLSliceCompositeNode()
+            composite.SetSingletonTag(name)
+            composite.SetLayoutName(name)
+            self.scene.AddNode(composite)
+        return self._layouts.GetLayoutNode()
+
+    def press(self, key, table=None):
+        """Press a key while a table has the focus, or anywhere in the window."""
+        for slot in (self.window if table is None else table).dynamic["shortcuts"][key].slots:
             slot()
 
     # ---------------------------------------------------------------------------------------------------- stand-ins
@@ -415,12 +474,16 @@ class PanelWorld:
         plain = type("Plain", (), {"__init__": lambda self, *a: None, "fill": lambda self, c: None})
         colour = type("QColor", (plain,), {"fromRgbF": staticmethod(lambda *rgb: rgb)})
         qt = types.ModuleType("qt")
+        modes = types.SimpleNamespace(Stretch=1, Interactive=0, ResizeToContents=3)
         qt.__dict__.update(
-            QTimer=Timer, QShortcut=Shortcut, QKeySequence=str, QSettings=Settings, QIcon=plain, QPixmap=plain,
-            QColor=colour, QUrl=str, QMenu=panel_widgets.QMenu, QCheckBox=panel_widgets.QCheckBox,
-            QTableWidgetItem=panel_widgets.QTableWidgetItem,
+            QTimer=Timer, QShortcut=Shortcut, QKeySequence=Key, QSettings=Settings, QIcon=plain, QPixmap=plain,
+            QColor=colour, QUrl=str, QBrush=plain, QHeaderView=modes, QMenu=panel_widgets.QMenu,
+            QCheckBox=panel_widgets.QCheckBox, QTableWidgetItem=panel_widgets.QTableWidgetItem,
+            QFileDialog=types.SimpleNamespace(getExistingDirectory=lambda _parent, _title: self.folder),
             QDesktopServices=types.SimpleNamespace(openUrl=self.opened.append),
-            Qt=types.SimpleNamespace(AlignRight=2, AlignVCenter=128, WidgetShortcut=0, ApplicationModal=2),
+            Qt=types.SimpleNamespace(AlignRight=2, AlignVCenter=128, WidgetShortcut=0, ApplicationModal=2, Unchecked=0,
+                                     Checked=2, ItemIsSelectable=1, ItemIsEditable=2, ItemIsUserCheckable=16,
+                                     ItemIsEnabled=32),
         )  # fmt: skip
         return qt
 
@@ -456,6 +519,7 @@ class PanelWorld:
             "getModuleWidget": lambda _name: self.widget,
             "saveScene": self.scene.WriteToMRB,
             "loadScene": self.scene.ReadFromMRB,
+            "mainWindow": lambda: self.window,
             "resetThreeDViews": lambda: None,
             "showStatusMessage": lambda *_: None,
             "clickAndDrag": self._drag,

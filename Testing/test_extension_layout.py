@@ -22,7 +22,7 @@ MODULE = ROOT / "COVIDQuant"
 AT_THE_ROOT = {
     ".ci", ".github", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CITATION.cff", "CMakeLists.txt",
     "CONTRIBUTING.md", "COVIDQuant", "COVIDQuant.json", "COVIDQuantLib", "LICENSE", "Makefile", "README.md",
-    "Resources", "SECURITY.md", "Testing", "deploy", "docs", "mkdocs.yml", "pyproject.toml",
+    "Resources", "SECURITY.md", "Testing", "deploy", "docs", "examples", "mkdocs.yml", "pyproject.toml",
 }  # fmt: skip
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -39,14 +39,17 @@ FOREIGN = {
     "export": {"matplotlib"},
     "followup": {"matplotlib"},
     "node": {"pynetdicom", "requests", "dicomweb_client"},
+    "report": {"matplotlib", "jinja2", "weasyprint"},
     "networks": {*NETWORKS, "lungmask"},
     "models": {*NETWORKS, "lungmask"},
     "inference": {*NETWORKS, "lungmask"},
     "worker": NETWORKS,
     "training": {*NETWORKS, "ignite", "matplotlib"},
     "simulation": {"torch"},
+    "statistics": {"matplotlib", "pandas", "statsmodels", "pingouin", "sklearn", "jinja2"},
+    "cohort": {"matplotlib", "pandas"},
 }
-ONLY_IN_FUNCTIONS = {"matplotlib", "highdicom"}
+ONLY_IN_FUNCTIONS = {"matplotlib", "jinja2", "weasyprint", "highdicom"}
 MAX_FUNCTION_LINES = 60
 MAX_FILE_LINES = 500
 

@@ -1,23 +1,38 @@
 """Combines the sections: what they share, and how they are notified of changes."""
 
+from functools import partial
+
 import slicer
 import vtk
 from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.scene.nodes.result_links import latest_result, results_of, volume_of, was_followed
+from COVIDQuantLib.scene.nodes.windows import WINDOWS, apply_to_shown, open_in_lung_window
 from COVIDQuantPanel import views
 from COVIDQuantPanel.events import PanelEvents
+from COVIDQuantPanel.keys import Keys
+from COVIDQuantPanel.presenters import opening
 from COVIDQuantPanel.sections.advanced_section import AdvancedSection
 from COVIDQuantPanel.sections.export_section import ExportSection
+from COVIDQuantPanel.sections.followup_section import FollowupSection
 from COVIDQuantPanel.sections.input_section import InputSection
+from COVIDQuantPanel.sections.readers_section import ReadersSection
 from COVIDQuantPanel.sections.results_section import ResultsSection
 from COVIDQuantPanel.sections.review_section import ReviewSection
 from COVIDQuantPanel.sections.section import timer
 
 # Edits at shorter intervals are counted together.
 _UPDATE_MS = 30
-_SECTIONS = (InputSection, ResultsSection, ReviewSection, ExportSection, AdvancedSection)
+_SECTIONS = (
+    InputSection,
+    ResultsSection,
+    ReviewSection,
+    ReadersSection,
+    FollowupSection,
+    ExportSection,
+    AdvancedSection,
+)
 
 
 class Panel:
@@ -47,6 +62,7 @@ class Panel:
         self._tags = []
         self._volume = None
         self._following = False
+        self._counts = None
         self._left = None
         self._timer = timer(_UPDATE_MS, self.update, once=True)
         self.sections = []
@@ -55,6 +71,10 @@ class Panel:
             self.sections.append(section)
             layout.addWidget(section.widget)
         layout.addStretch(1)
+        self._step = None
+        self.keys = Keys({window.key: partial(self._show_in, window) for window in WINDOWS} | self._section_keys())
+        self.events.reading_changed.connect(self._open_sections)
+        self.events.figures_changed.connect(self._open_sections)
 
     @property
     def volume(self):
@@ -65,9 +85,12 @@ class Panel:
         """The reader opened the module."""
         self.connect()
         self.events.entered.emit()
+        # After the segment editor has taken its keys.
+        self.keys.install()
 
     def exit(self):
         """The reader left the module; figures are still updated and a running job continues."""
+        self.keys.remove()
         self.events.exited.emit()
         self._disconnect()
 
@@ -107,8 +130,22 @@ class Panel:
     def quit(self):
         """Shut down: the module is reloaded or Slicer quits."""
         self._timer.stop()
+        self.keys.remove()
         self.close()
         self.events.quitting.emit()
+
+    def take(self, segmentation, counts=None):
+        """Select a new result.
+
+        Args:
+            segmentation: the vtkMRMLSegmentationNode.
+            counts: its counts, if they are known already; int64 ``[6, 2, 4096]``.
+        """
+        self._counts = (segmentation, counts)
+        try:
+            self.parameters.segmentation = segmentation
+        finally:
+            self._counts = None
 
     def update(self):
         """Update after edits since the last call."""
@@ -138,6 +175,24 @@ class Panel:
         """Show an error to the reader."""
         slicer.util.errorDisplay(error.line(), windowTitle=_("COVIDQuant"))
 
+    def _section_keys(self):
+        """Key → what the section does that has it."""
+        found = {}
+        for section in self.sections:
+            found |= section.keys()
+        return found
+
+    def _show_in(self, window):
+        """Show the CTs in a window of CT numbers."""
+        apply_to_shown(slicer.mrmlScene, window, [self.volume])
+
+    def _open_sections(self):
+        """Open the sections of the next step of the work."""
+        before, self._step = self._step, opening.step_of(self.reading.figures if self.reading else None)
+        for name, is_open in opening.opened(before, self._step).items():
+            section = next(one for one in self.sections if type(one).__name__ == name)
+            section.box.collapsed = not is_open
+
     def _disconnect(self):
         if self.parameters is None:
             return
@@ -153,6 +208,8 @@ class Panel:
         self._following = True
         try:
             self._pair_choices()
+            if self.parameters.inputVolume is not None:
+                open_in_lung_window(self.parameters.inputVolume)
             self._follow(self.parameters.inputVolume, self.parameters.segmentation)
         finally:
             self._following = False
@@ -182,7 +239,8 @@ class Panel:
             (views.step_back if _is_there(before) else views.let_go)(before)
         if segmentation is not None:
             try:
-                self.reading = self.logic.follow(volume, segmentation, self._timer.start)
+                counts = self._counts[1] if self._counts and self._counts[0] is segmentation else None
+                self.reading = self.logic.follow(volume, segmentation, self._timer.start, counts)
                 views.step_forward(self.reading)
             except COVIDQuantError as error:
                 self.problem = error.line()

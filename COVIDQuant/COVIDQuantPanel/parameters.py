@@ -21,6 +21,7 @@ class COVIDQuantParameterNode:
     lobesFrom - A segmentation whose lobes are used.
     columns - Figures that the table shows; empty for the defaults.
     densityColours, surfaces, rendering - How the pneumonia is shown.
+    keepInChest - Whether what is painted as lobe outside the chest is left out.
     exportFolder, exports - Where and what to export; empty exports means the defaults.
 
     Thresholds, statuses, findings and the AI result are stored with each segmentation, not here.
@@ -37,5 +38,6 @@ class COVIDQuantParameterNode:
     densityColours: bool = False
     surfaces: bool = False
     rendering: bool = False
+    keepInChest: bool = True
     exportFolder: str = ""
     exports: list[str]

@@ -7,14 +7,13 @@ from pathlib import Path
 import slicer
 
 from COVIDQuantLib.review.status import Figures
+from COVIDQuantLib.scene.nodes.windows import LUNG
 from COVIDQuantLib.scene.review.segment_edits import remove_from_lesion
-from COVIDQuantLib.simulation.phantom import PhantomSettings
 from COVIDQuantLib.voxels.box import Box
+from COVIDQuantPanel.self_test_followup import FOLLOWUP, SETTINGS, FollowupStory
 
-# Small, so that the model-free method takes seconds.
-_SETTINGS = PhantomSettings(seed=1, thickness_mm=8.0, matrix=96, extent_percent=10.0, motion=True)
 _PATIENCE_S = 300.0
-_INPUT, _RESULTS, _REVIEW, _EXPORT, _ADVANCED = range(5)
+_INPUT, _RESULTS, _REVIEW, _READERS, _EXPORT, _ADVANCED = 0, 1, 2, 3, 5, 6
 
 
 class Story:
@@ -32,6 +31,7 @@ class Story:
         self._panel = slicer.util.getModuleWidget("COVIDQuant").panel
         self.steps = (
             self.open,
+            self.keys,
             self.refuse,
             self.cancel,
             self.quantify,
@@ -40,19 +40,37 @@ class Story:
             self.edit,
             self.review,
             self.accept,
+            self.rate,
             self.export,
+            *FollowupStory(test, self._panel, self._wait).steps,
             self.reload,
             self.close,
         )
 
     def open(self):
         """Make a sample CT and open the module"""
-        self._volume = self._panel.logic.makeSample(_SETTINGS)
+        self._volume = self._panel.logic.makeSample(SETTINGS)
         slicer.util.setSliceViewerLayers(background=self._volume, fit=True)
         self._panel.parameters.inputVolume = self._volume
         self._panel.parameters.method = "model-free"
         self._test.assertTrue(self._ui(_INPUT).quantifyButton.enabled)
         self._test.assertFalse(self._ui(_EXPORT).exportButton.enabled)
+
+    def keys(self):
+        """Lung window at first; each key of ours reaches us alone, and only while the module is open"""
+        display = self._volume.GetDisplayNode()
+        self._test.assertEqual((display.GetWindow(), display.GetLevel()), (LUNG.width_hu, LUNG.level_hu))
+        for key in self._panel.keys.known:
+            self._test.assertEqual(self._having(key), 1)
+        self._panel.exit()
+        for key in "NLE":
+            self._test.assertEqual(self._having(key), 0)
+        self._panel.enter()
+
+    def _having(self, key):
+        """How many shortcuts of the window a key would reach; two would reach nobody."""
+        shortcuts = slicer.util.mainWindow().findChildren("QShortcut")
+        return sum(bool(shortcut.enabled) and shortcut.key.toString() == key for shortcut in shortcuts)
 
     def refuse(self):
         """Choose a volume that is no CT: the button says why not"""
@@ -77,6 +95,8 @@ class Story:
         self._test.assertIs(self._panel.reading.volume, self._volume)
         self._extent = self._whole("extent_percent")
         self._test.assertGreater(self._extent, 0.0)
+        self._test.assertFalse(self._panel.sections[_RESULTS].box.collapsed)
+        self._test.assertTrue(self._panel.sections[_EXPORT].box.collapsed)
 
     def read(self):
         """Read the table, sort it, look at a lobe, move a threshold, show charts and colours"""
@@ -159,6 +179,17 @@ class Story:
         self._test.assertIs(self._panel.reading.figures, Figures.ACCEPTED)
         self._test.assertIn("accepted", self._ui(_RESULTS).stateLabel.text)
 
+    def rate(self):
+        """Two readers rate it, blinded to each other"""
+        ui = self._ui(_READERS)
+        for initials, score in (("ab", 4), ("cd", 3)):
+            self._test.assertNotIn("AB 4", ui.ratingLabel.text)
+            ui.readerEdit.text = initials
+            ui.scoreCombo.setCurrentIndex(1 + score)
+            ui.rateButton.click()
+        self._test.assertIn("adequate", ui.ratingLabel.text)
+        self._test.assertIn("AB 4", ui.ratingLabel.text)
+
     def export(self):
         """Export into a folder"""
         with tempfile.TemporaryDirectory() as folder:
@@ -182,6 +213,9 @@ class Story:
         self._wait(lambda: self._panel.reading is not None)
         self._test.assertEqual(self._whole("extent_percent"), self._extent)
         self._test.assertIs(self._panel.reading.figures, Figures.ACCEPTED)
+        self._test.assertEqual(self._panel.reading.readers.rating.mean, 3.5)
+        self._test.assertIn("contracted", self._ui(FOLLOWUP).overviewLabel.text)
+        self._test.assertGreater(self._ui(FOLLOWUP).lesionsTable.rowCount, 0)
 
     def close(self):
         """Close the scene while a job runs: nothing is left"""

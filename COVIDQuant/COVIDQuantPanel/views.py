@@ -4,6 +4,18 @@ import qt
 import slicer
 import vtk
 
+from COVIDQuantLib.scene.followup.layouts import (
+    AFTER,
+    BEFORE,
+    SIDE_BY_SIDE,
+    VIEWS,
+    WITH_CHART,
+    arrange,
+    is_ours,
+    layout_node,
+    usual_arrangement,
+)
+from COVIDQuantLib.scene.followup.side_by_side import align_views, release_views, view_side
 from COVIDQuantLib.scene.nodes.segmentations import LESION_FILL, show_3d
 from COVIDQuantLib.scene.review.segment_edits import segments_of_role
 from COVIDQuantLib.segment_roles import LESION_ROLE
@@ -43,7 +55,7 @@ def show_density(reading, *, visible):
         return
     volume = reading.density_overlay().volume
     for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
-        if visible:
+        if visible and view_side(composite.GetLayoutName()) != BEFORE:
             composite.SetForegroundVolumeID(volume.GetID())
             composite.SetForegroundOpacity(_DENSITY_OPACITY)
         elif composite.GetForegroundVolumeID() == volume.GetID():
@@ -149,3 +161,59 @@ def _set_visible(reading, *, visible):
     display = reading.segmentation.GetDisplayNode()
     if display is not None:
         display.SetVisibility(visible)
+
+
+def shows_side_by_side():
+    """Whether the current layout is that of two exams side by side."""
+    layout = layout_node(slicer.mrmlScene)
+    return layout is not None and is_ours(layout.GetViewArrangement())
+
+
+_before_side_by_side = []
+
+
+def arrange_side_by_side(arrangement=SIDE_BY_SIDE):
+    """Switch to the layout of two exams side by side."""
+    before = arrange(slicer.mrmlScene, arrangement)
+    if before is not None and not is_ours(before):
+        _before_side_by_side[:] = [before]
+
+
+def leave_side_by_side():
+    """Return to the layout before, and show results everywhere again."""
+    release_views(slicer.mrmlScene)
+    before = _before_side_by_side.pop() if _before_side_by_side else usual_arrangement()
+    arrange(slicer.mrmlScene, before)
+
+
+def fit_side_by_side(kept, earlier, then):
+    """Fit the views of two exams to the later exam, once they have their size.
+
+    Args:
+        kept: the comparison.
+        earlier: number of the earlier exam; its views follow, unless only its CT is there.
+        then: called afterwards.
+    """
+    side = AFTER if kept.volume(earlier + 1) is not None else BEFORE
+
+    def fit():
+        manager = slicer.app.layoutManager()
+        names = manager.sliceViewNames() if manager is not None else ()
+        for view in VIEWS:
+            if view.side == side and view.name in names:
+                manager.sliceWidget(view.name).sliceLogic().FitSliceToBackground()
+        align_views(slicer.mrmlScene, side)
+        then()
+
+    qt.QTimer.singleShot(0, fit)
+
+
+def show_course(chart, *, beside_exams):
+    """Show a time course, beside the exams if they are shown side by side."""
+    if not beside_exams:
+        show_chart(chart, beside_3d=False)
+        return
+    arrange_side_by_side(WITH_CHART)
+    for view in slicer.util.getNodesByClass("vtkMRMLPlotViewNode"):
+        if view.IsMappedInLayout():
+            view.SetPlotChartNodeID(chart.GetID())

@@ -62,7 +62,8 @@ def _show_exams(comparison: Comparison, screen: Console) -> None:
         grade = exam.result.grade
         cells = [str(exam.number), shown(exam.result.name), f"{exam.day} (+{exam.days})"]
         cells += [str(exam.onset_days)] if onset else []
-        cells.append(grade.text if grade else "not checked")
+        gate = "; excluded by its readers" if exam.result.is_excluded else ""
+        cells.append(f"{grade.text if grade else 'not checked'}{gate}")
         for measure in measures:
             value = figures.value(WHOLE_LUNG.name, measure.name)
             cells.append("" if value is None else f"{value:.{measure.decimals}f}")

@@ -26,9 +26,21 @@ _LONGEST_NAME = 200
 
 def commands() -> tuple[ModuleType, ...]:
     """The subcommands in the order of --help; each module has NAME, HELP, add_arguments(parser) and run(arguments)."""
-    from COVIDQuantLib.cli.commands import compare, evaluate, models, phantom, quantify, reference, serve, train
+    from COVIDQuantLib.cli.commands import (
+        batch,
+        compare,
+        evaluate,
+        models,
+        phantom,
+        quantify,
+        rate,
+        reference,
+        serve,
+        study,
+        train,
+    )
 
-    return quantify, compare, serve, phantom, evaluate, models, train, reference
+    return quantify, rate, batch, serve, compare, study, phantom, evaluate, models, train, reference
 
 
 class _Parser(argparse.ArgumentParser):

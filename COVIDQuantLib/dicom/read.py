@@ -20,7 +20,7 @@ from COVIDQuantLib.anatomy import LESION, REGIONS
 from COVIDQuantLib.ct.dicom.exam import acquisition_date
 from COVIDQuantLib.ct.dicom.file_search import find_images
 from COVIDQuantLib.ct.dicom.header_claims import check_deflated
-from COVIDQuantLib.ct.dicom.headers import SEGMENTATION_CLASSES, ImageFile, is_dicom, value_of
+from COVIDQuantLib.ct.dicom.headers import SEGMENTATION_CLASSES, ImageFile, as_number, is_dicom, value_of
 from COVIDQuantLib.ct.dicom.open import open_dicom
 from COVIDQuantLib.ct.files.input_files import shown
 from COVIDQuantLib.ct.files.itk_files import first_reason
@@ -136,7 +136,13 @@ def read_report(path: Path) -> ReportFile:
     Raises:
         UnfitInputError: see :func:`read_any_result`.
     """
-    head = _dataset(path)
+    with warnings.catch_warnings():
+        # pydicom converts values as they are asked for, and warns about harmless violations of the standard.
+        warnings.simplefilter("ignore")
+        return _report(path, _dataset(path))
+
+
+def _report(path: Path, head: Dataset) -> ReportFile:
     if str(value_of(head, "SOPClassUID") or "") not in _REPORTS:
         what = "it is DICOM, but not a structured report of measurements"
         raise UnfitInputError(what, shown(path), "Give the report of an earlier result.", code="no-result")
@@ -214,9 +220,9 @@ def _number(item: Dataset) -> float | None:
     if not measured:
         return None
     for keyword in ("FloatingPointValue", "NumericValue"):
-        value = value_of(measured[0], keyword)
-        if value is not None and value != "":
-            return float(value)
+        value = as_number(value_of(measured[0], keyword))
+        if value is not None:
+            return value
     return None
 
 

@@ -67,23 +67,24 @@ def put_dicom_result(
     source = SourceSeries(identity, exam.ct.geometry, exam.ct.source.where)
     tracking = Tracking.of_exam(identity, exam.ct.source.text("phase"), inherited)
     with _unfit_headers(source):
-        segmentation = make_segmentation(exam, source, tracking, _new_uid)
+        segmentation = make_segmentation(exam, source, tracking, new_uid)
         report(0.4)
         _put(out, SEGMENTATION_FILE, segmentation)
         report(0.5)
-        structured = make_report(exam, source, segmentation, tracking, _new_uid)
+        structured = make_report(exam, source, segmentation, tracking, new_uid)
         _put(out, REPORT_FILE, structured)
         report(0.6)
-        capture = make_capture(exam, source, _new_uid, part(report, 0.6, 1.0))
+        capture = make_capture(exam, source, new_uid, part(report, 0.6, 1.0))
         _put(out, CAPTURE_FILE, capture)
         if pdf is not None:
-            _put(out, PDF_FILE, make_pdf(pdf, source, _TITLE, _new_uid))
+            _put(out, PDF_FILE, make_pdf(pdf, source, _TITLE, new_uid))
     report(1.0)
     files = [out.path / name for name in dicom_files(with_pdf=pdf is not None)]
     return DicomFiles(*files)
 
 
-def _new_uid() -> str:
+def new_uid() -> str:
+    """A UID that nothing has had before."""
     return generate_uid(prefix=None)
 
 

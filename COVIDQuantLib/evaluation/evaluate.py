@@ -70,11 +70,14 @@ class ScanAgreement:
         name: of the scan.
         structures: structures in both, by name in the order of the tables.
         notes: what could not be computed, and why.
+        excluded: ``predicted``, ``reference`` or both joined by ``+``: which of the two its readers excluded from
+            quantification; empty if none.
     """
 
     name: str
     structures: dict[str, StructureAgreement]
     notes: list[str] = field(default_factory=list)
+    excluded: str = ""
 
     @property
     def mean_lobe_dice(self) -> float | None:

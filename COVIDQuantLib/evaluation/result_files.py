@@ -39,11 +39,12 @@ _PLOTTED = ((LESIONS.name, "extent"), (LESIONS.name, "weight"), (LESIONS.name, "
 
 
 def scan_rows(cohort: CohortAgreement) -> Iterator[list[Cell]]:
-    """The rows of ``evaluation.csv``, header first."""
-    yield ["scan", "structure", *COLUMNS]
+    """The rows of ``evaluation.csv``, header first; a last column only if readers excluded a scan."""
+    gate = any(scan.excluded for scan in cohort.scans)
+    yield ["scan", "structure", *COLUMNS, *(["excluded_by_readers"] if gate else ())]
     for scan in cohort.scans:
         for name, agreement in scan.structures.items():
-            yield [scan.name, name, *agreement.row().values()]
+            yield [scan.name, name, *agreement.row().values(), *([scan.excluded] if gate else ())]
 
 
 def summary_rows(cohort: CohortAgreement) -> Iterator[list[Cell]]:
@@ -94,6 +95,7 @@ def summary_record(cohort: CohortAgreement, warnings: Sequence[str] = ()) -> dic
         "format": FORMAT,
         "software": software_versions(),
         "scans": [scan.name for scan in cohort.scans],
+        "excluded_by_readers": {scan.name: scan.excluded for scan in cohort.scans if scan.excluded},
         "structures": {name: _structure_record(summary) for name, summary in cohort.structures.items()},
         MEAN_LOBE_DICE: cohort.mean_lobe_dice.as_record(),
         "definitions": DEFINITIONS,

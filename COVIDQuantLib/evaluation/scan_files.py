@@ -16,6 +16,7 @@ from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.evaluation.evaluate import Labels
 from COVIDQuantLib.export.exam_files import SEGMENTATION_FILE
+from COVIDQuantLib.export.reader_records import gate_warnings
 from COVIDQuantLib.export.segmentation_file import read_segmentation
 from COVIDQuantLib.export.table_file import JSON_FILE, read_metrics
 from COVIDQuantLib.system.atomic_files import settle_results
@@ -136,11 +137,13 @@ class ReadScan:
         geometry: its canonical grid.
         labels: its labels, on that grid.
         warnings: from reading.
+        excluded: whether its readers excluded it from quantification.
     """
 
     geometry: Geometry
     labels: Labels
     warnings: list[str] = field(default_factory=list)
+    excluded: bool = False
 
 
 def read_scan(scan: ScanFiles) -> ReadScan:
@@ -155,6 +158,7 @@ def read_scan(scan: ScanFiles) -> ReadScan:
 def _read_segmentation(scan: ScanFiles, path: Path) -> ReadScan:
     file = read_segmentation(path)
     turn = Reorientation.of(file.geometry)
+    figures = read_metrics(scan.metrics) if scan.metrics else None
     lobes = any(is_of(segment, lobe) for segment in file.segments for lobe in LOBES)
     lesions = any(is_of(segment, LESION) for segment in file.segments)
     return ReadScan(
@@ -162,8 +166,10 @@ def _read_segmentation(scan: ScanFiles, path: Path) -> ReadScan:
         Labels(
             np.ascontiguousarray(turn.apply(file.segmentation.lobes)) if lobes else None,
             np.ascontiguousarray(turn.apply(file.segmentation.lesions)) if lesions else None,
-            histogram=read_metrics(scan.metrics).histogram if scan.metrics else None,
+            histogram=figures.histogram if figures else None,
         ),
+        [] if figures is None else [one.message for one in gate_warnings(figures.readers.rating, figures.identity)],
+        figures is not None and figures.readers.rating is not None and figures.readers.rating.excludes,
     )
 
 

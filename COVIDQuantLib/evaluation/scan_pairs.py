@@ -219,4 +219,6 @@ def evaluate_pair(pair: ScanPair, *, distances: bool = True, report: Report = si
         report=part(report, _READ_CT, 1.0),
     )
     scan.notes += [*predicted.warnings, *reference.warnings]
+    sides = {"predicted": predicted, "reference": reference}
+    scan.excluded = "+".join(side for side, read in sides.items() if read.excluded)
     return scan

@@ -18,6 +18,7 @@ from COVIDQuantLib.anatomy import REGIONS
 from COVIDQuantLib.ct.source import CTSource
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.exam import Exam
+from COVIDQuantLib.export.reader_records import EDIT_RECORD
 
 # Prefix of replaced texts.
 HASHED = "sha256:"
@@ -72,7 +73,17 @@ def without_names(exam: Exam) -> Exam:
         provenance=_hashed_provenance(provenance, "", worded),
         warnings=[_hashed_warning(warning, worded) for warning in exam.segmentation.warnings],
     )
-    return replace(exam, ct=ct, segmentation=segmentation)
+    return replace(exam, ct=ct, segmentation=segmentation, records=_hashed_records(exam.records, worded))
+
+
+def _hashed_records(records: Mapping[str, Any], worded: Callable[[str], str]) -> dict[str, Any]:
+    """The further entries: what the edit record repeats of the provenance; a reader's own comment stays."""
+    shown = dict(records)
+    edits = shown.get(EDIT_RECORD)
+    if edits is not None:
+        steps = _hashed_provenance(edits["ai"]["steps"], "", worded)
+        shown[EDIT_RECORD] = {**edits, "ai": {**edits["ai"], "steps": steps}}
+    return shown
 
 
 def redacted(text: str, known: Collection[str] = ()) -> str:

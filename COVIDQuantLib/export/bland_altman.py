@@ -14,6 +14,7 @@ from COVIDQuantLib.system.atomic_files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _DPI = 150
 _COLUMNS = 2
@@ -57,6 +58,12 @@ def write_bland_altman(path: Path, panels: Sequence[BlandAltmanPanel]) -> None:
         OutputError: the file cannot be written.
         UsageError: matplotlib is not installed.
     """
+    figure = draw_bland_altman(panels)
+    write_atomically(path, figure.savefig)
+
+
+def draw_bland_altman(panels: Sequence[BlandAltmanPanel]) -> Figure:
+    """Every panel on one figure, without touching matplotlib's global state; see :func:`write_bland_altman`."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -71,7 +78,7 @@ def write_bland_altman(path: Path, panels: Sequence[BlandAltmanPanel]) -> None:
         _draw(ax, panel)
     for ax in axes[len(panels) :]:
         ax.set_axis_off()
-    write_atomically(path, figure.savefig)
+    return figure
 
 
 def _draw(ax: Axes, panel: BlandAltmanPanel) -> None:

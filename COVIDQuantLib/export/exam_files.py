@@ -39,7 +39,7 @@ class Export:
 
 
 def _write_json(path: Path, exam: Exam, report: Report) -> None:  # noqa: ARG001 - quick
-    write_json(path, metrics_record(exam.ct, exam.segmentation, exam.histogram, exam.metrics))
+    write_json(path, metrics_record(exam.ct, exam.segmentation, exam.histogram, exam.metrics, exam.records))
 
 
 EXPORTS: tuple[Export, ...] = (
@@ -48,7 +48,7 @@ EXPORTS: tuple[Export, ...] = (
         "the segmentation for 3D Slicer",
         {
             SEGMENTATION_FILE: lambda path, exam, report: write_segmentation(
-                path, exam.segmentation, exam.ct.geometry, report
+                path, exam.segmentation, exam.ct.geometry, report, exam.records
             )
         },
     ),
@@ -56,7 +56,7 @@ EXPORTS: tuple[Export, ...] = (
         "metrics",
         "the table of measurements",
         {
-            CSV_FILE: lambda path, exam, report: write_csv(path, exam.metrics, exam.grade),  # noqa: ARG005
+            CSV_FILE: lambda path, exam, report: write_csv(path, exam.metrics, exam.grade, exam.records),  # noqa: ARG005
             JSON_FILE: _write_json,
         },
     ),

@@ -7,10 +7,11 @@ pairs ``Segment<n>_<Key>:=<value>`` (Slicer's vtkMRMLSegmentationStorageNode).
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -21,7 +22,9 @@ from COVIDQuantLib.ct.masks.dicom_placing import dicom_labels, own_grid, own_lab
 from COVIDQuantLib.ct.masks.dicom_segmentation import read_dicom_segmentation, segmentation_file
 from COVIDQuantLib.ct.masks.slicer_segments import FileSegment, is_of, labels_of_segments, segments_of
 from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.export.reader_records import EDIT_RECORD, RATING, TAG, ReaderRecords, packed, records_of, unpacked
 from COVIDQuantLib.progress import Report, silent
+from COVIDQuantLib.readers.identity import SegmentationIdentity
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.system.atomic_files import write_atomically
 from COVIDQuantLib.voxels.geometry import Geometry
@@ -33,6 +36,8 @@ _LAYERS = 2
 _COMPRESSION = 1
 _REPRESENTATION = "Binary labelmap"
 _EMPTY_EXTENT = (0, -1, 0, -1, 0, -1)
+_TAGS_FIELD = re.compile(r"Segment(\d{1,6})_Tags:=")
+_ID_FIELD = re.compile(r"Segment(\d{1,6})_ID:=(.*)")
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,13 @@ SEGMENTS: tuple[SegmentEntry, ...] = (
 )
 
 
-def write_segmentation(path: Path, segmentation: Segmentation, geometry: Geometry, report: Report = silent) -> None:
+def write_segmentation(
+    path: Path,
+    segmentation: Segmentation,
+    geometry: Geometry,
+    report: Report = silent,
+    records: Mapping[str, Any] | None = None,
+) -> None:
     """Write lobes and lesions as a segmentation that Slicer opens.
 
     Args:
@@ -70,6 +81,7 @@ def write_segmentation(path: Path, segmentation: Segmentation, geometry: Geometr
         segmentation: lobes and lesions ``[k, j, i]`` on the grid.
         geometry: the CT's own grid, in any orientation.
         report: progress; may raise ``Cancelled``.
+        records: the exam's further entries; rating and edit record become a tag of the pneumonia, which Slicer keeps.
 
     Raises:
         OutputError: the file cannot be written.
@@ -81,7 +93,7 @@ def write_segmentation(path: Path, segmentation: Segmentation, geometry: Geometr
 
     def write(target: Path) -> None:
         with target.open("wb") as file:
-            file.write(_header(segmentation, geometry).encode("utf-8"))
+            file.write(_header(segmentation, geometry, _tag_of(records)).encode("utf-8"))
             _write_layers(file, segmentation, report)
 
     write_atomically(path, write)
@@ -100,7 +112,7 @@ def _write_layers(file: BinaryIO, segmentation: Segmentation, report: Report) ->
             report((k + 1) / slices)
 
 
-def _header(segmentation: Segmentation, geometry: Geometry) -> str:
+def _header(segmentation: Segmentation, geometry: Geometry, tag: str) -> str:
     k, j, i = geometry.shape
     columns = geometry.index_to_lps[:3]
     lines = [
@@ -115,7 +127,7 @@ def _header(segmentation: Segmentation, geometry: Geometry) -> str:
         "encoding: gzip",
         f"space origin: {_vector(geometry.origin)}",
     ]
-    fields = [*_segmentation_fields(geometry), *_segment_fields(segmentation)]
+    fields = [*_segmentation_fields(geometry), *_segment_fields(segmentation, tag)]
     return "\n".join([*lines, *(f"{key}:={value}" for key, value in fields)]) + "\n\n"
 
 
@@ -135,7 +147,7 @@ def _segmentation_fields(geometry: Geometry) -> Iterator[tuple[str, str]]:
     yield "Segmentation_ReferenceImageExtentOffset", "0 0 0"
 
 
-def _segment_fields(segmentation: Segmentation) -> Iterator[tuple[str, str]]:
+def _segment_fields(segmentation: Segmentation, tag: str) -> Iterator[tuple[str, str]]:
     extents = label_extents(segmentation)
     for index, segment in enumerate(SEGMENTS):
         fields = {
@@ -149,7 +161,39 @@ def _segment_fields(segmentation: Segmentation) -> Iterator[tuple[str, str]]:
             "Extent": " ".join(map(str, extents[segment.layer, segment.label])),
             "Tags": f"{terms.TAG}:{terms.serialize(segment.terminology)}|",
         }
+        if segment.layer == _LESION_LAYER:
+            fields["Tags"] += tag
         yield from ((f"Segment{index}_{key}", value) for key, value in fields.items())
+
+
+def _tag_of(records: Mapping[str, Any] | None) -> str:
+    """The readers' records as a tag among a segment's; empty if there are none."""
+    told = {key: value for key, value in (records or {}).items() if key in {RATING, EDIT_RECORD}}
+    return f"{TAG}:{packed(told)}|" if told else ""
+
+
+def retagged(header: bytes, records: Mapping[str, Any]) -> bytes:
+    """The header of a segmentation file with other readers' records.
+
+    Args:
+        header: of a ``.seg.nrrd``, up to its empty line.
+        records: the exam's further entries; none takes the tag away.
+
+    Raises:
+        ValueError: it describes no segment.
+    """
+    lines = header.decode("utf-8", "surrogateescape").split("\n")
+    tags = {int(found[1]): place for place, line in enumerate(lines) if (found := _TAGS_FIELD.match(line))}
+    if not tags:
+        raise ValueError("no segment has tags")
+    ids = {int(found[1]): found[2].strip() for line in lines if (found := _ID_FIELD.match(line))}
+    bearer = next((number for number in tags if ids.get(number) == LESION.segment_id), min(tags))
+    for number, place in tags.items():
+        name, _, value = lines[place].partition(":=")
+        others = [one for one in value.strip().split("|") if one and not one.startswith(f"{TAG}:")]
+        own = _tag_of(records) if number == bearer else ""
+        lines[place] = f"{name}:={''.join(f'{one}|' for one in others)}{own}"
+    return "\n".join(lines).encode("utf-8", "surrogateescape")
 
 
 def label_extents(segmentation: Segmentation) -> dict[tuple[int, int], tuple[int, ...]]:
@@ -174,11 +218,26 @@ class SegmentationFile:
         segmentation: lobes and lesions on it; where segments of lobes overlap, the first in the contract's order
             keeps the voxel.
         segments: every segment of the file, ours or not.
+        path: the file.
+        told: the readers' records as they stand in the file; empty if there are none.
     """
 
     geometry: Geometry
     segmentation: Segmentation
     segments: tuple[FileSegment, ...]
+    path: Path = Path()
+    told: str = ""
+
+    def readers(self) -> ReaderRecords:
+        """The readers' rating and the edit record. The segments can be used whether or not these belong to them.
+
+        Raises:
+            UnfitInputError: they are damaged, or of other segments: of another exam, or edited since.
+        """
+        if not self.told:
+            return ReaderRecords()
+        segments = SegmentationIdentity.of(labels=(self.segmentation.lobes, self.segmentation.lesions))
+        return records_of(unpacked(self.told, str(self.path)), segments, str(self.path))
 
 
 def read_segmentation(path: Path, grid: Geometry | None = None) -> SegmentationFile:
@@ -207,7 +266,7 @@ def read_segmentation(path: Path, grid: Geometry | None = None) -> SegmentationF
         return labels_of_segments(layers, of, content, str(path))[0]
 
     segmentation = Segmentation(labels(lobes, "lobes"), labels(lesions, "lesions") != 0)
-    return SegmentationFile(volume.geometry, segmentation, tuple(segments))
+    return SegmentationFile(volume.geometry, segmentation, tuple(segments), Path(path), _told(volume.header.fields))
 
 
 def _ours(segments: Sequence[FileSegment], path: Path) -> tuple[list[FileSegment], list[FileSegment]]:
@@ -224,6 +283,13 @@ def _ours(segments: Sequence[FileSegment], path: Path) -> tuple[list[FileSegment
     return lobes, lesions
 
 
+def _told(fields: Mapping[str, str]) -> str:
+    """The text of our tag, whichever segment has it."""
+    values = [value for key, value in fields.items() if _TAGS_FIELD.match(f"{key}:=")]
+    texts = [tag.partition(":")[2] for value in values for tag in value.split("|") if tag.startswith(f"{TAG}:")]
+    return texts[0] if texts else ""
+
+
 def _read_dicom(path: Path, grid: Geometry | None) -> SegmentationFile:
     header = read_dicom_segmentation(path)
     placed: dict[str, np.ndarray] = {}
@@ -235,4 +301,4 @@ def _read_dicom(path: Path, grid: Geometry | None) -> SegmentationFile:
             placed[content], grid, _ = own_labels(path, content)
     where = grid or own_grid(header)[0]
     lobes, lesions = (placed.get(content, np.zeros(where.shape, np.uint8)) for content in ("lobes", "lesions"))
-    return SegmentationFile(where, Segmentation(lobes, lesions != 0), header.segments)
+    return SegmentationFile(where, Segmentation(lobes, lesions != 0), header.segments, Path(path))

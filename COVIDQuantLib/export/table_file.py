@@ -6,7 +6,7 @@ import json
 import math
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ from COVIDQuantLib.anatomy import REGIONS
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import COVIDQuantError, UnfitInputError
 from COVIDQuantLib.export.csv_file import write_rows
+from COVIDQuantLib.export.reader_records import RATING, ReaderRecords, records_of
 from COVIDQuantLib.grades import CheckResult, Grade, grade_of
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.table import MetricsTable, Row, Value, compute_metrics
 from COVIDQuantLib.quantification.thresholds import Thresholds
+from COVIDQuantLib.readers.identity import SegmentationIdentity
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.system.atomic_files import settle_results, write_atomically
 from COVIDQuantLib.system.json_file import read_json
@@ -38,31 +40,43 @@ _TOLERANCE = 1e-9
 
 
 GRADE_COLUMN = "grade"
+# Only in the file of an exam that readers have rated.
+GATE_COLUMN = "quality_gate"
 _AGAIN = "Run quantify again to make a new one."
 
 
-def write_csv(path: Path, metrics: MetricsTable, grade: Grade | None = None) -> None:
+def write_csv(
+    path: Path, metrics: MetricsTable, grade: Grade | None = None, records: Mapping[str, Any] | None = None
+) -> None:
     """Write the table: one line per region, full precision, undefined values empty.
 
     Args:
         path: the file.
         metrics: the figures.
         grade: of the result, repeated on every line; None if nothing was checked.
+        records: the exam's further entries; a rating adds a column with its verdict.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    heading = [*metrics.columns, GRADE_COLUMN]
-    rows = [[*(row[column] for column in metrics.columns), grade or ""] for row in metrics.rows]
+    verdict = (records or {}).get(RATING, {}).get("verdict")
+    heading = [*metrics.columns, GRADE_COLUMN, *([GATE_COLUMN] if verdict else ())]
+    last = [grade or "", *([verdict] if verdict else ())]
+    rows = [[*(row[column] for column in metrics.columns), *last] for row in metrics.rows]
     write_atomically(path, lambda target: write_rows(target, [heading, *rows]))
 
 
 def metrics_record(
-    ct: CTVolume, segmentation: Segmentation, histogram: JointHistogram, metrics: MetricsTable
+    ct: CTVolume,
+    segmentation: Segmentation,
+    histogram: JointHistogram,
+    metrics: MetricsTable,
+    records: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Everything that ``metrics.json`` holds, as plain values.
 
-    The file records how it was made but no date, so that the same input gives the same file.
+    The file records how it was made but no date, so that the same input gives the same file. ``records`` are the
+    exam's further entries.
     """
     steps = segmentation.provenance.values()
     record = {
@@ -77,9 +91,10 @@ def metrics_record(
         "warnings": [_warning_record(warning) for warning in (*ct.warnings, *segmentation.warnings)],
         "grade": grade_of(segmentation.checks),
         "checks": [check.as_record() for check in segmentation.checks],
+        **(records or {}),
         "histogram": histogram.as_record(),
     }
-    plain: dict[str, Any] = _plain(record)
+    plain: dict[str, Any] = plain_values(record)
     return plain
 
 
@@ -104,7 +119,7 @@ def write_json(path: Path, record: Mapping[str, Any]) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    text = _text(_plain(record), "") + "\n"
+    text = _text(plain_values(record), "") + "\n"
     write_atomically(path, lambda target: _write_text(target, text))
 
 
@@ -113,16 +128,16 @@ def _write_text(target: Path, text: str) -> None:
         file.write(text)
 
 
-def _plain(value: Any) -> Any:
-    """The value in JSON types; numbers that JSON cannot represent become null."""
+def plain_values(value: Any) -> Any:
+    """A value in JSON types; numbers that JSON cannot represent become null."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain_values(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain_values(value.tolist())
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
+        return [plain_values(item) for item in value]
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain_values(value.item())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, (str, int)) else str(value)
@@ -153,6 +168,7 @@ class MetricsFile:
         histogram: the counts that the values follow from.
         record: everything else as read.
         checks: checks of the result; empty in files from before checks existed.
+        readers: the readers' rating and the edit record.
     """
 
     path: Path
@@ -160,6 +176,12 @@ class MetricsFile:
     histogram: JointHistogram
     record: dict[str, Any]
     checks: tuple[CheckResult, ...] = ()
+    readers: ReaderRecords = field(default_factory=ReaderRecords)
+
+    @property
+    def identity(self) -> SegmentationIdentity:
+        """Which segmentation was counted."""
+        return SegmentationIdentity.of(self.histogram)
 
     @property
     def grade(self) -> Grade | None:
@@ -173,7 +195,8 @@ def read_metrics(path: Path) -> MetricsFile:
     Every value must follow from the file's own counts and thresholds, so edits by hand are detected.
 
     Raises:
-        UnfitInputError: it is missing, damaged, of another format, or its values contradict its counts.
+        UnfitInputError: it is missing, damaged, of another format, its values contradict its counts, or a reader's
+            record in it is of another exam.
     """
     path = path / JSON_FILE if path.is_dir() else path
     settle_results(path.parent)
@@ -212,7 +235,8 @@ def metrics_of(record: Any, path: Path) -> MetricsFile:
     _check_figures(path, metrics, expected)
     if record.get("grade") != grade_of(checks):
         raise _unfit(path, f"has grade {record.get('grade')}, but its checks give {grade_of(checks)}")
-    return MetricsFile(path, metrics, histogram, record, checks)
+    readers = records_of(record, SegmentationIdentity.of(histogram), str(path))
+    return MetricsFile(path, metrics, histogram, record, checks, readers)
 
 
 def _rows(told: Sequence[Mapping[str, Any]], expected: MetricsTable) -> tuple[Row, ...]:

@@ -89,6 +89,7 @@ def reserves(exams: Sequence[DatedExam], thresholds: Thresholds, *, same_patient
         *_of_methods(exams),
         *_of_protocol(exams),
         *_of_regions(exams),
+        *_of_readers(exams),
         *_of_grades(exams),
     ]
 
@@ -180,6 +181,17 @@ def _of_regions(exams: Sequence[DatedExam]) -> list[CTWarning]:
     lacking = [exam for exam, missing in zip(exams, found, strict=True) if missing]
     text = f"A lobe is missing in {_numbers(lacking)} but not in all: it is not compared, the lungs with reservation."
     return [CTWarning("lobes-differ", text)]
+
+
+def _of_readers(exams: Sequence[DatedExam]) -> list[CTWarning]:
+    excluded = [exam for exam in exams if exam.result.is_excluded]
+    if not excluded:
+        return []
+    text = (
+        f"Two readers excluded {_numbers(excluded)} from quantification: the measurements and changes of such an exam "
+        "are shown, but not to be relied on."
+    )
+    return [CTWarning("exam-excluded", text)]
 
 
 def _of_grades(exams: Sequence[DatedExam]) -> list[CTWarning]:

@@ -120,6 +120,7 @@ class Comparison:
                 exam.days,
                 exam.onset_days,
                 {name: table.value(TRAJECTORY_REGION, name) for name in names},
+                exam.result.is_excluded,
             )
             for exam, table in zip(self.exams, self.tables, strict=True)
         )

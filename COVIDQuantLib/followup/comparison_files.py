@@ -15,7 +15,7 @@ from COVIDQuantLib.followup.changes import Change, RegionChange
 from COVIDQuantLib.followup.comparison import Comparison, ExamPair
 from COVIDQuantLib.followup.inspiration import DIFFERS_PERCENT
 from COVIDQuantLib.followup.lesions.course import map_file
-from COVIDQuantLib.followup.lesions.table import LESIONS_FILE, lesion_rows
+from COVIDQuantLib.followup.lesions.table import LESIONS_FILE, TAIL, lesion_rows
 from COVIDQuantLib.followup.limits import USED, Fit, LimitsVerdict, PlainLimits, SquareRootLimits, published_fits
 from COVIDQuantLib.followup.sequence import DatedExam
 from COVIDQuantLib.followup.signs import Sign
@@ -23,6 +23,7 @@ from COVIDQuantLib.followup.time_course import at_curves
 from COVIDQuantLib.followup.time_course_chart import write_time_course
 from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.quantification.time_courses import CURVES, Curve
+from COVIDQuantLib.readers.scale import Verdict
 from COVIDQuantLib.system.atomic_files import OutputFolder
 from COVIDQuantLib.system.json_file import read_json
 
@@ -54,7 +55,7 @@ COLUMNS = {
     "site_limit_two": "as `limit_two`, by the site's own limits",
     "beyond_site_limits": "as `beyond_limits`, by the site's own limits",
     "lung_volume_differs": f"`yes` where the lung volume differs by more than {DIFFERS_PERCENT:.0f} %, else `no`",
-}
+} | TAIL
 
 
 def change_rows(comparison: Comparison) -> Iterator[list[Cell]]:
@@ -63,11 +64,12 @@ def change_rows(comparison: Comparison) -> Iterator[list[Cell]]:
     for pair in comparison.pairs:
         head: list[Cell] = [pair.before.number, pair.after.number, "+".join(pair.kinds), pair.interval_days]
         breath = "yes" if pair.inspiration.differs else "no"
+        excluded = " ".join(str(exam.number) for exam in (pair.before, pair.after) if exam.result.is_excluded)
         for region in pair.regions:
             for name, change in region.changes.items():
                 judged = (known[region.region].get(name) for known in (pair.published, pair.site))
                 cells = [cell for judgement in judged for cell in _judgement_cells(judgement)]
-                yield [*head, region.region, region.disease, *_change_cells(change), *cells, breath]
+                yield [*head, region.region, region.disease, *_change_cells(change), *cells, breath, excluded]
 
 
 def _change_cells(change: Change) -> list[Cell]:
@@ -106,7 +108,7 @@ def comparison_record(comparison: Comparison, *, identify: bool = False) -> dict
             "curves": [_curve_record(curve) for curve in CURVES],
             "trajectory": [
                 {"exam": point.exam, "days": point.days, "days_since_onset": point.onset_days, **point.values}
-                | {"published_on_that_day": at_curves(point)}
+                | {"published_on_that_day": at_curves(point), "excluded": point.excluded}
                 for point in comparison.trajectory
             ],
         },
@@ -124,6 +126,8 @@ def _exam_record(exam: DatedExam, *, identify: bool) -> dict[str, Any]:
         "days": exam.days,
         "days_since_onset": exam.onset_days,
         "grade": result.grade,
+        "quality_gate": Verdict.NOT_RATED if result.rating is None else result.rating.verdict,
+        "rating_mean": None if result.rating is None else result.rating.mean,
         "notices": list(result.notices),
         "own_thresholds": result.thresholds.as_record(),
         "methods": dict(result.methods),
@@ -270,7 +274,8 @@ def put_comparison(
     names = [CHANGES_FILE, JSON_FILE]
     lesions = comparison.lesions
     if lesions is not None:
-        out.write(LESIONS_FILE, lambda path: write_rows(path, lesion_rows(lesions)))
+        excluded = {exam.number for exam in comparison.exams if exam.result.is_excluded}
+        out.write(LESIONS_FILE, lambda path: write_rows(path, lesion_rows(lesions, excluded)))
         # The change maps are in the set already: each was written when it was made.
         names += [LESIONS_FILE, *(pair["change_map"] for pair in lesions["pairs"] if pair["change_map"])]
     report(0.5)

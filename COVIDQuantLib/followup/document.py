@@ -9,7 +9,7 @@ from pathlib import Path
 from COVIDQuantLib.document_table import table_filled_in
 from COVIDQuantLib.followup.comparison_files import COLUMNS
 from COVIDQuantLib.followup.lesions.records import COLUMN_TEXTS
-from COVIDQuantLib.followup.lesions.table import HEAD
+from COVIDQuantLib.followup.lesions.table import HEAD, TAIL
 from COVIDQuantLib.followup.limits import published_fits
 from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.quantification.time_courses import CURVES, Curve
@@ -24,7 +24,7 @@ def columns_table() -> str:
 
 def lesions_table() -> str:
     """Every column of ``lesions.csv``."""
-    return _columns(HEAD | COLUMN_TEXTS)
+    return _columns(HEAD | COLUMN_TEXTS | {name: f"{text}; only if there is one" for name, text in TAIL.items()})
 
 
 def _columns(columns: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from COVIDQuantLib.export.table_file import CSV_FILE, JSON_FILE, MetricsFile, re
 from COVIDQuantLib.grades import Grade, findings_of
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.thresholds import Thresholds
+from COVIDQuantLib.readers.rating import Rating
 from COVIDQuantLib.system.atomic_files import settle_results
 from COVIDQuantLib.voxels.geometry import Geometry
 
@@ -49,6 +50,7 @@ class ExamResult:
         notices: codes of quantify's warnings, and of the checks below sound.
         geometry: the grid that was counted; None if not stored.
         padding_voxels: voxels that the scanner did not measure, which are never counted.
+        rating: what two readers said about its segmentation; None if nobody rated it.
     """
 
     path: Path
@@ -66,6 +68,12 @@ class ExamResult:
     notices: tuple[str, ...] = ()
     geometry: Geometry | None = None
     padding_voxels: int = 0
+    rating: Rating | None = None
+
+    @property
+    def is_excluded(self) -> bool:
+        """Whether its readers excluded it from quantification."""
+        return self.rating is not None and self.rating.excludes
 
     @property
     def name(self) -> str:
@@ -121,13 +129,14 @@ def result_of(folder: Path, read: MetricsFile, segmentation: Path | None) -> Exa
         # Two phases of one series are two reconstructions, like two series of one study.
         series=f"{series} {phase}".strip() if series else "",
         study=_hash_of(source, "study_uid"),
-        methods=_methods(_mapping(read.record, "segmentation")),
+        methods=methods_of(_mapping(read.record, "segmentation")),
         software=_text(software, "COVIDQuant"),
         protocol=_protocol(source),
         segmentation=segmentation,
         notices=_notices(read),
         geometry=_geometry(_mapping(read.record, "geometry")),
         padding_voxels=_count(source, "padding_voxels"),
+        rating=read.readers.rating,
     )
 
 
@@ -172,7 +181,8 @@ def _day(text: str) -> date | None:
         return None
 
 
-def _methods(steps: Mapping[str, Any]) -> dict[str, str]:
+def methods_of(steps: Mapping[str, Any]) -> dict[str, str]:
+    """How each step was made, from the provenance of a segmentation; see :class:`ExamResult`."""
     methods = {}
     for step in steps:
         made = _mapping(steps, step)

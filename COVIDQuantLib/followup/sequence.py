@@ -34,6 +34,19 @@ class DatedExam:
     onset_days: int | None = None
 
 
+def day_named(text: str) -> date:
+    """The day that a text like 2020-02-29 names.
+
+    Raises:
+        UsageError: it names none.
+    """
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError:
+        what = f"“{text}” is not a date"
+        raise UsageError(what, remedy="Enter it like 2020-02-29.", code="date-unreadable") from None
+
+
 def in_order(
     results: Sequence[ExamResult], dates: Sequence[date] = (), onset: date | None = None
 ) -> tuple[list[DatedExam], list[CTWarning]]:

@@ -12,30 +12,7 @@ from dataclasses import dataclass
 
 from COVIDQuantLib.anatomy import LOBES, WHOLE_LUNG
 from COVIDQuantLib.followup.changes import RegionChange
-
-
-@dataclass(frozen=True)
-class Biomarker:
-    """One of the two biomarkers whose sign is reported.
-
-    Attributes:
-        name: in the paper.
-        measure: the corresponding measure.
-        subject: subject of the phrase.
-        up, down: the paper's words.
-    """
-
-    name: str
-    measure: str
-    subject: str
-    up: str
-    down: str
-
-
-BIOMARKERS = (
-    Biomarker("POI", "extent_percent", "infection region", "expanded", "contracted"),
-    Biomarker("iHU", "mean_lesion_hu", "density of infection region", "increased", "decreased"),
-)
+from COVIDQuantLib.quantification.biomarkers import BIOMARKERS, Biomarker
 
 
 @dataclass(frozen=True)

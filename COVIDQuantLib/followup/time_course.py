@@ -26,12 +26,14 @@ class TrajectoryPoint:
         days: since the baseline.
         onset_days: since the onset of symptoms; None if unknown.
         values: of the whole lung, by measure; None where undefined.
+        excluded: whether its readers excluded the exam from quantification.
     """
 
     exam: int
     days: int
     onset_days: int | None
     values: dict[str, float | None]
+    excluded: bool = False
 
 
 def at_curves(point: TrajectoryPoint) -> dict[str, float]:

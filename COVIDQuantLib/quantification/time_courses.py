@@ -45,6 +45,12 @@ class Curve:
         return constant + days * (linear + days * (square + days * cube))
 
     @property
+    def label(self) -> str:
+        """Paper and group, for a legend."""
+        paper = self.source.partition(" ")[0]
+        return f"{paper}, {self.group}{' (corrected)' if self.correction else ''}"
+
+    @property
     def computed_peak(self) -> tuple[float, float]:
         """Day and value of the maximum of the formula."""
         day = self._turns[0]

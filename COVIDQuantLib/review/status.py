@@ -61,6 +61,8 @@ class Decision:
         volume_ml: its volume at that time.
         score: its score at that time.
         box: start and stop index of its box along ``k, j, i``.
+        lobes: names of the lobes it lies in.
+        reasons: for the suspicion, in words.
     """
 
     id: str
@@ -68,22 +70,26 @@ class Decision:
     volume_ml: float
     score: float
     box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+    lobes: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
 
     @classmethod
     def about(cls, finding: Finding, status: FindingStatus) -> Decision:
         """A decision about a finding."""
         k, j, i = ((int(span.start), int(span.stop)) for span in finding.box)
-        return cls(finding.id, status, finding.volume_ml, finding.score, (k, j, i))
+        reasons = tuple(str(reason) for reason in finding.reasons)
+        return cls(finding.id, status, finding.volume_ml, finding.score, (k, j, i), tuple(finding.lobes), reasons)
 
     def as_record(self) -> dict[str, Any]:
         """The decision as plain values, for JSON."""
+        words = {"lobes": list(self.lobes), "reasons": list(self.reasons)}
         return {
             "id": self.id,
             "status": str(self.status),
             "volume_ml": self.volume_ml,
             "score": self.score,
             "box": [list(span) for span in self.box],
-        }
+        } | {key: value for key, value in words.items() if value}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Decision:
@@ -94,7 +100,10 @@ class Decision:
         """
         k, j, i = ((int(start), int(stop)) for start, stop in record["box"])
         status = FindingStatus(record["status"])
-        return cls(str(record["id"]), status, float(record["volume_ml"]), float(record["score"]), (k, j, i))
+        # Earlier versions kept no words.
+        lobes, reasons = (tuple(str(one) for one in record.get(key, ())) for key in ("lobes", "reasons"))
+        volume_ml, score = float(record["volume_ml"]), float(record["score"])
+        return cls(str(record["id"]), status, volume_ml, score, (k, j, i), lobes, reasons)
 
 
 @dataclass

@@ -10,16 +10,11 @@ import slicer
 from COVIDQuantLib.anatomy import REGIONS
 from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
 from COVIDQuantLib.scene.nodes.node_geometry import volume_to_world
+from COVIDQuantLib.scene.nodes.volumes import world_of_voxel
 from COVIDQuantLib.voxels.box import Box, in_threads
 
 Point = tuple[float, float, float]
-
-
-def world_of_voxel(volume: Any, kji: tuple[float, float, float]) -> Point:
-    """The RAS position (mm) of voxel ``(k, j, i)`` of a volume node's array, transforms applied."""
-    k, j, i = kji
-    r, a, s = (volume_to_world(volume) @ (i, j, k, 1.0))[:3]
-    return float(r), float(a), float(s)
+__all__ = ["Point", "look_at", "place_of_region", "voxel_of_world", "world_of_voxel"]
 
 
 def voxel_of_world(volume: Any, point: Point) -> tuple[int, int, int]:

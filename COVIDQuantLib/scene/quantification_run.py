@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import slicer
 
 from COVIDQuantLib.errors import Cancelled, COVIDQuantError
 from COVIDQuantLib.pipeline import Plan
 from COVIDQuantLib.progress import ProgressState
 from COVIDQuantLib.scene.nodes.observers import Observers
-from COVIDQuantLib.scene.quantification_job import VolumeJob
+from COVIDQuantLib.scene.quantification_job import Taken, VolumeJob
 from COVIDQuantLib.worker.worker import Worker
 
 
@@ -28,6 +29,9 @@ class Outcome:
         plan: how the CT was quantified.
         megavoxels: size of the CT.
         seconds: how long it took.
+        counts: of the segmentation, int64 ``[6, 2, 4096]``; None if it must be counted anew.
+        place: RAS position (mm) where most of the pneumonia is; None if there is no segmentation, or no lung.
+        was_first: whether the process was new, and had to load what it needs.
     """
 
     segmentation: Any
@@ -36,6 +40,9 @@ class Outcome:
     plan: Plan
     megavoxels: float
     seconds: float
+    counts: np.ndarray | None = None
+    place: tuple[float, float, float] | None = None
+    was_first: bool = False
 
 
 class QuantifyRun:
@@ -58,6 +65,8 @@ class QuantifyRun:
         self._began = 0.0
         self._megavoxels = 0.0
         self._outcome: Outcome | None = None
+        self._is_first = True
+        self._warm: tuple[Plan, int | None] | None = None
         self._observers = Observers()
 
     @property
@@ -65,13 +74,17 @@ class QuantifyRun:
         """Whether a quantification is running, or its outcome was not polled yet."""
         return self._job is not None or self._outcome is not None
 
+    def is_warm(self, plan: Plan) -> bool:
+        """Whether the process has done a run like this and is still there, so that nothing has to be loaded."""
+        return self._worker is not None and self._worker.pid is not None and self._warm == (plan, self._worker.pid)
+
     @property
     def volume(self) -> Any:
         """The CT that is being quantified; None if none is."""
         return self._volume
 
     def start(self, volume: Any, name: str, plan: Plan, lobes_from: Any = None) -> None:
-        """Start a run; returns once the CT is copied to the worker.
+        """Start a run; the CT is copied by the polls that follow.
 
         Args:
             volume: vtkMRMLScalarVolumeNode in HU.
@@ -88,6 +101,7 @@ class QuantifyRun:
             raise RuntimeError("a quantification is running")
         if self._worker is None:
             self._worker = self._make_worker()
+        self._is_first = not self.is_warm(plan)
         self._began = time.monotonic()
         self._job = VolumeJob(volume, name, self._worker, plan, lobes_from)
         self._volume, self._plan = volume, plan
@@ -100,15 +114,15 @@ class QuantifyRun:
         """The progress, the outcome (returned once), or None if nothing is running; never blocks."""
         if self._job is not None:
             try:
-                state, node = self._job.poll()
+                state, taken = self._job.poll()
             except Cancelled:
                 self._end(cancelled=True)
             except COVIDQuantError as error:
                 self._end(error=error)
             else:
-                if node is None:
+                if taken is None:
                     return state
-                self._end(segmentation=node)
+                self._end(taken)
         outcome, self._outcome = self._outcome, None
         return outcome
 
@@ -126,10 +140,23 @@ class QuantifyRun:
         if worker is not None:
             worker.close()
 
-    def _end(self, segmentation: Any = None, error: COVIDQuantError | None = None, *, cancelled: bool = False) -> None:
+    def _end(
+        self, taken: Taken | None = None, error: COVIDQuantError | None = None, *, cancelled: bool = False
+    ) -> None:
         self._observers.close()
         seconds = time.monotonic() - self._began
-        self._outcome = Outcome(segmentation, error, cancelled, self._plan, self._megavoxels, seconds)
+        self._outcome = Outcome(
+            None if taken is None else taken.segmentation,
+            error,
+            cancelled,
+            self._plan,
+            self._megavoxels,
+            seconds,
+            None if taken is None else taken.counts,
+            None if taken is None else taken.place,
+            self._is_first,
+        )
+        self._warm = (self._plan, self._worker.pid) if taken is not None and self._worker is not None else None
         self._job = self._volume = None
 
     def _on_node_removed(self, node: Any) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.export.reader_records import gate_warnings
 from COVIDQuantLib.quantification.thresholds import Thresholds
 from COVIDQuantLib.review.status import Figures
 from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
@@ -16,6 +19,8 @@ from COVIDQuantLib.scene.nodes.tables import write_checks
 from COVIDQuantLib.scene.quantification_job import warnings_of_node
 from COVIDQuantLib.scene.review.ai_result import restore_all
 from COVIDQuantLib.scene.review.findings import Findings
+from COVIDQuantLib.scene.review.painting_bound import PaintingBound, keep_in_chest
+from COVIDQuantLib.scene.review.reader_desk import ReaderDesk
 from COVIDQuantLib.scene.review.result_checks import ChecksJob, KeptChecks, kept_checks
 from COVIDQuantLib.scene.review.segment_edits import take_from_other_lobes
 from COVIDQuantLib.scene.review.segment_status import StatusFollower, edited_roles, whose_figures
@@ -28,6 +33,7 @@ class Reading:
         volume: the CT for a segmentation that was never followed; None for the CT that it is linked to.
         segmentation: the vtkMRMLSegmentationNode.
         wake: called at the first change after an update; the place to start a timer that calls :meth:`update`.
+        counts: of the segments as they are, int64 ``[6, 2, 4096]``, if they are known; None to count them.
 
     Raises:
         UnfitInputError: there is no CT, or the segments cannot be counted.
@@ -36,15 +42,23 @@ class Reading:
         live: the figures.
         charts: their charts.
         findings: suspected artefacts.
+        readers: rating, edit record and seconds of work.
         density: the pneumonia coloured by density; None until first used.
     """
 
-    def __init__(self, volume: Any, segmentation: Any, wake: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        volume: Any,
+        segmentation: Any,
+        wake: Callable[[], None] | None = None,
+        counts: np.ndarray | None = None,
+    ) -> None:
         if volume_of(segmentation) is not None or volume is None:
-            self.live = LiveQuantification.reattach(segmentation, wake=wake)
+            self.live = LiveQuantification.reattach(segmentation, wake=wake, counts=counts)
         else:
-            self.live = LiveQuantification(volume, segmentation, wake=wake)
+            self.live = LiveQuantification(volume, segmentation, wake=wake, counts=counts)
         self.findings = Findings(self.live)
+        self.readers = ReaderDesk(self.live, self.findings)
         self.density: DensityOverlay | None = None
         self.charts = Charts(self.live.table, segmentation.GetName())
         self._status = StatusFollower(segmentation, self.live.histogram)
@@ -77,8 +91,9 @@ class Reading:
 
     @property
     def warnings(self) -> list[CTWarning]:
-        """Warnings from when the segments were created, and about their current state."""
-        return [*warnings_of_node(self.segmentation), *self.live.warnings()]
+        """Warnings from when the segments were created, about their current state, and of their readers."""
+        of_readers = gate_warnings(self.readers.rating, self.readers.segments)
+        return [*warnings_of_node(self.segmentation), *self.live.warnings(), *of_readers]
 
     @property
     def checks(self) -> KeptChecks:
@@ -151,6 +166,21 @@ class Reading:
                 settled = True
         return settled and self.update()
 
+    def keep_in_chest(self, segment_id: str, bound: PaintingBound) -> int:
+        """Remove the voxels of a lobe that was just painted where no lung can be; see :func:`keep_in_chest`.
+
+        Args:
+            segment_id: the lobe's segment.
+            bound: of the CT.
+
+        Returns:
+            Voxels removed.
+        """
+        removed = keep_in_chest(self.live, segment_id, bound)
+        if removed:
+            self.update()
+        return removed
+
     def density_overlay(self) -> DensityOverlay:
         """The density colours, created on first use."""
         if self.density is None:
@@ -165,14 +195,19 @@ class Reading:
         """
         restore_all(self.live)
         self.update()
+        # A segment that was created again may have the counts of the deleted one.
+        self.readers.update()
 
     def close(self) -> None:
         """Stop following; the nodes keep their current content."""
+        if self.is_attached:
+            self.readers.write_work()
         self.live.close()
 
     def _take_in(self) -> None:
         self._status.update(self.live.histogram)
         self.findings.update()
+        self.readers.update()
         if self.density is not None:
             self.density.update()
         self._show()

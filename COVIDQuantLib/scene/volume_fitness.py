@@ -31,12 +31,17 @@ def look_at_volume(volume: Any) -> Fitness:
     if volume is None:
         return Fitness("", refused=False)
     try:
-        return _look(volume)
+        return refuse_unfit(volume)
     except UnfitInputError as error:
         return Fitness(error.line(), refused=True)
 
 
-def _look(volume: Any) -> Fitness:
+def refuse_unfit(volume: Any) -> Fitness:
+    """The same, with a refusal as an error.
+
+    Raises:
+        UnfitInputError: it cannot be quantified; says why.
+    """
     name = volume.GetName()
     if volume.IsA("vtkMRMLLabelMapVolumeNode"):
         raise UnfitInputError("this is a label map, not a CT", name, "Choose the CT itself.")

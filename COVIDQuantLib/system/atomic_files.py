@@ -254,6 +254,12 @@ class OutputFolder:
             raise RuntimeError("an OutputFolder has a staging folder inside its with block")
         return self._staging.path
 
+    def staged(self, name: str) -> Path:
+        """Where a file of the set that was already written lies until the block ends."""
+        if self._staging is None or name not in self._names:
+            raise RuntimeError(f"{name} was not written to this set")
+        return self._staging.files / name
+
     def expect(self, names: Collection[str]) -> None:
         """Check now for errors that writing files of these names would raise later.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from COVIDQuantLib.errors import UsageError
+from COVIDQuantLib.system.near_names import did_you_mean
 
 REQUIRED = object()
 
@@ -110,7 +111,8 @@ def checked(document: Any, schema: Schema, where: str, path: str = "") -> dict[s
         raise UsageError(f"{path or 'the file'} is not an object", where, 'Write it as {"key": value, ...}.')
     for name in document:
         if name not in schema:
-            raise UsageError(f"unknown key {_joined(path, name)}", where, f"Known here are {', '.join(schema)}.")
+            remedy = f"{did_you_mean(str(name), schema)}Known here are {', '.join(schema)}."
+            raise UsageError(f"unknown key {_joined(path, name)}", where, remedy)
     return {name: _value(document, name, entry, where, _joined(path, name)) for name, entry in schema.items()}
 
 

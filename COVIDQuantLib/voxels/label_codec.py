@@ -16,6 +16,22 @@ FORMAT = "covidquant-labels/1"
 _ADVICE = "Quantify the CT again."
 
 
+# One array holds both: three bits for the lobe, one for the pneumonia.
+_LESION_BIT = 8
+
+
+def joined_labels(lobes: np.ndarray, lesions: np.ndarray) -> np.ndarray:
+    """Lobes (label values 0..7) and lesions (bool) in one array of bytes."""
+    labels = lobes.astype(np.uint8)
+    labels[lesions] += _LESION_BIT
+    return labels
+
+
+def parted_labels(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The lobes and lesions that :func:`joined_labels` has joined."""
+    return labels % _LESION_BIT, labels >= _LESION_BIT
+
+
 def encode_labels(labels: np.ndarray) -> str:
     """A label array as text.
 

@@ -6,10 +6,12 @@ the arguments once the child has copied those.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import secrets
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -30,6 +32,8 @@ ALIGNMENT = 64
 _SHARED_FOLDER = Path("/dev/shm")  # noqa: S108 - no temporary file is made there by name
 _BLOCK = re.compile(r"covidquant-(\d{1,9})-[0-9a-f]{8}")
 _SECONDS_NEW = 60.0
+# Memory is reserved in pieces of this size; a block from this size on is given back by a thread.
+_PIECE, _LARGE = 1 << 23, 1 << 25
 
 
 @dataclass(frozen=True)
@@ -57,12 +61,13 @@ class Block:
 
     Args:
         size: bytes.
+        at_once: reserve the memory now; otherwise :meth:`reserve` must do so before anything is written.
 
     Raises:
         WorkerError: there is too little memory, or Python's resource tracker cannot be started.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, at_once: bool = True) -> None:
         _name_interpreter()
         clear_gone_blocks()
         name = _new_name()
@@ -77,11 +82,9 @@ class Block:
         except OSError as error:
             raise _no_room(size) from error
         self._free = weakref.finalize(self, _remove, self._memory, _hold(self._memory.name))
-        try:
-            _reserve(self._memory.name, size)
-        except OSError as error:
-            self.free()
-            raise _no_room(size) from error
+        self._reserved = 0
+        if at_once:
+            self.reserve()
 
     @property
     def name(self) -> str:
@@ -96,8 +99,32 @@ class Block:
             raise ValueError("the block was freed")
         return buffer
 
+    def reserve(self, seconds: float = math.inf) -> bool:
+        """Have the system commit more of the memory; whether all of it is committed.
+
+        Otherwise writing to a full /dev/shm would kill the process.
+
+        Args:
+            seconds: stop after about this long; a gigabyte takes most of a second.
+
+        Raises:
+            WorkerError: there is too little memory.
+        """
+        size, end = self._memory.size, time.monotonic() + seconds
+        while self._reserved < size:
+            piece = min(_PIECE, size - self._reserved)
+            try:
+                _reserve(self._memory.name, self._reserved, piece)
+            except OSError as error:
+                self.free()
+                raise _no_room(size) from error
+            self._reserved += piece
+            if time.monotonic() >= end:
+                break
+        return self._reserved >= size
+
     def free(self) -> None:
-        """Release the memory; may be called repeatedly."""
+        """Release the memory; may be called repeatedly. The system takes back a large block a moment later."""
         self._free()
 
 
@@ -151,20 +178,30 @@ def _remove(memory: shared_memory.SharedMemory, held: int | None) -> None:
     # Unlink first: the name must go even if a view of the memory still exists.
     with suppress(FileNotFoundError):
         memory.unlink()
+    if memory.size >= _LARGE:
+        # Giving back a gigabyte takes a fifth of a second, during which a window would be held. It needs no lock of
+        # Python; at exit no thread can be started.
+        with suppress(RuntimeError):
+            threading.Thread(target=_close, args=(memory, held), name="free memory").start()
+            return
+    _close(memory, held)
+
+
+def _close(memory: shared_memory.SharedMemory, held: int | None) -> None:
     with suppress(BufferError):
         memory.close()
     if held is not None:
         os.close(held)
 
 
-def _reserve(name: str, size: int) -> None:
-    """Have Linux commit the memory now; otherwise writing to a full /dev/shm would kill the process."""
+def _reserve(name: str, start: int, size: int) -> None:
+    """Have Linux commit a part of the memory now."""
     path = _SHARED_FOLDER / name
     if not hasattr(os, "posix_fallocate") or not path.exists():
         return
     handle = os.open(path, os.O_RDWR)
     try:
-        os.posix_fallocate(handle, 0, size)
+        os.posix_fallocate(handle, start, size)
     finally:
         os.close(handle)
 

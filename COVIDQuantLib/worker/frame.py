@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import mmap
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -103,6 +104,7 @@ class SharedArguments:
         blank: arrays with the wanted shapes and types, to be filled through :meth:`view`; their values are not copied.
         arguments: the other arguments, copied immediately.
         room: extra bytes to reserve for the return value.
+        at_once: reserve the memory now; otherwise :meth:`prepare` must do so before a blank array is filled.
 
     Attributes:
         size: length in bytes.
@@ -112,13 +114,32 @@ class SharedArguments:
         TypeError: an argument that cannot be sent.
     """
 
-    def __init__(self, blank: Mapping[str, np.ndarray], arguments: Mapping[str, Any], room: int = 0) -> None:
+    def __init__(
+        self, blank: Mapping[str, np.ndarray], arguments: Mapping[str, Any], room: int = 0, *, at_once: bool = True
+    ) -> None:
         frame = Frame({**blank, **arguments})
         self.size = frame.size + room
         self._slots = {name: frame.slot(array) for name, array in blank.items()}
         self._text_bytes = frame.text_bytes
-        self._block = Block(self.size)
-        frame.write(self.buffer, frozenset(map(id, blank.values())))
+        self._block = Block(self.size, at_once=False)
+        self._frame: Frame | None = frame
+        self._blank = frozenset(map(id, blank.values()))
+        if at_once:
+            self.prepare()
+
+    def prepare(self, seconds: float = math.inf) -> bool:
+        """Reserve more of the memory, and once all of it is reserved write the arguments; whether that is done.
+
+        Args:
+            seconds: stop after about this long.
+
+        Raises:
+            WorkerError: there is too little memory to share.
+        """
+        if self._frame is not None and self._block.reserve(seconds):
+            self._frame.write(self.buffer, self._blank)
+            self._frame = None
+        return self._frame is None
 
     @property
     def buffer(self) -> memoryview:

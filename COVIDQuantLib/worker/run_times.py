@@ -11,17 +11,22 @@ from COVIDQuantLib.pipeline import MODEL_FREE, NETWORK, STAGES_OF
 # The weights of the pipeline's stages are seconds measured with this many cores and voxels.
 _MEASURED_CORES = 2
 _MEASURED_MEGAVOXELS = 512 * 512 * 300 / 1e6
-# Startup before the first job: the process, its libraries, the weights.
-_SECONDS_TO_START = {NETWORK: 8.0, MODEL_FREE: 2.0}
+# What the first job of a process waits for: its libraries and the weights. A disk that was not read before, or a virus
+# scanner, makes it several times as long, which is learnt.
+_SECONDS_TO_LOAD = {NETWORK: 12.0, MODEL_FREE: 2.0}
 # Returns from further cores diminish; no measured run exceeds this.
 _MOST_SPEEDUP = 4.0
 # A new run has as much weight as all earlier ones together.
 _WEIGHT = 0.5
-_LEAST_MEGAVOXELS = 0.1
+_LEAST_MEGAVOXELS, _LEAST_SECONDS = 0.1, 0.1
+# What is learnt of each method and device: pace of the work beside the reference, and seconds of loading.
+_WORK, _LOADING = "work", "loading"
 
 
 class RunTimes:
-    """How much longer earlier runs took than the reference measurements, by method and device.
+    """How earlier runs compare with the reference measurements, by method and device: their pace, and what was loaded.
+
+    The first run of a process loads libraries and weights, which may take longer than the work; both are learnt apart.
 
     Args:
         text: the value of :attr:`text` saved in the application's settings; anything else is ignored.
@@ -32,24 +37,44 @@ class RunTimes:
 
     @property
     def text(self) -> str:
-        """The learned ratios, for saving."""
+        """What was learnt, for saving."""
         return json.dumps(self._known)
 
-    def learn(self, method: str, device: str, megavoxels: float, seconds: float) -> None:
-        """Learn from a completed run."""
+    def learn(self, method: str, device: str, megavoxels: float, seconds: float, *, first: bool = False) -> None:
+        """Learn from a completed run.
+
+        Args:
+            method: of the run.
+            device: where it ran.
+            megavoxels: size of the CT.
+            seconds: how long it took.
+            first: whether its process was new and had to load what it needs.
+        """
         if seconds <= 0 or megavoxels <= 0:
             return
-        ratio = seconds / _measured_seconds(method, megavoxels)
-        key = _key(method, device)
-        before = self._known.get(key, ratio)
-        self._known[key] = (1 - _WEIGHT) * before + _WEIGHT * ratio
+        work = _measured_seconds(method, megavoxels)
+        if not first:
+            self._mix(_key(method, device, _WORK), seconds / work)
+            return
+        known = self._known.get(_key(method, device, _WORK))
+        # Nothing is known of a GPU's pace before its second run; the first one then counts as nothing but loading.
+        pace = known if known is not None else 1.0 if device == "cpu" else 0.0
+        self._mix(_key(method, device, _LOADING), max(seconds - pace * work, _LEAST_SECONDS))
 
-    def seconds(self, method: str, device: str, megavoxels: float) -> float | None:
+    def seconds(self, method: str, device: str, megavoxels: float, *, first: bool = False) -> float | None:
         """The expected duration of a run; None if nothing is known (a GPU that was never used)."""
-        ratio = self._known.get(_key(method, device))
-        if ratio is None and device != "cpu":
+        pace = self._known.get(_key(method, device, _WORK))
+        loading = self._known.get(_key(method, device, _LOADING))
+        if pace is None and loading is None and device != "cpu":
             return None
-        return (ratio or 1.0) * _measured_seconds(method, megavoxels)
+        if pace is None:
+            pace = 1.0 if device == "cpu" else 0.0
+        wait = (_SECONDS_TO_LOAD[method] if loading is None else loading) if first else 0.0
+        return pace * _measured_seconds(method, megavoxels) + wait
+
+    def _mix(self, key: str, value: float) -> None:
+        before = self._known.get(key, value)
+        self._known[key] = (1 - _WEIGHT) * before + _WEIGHT * value
 
 
 def rounded_seconds(seconds: float) -> int:
@@ -64,11 +89,11 @@ def _measured_seconds(method: str, megavoxels: float) -> float:
     """The duration for a CT of any size on this computer's cores, scaled from the reference measurements."""
     speedup = min(max((os.cpu_count() or 1) / _MEASURED_CORES, 0.5), _MOST_SPEEDUP)
     share = max(megavoxels, _LEAST_MEGAVOXELS) / _MEASURED_MEGAVOXELS
-    return _SECONDS_TO_START[method] + sum(stage.weight for stage in STAGES_OF[method]) * share / speedup
+    return sum(stage.weight for stage in STAGES_OF[method]) * share / speedup
 
 
-def _key(method: str, device: str) -> str:
-    return f"{method} {device}"
+def _key(method: str, device: str, what: str) -> str:
+    return f"{method} {device} {what}"
 
 
 def _read(text: str) -> dict[str, float]:

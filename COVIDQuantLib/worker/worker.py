@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import Cancelled
 from COVIDQuantLib.pipeline import DEFAULT_PLAN, GivenMasks, Plan
 from COVIDQuantLib.progress import ProgressState, show_nothing
-from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.worker.call import Call
 from COVIDQuantLib.worker.channel import Message
 from COVIDQuantLib.worker.failures import WorkerError, death_of
@@ -25,21 +24,15 @@ from COVIDQuantLib.worker.values import encode
 _SECONDS_BETWEEN_POLLS = 0.02
 _JOBS = "COVIDQuantLib.worker.jobs.segment"
 # Beyond the voxels, for provenance, warnings and checks; a result that needs more comes in a file.
-_ROOM_FOR_TEXT = 1 << 20
+ROOM_FOR_TEXT = 1 << 20
 
 
 class Job:
-    """The segmentation of one CT by a worker. Created by :meth:`Worker.submit`."""
+    """The segmentation of one CT by a worker. Created by :meth:`Worker.submit` and :meth:`Worker.submit_copied`."""
 
-    def __init__(self, worker: Worker, number: int, ct: CTVolume, given: GivenMasks, plan: Plan) -> None:
+    def __init__(self, worker: Worker, call: Call) -> None:
         self._worker = worker
-        hu = ct.hu.astype(np.int16, copy=False)
-        # The CT's warnings stay here, and so does the patient's identity.
-        sent = CTVolume(hu, ct.geometry, ct.padding, ct.source.without_identity())
-        arguments = {"ct": sent, "given": given, "plan": plan}
-        # Lobes and lesions, one byte per voxel each, overwrite the CT's two bytes.
-        shared = SharedArguments({}, arguments, room=_ROOM_FOR_TEXT)
-        self.call = Call(f"{_JOBS}:segmented", shared, number=number, keep=True)
+        self.call = call
         self.retried = False
 
     @property
@@ -47,8 +40,8 @@ class Job:
         """Whether it is done, failed or cancelled; updated by :meth:`poll`."""
         return self.call.is_over
 
-    def poll(self) -> ProgressState | Segmentation:
-        """The progress or the result; never blocks. Call it from a timer.
+    def poll(self) -> Any:
+        """The progress (``ProgressState``) or the result; never blocks. Call it from a timer.
 
         Raises:
             Cancelled: the job was cancelled.
@@ -58,10 +51,10 @@ class Job:
         self._worker.advance()
         if self.call.error is not None:
             raise self.call.error
-        state: ProgressState | Segmentation = self.call.result if self.call.is_over else self.call.progress
+        state = self.call.result if self.call.is_over else self.call.progress
         return state or ProgressState("waiting", 0.0, None)
 
-    def wait(self, show: Callable[[ProgressState], None] = show_nothing) -> Segmentation:
+    def wait(self, show: Callable[[ProgressState], None] = show_nothing) -> Any:
         """Wait for the result; for scripts. An interrupt, or an error in ``show``, cancels the job.
 
         Args:
@@ -72,7 +65,7 @@ class Job:
             COVIDQuantError: see :meth:`poll`.
         """
         try:
-            while not isinstance(state := self.poll(), Segmentation):
+            while isinstance(state := self.poll(), ProgressState):
                 show(state)
                 time.sleep(_SECONDS_BETWEEN_POLLS)
         except BaseException:
@@ -84,6 +77,14 @@ class Job:
         """Cancel the job, killing the process if it is working on it; a job that is over does not change."""
         if not self.is_over:
             self._worker.drop(self)
+
+
+def shared_ct(ct: CTVolume, given: GivenMasks, plan: Plan) -> SharedArguments:
+    """The arguments of ``worker.jobs.segment.segmented``; the CT's warnings stay here, and so does its identity."""
+    hu = ct.hu.astype(np.int16, copy=False)
+    sent = CTVolume(hu, ct.geometry, ct.padding, ct.source.without_identity())
+    # Lobes and lesions, one byte per voxel each, overwrite the CT's two bytes.
+    return SharedArguments({}, {"ct": sent, "given": given, "plan": plan}, room=ROOM_FOR_TEXT)
 
 
 class Worker:
@@ -133,11 +134,35 @@ class Worker:
             WorkerError: the process cannot be started, or there is too little shared memory.
         """
         self.start()
+        return self._add(f"{_JOBS}:segmented", shared_ct(ct, given or GivenMasks(), plan))
+
+    def submit_copied(self, shared: SharedArguments) -> Job:
+        """Start to check and segment a CT that the caller has copied, with what a scene needs as result.
+
+        Args:
+            shared: the arguments of ``worker.jobs.segment.segmented_for_scene``; freed by the job.
+
+        Raises:
+            WorkerError: the process cannot be started.
+        """
+        try:
+            self.start()
+        except BaseException:
+            shared.free()
+            raise
+        return self._add(f"{_JOBS}:segmented_for_scene", shared)
+
+    def _add(self, function: str, shared: SharedArguments) -> Job:
         self._count += 1
-        job = Job(self, self._count, ct, given or GivenMasks(), plan)
+        job = Job(self, Call(function, shared, number=self._count, keep=True))
         self._queue.append(job)
         self.advance()
         return job
+
+    def rest(self) -> None:
+        """End the process if it has nothing to do; the next job starts another."""
+        if self._current is None and not self._queue:
+            self._end()
 
     def close(self) -> None:
         """End the process and cancel all jobs; the worker cannot be used again."""

@@ -90,6 +90,7 @@ def test_damage_is_seen(right, checks_of, damage):
         ("all_lung_sick", "lesion-median"),
         ("no_lesion", "lesion-missed"),
         ("lesions_out_of_lung", "lesion-outside"),
+        ("spleen_sick", "lesion-base"),
     ],
 )
 def test_damage_is_seen_by_the_check_that_is_made_for_it(checks_of, name, code):

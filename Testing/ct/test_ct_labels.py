@@ -150,8 +150,8 @@ def test_missing_damaged_and_dicom_masks_are_refused(tmp_path):
     (tmp_path / "bad.nrrd").write_bytes(b"NRRD0004\ntype: short\n")
     refused(tmp_path / "bad.nrrd", "cannot be read|not supported|damaged")
     write(slice_datasets(np.zeros((1, 8, 8), np.int16)), tmp_path / "dicom")
-    refused(tmp_path / "dicom", "cannot be read from DICOM")
-    refused(tmp_path / "dicom" / "IM0000", "cannot be read from DICOM")
+    refused(tmp_path / "dicom", "there is no DICOM segmentation")
+    refused(tmp_path / "dicom" / "IM0000", "not a segmentation .CT Image Storage")
 
 
 class TestSlicerSegmentation:

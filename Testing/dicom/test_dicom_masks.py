@@ -1,10 +1,14 @@
 """DICOM segmentations as masks: ours, highdicom's, dcmqi's, TotalSegmentator's; sparse, packed, damaged, hostile."""
 
+import json
+import shutil
+import subprocess
 import zlib
 
 import highdicom
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from dicom_maker import enhanced, slice_datasets, write
 from dicom_results import SETTINGS, STUDY, exam_of, objects_of, written
 from highdicom.seg import Segmentation, SegmentDescription
@@ -14,9 +18,10 @@ from pydicom.sr.coding import Code
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless, generate_uid
 
 from COVIDQuantLib.anatomy import LOBES
-from COVIDQuantLib.ct.masks.label_maps import read_label_map
+from COVIDQuantLib.ct.masks.label_maps import place_labels, read_label_map
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.export.segmentation_file import read_segmentation
 from COVIDQuantLib.segmentation.masks.user_masks import read_given_masks
 from COVIDQuantLib.voxels.geometry import Geometry
 
@@ -399,6 +404,23 @@ def test_a_straightened_gantry_tilt_keeps_every_voxel(once, tmp_path):
     assert warned == []
     own = dcmread(path)
     assert (own.Rows, own.Columns) == (rows, columns)
+    # The grid alone tells where they belong, as when the result is compared with a later exam.
+    np.testing.assert_array_equal(read_segmentation(path, ct.geometry).segmentation.lobes, lobes)
+
+
+def test_uneven_sections_keep_their_masks(once, tmp_path):
+    """Intervals that drift put the even grid sections away from the images; each frame names its image."""
+    phantom = once.phantom(**SETTINGS)
+    spacing = phantom.ct.geometry.spacing
+    images = slice_datasets(phantom.ct.hu, spacing, (0, 0, 0), **STUDY)
+    for n, image in enumerate(images):
+        drift = 0.09 * max(0, n - len(images) // 2)
+        image.ImagePositionPatient = [0, 0, round((n + drift) * spacing[2], 4)]
+    ct = read_ct(write(images, tmp_path / "ct"))
+    assert "uneven-spacing" in [warning.code for warning in ct.warnings]
+    exam = exam_of(ct, phantom.lobes.copy(), phantom.lesions.copy())
+    path, _ = objects_of(exam, tmp_path)
+    np.testing.assert_array_equal(lobes_of(ct, path), exam.segmentation.lobes)
 
 
 def test_a_multiframe_ct_has_its_segmentation_on_its_frames(once, tmp_path):
@@ -412,3 +434,34 @@ def test_a_multiframe_ct_has_its_segmentation_on_its_frames(once, tmp_path):
     lobes, lesions, _ = both(ct, path)
     np.testing.assert_array_equal(lobes, exam.segmentation.lobes)
     np.testing.assert_array_equal(lesions != 0, exam.segmentation.lesions)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_flipped_bits_are_refused_in_one_line_or_harmless(world, tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    data = np.frombuffer(world[1].read_bytes(), np.uint8).copy()
+    for at in rng.integers(0, min(len(data), 40_000), rng.integers(1, 5)):
+        data[at] ^= 1 << rng.integers(8)
+    (tmp_path / "seg.dcm").write_bytes(data.tobytes())
+    labels = said = None
+    try:
+        labels = lobes_of(world[0].ct, tmp_path / "seg.dcm")
+    except UnfitInputError as error:
+        said = error.line()
+    assert (labels is None) == bool(said)
+    assert "\n" not in (said or "")
+    assert labels is None or labels.shape == world[0].ct.hu.shape
+
+
+@pytest.mark.skipif(shutil.which("segimage2itkimage") is None, reason="dcmqi is not installed")
+def test_dcmqi_opens_ours_voxel_by_voxel(world, tmp_path):
+    """By dcmqi Slicer opens segmentations: one volume per segment, as segments overlap."""
+    exam, path, _ = world
+    options = ["--inputDICOM", path, "--outputDirectory", tmp_path, "--outputType", "nrrd", "--prefix", "s"]
+    subprocess.run(["segimage2itkimage", *map(str, options)], check=True, capture_output=True)
+    for number, lobe in enumerate(LOBES, start=1):
+        image = sitk.ReadImage(str(tmp_path / f"s-{number}.nrrd"))
+        placed, _ = place_labels(sitk.GetArrayFromImage(image), Geometry.of_image(image), exam.ct.geometry, lobe.name)
+        np.testing.assert_array_equal(placed != 0, exam.segmentation.lobes == lobe.label)
+    told = json.loads((tmp_path / "s-meta.json").read_text())["segmentAttributes"]
+    assert [item[0]["SegmentLabel"] for item in told] == [*(lobe.name for lobe in LOBES), "pneumonia"]

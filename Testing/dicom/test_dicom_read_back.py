@@ -36,7 +36,7 @@ def course(once, tmp_path_factory):
         lesions = phantom.lesions.copy()
         if number:
             lesions = (ndimage.binary_dilation(lesions) & (phantom.lobes > 0)) | _spot(phantom)
-        exams.append(exam_of(ct, phantom.lobes.copy(), lesions))
+        exams.append(exam_of(ct, phantom.lobes.copy(), lesions, checked=not number))
         (folder / f"result{number}").mkdir()
         objects_of(exams[-1], folder / f"result{number}")
     return exams, [folder / "result0", folder / "result1"]
@@ -208,6 +208,7 @@ def test_lesions_keep_their_identifiers_in_a_later_exam(course, tmp_path):
     assert known.of("right upper lobe") == alone.of("right upper lobe")
 
 
+@pytest.mark.slow
 def test_without_dicom_the_earlier_result_gives_the_same_identifiers(course, tmp_path):
     """A lesion's identifier follows from the exam in which it was first seen, whichever files tell of it."""
     exams, folders = course
@@ -245,6 +246,19 @@ def test_quantify_writes_dicom_and_takes_its_own_masks(course, tmp_path, capsys)
     written_texts = "".join((out / name).read_text() for name in ("metrics.csv", "metrics.json"))
     secret = [STUDY[key] for key in ("PatientName", "ReferringPhysicianName", "StudyDescription", "AccessionNumber")]
     assert not [name for name in (*secret, *PATIENT.values(), "20200325") if name in written_texts]
+
+
+@pytest.mark.slow
+def test_the_report_of_the_run_goes_along_as_encapsulated_pdf(course, tmp_path, capsys):
+    seg, out = course[1][1] / "segmentation.dcm", tmp_path / "out"
+    ct = course[0][1].ct.source.path
+    given = ["--lobes", str(seg), "--lesions", str(seg), "--method", "model-free"]
+    assert main(["quantify", str(ct), *given, "--dicom", "--report", "--quiet", "--out", str(out)]) == 0
+    if "report-no-pdf" in capsys.readouterr().err:
+        pytest.skip("no PDF can be made here")
+    pdf, held = (out / "report.pdf").read_bytes(), dcmread(out / "report_pdf.dcm").EncapsulatedDocument
+    assert held[: len(pdf)] == pdf
+    assert len(held) - len(pdf) < 2
 
 
 def test_quantify_refuses_before_the_work(course, tmp_path, capsys):

@@ -27,7 +27,7 @@ PDF = b"%PDF-1.4\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF\n"
 def made(once, tmp_path_factory):
     """An exam and the files of its result."""
     folder = tmp_path_factory.mktemp("result")
-    exam = phantom_exam(once, folder / "ct")
+    exam = phantom_exam(once, folder / "ct", checked=True)
     (folder / "report.pdf").write_bytes(PDF)
     files = write_dicom_result(exam, folder / "out", report_pdf=folder / "report.pdf")
     return exam, files
@@ -67,12 +67,12 @@ def test_they_belong_to_the_patient_and_the_study(made, objects):
 
 def test_a_second_result_has_new_uids_and_the_same_tracking(made, objects, tmp_path):
     exam, files = made
-    paths = write_dicom_result(exam, tmp_path)
-    again = [dcmread(path) for path in paths.paths()]
+    paths = objects_of(exam, tmp_path)
+    again = [dcmread(path) for path in paths]
     uids = [uid for ds in (*objects, *again) for uid in (ds.SOPInstanceUID, ds.SeriesInstanceUID)]
     assert len(set(uids)) == len(uids)
     assert all(uid.startswith("2.25.") and uid.is_valid for uid in uids)
-    one, other = (tracking(highdicom.sr.srread(path)) for path in (files.report_sr, paths.report_sr))
+    one, other = (tracking(highdicom.sr.srread(path)) for path in (files.report_sr, paths[1]))
     assert one == other
     assert len(set(one.values())) == len(one) > len(REGIONS) + 1
     segments = objects[0].SegmentSequence

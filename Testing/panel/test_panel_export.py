@@ -14,9 +14,10 @@ from test_scene_life import nothing_is_logged  # noqa: F401 - a fixture of all t
 from worker_world import blocks_left, is_running
 
 from COVIDQuantLib.export.table_file import read_metrics
+from COVIDQuantLib.scene.export import report_job
 from COVIDQuantLib.scene.review.segment_edits import remove_from_lesion
 
-_EXPORT = 3
+_EXPORT = 5
 
 
 @pytest.fixture
@@ -40,6 +41,10 @@ def choose(world, folder, *names):
 
 def finish(world):
     world.until(lambda: world.ui.exportButton.text == "Export")
+
+
+def report_is_done(world):
+    world.until(lambda: world.ui.reportButton.text == "Report…")
 
 
 def test_an_edit_after_the_click_is_not_in_the_files(read, tmp_path):
@@ -108,6 +113,50 @@ def test_a_failure_on_the_way_is_told_once_and_the_button_works_again(read, tmp_
     read.ui.exportButton.click()
     finish(read)
     assert read_metrics(tmp_path).metrics.rows == read.panel.reading.live.metrics.rows
+
+
+# ---------------------------------------------------------------------------------------------------------- the report
+
+
+@pytest.mark.slow
+def test_a_report_is_written_beside_the_window(read, tmp_path):
+    choose(read, tmp_path)
+    assert read.ui.reportButton.enabled
+    read.ui.reportButton.click()
+    assert read.ui.reportButton.text == "Cancel"
+    assert "report is done" in read.ui.exportButton.toolTip
+    report_is_done(read)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    extent = read.panel.reading.live.metrics.value("whole lung", "extent_percent")
+    assert f"{extent:.2f} %" in page
+    assert (tmp_path / "report.html").as_uri() in read.ui.doneLabel.text
+    assert {path.name for path in tmp_path.iterdir()} <= {"report.html", "report.pdf"}
+
+
+def test_an_earlier_report_is_replaced_only_after_a_question_and_a_click_stops_it(read, tmp_path, monkeypatch):
+    monkeypatch.setattr(report_job, "_FUNCTION", "export_world:write_and_linger")
+    (tmp_path / "report.html").write_text("mine", encoding="utf-8")
+    choose(read, tmp_path)
+    read.ui.reportButton.click()
+    assert "report.html" in read.questions[0]
+    pid = read.panel.sections[_EXPORT]._job.pid
+    read.until(lambda: read.ui.exportBar.value == 500)
+    read.ui.reportButton.click()
+    assert read.ui.reportButton.text == "Report…"
+    assert "Stopped" in read.ui.doneLabel.text
+    assert contents(tmp_path) == {"report.html": b"mine"}
+    assert not is_running(pid)
+
+
+def test_a_report_that_fails_is_told_and_the_button_works_again(read, tmp_path, monkeypatch):
+    monkeypatch.setattr(report_job, "_FUNCTION", "export_world:refuse")
+    choose(read, tmp_path)
+    read.ui.reportButton.click()
+    report_is_done(read)
+    assert read.errors == [read.ui.doneLabel.text]
+    assert "not like this" in read.errors.pop()
+    assert list(tmp_path.iterdir()) == []
+    assert read.ui.reportButton.enabled
 
 
 def test_dicom_is_offered_for_a_ct_of_the_database_alone(read, tmp_path, monkeypatch):

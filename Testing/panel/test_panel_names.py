@@ -27,10 +27,15 @@ UI_OF = {
     "advanced_section.py": {"AdvancedSection"},
     "export_section.py": {"ExportSection"},
     "input_section.py": {"InputSection"},
+    "readers_section.py": {"ReadersSection"},
     "results_section.py": {"ResultsSection"},
     "review_section.py": {"ReviewSection"},
     "findings_list.py": {"ReviewSection"},
-    "self_test.py": {"InputSection", "ResultsSection", "ReviewSection", "ExportSection", "AdvancedSection"},
+    "followup_section.py": {"FollowupSection"},
+    "followup_views.py": {"FollowupSection"},
+    "self_test.py": {
+        f"{n}Section" for n in ("Input", "Results", "Review", "Readers", "Followup", "Export", "Advanced")
+    },
 }
 # What an attribute chain ends in → the class whose attribute comes next.
 OWNERS = {
@@ -106,7 +111,7 @@ def test_presenters_know_neither_qt_nor_a_scene():
     for path in (PANEL / "presenters").glob("*.py"):
         modules = {alias.name for node in ast.walk(parse(path)) if isinstance(node, ast.Import) for alias in node.names}
         modules |= {node.module for node in ast.walk(parse(path)) if isinstance(node, ast.ImportFrom)}
-        known = ("COVIDQuantLib", "COVIDQuantPanel.presenters", "dataclasses", "html", "slicer.i18n")
+        known = ("COVIDQuantLib", "COVIDQuantPanel.presenters", "dataclasses", "enum", "html", "slicer.i18n")
         assert all(name.startswith(known) for name in modules), (path.name, modules)
 
 

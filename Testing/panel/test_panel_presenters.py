@@ -185,8 +185,10 @@ def test_a_run_can_be_cancelled_whatever_is_missing_meanwhile():
 
 def test_the_time_is_told_where_it_is_known():
     times = RunTimes()
-    assert asked().time_text(times).endswith("on the processor, less on a GPU")
-    assert asked(device="cpu").time_text(times).endswith("on this computer")
+    assert "on the processor, less on a GPU: the first run loads the networks" in asked().time_text(times)
+    assert asked(warm=True).time_text(times).endswith("on the processor, less on a GPU")
+    assert "the first run loads the networks, later ones take about" in asked(device="cpu").time_text(times)
+    assert asked(device="cpu", warm=True).time_text(times).endswith("on this computer")
     assert asked(method="model-free", device="cuda").time_text(times).endswith("on this computer")
     for nothing in ({"method": None}, {"fitness": Fitness("", refused=False)}, {"fitness": Fitness("x", refused=True)}):
         assert asked(**nothing).time_text(times) == ""
@@ -299,6 +301,30 @@ def test_why_nothing_can_be_written(has, reason):
     assert (stop.enabled, stop.text) == (True, "Cancel")
 
 
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ({"has_result": False}, "Quantify"),
+        ({"has_folder": False}, "Choose a folder"),
+        ({"missing": ["jinja2"]}, "jinja2 is not installed"),
+        ({"other_runs": True}, "Wait until the export is done"),
+        ({}, ""),
+    ],
+)
+def test_why_no_report_can_be_written(state, reason):
+    usual = {"running": False, "other_runs": False, "has_result": True, "has_folder": True}
+    control = exports.report_control(**{**usual, **state})
+    assert (control.enabled, control.text) == (not reason, "Report…")
+    assert control.reason_not.startswith(reason)
+    assert exports.report_control(**{**usual, **state, "running": True}).text == "Cancel"
+
+
+def test_a_written_report_can_be_opened_and_its_warnings_are_text(tmp_path):
+    text = exports.report_text("CT", [tmp_path / "report.html"], ["No <b>PDF</b>."])
+    assert f'<a href="{(tmp_path / "report.html").as_uri()}">report.html</a>' in text
+    assert "No &lt;b&gt;PDF&lt;/b&gt;." in text
+
+
 def test_dicom_can_be_written_of_what_the_database_holds():
     assert exports.CHOICES[-1] is DICOM
     assert DICOM.name not in exports.chosen([])
@@ -306,7 +332,7 @@ def test_dicom_can_be_written_of_what_the_database_holds():
     assert "DICOM database" in exports.choice_control(DICOM, can_be_written=True, images=False).reason_not
     assert exports.choice_control(DICOM, can_be_written=True).tooltip == "segmentation.dcm, report_sr.dcm, overlay.dcm"
     held = {"1.2": "/data/a", "1.3": "/data/b"}
-    assert exports.image_files("1.2 1.3", lambda uid: held.get(uid, "")) == [Path("/data/a"), Path("/data/b")]
+    assert exports.image_files("1.2 1.3", lambda uid: held.get(uid, "")) == ["/data/a", "/data/b"]
     for uids in ("1.2 1.4", "", None):
         assert exports.image_files(uids, lambda uid: held.get(uid, "")) == []
 

@@ -17,7 +17,7 @@ from worker_world import blocks_left, is_running
 from COVIDQuantLib.errors import Cancelled
 from COVIDQuantLib.scene.nodes.volumes import ct_of_node
 
-_ADVANCED = 4
+_ADVANCED = 6
 SMALL = {"seed": 1, "thickness_mm": 10.0, "matrix": 64, "extent_percent": 10.0}
 
 

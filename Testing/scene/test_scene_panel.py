@@ -262,14 +262,23 @@ def test_estimates_grow_with_the_ct_and_learn_from_runs():
     times.learn(NETWORK, "cuda", 50.0, 5.0)
     times.learn(NETWORK, "cpu", 100.0, 33.0)
     again = RunTimes(times.text)
-    # What a run needs to start with is not there twice.
-    assert 5.0 < again.seconds(NETWORK, "cuda", 100.0) < 10.0
+    assert again.seconds(NETWORK, "cuda", 100.0) == pytest.approx(10.0)
     assert again.seconds(NETWORK, "cpu", 100.0) == pytest.approx(33.0)
     again.learn(NETWORK, "cpu", 100.0, 43.0)
     assert again.seconds(NETWORK, "cpu", 100.0) == pytest.approx(38.0)
-    of_a_small_one = RunTimes()
-    of_a_small_one.learn(NETWORK, "cpu", 1.0, 20.0)
-    assert of_a_small_one.seconds(NETWORK, "cpu", 8.0) < 40.0
+
+
+def test_what_the_first_run_loads_is_learnt_apart_from_the_work():
+    times = RunTimes()
+    work = times.seconds(NETWORK, "cpu", 100.0)
+    assert times.seconds(NETWORK, "cpu", 100.0, first=True) > work
+    times.learn(NETWORK, "cpu", 100.0, work + 44.0, first=True)
+    assert times.seconds(NETWORK, "cpu", 100.0) == pytest.approx(work), "loading does not slow later runs"
+    assert times.seconds(NETWORK, "cpu", 10.0, first=True) == pytest.approx(work / 10 + 44.0)
+    times.learn(NETWORK, "cpu", 100.0, 2 * work)
+    assert RunTimes(times.text).seconds(NETWORK, "cpu", 100.0, first=True) == pytest.approx(2 * work + 44.0)
+    times.learn(NETWORK, "cuda", 100.0, 30.0, first=True)
+    assert times.seconds(NETWORK, "cuda", 100.0, first=True) == pytest.approx(30.0)
 
 
 @pytest.mark.parametrize("text", ["", "x", "[1]", '{"a": "b"}', '{"a": -1}', "null"])

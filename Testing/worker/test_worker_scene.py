@@ -10,6 +10,8 @@ from worker_world import WorkerThat, blocks_left, is_running, until
 from COVIDQuantLib.errors import Cancelled, UnfitInputError
 from COVIDQuantLib.pipeline import MODEL_FREE, Plan
 from COVIDQuantLib.scene.headless_scene import HeadlessScene
+from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
+from COVIDQuantLib.scene.navigation import place_of_region
 from COVIDQuantLib.scene.nodes.segmentations import segmentation_of_node
 from COVIDQuantLib.scene.nodes.volumes import node_of_ct, voxels_of
 from COVIDQuantLib.scene.quantification_job import VolumeJob, quantify_volume, warnings_of_node
@@ -43,7 +45,7 @@ def quick():
 
 
 def node_of(job):
-    return until(lambda: job.poll()[1])
+    return until(lambda: job.poll()[1]).segmentation
 
 
 def test_the_node_is_that_of_the_job_done_here(world, worker):
@@ -57,8 +59,13 @@ def test_the_node_is_that_of_the_job_done_here(world, worker):
     voxels_of(volume)[0, 0, 0] += 1
     there = node_of(job)
     voxels_of(volume)[0, 0, 0] -= 1
+    taken = job.poll()[1]
     here = quantify_volume(volume, "CT pneumonia", plan=PLAN)
-    assert job.poll() == (None, there)
+    assert taken.segmentation is there
+    live = LiveQuantification(volume, here)
+    assert np.array_equal(taken.counts, live.histogram.counts), "it is counted where it was made"
+    assert taken.place == pytest.approx(place_of_region(live, "whole lung"))
+    live.close()
     assert there.GetName() != here.GetName()
     one, other = (segmentation_of_node(node, volume) for node in (here, there))
     assert np.array_equal(one.lobes, other.lobes)

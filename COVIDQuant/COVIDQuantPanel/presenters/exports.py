@@ -1,6 +1,6 @@
 """What can be exported, and what is said about it."""
 
-from pathlib import Path
+from html import escape
 
 from COVIDQuantLib.dicom.files import DICOM
 from COVIDQuantLib.export.exam_files import EXPORTS
@@ -11,6 +11,8 @@ from COVIDQuantPanel.presenters.words import _
 CHOICES = (*EXPORTS, DICOM)
 # Packages that an export needs beside what Slicer brings.
 NEEDS = {"picture": "matplotlib", DICOM.name: "highdicom"}
+# And what a report needs.
+REPORT_NEEDS = ("matplotlib", "jinja2")
 # No choice at all means the usual files; this is the choice of none.
 _NOTHING = "nothing"
 
@@ -40,7 +42,7 @@ def image_files(uids, file_of):
         file_of: the database's file of a UID, empty if it has none.
     """
     files = [file_of(uid) for uid in (uids or "").split()]
-    return [Path(file) for file in files] if files and all(files) else []
+    return files if all(files) else []
 
 
 def chosen(names):
@@ -53,16 +55,32 @@ def as_choice(wanted):
     return list(wanted) or [_NOTHING]
 
 
-def export_control(*, running, has_result, has_folder, wants_any):
+def export_control(*, running, has_result, has_folder, wants_any, other_runs=False):
     """The button that writes, or stops writing."""
     if running:
         return Control(tip=_("Cancel; partial files are removed"), text=_("Cancel"))
     reason = needs_result(has_result)
+    if not reason and other_runs:
+        reason = _("Wait until the report is done")
     if not reason and not has_folder:
         reason = _("Choose a folder first")
     if not reason and not wants_any:
         reason = _("Choose what to write")
     return Control(reason, _("Write the chosen files, all of them or none"), _("Export"))
+
+
+def report_control(*, running, other_runs, has_result, has_folder, missing=()):
+    """The button that writes a report, or stops writing it."""
+    if running:
+        return Control(tip=_("Cancel; partial files are removed"), text=_("Cancel"))
+    reason = needs_result(has_result)
+    if not reason and missing:
+        reason = _("{package} is not installed: install the packages for networks").format(package=", ".join(missing))
+    if not reason and not has_folder:
+        reason = _("Choose a folder first")
+    if not reason and other_runs:
+        reason = _("Wait until the export is done")
+    return Control(reason, _("Write a report to hand on, as HTML and PDF, without the patient's name"), _("Report…"))
 
 
 def question(earlier):
@@ -80,6 +98,12 @@ def done_text(name, files, folder):
     link = f'<a href="{folder.absolute().as_uri()}">{folder}</a>'
     names = ", ".join(path.name for path in files)
     return _("{result}: written {names} in {folder}").format(result=name, names=names, folder=link)
+
+
+def report_text(name, files, warnings):
+    """What was written, with a link that opens it, and what is to be said with it."""
+    links = ", ".join(f'<a href="{path.absolute().as_uri()}">{path.name}</a>' for path in files)
+    return "<br>".join([_("{result}: written {names}").format(result=name, names=links), *map(escape, warnings)])
 
 
 def stopped_text():

@@ -55,7 +55,7 @@ def explanation(finding):
     """A text with the reasons for suspicion and the effect of removal."""
     reasons = [_(reason.template).format(**reason.values) for reason in finding.reasons]
     changes = [
-        f"{_signed(finding.effect[measure.name], measure.decimals)} {measure.unit}"
+        f"{signed(finding.effect[measure.name], measure.decimals)} {measure.unit}"
         for measure in MEASURES.shown_in(View.BRIEF)
         if measure.name in finding.effect
     ]
@@ -82,7 +82,7 @@ def search_text(fraction=None, *, running=False):
     return _("Stop looking ({n} %)").format(n=round(100 * fraction))
 
 
-def _signed(value, digits):
+def signed(value, digits):
     """A change with its sign, without one if it rounds to zero."""
     text = f"{value:+.{digits}f}"
     return text if float(text) else f"±{text[1:]}"

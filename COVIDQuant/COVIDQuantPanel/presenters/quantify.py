@@ -28,6 +28,7 @@ class QuantifyState:
         device: where the networks shall run.
         running: whether a quantification is under way.
         missing: packages that the networks lack.
+        warm: whether the networks are loaded already.
     """
 
     has_ct: bool
@@ -36,6 +37,7 @@ class QuantifyState:
     device: str
     running: bool
     missing: tuple[str, ...] = ()
+    warm: bool = False
 
     @property
     def wants_networks(self):
@@ -64,11 +66,19 @@ class QuantifyState:
         if self.method is None or self.fitness.megavoxels is None or self.fitness.refused:
             return ""
         device = self.device if self.wants_networks else "cpu"
-        seconds = times.seconds(self.method, device, self.fitness.megavoxels)
-        if seconds is not None:
-            return _("About {n} s on this computer").format(n=rounded_seconds(seconds))
-        on_cpu = times.seconds(self.method, "cpu", self.fitness.megavoxels)
-        return _("About {n} s on the processor, less on a GPU").format(n=rounded_seconds(on_cpu))
+        first = not self.warm
+        seconds = times.seconds(self.method, device, self.fitness.megavoxels, first=first)
+        text = _("About {n} s on this computer")
+        if seconds is None:
+            seconds = times.seconds(self.method, "cpu", self.fitness.megavoxels, first=first)
+            text = _("About {n} s on the processor, less on a GPU")
+        told = text.format(n=rounded_seconds(seconds))
+        if not (first and self.wants_networks):
+            return told
+        after = times.seconds(self.method, device, self.fitness.megavoxels)
+        loads = _("the first run loads the networks")
+        later = "" if after is None else _(", later ones take about {n} s").format(n=rounded_seconds(after))
+        return f"{told}: {loads}{later}"
 
     def _reason_not(self):
         if not self.has_ct:

@@ -24,6 +24,9 @@ _STATE_TEXT = {
     Figures.EDITED: lambda: _("Figures of the <b>edited</b> result"),
     Figures.ACCEPTED: lambda: _("Figures <b>accepted</b> by the reader"),
 }
+# More columns than these are scrolled.
+_MOST_IN_WIDTH = 8
+_SHORT = {lobe.name: lobe.short for lobe in LOBES}
 _COLOURS = {lobe.name: lobe.colour for lobe in LOBES}
 
 
@@ -74,9 +77,33 @@ class FiguresTable:
         """The region of a row; None if there is no such row."""
         return self.rows[row]["region"] if row < len(self.rows) else None
 
+    @property
+    def fits(self):
+        """Whether the columns fit the panel's width together."""
+        return len(self.measures) <= _MOST_IN_WIDTH
+
+    def next_lobe(self, region):
+        """The row of the lobe that follows in anatomical order, the first after the last; None if none is there.
+
+        Args:
+            region: the lobe shown now; None for none.
+        """
+        known = {row["region"] for row in self.rows if row["volume_ml"]}
+        there = [lobe.name for lobe in LOBES if lobe.name in known]
+        if not there:
+            return None
+        place = there.index(region) + 1 if region in there else 0
+        name = there[place % len(there)]
+        return next(number for number, row in enumerate(self.rows) if row["region"] == name)
+
     def as_text(self):
         """The table for the clipboard."""
         return as_text(self.rows, self.measures)
+
+
+def short_name(region):
+    """The radiologists' abbreviation of a lobe, so that the table stays narrow; other regions by their name."""
+    return _SHORT.get(region, region)
 
 
 def colour_of(region):

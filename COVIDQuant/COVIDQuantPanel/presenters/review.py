@@ -55,6 +55,12 @@ def is_bounded(role, *, erasing):
     return role == LESION_ROLE and not erasing
 
 
+def cut_text(ml):
+    """Text after painting outside the chest."""
+    text = _("{ml:.1f} mL outside the chest were not painted. Untick Lobes only in the chest to paint there.")
+    return text.format(ml=ml)
+
+
 def restored_text(voxels):
     """Text after restoring one place."""
     nothing = _("Nothing was edited here. Hold Shift over the place in a slice view first, or select a finding.")

@@ -11,6 +11,7 @@ from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.progress import ProgressState
 from COVIDQuantLib.scene.export.export_job import ExportJob
 from COVIDQuantLib.scene.export.node_exam import files_in_the_way
+from COVIDQuantLib.scene.export.report_job import ReportJob, reports_in_the_way
 from COVIDQuantPanel.presenters import exports as presenter
 from COVIDQuantPanel.sections.section import Section, apply_control, say, silently, timer
 
@@ -35,6 +36,7 @@ class ExportSection(Section):
             self._boxes[export.name] = box
         self.ui.folderEdit.connect("currentPathChanged(QString)", self.on_folder)
         self.ui.exportButton.connect("clicked(bool)", self.on_export)
+        self.ui.reportButton.connect("clicked(bool)", self.on_report)
         self.ui.doneLabel.connect("linkActivated(QString)", lambda link: qt.QDesktopServices.openUrl(qt.QUrl(link)))
 
     def on_parameters(self):
@@ -59,7 +61,7 @@ class ExportSection(Section):
         if self.panel.reading is None or database is None or not database.isOpen:
             return []
         uids = self.panel.reading.live.volume.GetAttribute("DICOM.instanceUIDs")
-        return presenter.image_files(uids, database.fileForInstance)
+        return [Path(file) for file in presenter.image_files(uids, database.fileForInstance)]
 
     def on_reading(self):
         """Clear the message, as it was about another result."""
@@ -92,13 +94,26 @@ class ExportSection(Section):
             return
         folder, wanted = self._folder(), self._wanted()
         earlier = files_in_the_way(folder, wanted)
+        images = self._images()
+        self._start(earlier, lambda reading, environment: ExportJob(reading, folder, wanted, environment, images))
+
+    def on_report(self):
+        """Start writing a report, asking before an earlier one is replaced; or cancel the running one."""
+        if self._job is not None:
+            self._stop(presenter.stopped_text())
+            return
+        folder = self._folder()
+        earlier = reports_in_the_way(folder)
+        self._start(earlier, lambda reading, environment: ReportJob(reading, folder, environment))
+
+    def _start(self, earlier, start):
+        """Start a job, asking before earlier files are replaced."""
         title = _("COVIDQuant")
         if earlier and not slicer.util.confirmOkCancelDisplay(presenter.question(earlier), windowTitle=title):
             return
         self._name = self.panel.reading.segmentation.GetName()
         try:
-            environment = slicer.util.startupEnvironment()
-            self._job = ExportJob(self.panel.reading, folder, wanted, environment, self._images())
+            self._job = start(self.panel.reading, slicer.util.startupEnvironment())
         except COVIDQuantError as error:
             self._fail(error)
             return
@@ -120,7 +135,10 @@ class ExportSection(Section):
             self.ui.exportBar.value = round(1000 * state.fraction)
             say(self.ui.doneLabel, presenter.progress_text(self._name, state.stage))
             return
-        self._stop(presenter.done_text(self._name, state, self._job.folder))
+        if isinstance(self._job, ReportJob):
+            self._stop(presenter.report_text(self._name, state, self._job.warnings))
+        else:
+            self._stop(presenter.done_text(self._name, state, self._job.folder))
 
     def _fail(self, error):
         self._stop(error.line())
@@ -149,10 +167,12 @@ class ExportSection(Section):
         return [name for name, box in self._boxes.items() if box.isChecked()]
 
     def _show_button(self):
-        control = presenter.export_control(
-            running=self._job is not None,
-            has_result=self.panel.reading is not None,
-            has_folder=self._folder() is not None,
-            wants_any=bool(self._wanted()),
-        )
+        reporting = isinstance(self._job, ReportJob)
+        exporting = self._job is not None and not reporting
+        state = {"has_result": self.panel.reading is not None, "has_folder": self._folder() is not None}
+        wants = bool(self._wanted())
+        control = presenter.export_control(running=exporting, other_runs=reporting, wants_any=wants, **state)
         apply_control(self.ui.exportButton, control)
+        missing = [name for name in presenter.REPORT_NEEDS if importlib.util.find_spec(name) is None]
+        control = presenter.report_control(running=reporting, other_runs=exporting, missing=missing, **state)
+        apply_control(self.ui.reportButton, control)

@@ -7,9 +7,11 @@ from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.scene.navigation import look_at
 from COVIDQuantPanel import views
 from COVIDQuantPanel.presenters import findings as presenter
-from COVIDQuantPanel.sections.section import say, silently, timer
+from COVIDQuantPanel.sections.section import fit_height, say, silently, timer
 
 _POLL_MS = 100
+# More are scrolled, so that the editor below stays near.
+_ROWS_SHOWN = 6
 
 
 class FindingsList:
@@ -38,7 +40,7 @@ class FindingsList:
             getattr(self._ui, name).connect("clicked(bool)", command)
         table = self._ui.findingsTable
         self._shortcuts = []
-        for key, command in (("K", self.on_keep), ("R", self.on_remove), ("U", self.on_reopen), ("N", self.on_next)):
+        for key, command in (("K", self.on_keep), ("R", self.on_remove), ("U", self.on_reopen)):
             shortcut = qt.QShortcut(qt.QKeySequence(key), table)
             shortcut.setContext(qt.Qt.WidgetShortcut)
             shortcut.connect("activated()", command)
@@ -176,6 +178,8 @@ class FindingsList:
             self._items.append(items)
         table.resizeColumnsToContents()
         table.resizeRowsToContents()
+        fit_height(table, most=_ROWS_SHOWN)
+        table.visible = bool(self._shown)
         say(self._ui.reasonLabel, "")
         self._allow()
 

@@ -5,6 +5,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
+from COVIDQuantLib.scene.navigation import look_at
 from COVIDQuantLib.scene.nodes.result_links import volume_of
 from COVIDQuantLib.scene.quantification_run import Outcome
 from COVIDQuantLib.scene.volume_fitness import look_at_volume
@@ -107,13 +108,17 @@ class InputSection(Section):
     def _take(self, outcome):
         """Show the result, unless the reader has chosen another CT."""
         plan = outcome.plan
-        self._times.learn(plan.method, plan.device, outcome.megavoxels, outcome.seconds)
+        self._times.learn(plan.method, plan.device, outcome.megavoxels, outcome.seconds, first=outcome.was_first)
         qt.QSettings().setValue(_TIMES_KEY, self._times.text)
         if self.panel.parameters is None:
             # The module was left; the result is shown when it is opened again.
             self.panel.logic.getParameterNode().segmentation = outcome.segmentation
         elif self.panel.volume is volume_of(outcome.segmentation):
-            self.panel.parameters.segmentation = outcome.segmentation
+            self.panel.take(outcome.segmentation, outcome.counts)
+            if outcome.place is not None:
+                look_at(slicer.mrmlScene, outcome.place)
+            # What is loaded now need not be loaded for the next CT.
+            self.on_parameters()
 
     def _show_button(self):
         apply_control(self.ui.quantifyButton, self._state().quantify_control())
@@ -127,7 +132,15 @@ class InputSection(Section):
             device=parameters.device if parameters else "",
             running=self._run.is_running,
             missing=tuple(self._missing),
+            warm=parameters is not None and self._is_warm(parameters),
         )
+
+    def _is_warm(self, parameters):
+        try:
+            return self._run.is_warm(self.panel.logic.plan(parameters))
+        except COVIDQuantError:
+            # The choices contradict each other, which the button says.
+            return False
 
     def _name_choices(self):
         """Labels of the choices; the parameter node stores their index."""

@@ -12,7 +12,7 @@ from COVIDQuantPanel.presenters.controls import needs_result
 from COVIDQuantPanel.sections.grade_line import GradeLine
 from COVIDQuantPanel.sections.section import Section, fit_height, say, silently
 
-_SWATCH = 12
+_SWATCH_PIXELS = 64
 
 
 class ResultsSection(Section):
@@ -22,6 +22,8 @@ class ResultsSection(Section):
         """Connect the widgets."""
         self._table = presenter.FiguresTable()
         self._items = []
+        self._icons = {}
+        self._lobe = None
         self._shown_thresholds = None
         self._ticks = LobeTicks(self.panel.observer)
         self._grade = GradeLine(self)
@@ -40,6 +42,18 @@ class ResultsSection(Section):
         self._actions = self._add_column_menu()
         self.on_reading()
 
+    def keys(self):
+        """One for the next lobe."""
+        return {"L": self.on_next_lobe}
+
+    def on_next_lobe(self):
+        """Show the next lobe, as a click on its row does."""
+        row = self._table.next_lobe(self._lobe)
+        if self.panel.reading is not None and row is not None:
+            self._lobe = self._table.region(row)
+            self.ui.figuresTable.selectRow(row)
+            self.on_row(row, 0)
+
     def on_parameters(self):
         """Apply the chosen columns and display of the pneumonia."""
         parameters = self.panel.parameters
@@ -53,6 +67,7 @@ class ResultsSection(Section):
     def on_reading(self):
         """Show another result, or none."""
         reading, ui = self.panel.reading, self.ui
+        self._lobe = None
         self._grade.on_reading()
         for widget in (ui.figuresTable, ui.thresholdsWidget, ui.columnsButton):
             widget.enabled = reading is not None
@@ -178,18 +193,28 @@ class ResultsSection(Section):
                 table.setItem(row, column, item)
             self._items.append(items)
         self._fill_table()
+        self._fit_width(table.horizontalHeader())
         table.resizeColumnsToContents()
         table.resizeRowsToContents()
         fit_height(table)
+
+    def _fit_width(self, header):
+        """A few columns share the panel's width; more are scrolled."""
+        fits = self._table.fits
+        header.setSectionResizeMode(qt.QHeaderView.Stretch if fits else qt.QHeaderView.Interactive)
+        if fits and self._table.measures:
+            header.setSectionResizeMode(0, qt.QHeaderView.ResizeToContents)
 
     def _fill_table(self):
         reading = self.panel.reading
         if reading is None or reading.live.metrics is None or not self._items:
             return
         for items, texts in zip(self._items, self._table.fill(reading.live.metrics), strict=True):
-            items[0].setIcon(_swatch(texts[0]))
+            items[0].setIcon(self._swatch(texts[0]))
             for item, text in zip(items, texts, strict=True):
                 item.setText(text)
+            items[0].setText(presenter.short_name(texts[0]))
+            items[0].setToolTip(texts[0])
 
     def _set_sliders(self, thresholds):
         silently(self.ui.ggoSlider, lambda slider: slider.setValue(thresholds.ggo_hu))
@@ -205,15 +230,12 @@ class ResultsSection(Section):
         views.show_rendering(reading, visible=parameters.rendering)
         self._shown_thresholds = reading.live.thresholds
 
-
-_icons = {}
-
-
-def _swatch(region):
-    """A lobe's colour as an icon; none for other regions."""
-    if region not in _icons:
-        colour = presenter.colour_of(region)
-        pixmap = qt.QPixmap(_SWATCH, _SWATCH)
-        pixmap.fill(qt.QColor.fromRgbF(*colour) if colour else qt.QColor(0, 0, 0, 0))
-        _icons[region] = qt.QIcon(pixmap)
-    return _icons[region]
+    def _swatch(self, region):
+        """A lobe's colour as an icon, as sharp as the screen is; none for other regions."""
+        if region not in self._icons:
+            colour = presenter.colour_of(region)
+            # Many more pixels than are shown, so that it stays sharp at any scale.
+            pixmap = qt.QPixmap(_SWATCH_PIXELS, _SWATCH_PIXELS)
+            pixmap.fill(qt.QColor.fromRgbF(*colour) if colour else qt.QColor(0, 0, 0, 0))
+            self._icons[region] = qt.QIcon(pixmap)
+        return self._icons[region]

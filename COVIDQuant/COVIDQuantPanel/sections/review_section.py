@@ -10,6 +10,7 @@ from COVIDQuantLib.scene.review.ai_result import has_original, restore_at
 from COVIDQuantLib.scene.review.segment_status import accept, statuses_of, take_back_acceptance
 from COVIDQuantLib.segment_roles import LESION_ROLE
 from COVIDQuantPanel.presenters.review import ReviewState, is_bounded, restored_text
+from COVIDQuantPanel.sections.chest_limit import ChestLimit
 from COVIDQuantPanel.sections.findings_list import FindingsList
 from COVIDQuantPanel.sections.section import Section, say, timer
 
@@ -23,6 +24,7 @@ class ReviewSection(Section):
         """Connect the widgets."""
         ui = self.ui
         self.findings = FindingsList(self)
+        self._chest = ChestLimit(self)
         ui.editor.setSegmentationNodeSelectorVisible(False)
         ui.editor.setSourceVolumeNodeSelectorVisible(False)
         ui.editor.setSwitchToSegmentationsButtonVisible(False)
@@ -33,9 +35,14 @@ class ReviewSection(Section):
         ui.restoreAllButton.connect("clicked(bool)", self.on_restore_all)
         self._role = None
         self._erasing = False
+        self.by_button = False
         self._entered = False
         self._settle_timer = timer(0, self._settle, once=True)
         self._show_what_can_be_done()
+
+    def keys(self):
+        """One for the next finding."""
+        return {"N": self.findings.on_next}
 
     def on_enter(self):
         """Enable the editor's keyboard shortcuts while the module is open."""
@@ -56,6 +63,7 @@ class ReviewSection(Section):
         """Edit another result, or none."""
         reading, editor = self.panel.reading, self.ui.editor
         self.findings.on_reading()
+        self._chest.stop()
         self._role = None
         if reading is None:
             self._let_go()
@@ -66,9 +74,12 @@ class ReviewSection(Section):
         self._show_what_can_be_done()
 
     def on_figures(self):
-        """Update the statuses; a lobe painted over its neighbour takes the voxels from it."""
+        """Update the statuses; a painted lobe stays in the chest, and takes the voxels from its neighbours."""
         reading = self.panel.reading
         if reading is not None and self._role not in {None, LESION_ROLE}:
+            self._chest.prepare(self._role, erasing=self._erasing)
+            if self._paints():
+                self._chest.apply(self.ui.editor.currentSegmentID())
             reading.settle_overlap(self.ui.editor.currentSegmentID())
         self.findings.refresh()
         self._show_what_can_be_done()
@@ -77,6 +88,7 @@ class ReviewSection(Section):
         """Release the nodes and the views."""
         self.findings.stop()
         self.findings.unmark()
+        self._chest.stop()
         self._settle_timer.stop()
         self.ui.editor.setActiveEffect(None)
         self._let_go()
@@ -89,7 +101,7 @@ class ReviewSection(Section):
         self.ui.editor.setMRMLSegmentEditorNode(None)
 
     def on_segment(self, _caller=None, _event=None):
-        """Pneumonia is painted within the lungs and covers no lobe; a lobe may be painted anywhere.
+        """Pneumonia is painted within the lungs and covers no lobe; a lobe may be painted wherever there is chest.
 
         The eraser needs no such bounds, and Slicer is several times faster on a large CT without them.
         """
@@ -98,6 +110,7 @@ class ReviewSection(Section):
         if role is None or (role, erasing) == (self._role, self._erasing):
             return
         self._role, self._erasing = role, erasing
+        self._chest.prepare(role, erasing=erasing)
         segmentation = slicer.vtkMRMLSegmentationNode
         inside, everywhere = segmentation.EditAllowedInsideAllSegments, segmentation.EditAllowedEverywhere
         node.SetMaskMode(inside if is_bounded(role, erasing=erasing) else everywhere)
@@ -134,7 +147,7 @@ class ReviewSection(Section):
 
     def undoable(self):
         """Save an undo state, change segments and update everything; an error is shown."""
-        return _Undoable(self.panel, self.ui.editor)
+        return _Undoable(self)
 
     def _edit(self, reading):
         """Set a result in the editor, with its pneumonia selected."""
@@ -168,6 +181,10 @@ class ReviewSection(Section):
         self.panel.events.figures_changed.emit()
         self.panel.events.accepted.emit()
 
+    def _paints(self):
+        """Whether a change is the reader's stroke, not one by a button or of a tool that only takes away."""
+        return not self.by_button and _editor_node().GetActiveEffectName() not in {"", None, "Erase"}
+
     def _roles(self):
         reading = self.panel.reading
         content = reading.segmentation.GetSegmentation() if reading else None
@@ -180,17 +197,20 @@ class ReviewSection(Section):
 
 
 class _Undoable:
-    def __init__(self, panel, editor):
-        self._panel = panel
-        self._editor = editor
+    def __init__(self, section):
+        self._section = section
 
     def __enter__(self):
-        self._editor.saveStateForUndo()
+        self._section.ui.editor.saveStateForUndo()
+        self._section.by_button = True
 
     def __exit__(self, _kind, error, _trace):
-        self._panel.update()
+        try:
+            self._section.panel.update()
+        finally:
+            self._section.by_button = False
         if isinstance(error, COVIDQuantError):
-            self._panel.show_error(error)
+            self._section.panel.show_error(error)
             return True
         return False
 

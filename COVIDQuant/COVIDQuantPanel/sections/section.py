@@ -43,8 +43,17 @@ class Section:
         events.closing.connect(self.on_close)
         events.quitting.connect(self.on_quit)
 
+    @property
+    def box(self):
+        """The collapsible button around everything."""
+        return getattr(self.ui, type(self).__name__.removesuffix("Section").lower() + "Box")
+
     def setup(self):
         """Connect the widgets, once."""
+
+    def keys(self):
+        """Key → what it does, anywhere in the window while the module is open."""
+        return {}
 
     def allow(self, names, reason_not):
         """Enable buttons, or disable them with a reason as tooltip.
@@ -105,9 +114,10 @@ def say(label, text):
     label.visible = bool(text)
 
 
-def fit_height(table):
-    """Fix the height of a table to that of its rows and a horizontal scroll bar."""
-    rows = sum(table.rowHeight(row) for row in range(table.rowCount))
+def fit_height(table, most=None):
+    """Fix the height of a table to that of its rows, or the first of them, and a horizontal scroll bar."""
+    shown = table.rowCount if most is None else min(table.rowCount, most)
+    rows = sum(table.rowHeight(row) for row in range(shown))
     bar = table.horizontalScrollBar().sizeHint.height()
     table.setFixedHeight(table.horizontalHeader().sizeHint.height() + rows + bar + 2 * table.frameWidth)
 

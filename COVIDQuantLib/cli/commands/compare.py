@@ -7,12 +7,21 @@ from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from COVIDQuantLib.cli.compare_tables import show_comparison
 from COVIDQuantLib.cli.lesion_tables import show_lesions
+from COVIDQuantLib.cli.report_options import (
+    add_report_options,
+    check_report_options,
+    earlier_reports,
+    identity_of,
+    report_names,
+)
 from COVIDQuantLib.cli.terminal import progress_bar, show_files, show_warnings
+from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import NotSoundError, UnfitInputError, UsageError
 from COVIDQuantLib.followup.comparison import Comparison, compare_exams
@@ -32,10 +41,14 @@ from COVIDQuantLib.progress import Stage, StagedProgress, part
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
 from COVIDQuantLib.system.atomic_files import OutputFolder
 
+if TYPE_CHECKING:
+    from COVIDQuantLib.report.write import ReportFiles
+
 NAME = "compare"
 HELP = "Compare exams of one patient: what changed, whether it exceeds measurement error, and the time course."
 
 _READING, _COMPARING, _WRITING = Stage("reading", 1.0), Stage("comparing", 0.5), Stage("writing", 2.0)
+_REPORTING = Stage("report", 6.0)
 _LESIONS = "lesions"
 # Seconds for an exam of usual size.
 _LESIONS_WEIGHT = 10.0
@@ -85,9 +98,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the exams' CTs, one each in their order, to lay the lungs over each other by their structure as well",
     )
     parser.add_argument("--same-patient", action="store_true", help="accept exams whose patient IDs differ")
+    add_report_options(parser)
     parser.add_argument("--no-picture", action="store_true", help="do not draw the time course")
     parser.add_argument("--identify", action="store_true", help="write folder names and dates as they are")
-    parser.add_argument("--strict", action="store_true", help="end with status 4 if an exam is not graded sound")
+    parser.add_argument(
+        "--strict", action="store_true", help="end with status 4 if an exam is not graded sound, or excluded"
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress and no table")
 
 
@@ -99,17 +115,19 @@ def run(arguments: argparse.Namespace) -> None:
             are to be followed and a segmentation or CT is not the exam's own.
         UsageError: the number of dates or CTs differs from the number of exams, or the thresholds are not in order.
         OutputError: the folder cannot be written, or holds files of these names that compare did not write.
-        NotSoundError: with ``--strict``, an exam is not graded sound.
+        NotSoundError: with ``--strict``, an exam is not graded sound, or its readers excluded it.
     """
     thresholds = _thresholds(arguments)
     count = 1 + len(arguments.followup)
     _check_cts(arguments, count)
-    names = expected_files(count, lesions=arguments.lesions is not False)
+    _check_report(arguments)
+    names = [*expected_files(count, lesions=arguments.lesions is not False), *report_names(arguments)]
     with OutputFolder(arguments.out) as out:
         # Checked before the work: whether the folder is writable and the file names are free.
         out.expect(names)
         refuse_others_files(arguments.out, names)
-        stages = (_READING, _COMPARING, Stage(_LESIONS, _LESIONS_WEIGHT * count), _WRITING)
+        lesions = Stage(_LESIONS, _LESIONS_WEIGHT * count)
+        stages = (_READING, _COMPARING, lesions, _WRITING, *([_REPORTING] if arguments.report else []))
         with progress_bar(stages, quiet=arguments.quiet) as progress:
             results = _read(arguments, progress)
             site = read_site_limits(arguments.limits) if arguments.limits else None
@@ -126,7 +144,11 @@ def run(arguments: argparse.Namespace) -> None:
             with progress.stage(_WRITING.name) as report:
                 options = {"identify": arguments.identify, "chart": not arguments.no_picture}
                 files = put_comparison(comparison, out, report, **options)
+            reported = _report(arguments, comparison, results, out, progress)
     arguments.written = True
+    if reported is not None:
+        files += reported.paths
+        comparison = replace(comparison, warnings=(*comparison.warnings, *reported.warnings))
     _show(arguments, comparison, files)
     if arguments.strict:
         _refuse_unsound(arguments, comparison)
@@ -134,14 +156,53 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _check_cts(arguments: argparse.Namespace, count: int) -> None:
     given = len(arguments.ct)
-    if given and arguments.lesions is False:
-        remedy = "Leave one of them out."
+    if given and arguments.lesions is False and not arguments.report:
+        remedy = "Leave --ct or --no-lesions out, or add --report."
         raise UsageError(
-            "--ct only serves to follow lesions, which --no-lesions leaves out", "--ct", remedy, "ct-unused"
+            "--ct only serves to follow lesions and for the report's pictures, and neither is wanted",
+            "--ct",
+            remedy,
+            "ct-unused",
         )
     if given not in {0, count}:
         what = f"there are {count} exams, but {given} CT{'s' if given > 1 else ''}"
         raise UsageError(what, "--ct", "Give one CT per exam, in the order of the exams.", "ct-count")
+
+
+def _check_report(arguments: argparse.Namespace) -> None:
+    check_report_options(arguments)
+    if arguments.report_identity and not arguments.ct:
+        what = "the results do not name the patient; only the exams' own DICOM files do"
+        remedy = "Give the CTs with --ct, or head the report with a text of your own (--report-label)."
+        raise UsageError(what, "--report-identity", remedy, "report-no-identity")
+
+
+def _report(
+    arguments: argparse.Namespace,
+    comparison: Comparison,
+    results: list[ExamResult],
+    out: OutputFolder,
+    progress: StagedProgress,
+) -> ReportFiles | None:
+    """The report of the last exam and of the changes, if it is wanted."""
+    if not arguments.report:
+        return None
+    from COVIDQuantLib.report.write import comparison_subject, put_report
+
+    ct = _cts(arguments, results).get(comparison.exams[-1].result.path)
+    with progress.stage(_REPORTING.name) as report:
+        identity = None
+        if arguments.report_identity and ct is not None:
+            identity = identity_of(arguments, read_ct(ct).source)
+        subject = comparison_subject(comparison, ct)
+        report(0.3)
+        options = {"identity": identity, "comparison": comparison, "label": arguments.report_label}
+        return put_report(subject, out, **options, report=part(report, 0.3, 1.0))
+
+
+def _cts(arguments: argparse.Namespace, results: list[ExamResult]) -> dict[Path, Path]:
+    """Per exam, by the path of its result, the CT that was given for it."""
+    return dict(zip((result.path for result in results), arguments.ct, strict=False))
 
 
 def _with_lesions(
@@ -163,7 +224,7 @@ def _with_lesions(
     if not demanded and len(having) < len(comparison.exams):
         lacking = ", ".join(str(exam.number) for exam in comparison.exams if exam not in having)
         return _left_out(comparison, f"exam {lacking} has no segmentation")
-    cts = dict(zip((result.path for result in results), arguments.ct, strict=False))
+    cts = _cts(arguments, results)
     with progress.stage(_LESIONS) as report:
         try:
             check_segmentations(comparison.exams, part(report, 0.0, 0.15))
@@ -198,7 +259,7 @@ def _read(arguments: argparse.Namespace, progress: StagedProgress) -> list[ExamR
 
 
 def _show(arguments: argparse.Namespace, comparison: Comparison, files: list[Path]) -> None:
-    left = earlier_files(arguments.out, {path.name for path in files})
+    left = [*earlier_files(arguments.out, {path.name for path in files}), *earlier_reports(arguments)]
     text = f"{', '.join(left)} in {arguments.out} may be from an earlier run; left unchanged."
     earlier = [CTWarning("earlier-files", text)] if left else []
     show_warnings([*comparison.warnings, *earlier])
@@ -210,7 +271,11 @@ def _show(arguments: argparse.Namespace, comparison: Comparison, files: list[Pat
 
 
 def _refuse_unsound(arguments: argparse.Namespace, comparison: Comparison) -> None:
+    excluded = [str(exam.number) for exam in comparison.exams if exam.result.is_excluded]
     unsound = [str(exam.number) for exam in comparison.exams if exam.result.grade is not Grade.SOUND]
+    if excluded and not unsound:
+        what = f"exam {', '.join(excluded)} was excluded from quantification by its readers"
+        raise NotSoundError(what, str(arguments.out), "All files were written: correct the segmentation and rate it.")
     if unsound:
         what = f"exam {', '.join(unsound)} is not graded sound"
         raise NotSoundError(what, str(arguments.out), "All files were written: review the exams and correct them.")

@@ -7,11 +7,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from COVIDQuantLib.cli.terminal import progress_bar
-from COVIDQuantLib.errors import UsageError
+from COVIDQuantLib.errors import OutputError, UsageError
+from COVIDQuantLib.export.csv_file import write_rows
 from COVIDQuantLib.progress import Stage
 from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
+from COVIDQuantLib.simulation.phantom.cohort import MATRIX as COHORT_MATRIX
+from COVIDQuantLib.simulation.phantom.cohort import THICKNESS_MM as COHORT_MM
+from COVIDQuantLib.simulation.phantom.cohort import draw_cohort, manifest_rows
 from COVIDQuantLib.simulation.phantom.course import COURSES, DEFAULT_DAYS, check_days, folder_of, make_course
-from COVIDQuantLib.simulation.phantom.files import FILES, put_phantom
+from COVIDQuantLib.simulation.phantom.files import FILES, put_phantom, write_phantom
 from COVIDQuantLib.simulation.phantom_settings import SURROUNDINGS
 from COVIDQuantLib.system.atomic_files import OutputFolder
 
@@ -21,6 +25,7 @@ HELP = (
     "or several of one patient along a course."
 )
 
+MANIFEST_FILE = "manifest.csv"
 _ALL = "all"
 _MAKING, _WRITING = Stage("making", 20.0), Stage("writing", 2.0)
 
@@ -31,9 +36,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the CT and its truth")
     parser.add_argument("--seed", type=int, default=defaults.seed, metavar="N", help="which patient")
     parser.add_argument(
-        "--thickness", type=float, default=defaults.thickness_mm, metavar="MM", help="section thickness"
+        "--thickness",
+        type=float,
+        metavar="MM",
+        help=f"section thickness, default {defaults.thickness_mm:g}, of a cohort {COHORT_MM:g}",
     )
-    parser.add_argument("--matrix", type=int, default=defaults.matrix, metavar="N", help="pixels along a side")
+    parser.add_argument(
+        "--matrix",
+        type=int,
+        metavar="N",
+        help=f"pixels along a side, default {defaults.matrix}, of a cohort {COHORT_MATRIX}",
+    )
     parser.add_argument("--slices", type=int, metavar="N", help="number of sections")
     parser.add_argument("--extent", type=float, metavar="PERCENT", help="extent of the pneumonia, 0 for none")
     parser.add_argument("--motion", action=argparse.BooleanOptionalAction, help="whether to add motion artefacts")
@@ -59,6 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DAY",
         help=f"days since onset of a course's exams, default {' '.join(f'{day:g}' for day in DEFAULT_DAYS)}",
     )
+    parser.add_argument(
+        "--cohort",
+        type=int,
+        metavar="N",
+        help="N patients with three exams each, in groups, with outcomes; manifest.csv lists them for batch",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
@@ -69,10 +88,12 @@ def run(arguments: argparse.Namespace) -> None:
         UsageError: settings out of range.
         OutputError: the folder cannot be written.
     """
+    whole = arguments.cohort is not None
+    defaults = PhantomSettings(matrix=COHORT_MATRIX, thickness_mm=COHORT_MM) if whole else PhantomSettings()
     settings = PhantomSettings(
         seed=arguments.seed,
-        thickness_mm=arguments.thickness,
-        matrix=arguments.matrix,
+        thickness_mm=defaults.thickness_mm if arguments.thickness is None else arguments.thickness,
+        matrix=defaults.matrix if arguments.matrix is None else arguments.matrix,
         slices=arguments.slices,
         extent_percent=arguments.extent,
         motion=arguments.motion,
@@ -81,6 +102,9 @@ def run(arguments: argparse.Namespace) -> None:
         surroundings=SURROUNDINGS if _ALL in arguments.surroundings else tuple(arguments.surroundings),
     )
     settings.check()
+    if whole:
+        _run_cohort(settings, arguments)
+        return
     if arguments.course is not None:
         _run_course(settings, arguments)
         return
@@ -115,4 +139,27 @@ def _run_course(settings: PhantomSettings, arguments: argparse.Namespace) -> Non
                 put_phantom(next(exams).phantom, out)
         with progress.stage(_WRITING.name):
             pass
+    arguments.written = True
+
+
+def _run_cohort(settings: PhantomSettings, arguments: argparse.Namespace) -> None:
+    """Make and write the exams of every patient; the manifest comes last, when all are there."""
+    if arguments.course is not None or arguments.days is not None:
+        remedy = "Leave out --course and --days, or --cohort."
+        raise UsageError("the patients of a cohort have courses of their own", "phantom", remedy, code="course-days")
+    patients = draw_cohort(arguments.cohort, settings)
+    makings = {patient.name: Stage(f"making {patient.name}", _MAKING.weight) for patient in patients}
+    with OutputFolder(arguments.out) as out:
+        if (arguments.out / MANIFEST_FILE).exists():
+            what = "a manifest is there already, which may have been filled in by hand"
+            remedy = "Move it away, or choose another folder."
+            raise OutputError(what, str(arguments.out / MANIFEST_FILE), remedy, "manifest-exists")
+        arguments.left = "exams that were made are kept, the manifest was not written"
+        with progress_bar((*makings.values(), _WRITING), quiet=arguments.quiet) as progress:
+            for patient in patients:
+                with progress.stage(makings[patient.name].name) as report:
+                    exams = make_course(patient.settings, patient.course, patient.days, report=report)
+                    for exam in exams:
+                        write_phantom(exam.phantom, arguments.out / patient.name / exam.folder)
+        out.write(MANIFEST_FILE, lambda path: write_rows(path, manifest_rows(patients)))
     arguments.written = True

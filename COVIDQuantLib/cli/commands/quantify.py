@@ -5,26 +5,49 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from COVIDQuantLib.cli.dicom_options import (
+    add_dicom_options,
+    check_dicom,
+    check_dicom_options,
+    dicom_names,
+    earlier_dicom,
+    put_dicom,
+)
 from COVIDQuantLib.cli.mask_options import GIVEN, add_mask_options, ct_path, given_masks
+from COVIDQuantLib.cli.reading_aid_tables import show_reading_aids
+from COVIDQuantLib.cli.report_options import (
+    add_report_options,
+    check_report_options,
+    earlier_reports,
+    identity_of,
+    report_names,
+)
 from COVIDQuantLib.cli.terminal import progress_bar, show_files, show_grade, show_metrics, show_warnings
 from COVIDQuantLib.ct.read import read_ct
-from COVIDQuantLib.ct.volume import CTVolume, CTWarning
-from COVIDQuantLib.dicom.files import DICOM, DICOM_FILES, dicom_files
-from COVIDQuantLib.errors import NotSoundError, UsageError
+from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.errors import NotSoundError, OutputError, UnfitInputError, UsageError
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.exam_files import EXPORTS, files_of, put_exam
+from COVIDQuantLib.export.reader_records import READING_AIDS
+from COVIDQuantLib.export.table_file import JSON_FILE, read_metrics
 from COVIDQuantLib.grades import Grade, findings_of
 from COVIDQuantLib.inference.device import DEVICES
 from COVIDQuantLib.pipeline import DEFAULT_PLAN, METHODS, Plan, quantify_ct
-from COVIDQuantLib.progress import Stage, StagedProgress, part
+from COVIDQuantLib.progress import Stage, StagedProgress
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
+from COVIDQuantLib.readers.reading_aids import reading_aids
 from COVIDQuantLib.system.atomic_files import OutputFolder
+
+if TYPE_CHECKING:
+    from COVIDQuantLib.report.write import ReportFiles
 
 NAME = "quantify"
 HELP = "Find lobes and pneumonia on a chest CT; write a segmentation, a table of measurements and an overview image."
 
-_READING, _WRITING, _DICOM = Stage("reading", 2.5), Stage("writing", 4.0), Stage("DICOM", 8.0)
+_READING, _WRITING = Stage("reading", 2.5), Stage("writing", 4.0)
+_REPORTING, _DICOM = Stage("report", 6.0), Stage("DICOM", 8.0)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,16 +75,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for export in EXPORTS:
         if not export.default:
             parser.add_argument(f"--{export.name}", action="store_true", help=f"write {export.text} as well")
-    parser.add_argument(f"--{DICOM.name}", action="store_true", help=f"write {DICOM.text} as well")
     parser.add_argument(
-        "--report-pdf", type=Path, metavar="PDF", help="with --dicom: a report to go along as Encapsulated PDF"
+        "--reading-aids", action="store_true", help="say where the exam lies among published cut-offs and groups"
     )
     parser.add_argument(
-        "--earlier",
-        type=Path,
-        metavar="RESULT",
-        help="with --dicom: an earlier result of this patient; its lesions keep their tracking identifiers",
+        "--days-since-onset", type=int, metavar="N", help="with --reading-aids: compare with published time courses"
     )
+    add_report_options(parser)
+    add_dicom_options(parser)
     parser.add_argument("--no-picture", action="store_true", help="do not write the overview image")
     parser.add_argument("--identify", action="store_true", help="write names, UIDs and the exam date as they are")
     parser.add_argument("--strict", action="store_true", help="end with status 4 if the result is not graded sound")
@@ -73,22 +94,32 @@ def run(arguments: argparse.Namespace) -> None:
     plan = Plan(arguments.method, arguments.device, arguments.lobes_model, arguments.lesions_model)
     thresholds = Thresholds(arguments.ggo_hu, arguments.consolidation_hu)
     wanted = [export.name for export in EXPORTS if _wanted(export.name, arguments, default=export.default)]
-    _check_dicom_options(arguments)
+    _check_onset(arguments)
+    check_report_options(arguments)
+    check_dicom_options(arguments)
+    more = [stage for stage, on in ((_REPORTING, arguments.report), (_DICOM, arguments.dicom)) if on]
     with OutputFolder(arguments.out) as out:
         # Checked before the work: whether the folder is writable and the file names are free.
         out.expect(_all_files(wanted, arguments))
-        stages = (_READING, *plan.stages, *([_DICOM] if arguments.dicom else []), _WRITING)
-        with progress_bar(stages, quiet=arguments.quiet) as progress:
+        _refuse_rated(arguments.out)
+        with progress_bar((_READING, *plan.stages, _WRITING, *more), quiet=arguments.quiet) as progress:
             exam = _quantify(arguments, plan, thresholds, progress)
-            dicom = _put_dicom(exam, out, arguments, progress) if arguments.dicom else []
+            if arguments.reading_aids:
+                exam.records = {READING_AIDS: reading_aids(exam.metrics, arguments.days_since_onset)}
             with progress.stage(_WRITING.name) as report:
-                files = [*put_exam(exam, out, wanted, report, identify=arguments.identify), *dicom]
+                files = put_exam(exam, out, wanted, report, identify=arguments.identify)
+            reported = _report(arguments, exam, out, progress)
+            files += [] if reported is None else reported.paths
+            files += _dicom(arguments, exam, out, reported, progress)
     arguments.written = True
     try:
-        show_warnings([*exam.warnings, *_earlier_files(arguments, wanted)])
+        of_report = [] if reported is None else reported.warnings
+        show_warnings([*exam.warnings, *of_report, *_earlier_files(arguments, wanted)])
         if not arguments.quiet:
             show_grade(exam.checks)
             show_metrics(exam.metrics)
+            if arguments.reading_aids:
+                show_reading_aids(exam.records[READING_AIDS])
             show_files(files)
     finally:
         if arguments.strict and exam.grade is not Grade.SOUND:
@@ -96,54 +127,70 @@ def run(arguments: argparse.Namespace) -> None:
             raise NotSoundError(_not_sound(exam), str(arguments.out), remedy)
 
 
+def _check_onset(arguments: argparse.Namespace) -> None:
+    days = arguments.days_since_onset
+    if days is not None and not arguments.reading_aids:
+        remedy = "Add --reading-aids, or leave it out."
+        raise UsageError("it only serves the reading aids", "--days-since-onset", remedy, code="onset-unused")
+    if days is not None and days < 0:
+        remedy = "Give the days from the first symptoms to the CT."
+        raise UsageError(f"{days} days lie before the onset", "--days-since-onset", remedy, code="days-before-onset")
+
+
+def _refuse_rated(folder: Path) -> None:
+    """Refuse to replace a result that readers have rated or edited: their work would be lost."""
+    if not (folder / JSON_FILE).is_file():
+        return
+    try:
+        readers = read_metrics(folder / JSON_FILE).readers
+    except UnfitInputError:
+        # A result that nobody can read holds no work of theirs either.
+        return
+    if readers.rating is not None or (readers.edits is not None and readers.edits.is_edited):
+        what = "the folder holds a result that readers have rated or edited, which would be replaced"
+        raise OutputError(what, str(folder), "Choose another folder, or move it away.", code="rated-result")
+
+
 def _quantify(arguments: argparse.Namespace, plan: Plan, thresholds: Thresholds, progress: StagedProgress) -> Exam:
     path = ct_path(arguments)
     with progress.stage(_READING.name) as report:
         ct = read_ct(path, arguments.series, report)
-        if arguments.dicom:
-            _check_dicom(arguments, ct)
+        check_dicom(arguments, ct)
         given = given_masks(arguments, ct)
+    # A CT that names nobody is refused before the work.
+    identity_of(arguments, ct.source)
     return quantify_ct(ct, given, thresholds, progress, plan)
 
 
-def _check_dicom_options(arguments: argparse.Namespace) -> None:
-    for name in ("report_pdf", "earlier"):
-        if getattr(arguments, name) is not None and not arguments.dicom:
-            option = f"--{name.replace('_', '-')}"
-            raise UsageError(f"{option} goes with --dicom", option, "Add --dicom, or leave it out.", "dicom-unused")
+def _report(
+    arguments: argparse.Namespace, exam: Exam, out: OutputFolder, progress: StagedProgress
+) -> ReportFiles | None:
+    """The report, if it is wanted."""
+    if not arguments.report:
+        return None
+    from COVIDQuantLib.report.subject import subject_of_exam
+    from COVIDQuantLib.report.write import put_report
+
+    identity = identity_of(arguments, exam.ct.source)
+    with progress.stage(_REPORTING.name) as report:
+        subject = subject_of_exam(exam, identify=identity is not None)
+        return put_report(subject, out, identity=identity, label=arguments.report_label, report=report)
 
 
-def _check_dicom(arguments: argparse.Namespace, ct: CTVolume) -> None:
-    """Refuse before the work what would be refused after it."""
-    from COVIDQuantLib.dicom.lineage import read_earlier
-    from COVIDQuantLib.dicom.objects.pdf import read_pdf
-    from COVIDQuantLib.dicom.objects.source import check_source
-
-    check_source(ct.source)
-    if arguments.report_pdf is not None:
-        read_pdf(arguments.report_pdf)
-    if arguments.earlier is not None:
-        read_earlier(arguments.earlier, ct.source.text("patient_check"))
-
-
-def _put_dicom(exam: Exam, out: OutputFolder, arguments: argparse.Namespace, progress: StagedProgress) -> list[Path]:
-    from COVIDQuantLib.dicom.lineage import inherited_tracking, read_earlier
-    from COVIDQuantLib.dicom.write import put_dicom_result
-
+def _dicom(
+    arguments: argparse.Namespace, exam: Exam, out: OutputFolder, reported: ReportFiles | None, progress: StagedProgress
+) -> list[Path]:
+    """The DICOM objects, if they are wanted; the report of this run goes along."""
+    if not arguments.dicom:
+        return []
+    made = out.staged(reported.pdf.name) if reported is not None and reported.pdf is not None else None
     with progress.stage(_DICOM.name) as report:
-        inherited = None
-        if arguments.earlier is not None:
-            earlier = read_earlier(arguments.earlier, exam.ct.source.text("patient_check"))
-            inherited = inherited_tracking(earlier, exam, part(report, 0.0, 0.6))
-        span = part(report, 0.0 if inherited is None else 0.6, 1.0)
-        files = put_dicom_result(exam, out, report_pdf=arguments.report_pdf, inherited=inherited, report=span)
-    return files.paths()
+        return put_dicom(exam, out, arguments, made, report)
 
 
 def _all_files(wanted: Collection[str], arguments: argparse.Namespace) -> list[str]:
     """The names of every file that is to be written."""
-    added = dicom_files(with_pdf=arguments.report_pdf is not None) if arguments.dicom else []
-    return [*files_of(wanted), *added]
+    return [*files_of(wanted), *report_names(arguments), *dicom_names(arguments)]
 
 
 def _earlier_files(arguments: argparse.Namespace, wanted: Collection[str]) -> list[CTWarning]:
@@ -152,9 +199,10 @@ def _earlier_files(arguments: argparse.Namespace, wanted: Collection[str]) -> li
     given = [path for name in GIVEN for path in _paths(getattr(arguments, name))]
     left = [
         name
-        for name in [*files_of([export.name for export in EXPORTS]), *DICOM_FILES]
+        for name in files_of([export.name for export in EXPORTS])
         if name not in written and (path := arguments.out / name).is_file() and not any(map(path.samefile, given))
     ]
+    left += [*earlier_reports(arguments), *earlier_dicom(arguments)]
     if not left:
         return []
     return [

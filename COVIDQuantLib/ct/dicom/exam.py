@@ -27,16 +27,19 @@ _CHECK_DIGITS = 3
 
 def acquisition_date(head: ImageFile) -> str:
     """The day of the exam as ``YYYY-MM-DD``; empty if the header names none that can be."""
-    for keyword in _DATES:
-        text = head.text(keyword).replace(".", "")
-        try:
-            # datetime's %d would take a single digit, and a longer value begins with the date.
-            day = datetime.strptime(text[:8], "%Y%m%d").date() if text[:8].isdigit() else None  # noqa: DTZ007
-        except ValueError:
-            continue
-        if day is not None and len(text) >= 8 and day >= _FIRST_CT:
-            return day.isoformat()
-    return ""
+    found = (day_of(head.text(keyword)) for keyword in _DATES)
+    return next((day.isoformat() for day in found if day is not None), "")
+
+
+def day_of(value: str) -> date | None:
+    """The day that a DICOM date or date and time names; None if it cannot be that of a CT."""
+    text = value.replace(".", "")
+    try:
+        # datetime's %d would take a single digit, and a longer value begins with the date.
+        day = datetime.strptime(text[:8], "%Y%m%d").date() if text[:8].isdigit() else None  # noqa: DTZ007
+    except ValueError:
+        return None
+    return day if day is not None and len(text) >= 8 and day >= _FIRST_CT else None
 
 
 def patient_check(head: ImageFile) -> str:
@@ -44,7 +47,12 @@ def patient_check(head: ImageFile) -> str:
 
     It is deliberately short, so that it cannot be turned back into the ID.
     """
-    text = head.text("PatientID").casefold()
+    return check_of_id(head.text("PatientID"))
+
+
+def check_of_id(patient_id: str) -> str:
+    """:func:`patient_check` of a Patient ID."""
+    text = patient_id.strip().casefold()
     if not text or text in _NO_ID:
         return ""
     return hashlib.sha256(f"COVIDQuant patient {text}".encode("utf-8", "surrogateescape")).hexdigest()[:_CHECK_DIGITS]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,9 +44,19 @@ def find_images(path: Path, report: Report = silent) -> Findings:
     """
     files = [path]
     if path.is_dir():
-        files = sorted(_files_below(path))
+        files = sorted(files_below(path))
     elif is_directory(path):
-        files = referenced_files(path) or sorted(file for file in _files_below(path.parent) if file.name != path.name)
+        files = referenced_files(path) or sorted(file for file in files_below(path.parent) if file.name != path.name)
+    return images_among(files, report)
+
+
+def images_among(files: Sequence[Path], report: Report = silent) -> Findings:
+    """Read the headers of files, and say which hold an image.
+
+    Args:
+        files: regular files.
+        report: progress.
+    """
     findings = Findings()
     for number, file in enumerate(files):
         report(number / len(files))
@@ -55,7 +65,7 @@ def find_images(path: Path, report: Report = silent) -> Findings:
     return findings
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
+def files_below(folder: Path) -> Iterator[Path]:
     """Regular files only: reading a pipe or device could block. Links to folders are not followed, as they may loop."""
     with os.scandir(folder):
         waiting = [str(folder)]

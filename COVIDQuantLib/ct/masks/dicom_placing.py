@@ -22,6 +22,8 @@ _SPACING = 2e-3
 # A frame belongs to the section that it is nearest to, if it is no further off than this share of their distance:
 # sections may be slightly uneven.
 _ALONG = 0.35
+# Of a frame whose image is known, sections: uneven intervals add up.
+_ALONG_KNOWN = 3.0
 # In the plane, voxels coincide; a straightened stack has moved each section by up to half a voxel.
 _ACROSS, _ACROSS_MOVED = 0.05, 0.55
 # How far from even spacing frames on a grid of their own may be.
@@ -110,24 +112,39 @@ def _slots_on(segmentation: DicomSegmentation, grid: Geometry, identity: DicomId
         return None
     if not np.allclose(segmentation.spacing[:2], grid.spacing[:2], rtol=_SPACING):
         return None
-    moved: dict[str, tuple[int, int]] = {}
-    if identity is not None and any(any(image.shift) for image in identity.images):
-        moved = {image.sop_instance: image.shift for image in identity.images}
+    known = {} if identity is None else _sections(segmentation, identity)
     # A stack's k axis may run against the normal of its sections.
     ways = axes[2] if normal @ axes[2] > 0 else -axes[2]
     if np.abs(ways - normal).max() > _COSINES:
         return None
-    to_grid = np.linalg.inv(grid.index_to_lps)
+    positions = np.array([(*frame.position, 1.0) for frame in segmentation.frames])
+    indices = (positions @ np.linalg.inv(grid.index_to_lps).T)[:, :3]
+    # Frames that are shifted against each other are of a tilted stack, whose sections were moved by whole voxels.
+    sheared = float(np.ptp(indices[:, :2], axis=0).max()) > _ACROSS
     slots: Slots = {}
-    for frame in segmentation.frames:
-        i, j, k = (float(x) for x in (to_grid @ (*frame.position, 1.0))[:3])
-        shift = moved.get(frame.source)
-        place = (round(k), *(shift or (round(j), round(i))))
-        across = _ACROSS_MOVED if shift else _ACROSS
-        if abs(k - place[0]) > _ALONG or max(abs(j - place[1]), abs(i - place[2])) > across:
+    for frame, (i, j, k) in zip(segmentation.frames, indices.tolist(), strict=True):
+        if frame.source in known:
+            place, across, along = known[frame.source], _ACROSS_MOVED, _ALONG_KNOWN
+        else:
+            place, across, along = (round(k), round(j), round(i)), _ACROSS_MOVED if sheared else _ACROSS, _ALONG
+        if abs(k - place[0]) > along or max(abs(j - place[1]), abs(i - place[2])) > across:
             return None
         slots[frame.index] = place
     return slots
+
+
+def _sections(segmentation: DicomSegmentation, identity: DicomIdentity) -> dict[str, tuple[int, int, int]]:
+    """Where the image of each section begins on the CT's grid, if every frame is on an image of its own place.
+
+    Needed where the even grid is not exactly where the images are, as sections may be uneven.
+    """
+    if any(image.frame is not None for image in identity.images):
+        return {}
+    pairs = {(frame.source, *(round(float(mm), 2) for mm in frame.position)) for frame in segmentation.frames}
+    sources = {pair[0] for pair in pairs}
+    if len(sources) < len(pairs) or "" in sources or len({pair[1:] for pair in pairs}) < len(pairs):
+        return {}
+    return {image.sop_instance: (k, *image.shift) for k, image in enumerate(identity.images)}
 
 
 def _fill(

@@ -156,7 +156,7 @@ def _draw_tile(axes: Axes, scene: Scene, tile: _Tile, levels: list[View], thresh
     shape = (max(2, round(tile.height * DPI)), max(2, round(tile.width * DPI)))
     page = render(scene, tile.view, shape)
     axes.set_axis_off()
-    axes.imshow(_blend(page, thresholds), aspect="auto", interpolation="nearest")
+    axes.imshow(blend(page, thresholds), aspect="auto", interpolation="nearest")
     for lobe in LOBES:
         if lobe.label in page.lobes:
             axes.contour(page.lobes[lobe.label], levels=[_OUTLINE], colors=[lobe.colour], linewidths=0.9)
@@ -169,7 +169,7 @@ def _draw_tile(axes: Axes, scene: Scene, tile: _Tile, levels: list[View], thresh
     _draw_caption(axes, scene, tile, levels)
 
 
-def _blend(page: Page, thresholds: Thresholds) -> np.ndarray:
+def blend(page: Page, thresholds: Thresholds) -> np.ndarray:
     """The CT in grey with the lesion over it in its density's colour."""
     grey = windowed(page.hu)[..., np.newaxis]
     share = LESION_OPACITY * np.clip((page.lesion[..., np.newaxis] - 0.25) * 2, 0.0, 1.0)

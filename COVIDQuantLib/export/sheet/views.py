@@ -126,6 +126,11 @@ class Scene:
                 views.append(View(SAGITTAL, self.box[2].start + _quantiles(lungs, lesions, 1)[0]))
         return views
 
+    def most_diseased(self, plane: Plane) -> View:
+        """The slice of a plane with the largest area of lesion; without any lesion, that with the most lung."""
+        lesions, lungs = self._lesion_profiles[plane.across], self._lung_profiles[plane.across]
+        return View(plane, int(np.argmax(lesions if lesions.any() else lungs)))
+
     def _spread(self, axis: int, count: int) -> list[int]:
         return _quantiles(self._lung_profiles[axis], self._lesion_profiles[axis], count)
 

@@ -17,7 +17,7 @@ from COVIDQuantLib.followup.lesions.exam_segmentation import read_exam_images
 from COVIDQuantLib.followup.lesions.fates import find_fates
 from COVIDQuantLib.followup.lesions.records import FateLimits
 from COVIDQuantLib.followup.registration.exam_images import ExamImages
-from COVIDQuantLib.followup.registration.register import register
+from COVIDQuantLib.followup.registration.register import Registration, register
 from COVIDQuantLib.followup.sequence import DatedExam
 from COVIDQuantLib.progress import Report, part, silent
 
@@ -72,7 +72,6 @@ def follow_lesions(
     Raises:
         UnfitInputError: a segmentation or a CT cannot be used (see ``exam_segmentation.py``).
     """
-    limits = FateLimits()
     warnings: list[CTWarning] = []
     pairs: list[dict[str, Any]] = []
     step = 1.0 / len(exams)
@@ -82,29 +81,46 @@ def follow_lesions(
         told = part(report, number * step, (number + 1) * step)
         later = _images(after, cts)
         told(0.2)
-        head = {"before": before.number, "after": after.number, "interval_days": after.days - before.days}
-        found, doubts = _follow(images, later, after.number, keep_map, part(told, 0.2, 1.0))
-        pairs.append(head | found)
-        label = f"Exam {before.number} to {after.number}"
-        warnings += [CTWarning(one.code, f"{label}: {one.message}") for one in doubts]
+        found = follow_pair(images, later, part(told, 0.2, 1.0))
+        kept: dict[str, Any] = {}
+        if found.change_labels is not None:
+            keep_map(after.number, found.change_labels, later)
+            kept = {"change_map": map_file(after.number)}
+        pairs.append({**pair_head(before, after), **found.record, **kept})
+        warnings += named_warnings(before, after, found.warnings)
         images = later
-    record = {
-        "limits": limits.as_record(),
-        "registration": "lobes and CT" if cts else "lobes",
-        "change_map_labels": {str(value): words for value, words in CHANGE_LABELS.items()},
-        "pairs": pairs,
-    }
-    return LesionCourse(record, tuple(warnings))
+    return LesionCourse(course_record(pairs, with_cts=bool(cts)), tuple(warnings))
+
+
+def named_warnings(before: DatedExam, after: DatedExam, warnings: Sequence[CTWarning]) -> list[CTWarning]:
+    """Warnings about a pair, with the numbers of its exams."""
+    label = f"Exam {before.number} to {after.number}"
+    return [CTWarning(one.code, f"{label}: {one.message}") for one in warnings]
 
 
 def _images(exam: DatedExam, cts: Mapping[Path, Path]) -> ExamImages:
     return read_exam_images(exam.result, cts.get(exam.result.path), f"exam {exam.number}")
 
 
-def _follow(
-    baseline: ExamImages, followup: ExamImages, number: int, keep_map: KeepMap, report: Report
-) -> tuple[dict[str, Any], list[CTWarning]]:
-    """One pair, ready for JSON, and its warnings."""
+@dataclass(frozen=True)
+class PairCourse:
+    """What became of the lesions between two exams.
+
+    Attributes:
+        record: ready for JSON; the change map is named by whoever keeps it.
+        warnings: why the registration is poor, or why there is none.
+        registration: the map between the exams; None if they could not be registered.
+        change_labels: see :func:`~COVIDQuantLib.followup.lesions.change_map.change_map`; None without a registration.
+    """
+
+    record: Mapping[str, Any]
+    warnings: tuple[CTWarning, ...]
+    registration: Registration | None = None
+    change_labels: np.ndarray | None = None
+
+
+def follow_pair(baseline: ExamImages, followup: ExamImages, report: Report = silent) -> PairCourse:
+    """Register two exams and follow the lesions from one to the other; failure is a warning, not an error."""
     try:
         registration = register(baseline, followup, part(report, 0.0, 0.7))
         fates = find_fates(baseline, followup, registration, report=part(report, 0.7, 0.9))
@@ -112,21 +128,40 @@ def _follow(
     except _FAILURES as error:
         failed = _failure(error)
         empty = {"registration": None, "counts": None, "lesions": None, "change_map": None, "change_map_ml": None}
-        return {"failed": failed.code} | empty, [failed]
-    keep_map(number, labels, followup)
+        return PairCourse({"failed": failed.code} | empty, (failed,))
     report(1.0)
     told = fates.as_record()
     counts = np.bincount(labels.ravel(), minlength=max(CHANGE_LABELS) + 1)
     volumes = {words: int(counts[value]) * followup.geometry.voxel_volume_ml for value, words in CHANGE_LABELS.items()}
-    found = {
+    record = {
         "failed": None,
         "registration": registration.as_record(),
         "counts": told["counts"],
         "lesions": told["lesions"],
-        "change_map": map_file(number),
+        "change_map": None,
         "change_map_ml": volumes,
     }
-    return found, registration.quality.warnings
+    return PairCourse(record, tuple(registration.quality.warnings), registration, labels)
+
+
+def course_record(pairs: Sequence[Mapping[str, Any]], *, with_cts: bool) -> dict[str, Any]:
+    """The record of all pairs, ready for JSON.
+
+    Args:
+        pairs: of each the head (numbers of both exams, days between them) and the record of its :class:`PairCourse`.
+        with_cts: whether the CTs had a say in the registration, beside the lobes.
+    """
+    return {
+        "limits": FateLimits().as_record(),
+        "registration": "lobes and CT" if with_cts else "lobes",
+        "change_map_labels": {str(value): words for value, words in CHANGE_LABELS.items()},
+        "pairs": list(pairs),
+    }
+
+
+def pair_head(before: DatedExam, after: DatedExam) -> dict[str, int]:
+    """Which exams a pair's record is about."""
+    return {"before": before.number, "after": after.number, "interval_days": after.days - before.days}
 
 
 def _failure(error: Exception) -> CTWarning:

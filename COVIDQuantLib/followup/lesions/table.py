@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from COVIDQuantLib.export.csv_file import Cell
@@ -15,18 +15,23 @@ HEAD = {
     "interval_days": "days between the two",
     "registration": "`good` or `poor`: how well the two exams lie over each other",
 }
+TAIL = {
+    "excluded_exams": "numbers of those of the two exams that their readers excluded from quantification; else empty"
+}
 
 
-def lesion_rows(record: Mapping[str, Any]) -> Iterator[list[Cell]]:
+def lesion_rows(record: Mapping[str, Any], excluded: Collection[int] = ()) -> Iterator[list[Cell]]:
     """The rows, header first; pairs that could not be registered have none.
 
     Args:
         record: as :func:`~COVIDQuantLib.followup.lesions.course.follow_lesions` makes it.
+        excluded: numbers of the exams that their readers excluded.
     """
-    yield [*HEAD, *COLUMNS]
+    yield [*HEAD, *COLUMNS, *(TAIL if excluded else ())]
     for pair in record["pairs"]:
         if pair["lesions"] is None:
             continue
         head: list[Cell] = [pair["before"], pair["after"], pair["interval_days"], pair["registration"]["quality"]]
+        told = " ".join(str(number) for number in (pair["before"], pair["after"]) if number in excluded)
         for lesion in pair["lesions"]:
-            yield [*head, *(lesion[column] for column in COLUMNS)]
+            yield [*head, *(lesion[column] for column in COLUMNS), *([told] if excluded else ())]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from COVIDQuantLib.dicom.files import DICOM, names_of
 from COVIDQuantLib.errors import Cancelled, COVIDQuantError, OutputError, UsageError
@@ -26,23 +27,23 @@ _WITH_DICOM = "COVIDQuantLib.dicom.panel_job:write_snapshot_and_dicom"
 _MADE = "made"
 
 
-class ExportJob:
-    """The wanted files of a reading, written by a background process; either all of them appear or none.
+class SnapshotJob:
+    """Files made from a reading by a background process; either all of them appear or none.
 
     The voxels, labels and figures are copied before the constructor returns. No node is accessed later, so the scene
     may be edited or closed meanwhile. If the job is cancelled, garbage-collected or fails, or this process is killed,
     the folder is left unchanged.
 
     Args:
-        reading: the result to export.
+        reading: the result to write.
         folder: created if missing; earlier files of the same names are replaced.
-        wanted: names of ``export.exam_files.EXPORTS``, and ``dicom``.
+        names: of the files that may be written.
+        function: ``module:name``; called with the snapshot's voxels, ``snapshot``, ``folder``, ``report`` and these:
+        arguments: by name.
         environment: of the process, in Slicer ``slicer.util.startupEnvironment()``.
-        images: the files of the images that the CT was loaded from; needed for ``dicom`` alone.
 
     Raises:
         OutputError: the folder cannot be written.
-        UsageError: nothing is wanted.
         UnfitInputError: the CT or the segments cannot be read.
         WorkerError: the process cannot be started, or there is too little memory to share.
     """
@@ -51,14 +52,12 @@ class ExportJob:
         self,
         reading: Reading,
         folder: Path,
-        wanted: Collection[str],
+        names: Collection[str],
+        function: str,
+        arguments: Mapping[str, object],
         environment: Mapping[str, str] | None = None,
-        images: Sequence[Path] = (),
     ) -> None:
-        known = [name for name in (*(export.name for export in EXPORTS), DICOM.name) if name in wanted]
-        if not known:
-            raise UsageError("nothing was chosen to be written", remedy="Choose what to export.")
-        self.names = names_of(known)
+        self.names = list(names)
         self.folder = folder
         self._over = False
         reading.update()
@@ -66,9 +65,8 @@ class ExportJob:
         out.__enter__()
         try:
             self._made = out.staging / _MADE
-            with_dicom = {"images": list(images)} if DICOM.name in known else {}
-            shared = _snapshot(reading, {"folder": self._made, "wanted": known, **with_dicom})
-            job = BackgroundJob(_WITH_DICOM if with_dicom else _FUNCTION, shared, environment, folders=(out.staging,))
+            shared = snapshot_of(reading, {**arguments, "folder": self._made})
+            job = BackgroundJob(function, shared, environment, folders=(out.staging,))
         except BaseException:
             _abandon(None, out)
             raise
@@ -106,12 +104,17 @@ class ExportJob:
         self._abandon()
 
     def _commit(self) -> list[Path]:
-        for name in self.names:
+        written = self._written(self._job.result)
+        for name in written:
             self._out.write(name, _mover(self._made / name))
         self._over = True
         self._abandon.detach()
         self._out.__exit__(None, None, None)
-        return [self.folder / name for name in self.names]
+        return [self.folder / name for name in written]
+
+    def _written(self, result: Any) -> list[str]:
+        """The names of the files that were written, by what the function returned."""
+        return list(result)
 
     def _about_target(self, error: COVIDQuantError) -> COVIDQuantError:
         """An error about a staged file as one about the file the reader expects."""
@@ -122,8 +125,44 @@ class ExportJob:
         return OutputError(error.what, str(where), error.remedy, error.code)
 
 
-def _snapshot(reading: Reading, arguments: Mapping[str, object]) -> SharedArguments:
-    """The current voxels, labels and figures."""
+class ExportJob(SnapshotJob):
+    """The wanted exports of a reading.
+
+    Args:
+        reading: the result to export.
+        folder: created if missing; earlier files of the same names are replaced.
+        wanted: names of ``export.exam_files.EXPORTS``, and ``dicom``.
+        environment: of the process, in Slicer ``slicer.util.startupEnvironment()``.
+        images: the files of the images that the CT was loaded from; needed for ``dicom`` alone.
+
+    Raises:
+        UsageError: nothing is wanted.
+        OutputError, UnfitInputError, WorkerError: as for every :class:`SnapshotJob`.
+    """
+
+    def __init__(
+        self,
+        reading: Reading,
+        folder: Path,
+        wanted: Collection[str],
+        environment: Mapping[str, str] | None = None,
+        images: Sequence[Path] = (),
+    ) -> None:
+        known = [name for name in (*(export.name for export in EXPORTS), DICOM.name) if name in wanted]
+        if not known:
+            raise UsageError("nothing was chosen to be written", remedy="Choose what to export.")
+        with_dicom = {"images": list(images)} if DICOM.name in known else {}
+        function = _WITH_DICOM if with_dicom else _FUNCTION
+        super().__init__(reading, folder, names_of(known), function, {"wanted": known, **with_dicom}, environment)
+
+
+def snapshot_of(reading: Reading, arguments: Mapping[str, object]) -> SharedArguments:
+    """The current voxels, labels, figures and readers' notes, beside other arguments of a process's function.
+
+    Raises:
+        UnfitInputError: the CT or the segments cannot be read.
+        WorkerError: there is too little memory to share.
+    """
     live = reading.live
     if live.metrics is None:
         raise RuntimeError("the figures were never computed")
@@ -135,6 +174,7 @@ def _snapshot(reading: Reading, arguments: Mapping[str, object]) -> SharedArgume
         live.histogram,
         live.metrics,
         reading.checks.checks if reading.is_checked else (),
+        reading.readers.notes(),
     )
     return share_labels(live, {**arguments, "snapshot": snapshot})
 

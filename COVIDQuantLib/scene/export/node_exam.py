@@ -10,6 +10,7 @@ from COVIDQuantLib.checks.run import check_labels
 from COVIDQuantLib.dicom.files import names_of
 from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.exam import Exam
+from COVIDQuantLib.export.case_records import with_notes
 from COVIDQuantLib.export.exam_files import EXPORTS, write_exam
 from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.scene.nodes.segmentations import provenance_of_node
@@ -21,7 +22,7 @@ from COVIDQuantLib.voxels.box import Box
 
 
 def exam_of_reading(reading: Reading) -> Exam:
-    """The current CT, segments and figures of a reading; the provenance includes the reader's edits.
+    """The current CT, segments, figures and readers' records of a reading; the provenance includes the reader's edits.
 
     Raises:
         UnfitInputError: the CT or the segments cannot be read.
@@ -34,7 +35,7 @@ def exam_of_reading(reading: Reading) -> Exam:
     lobes, lesions = live.labels(Box.of_shape(ct.geometry.shape))
     checks = list(reading.checks.checks) if reading.is_checked else check_labels(ct, lobes, lesions)
     segmentation = Segmentation(lobes, lesions, provenance_of_reading(reading), reading.warnings, checks)
-    return Exam(ct, segmentation, live.histogram, live.metrics)
+    return with_notes(Exam(ct, segmentation, live.histogram, live.metrics), reading.readers.notes())
 
 
 def provenance_of_reading(reading: Reading) -> dict[str, Any]:

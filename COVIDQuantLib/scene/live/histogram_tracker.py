@@ -37,6 +37,8 @@ class HistogramTracker:
     Args:
         volume: the CT, a vtkMRMLScalarVolumeNode in HU.
         segmentation: the vtkMRMLSegmentationNode.
+        counts: of the segments as they are, int64 ``[6, 2, 4096]``, with no voxel in two lobes; None to count them at
+            the first refresh.
 
     Attributes:
         overlap_voxels: voxels that belong to more than one lobe.
@@ -44,7 +46,8 @@ class HistogramTracker:
         changed_boxes: the boxes outside which the last refresh found no change; the whole CT after a full count.
     """
 
-    def __init__(self, volume: Any, segmentation: Any) -> None:
+    def __init__(self, volume: Any, segmentation: Any, counts: np.ndarray | None = None) -> None:
+        self._known = counts
         self._volume = volume
         self._segmentation = segmentation
         self._volume_stamp: tuple[Any, ...] | None = None
@@ -127,7 +130,8 @@ class HistogramTracker:
         boxes = disjoint(change.box for change in changes if change.box is not None)
         before = self._tally(voxels, boxes)
         self._apply(changes)
-        after = self._tally(voxels, boxes)
+        known, self._known = self._known, None
+        after = self._tally(voxels, boxes) if known is None else Tally(known.astype(np.int64))
         histogram.replace(before.counts, after.counts)
         self._histogram = histogram
         self.overlap_voxels = after.overlap - before.overlap + (0 if fresh else self.overlap_voxels)

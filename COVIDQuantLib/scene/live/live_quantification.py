@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -22,7 +21,7 @@ from COVIDQuantLib.scene.live.layer_counts import merge
 from COVIDQuantLib.scene.nodes.observers import Observers
 from COVIDQuantLib.scene.nodes.result_links import SEGMENTATION_ROLE, TABLE_ROLE, VOLUME_ROLE, link
 from COVIDQuantLib.scene.nodes.segments import roles_of
-from COVIDQuantLib.scene.nodes.tables import METRICS_ATTRIBUTE, create_table_node, write_table
+from COVIDQuantLib.scene.nodes.tables import create_table_node, thresholds_of_result, write_table
 from COVIDQuantLib.segment_roles import LESION_ROLE
 from COVIDQuantLib.voxels.box import Box
 
@@ -43,6 +42,7 @@ class LiveQuantification:
         thresholds: bounds of ground glass and consolidation.
         wake: called at the first event after an update; should start a timer that calls :meth:`update`.
         immediately: update at each event.
+        counts: of the segments as they are, int64 ``[6, 2, 4096]``, if they are known; None to count them.
 
     Raises:
         UnfitInputError: the CT or the segments cannot be counted.
@@ -62,6 +62,7 @@ class LiveQuantification:
         *,
         wake: Callable[[], None] | None = None,
         immediately: bool = False,
+        counts: np.ndarray | None = None,
     ) -> None:
         self.volume = volume
         self.segmentation = segmentation
@@ -72,7 +73,7 @@ class LiveQuantification:
         self._thresholds = thresholds
         self._wake = wake
         self._immediately = immediately
-        self._counted = HistogramTracker(volume, segmentation)
+        self._counted = HistogramTracker(volume, segmentation, counts)
         self._dirty = True
         self._updating = False
         self._woken = False
@@ -87,7 +88,7 @@ class LiveQuantification:
 
         Args:
             segmentation: the reloaded vtkMRMLSegmentationNode.
-            options: ``wake`` and ``immediately``.
+            options: ``wake``, ``immediately`` and ``counts``.
 
         Raises:
             UnfitInputError: the node never had live figures, or its CT was removed.
@@ -98,9 +99,7 @@ class LiveQuantification:
                 "the segmentation is not linked to a CT", segmentation.GetName(), "Choose its CT and quantify again."
             )
         table = segmentation.GetNodeReference(TABLE_ROLE)
-        record = json.loads((table.GetAttribute(METRICS_ATTRIBUTE) if table else None) or "{}")
-        thresholds = Thresholds(**record["thresholds"]) if "thresholds" in record else DEFAULT_THRESHOLDS
-        return cls(volume, segmentation, table, thresholds, **options)
+        return cls(volume, segmentation, table, thresholds_of_result(segmentation), **options)
 
     @property
     def is_attached(self) -> bool:

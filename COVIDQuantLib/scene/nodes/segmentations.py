@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import slicer
 import vtk
+from vtk.util.numpy_support import vtk_to_numpy
 
 from COVIDQuantLib.anatomy import LESION, LOBES, LesionKind, Lobe
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.scene.live.histogram_tracker import HistogramTracker
 from COVIDQuantLib.scene.live.layer_counts import merge
-from COVIDQuantLib.scene.nodes.volumes import image_of_array, voxels_of
+from COVIDQuantLib.scene.nodes.volumes import voxels_of
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.terminology_text import TAG, serialize
 from COVIDQuantLib.voxels.box import Box, occupied_box
 
 PROVENANCE_ATTRIBUTE = "COVIDQuant.provenance"
 LESION_LABEL = 1
+# Chunks of about a million voxels each.
+_CHUNKS_AT_ONCE = 8
 # Opacity of the fill in slices: translucent for the pneumonia, faint for the lobes.
 LESION_FILL, LOBE_FILL = 0.45, 0.15
 
@@ -46,35 +50,66 @@ def create_segmentation_node(scene: Any, volume: Any, result: Segmentation, name
         raise UnfitInputError(
             f"the segmentation has shape {result.lobes.shape}, the CT {shape}", name, "Segment this CT again."
         )
+    lobes = _cropped_labelmap(volume, result.lobes.astype(np.uint8, copy=False))
+    lesions = _cropped_labelmap(volume, (result.lesions != 0).view(np.uint8))
+    node = node_of_labelmaps(scene, volume, lobes, lesions, name)
+    write_provenance(node, result.provenance, result.warnings)
+    return node
+
+
+def node_of_labelmaps(scene: Any, volume: Any, lobes: Any, lesions: Any, name: str) -> Any:
+    """:func:`create_segmentation_node` from label maps (:func:`labelmap_of_part`), without provenance yet."""
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.CreateDefaultDisplayNodes()
     node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-    lobes = _labelmap(volume, result.lobes.astype(np.uint8, copy=False))
     for lobe in LOBES:
         _add_segment(node, lobe, lobes, lobe.label)
-    _add_segment(node, LESION, _labelmap(volume, (result.lesions != 0).view(np.uint8)), LESION_LABEL)
-    write_provenance(node, result)
+    _add_segment(node, LESION, lesions, LESION_LABEL)
     show_segments(node)
     return node
 
 
-def _labelmap(volume: Any, labels: np.ndarray) -> Any:
+def _cropped_labelmap(volume: Any, labels: np.ndarray) -> Any:
     """A vtkOrientedImageData of the labels, cropped to their extent as Slicer does."""
+    box = occupied_box(labels, (0, 0, 0), Box.of_shape((labels.shape[0], labels.shape[1], labels.shape[2])))
+    return labelmap_of_part(volume, None) if box is None else labelmap_of_part(volume, labels[box.slices], box.start)
+
+
+def labelmap_of_part(volume: Any, labels: np.ndarray | None, start: tuple[int, int, int] = (0, 0, 0)) -> Any:
+    """A vtkOrientedImageData of labels in a part of a CT.
+
+    Args:
+        volume: the CT's vtkMRMLScalarVolumeNode.
+        labels: uint8 ``[k, j, i]``; None if there are none.
+        start: voxel ``(k, j, i)`` of the CT at which they begin.
+    """
+    return next(made for made in labelmap_in_pieces(volume, labels, start) if made is not None)
+
+
+def labelmap_in_pieces(
+    volume: Any, labels: np.ndarray | None, start: tuple[int, int, int] = (0, 0, 0)
+) -> Iterator[Any]:
+    """:func:`labelmap_of_part`, with a None after each piece of a few milliseconds before it."""
     labelmap = slicer.vtkOrientedImageData()
     matrix = vtk.vtkMatrix4x4()
     volume.GetIJKToRASMatrix(matrix)
-    box = occupied_box(labels, (0, 0, 0), Box.of_shape((labels.shape[0], labels.shape[1], labels.shape[2])))
-    if box is None:
+    if labels is None:
         labelmap.SetExtent(0, -1, 0, -1, 0, -1)
-        labelmap.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
     else:
-        image_of_array(labels[box.slices], labelmap)
         first = volume.GetImageData().GetExtent()[::2]
-        extent = [bound for axis in range(3) for bound in (box.start[2 - axis], box.stop[2 - axis] - 1)]
-        labelmap.SetExtent([bound + first[index // 2] for index, bound in enumerate(extent)])
+        begins = [low + more for low, more in zip(first, start[::-1], strict=True)]
+        spans = [(low, low + size - 1) for low, size in zip(begins, labels.shape[::-1], strict=True)]
+        labelmap.SetExtent([bound for span in spans for bound in span])
+    labelmap.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    if labels is not None:
+        into = vtk_to_numpy(labelmap.GetPointData().GetScalars()).reshape(labels.shape)
+        for number, chunk in enumerate(Box.of_shape((labels.shape[0], labels.shape[1], labels.shape[2])).chunks()):
+            into[chunk.slices] = labels[chunk.slices]
+            if number % _CHUNKS_AT_ONCE == _CHUNKS_AT_ONCE - 1:
+                yield None
     labelmap.SetGeometryFromImageToWorldMatrix(matrix)
-    return labelmap
+    yield labelmap
 
 
 def _add_segment(node: Any, kind: Lobe | LesionKind, labelmap: Any, label: int) -> None:
@@ -118,11 +153,11 @@ def show_3d(node: Any, *, visible: bool) -> None:
     node.GetDisplayNode().SetVisibility3D(visible)
 
 
-def write_provenance(node: Any, result: Segmentation) -> None:
+def write_provenance(node: Any, provenance: Mapping[str, Any], warnings: Sequence[CTWarning]) -> None:
     """Store provenance and warnings with the node."""
     record = {
-        "provenance": result.provenance,
-        "warnings": [{"code": warning.code, "message": warning.message} for warning in result.warnings],
+        "provenance": dict(provenance),
+        "warnings": [{"code": warning.code, "message": warning.message} for warning in warnings],
     }
     node.SetAttribute(PROVENANCE_ATTRIBUTE, json.dumps(record))
 

@@ -7,7 +7,7 @@ All columns are text: numeric VTK columns have no missing value, so an undefined
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import vtk
@@ -16,6 +16,8 @@ from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.grades import CheckResult, grade_of
 from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.quantification.table import MetricsTable
+from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
+from COVIDQuantLib.scene.nodes.result_links import TABLE_ROLE
 
 METRICS_ATTRIBUTE = "COVIDQuant.metrics"
 CHECKS_ATTRIBUTE = "COVIDQuant.checks"
@@ -35,6 +37,38 @@ def create_table_node(scene: Any, name: str) -> Any:
     node = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
     _add_columns(node)
     return node
+
+
+def thresholds_of_result(segmentation: Any) -> Thresholds:
+    """The thresholds of a segmentation's figures, as its table keeps them; the default ones without a table."""
+    table = segmentation.GetNodeReference(TABLE_ROLE)
+    record = json.loads((table.GetAttribute(METRICS_ATTRIBUTE) if table else None) or "{}")
+    return Thresholds(**record["thresholds"]) if "thresholds" in record else DEFAULT_THRESHOLDS
+
+
+def write_rows(node: Any, columns: Mapping[str, str], rows: Iterable[Sequence[str | float | None]]) -> None:
+    """Replace the content of a table node by rows of text, read-only in Slicer's table view.
+
+    Args:
+        node: vtkMRMLTableNode.
+        columns: name → what it holds.
+        rows: a value per column each; None where undefined.
+    """
+    table = vtk.vtkTable()
+    filled = list(rows)
+    for place, name in enumerate(columns):
+        column = vtk.vtkStringArray()
+        column.SetName(name)
+        for row in filled:
+            column.InsertNextValue(cell_text(row[place]))
+        table.AddColumn(column)
+    node.SetLocked(True)
+    node.SetUseFirstColumnAsRowHeader(False)
+    node.SetUseColumnTitleAsColumnHeader(True)
+    node.SetAndObserveTable(table)
+    for name, text in columns.items():
+        node.SetColumnTitle(name, name.replace("_", " "))
+        node.SetColumnDescription(name, text)
 
 
 def _add_columns(node: Any) -> None:

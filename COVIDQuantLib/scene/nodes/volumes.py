@@ -11,11 +11,11 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from COVIDQuantLib.ct.source import CTSource
 from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN, CTVolume, not_measured
 from COVIDQuantLib.errors import UnfitInputError
-from COVIDQuantLib.scene.nodes.node_geometry import as_vtk, geometry_of, ras_matrix
+from COVIDQuantLib.scene.nodes.node_geometry import as_vtk, geometry_of, ras_matrix, volume_to_world
+from COVIDQuantLib.scene.nodes.windows import LUNG, apply_window
 
 # A usual filler value outside the field of view; far enough below air to be recognised on reading back.
 PADDING_HU = -3024
-LUNG_WINDOW_HU, LUNG_LEVEL_HU = 1500.0, -600.0
 
 
 def array_of_image(image: Any, name: str = "") -> np.ndarray:
@@ -104,10 +104,7 @@ def node_of_ct(scene: Any, ct: CTVolume, name: str) -> Any:
     volume.SetIJKToRASMatrix(as_vtk(ras_matrix(ct.geometry)))
     volume.SetAndObserveImageData(image_of_array(values))
     volume.CreateDefaultDisplayNodes()
-    display = volume.GetDisplayNode()
-    if display is not None:
-        display.AutoWindowLevelOff()
-        display.SetWindowLevel(LUNG_WINDOW_HU, LUNG_LEVEL_HU)
+    apply_window(volume, LUNG)
     return volume
 
 
@@ -117,3 +114,10 @@ def image_of_array(array: np.ndarray, image: Any = None) -> Any:
     image.SetDimensions(array.shape[::-1])
     image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(array).ravel(), deep=True))
     return image
+
+
+def world_of_voxel(volume: Any, kji: tuple[float, float, float]) -> tuple[float, float, float]:
+    """The RAS position (mm) of voxel ``(k, j, i)`` of a volume node's array, transforms applied."""
+    k, j, i = kji
+    r, a, s = (volume_to_world(volume) @ (i, j, k, 1.0))[:3]
+    return float(r), float(a), float(s)

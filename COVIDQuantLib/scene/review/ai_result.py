@@ -17,6 +17,7 @@ from scipy import ndimage
 from COVIDQuantLib.anatomy import LESION, LOBES, LesionKind, Lobe
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.quantification.histogram import JointHistogram
+from COVIDQuantLib.readers.identity import digest_of_counts
 from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
 from COVIDQuantLib.scene.nodes.result_links import companion
 from COVIDQuantLib.scene.nodes.segmentations import show_segments
@@ -29,13 +30,13 @@ from COVIDQuantLib.scene.review.segment_edits import (
 from COVIDQuantLib.segment_roles import LESION_ROLE
 from COVIDQuantLib.terminology_text import TAG, serialize
 from COVIDQuantLib.voxels.box import Box
-from COVIDQuantLib.voxels.label_codec import decode_labels, encode_labels
+from COVIDQuantLib.voxels.label_codec import decode_labels, encode_labels, joined_labels, parted_labels
 
 ORIGINAL_ROLE = "COVIDQuant.original"
 DIGESTS_ATTRIBUTE = "COVIDQuant.original.digests"
+# Which result it was, as the readers' records name it.
+CASE_ATTRIBUTE = "COVIDQuant.original.counts"
 _KINDS: dict[int, Lobe | LesionKind] = {lobe.label: lobe for lobe in LOBES} | {LESION_ROLE: LESION}
-# One array holds both: three bits for the lobe, one for the pneumonia.
-_LESION_BIT = 8
 # The box in which a component is searched grows by this many voxels on each side until it contains all of it.
 _FIRST_REACH = 24
 
@@ -49,12 +50,16 @@ def keep_original(segmentation: Any, lobes: np.ndarray, lesions: np.ndarray, his
         lesions: bool, same shape.
         histogram: the counts of that result, by which an undone edit is recognised.
     """
+    keep_original_text(segmentation, encode_labels(joined_labels(lobes, lesions)), histogram)
+
+
+def keep_original_text(segmentation: Any, text: str, histogram: JointHistogram) -> None:
+    """:func:`keep_original` of labels that were joined and encoded already (``voxels/label_codec.py``)."""
     node = companion(segmentation, ORIGINAL_ROLE, "vtkMRMLTextNode", f"{segmentation.GetName()} AI result")
     node.SetHideFromEditors(True)
-    labels = lobes.astype(np.uint8)
-    labels[lesions] += _LESION_BIT
-    node.SetText(encode_labels(labels))
+    node.SetText(text)
     segmentation.SetAttribute(DIGESTS_ATTRIBUTE, json.dumps(digests_of(histogram)))
+    segmentation.SetAttribute(CASE_ATTRIBUTE, digest_of_counts(histogram))
 
 
 def has_original(segmentation: Any) -> bool:
@@ -71,8 +76,7 @@ def original_labels(segmentation: Any) -> tuple[np.ndarray, np.ndarray]:
     node = segmentation.GetNodeReference(ORIGINAL_ROLE)
     if node is None:
         raise UnfitInputError("the AI result was not kept", segmentation.GetName(), "Quantify the CT to have one.")
-    labels = decode_labels(node.GetText() or "")
-    return labels % _LESION_BIT, labels >= _LESION_BIT
+    return parted_labels(decode_labels(node.GetText() or ""))
 
 
 def original_digests(segmentation: Any) -> dict[int, str]:

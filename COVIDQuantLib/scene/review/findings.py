@@ -137,6 +137,17 @@ class Findings:
             for placed in self.found
         ]
 
+    def removed(self) -> list[dict[str, Any]]:
+        """What was removed as artefact, as in :meth:`record`; by the decisions alone until a search has found it."""
+        known = self.record()
+        ids = {found["id"] for found in known}
+        decided = [
+            one.as_record()
+            for one in self._decisions.by_id.values()
+            if one.status is FindingStatus.REMOVED and one.id not in ids
+        ]
+        return [found for found in [*known, *decided] if found["status"] == FindingStatus.REMOVED]
+
     def _labels(self) -> tuple[np.ndarray, np.ndarray]:
         size = self._live.volume.GetImageData().GetDimensions()
         if has_original(self._live.segmentation):

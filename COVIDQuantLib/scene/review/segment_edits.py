@@ -102,6 +102,12 @@ def take_from_other_lobes(segmentation: Any, volume: Any, segment_id: str, mask:
                 _set(segmentation, other, rest, slicer.vtkSlicerSegmentationsModuleLogic.MODE_MERGE_MIN)
 
 
+def remove_from_segment(segmentation: Any, volume: Any, segment_id: str, mask: np.ndarray, box: Box) -> None:
+    """Remove voxels from one segment; the other arguments as in :func:`remove_from_lesion`."""
+    kept = labelmap_in_box(segmentation, volume, ~mask, box)
+    _set(segmentation, segment_id, kept, slicer.vtkSlicerSegmentationsModuleLogic.MODE_MERGE_MIN)
+
+
 def labelmap_in_box(segmentation: Any, volume: Any, mask: np.ndarray, box: Box) -> Any:
     """A vtkOrientedImageData of a mask in a box of the CT, in the segmentation node's own space."""
     image = slicer.vtkOrientedImageData()

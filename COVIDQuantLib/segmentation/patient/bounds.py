@@ -119,9 +119,13 @@ class ChestBounds:
         """Distance of each voxel of the working grid outside the cavity, mm, float32; 0 within."""
         return distance_to(self.cavity, self.spacing)
 
+    def allowed(self) -> np.ndarray:
+        """Where lung may be, bool on the CT's voxels: in the patient and not clearly beyond the chest."""
+        return self.body.on_ct(self.patient & (self.beyond_mm() <= WALL_MM))
+
     def keep(self, labels: np.ndarray) -> None:
         """Remove from labels on the CT's voxels, in place, anything outside the patient or clearly beyond the chest."""
-        labels[~self.body.on_ct(self.patient & (self.beyond_mm() <= WALL_MM))] = 0
+        labels[~self.allowed()] = 0
 
 
 def find_patient(ct: CTVolume) -> Patient:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from COVIDQuantLib.checks.run import check_labels
 from COVIDQuantLib.ct.source import CTSource
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.exam import Exam
+from COVIDQuantLib.export.case_records import CaseNotes, edit_record_of, with_notes
 from COVIDQuantLib.export.exam_files import write_exam
 from COVIDQuantLib.grades import CheckResult
 from COVIDQuantLib.progress import Report
@@ -34,6 +35,7 @@ class Snapshot:
         histogram: the counts.
         metrics: the figures.
         checks: of the segments in their current state; empty to run them now.
+        notes: what readers said and did.
     """
 
     geometry: Geometry
@@ -43,6 +45,7 @@ class Snapshot:
     histogram: JointHistogram
     metrics: MetricsTable
     checks: Sequence[CheckResult] = ()
+    notes: CaseNotes = field(default_factory=CaseNotes)
 
 
 def write_snapshot(
@@ -76,9 +79,29 @@ def write_snapshot(
 
 
 def exam_of_snapshot(values: np.ndarray, lobes: np.ndarray, lesions: np.ndarray, snapshot: Snapshot) -> Exam:
-    """The exam that a snapshot and its voxels are of, checked if it was not; arguments as of :func:`write_snapshot`."""
+    """The exam that a snapshot and its voxels make, with readers' records; arguments as in :func:`write_snapshot`."""
+    return with_notes(_exam(values, lobes, lesions, snapshot, check=True), snapshot.notes)
+
+
+def edits_of_snapshot(
+    values: np.ndarray, lobes: np.ndarray, lesions: np.ndarray, snapshot: Snapshot, report: Report
+) -> dict[str, Any] | None:
+    """The edit record of a snapshot as plain values; arguments as of :func:`write_snapshot`.
+
+    Returns:
+        The record; None if the AI's result was not kept.
+
+    Raises:
+        UnfitInputError: what was kept is damaged.
+    """
+    made = edit_record_of(_exam(values, lobes, lesions, snapshot, check=False), snapshot.notes)
+    report(1.0)
+    return None if made is None else made.as_record()
+
+
+def _exam(values: np.ndarray, lobes: np.ndarray, lesions: np.ndarray, snapshot: Snapshot, *, check: bool) -> Exam:
     ct = CTVolume.from_values(values, snapshot.geometry)
     ct.source = CTSource(snapshot.source)
-    checks = list(snapshot.checks) or check_labels(ct, lobes, lesions)
+    checks = list(snapshot.checks) or (check_labels(ct, lobes, lesions) if check else [])
     segmentation = Segmentation(lobes, lesions, snapshot.provenance, list(snapshot.warnings), checks)
     return Exam(ct, segmentation, snapshot.histogram, snapshot.metrics)

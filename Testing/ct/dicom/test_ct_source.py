@@ -12,7 +12,7 @@ from COVIDQuantLib.ct.checks.lung_checks import check_lungs
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.ct.source import CTSource
 from COVIDQuantLib.ct.volume import CTVolume
-from COVIDQuantLib.errors import Cancelled, UnfitInputError
+from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.anonymous import without_names
 from COVIDQuantLib.export.table_file import metrics_record, write_json
@@ -22,7 +22,7 @@ from COVIDQuantLib.quantification.table import compute_metrics
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.voxels.geometry import Geometry
 from COVIDQuantLib.worker.frame import read_arguments
-from COVIDQuantLib.worker.worker import Job, Worker
+from COVIDQuantLib.worker.worker import shared_ct
 
 HU = chest()
 NAMING = {"AccessionNumber": "ACC-77", "StudyID": "S-12", "ReferringPhysicianName": "Doctor^Dora"}
@@ -139,11 +139,11 @@ def test_messages_call_it_by_what_is_known(facts, path, where):
 
 def test_the_worker_is_told_where_but_not_who(series):
     ct = read_ct(series[0])
-    call = Job(Worker(), 1, ct, GivenMasks(), Plan()).call
+    shared = shared_ct(ct, GivenMasks(), Plan())
     try:
-        there = read_arguments(call.order)["ct"].source
+        there = read_arguments(shared.order())["ct"].source
     finally:
-        call.fail(Cancelled())
+        shared.free()
     assert there.path == ct.source.path
     assert there.dicom is None
     assert there["kernel"] == ct.source["kernel"]

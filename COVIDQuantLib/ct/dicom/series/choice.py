@@ -84,13 +84,21 @@ def _regular(series: SeriesInfo) -> tuple[float, str]:
     return 0.0, ""
 
 
-def _lungs_seen(series: SeriesInfo) -> tuple[float, str]:
+def shows_lungs(series: SeriesInfo) -> bool | None:
+    """Whether one of three slices shows lungs; None if their pixels cannot be read."""
     frames = series.frames
     try:
         share = lung_share(peek([frames[len(frames) * n // 4] for n in (1, 2, 3)]))
     except (UnfitInputError, ValueError):
+        return None
+    return bool(share >= _LUNG_SHARE)
+
+
+def _lungs_seen(series: SeriesInfo) -> tuple[float, str]:
+    seen = shows_lungs(series)
+    if seen is None:
         return 0.0, "pixels cannot be read"
-    return (30.0, "lungs seen") if share >= _LUNG_SHARE else (0.0, "no lungs found in three slices")
+    return (30.0, "lungs seen") if seen else (0.0, "no lungs found in three slices")
 
 
 # Characters of a name that fits no series shown in the message.

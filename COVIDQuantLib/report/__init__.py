@@ -1,0 +1,1 @@
+"""The report of an exam, or of a patient's follow-up: one self-contained HTML file and the same as PDF."""

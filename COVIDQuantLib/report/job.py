@@ -1,0 +1,42 @@
+"""Write the report of a snapshot, in a background process. Nothing of Slicer is imported here.
+
+It stands here and not with the other jobs because a report is made from more than the worker's floor knows.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from COVIDQuantLib.progress import Report
+from COVIDQuantLib.report.write import ReportFiles, write_report
+from COVIDQuantLib.worker.jobs.export import Snapshot, exam_of_snapshot
+
+
+def write_snapshot_report(
+    values: np.ndarray,
+    lobes: np.ndarray,
+    lesions: np.ndarray,
+    snapshot: Snapshot,
+    folder: Path,
+    label: str,
+    report: Report,
+) -> ReportFiles:
+    """Write the report of a snapshot into a folder.
+
+    Args:
+        values: HU as the CT node holds them, any number type, ``[k, j, i]``.
+        lobes: uint8 label values on the same grid.
+        lesions: bool, the same.
+        snapshot: everything else.
+        folder: created if missing.
+        label: a text of the user's in the heading.
+        report: progress.
+
+    Raises:
+        OutputError: it cannot be written.
+        UsageError: Jinja2 or matplotlib is not installed.
+    """
+    exam = exam_of_snapshot(values, lobes, lesions, snapshot)
+    return write_report(exam, folder, label=label, report=report)

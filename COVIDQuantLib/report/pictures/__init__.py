@@ -1,0 +1,1 @@
+"""The report's pictures and charts, each as the bytes of an image."""

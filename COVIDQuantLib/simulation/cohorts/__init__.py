@@ -1,0 +1,1 @@
+"""Tables of made cohorts whose truth is known: group sizes, medians, quartiles and odds as the papers print them."""

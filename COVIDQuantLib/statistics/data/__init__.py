@@ -1,0 +1,1 @@
+"""The tables of a study: reading them, who is left out, which exam belongs to which time."""

@@ -1,0 +1,1 @@
+"""What a study writes: sections with tables and figures, their files, and one HTML report."""
