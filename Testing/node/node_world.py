@@ -21,7 +21,7 @@ from COVIDQuantLib.node.node import Node
 
 SENDER = "SCANNER"
 # Long enough for a machine that does other work as well; nothing waits for it unless something is wrong.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def series(slices=8, seed=0, shape=(32, 32), **tags):
@@ -35,7 +35,7 @@ def settings(folder, destinations=(), sources=(), **tables):
         "node": {"folder": str(folder), "port": 0, "allowed": [SENDER]},
         "gather": {"quiet_seconds": 0.1, "open_seconds": 30.0, "broken_off_seconds": 30.0},
         "quantify": {"method": "model-free"},
-        "limits": {"free_gb": 0.001, "network_seconds": 10.0},
+        "limits": {"free_gb": 0.001, "network_seconds": 60.0},
         "status": {"show": False, "port": 0},
     }
     for name, keys in tables.items():
