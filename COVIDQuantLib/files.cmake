@@ -30,6 +30,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cli/commands/quantify.py
   COVIDQuantLib/cli/commands/rate.py
   COVIDQuantLib/cli/commands/reference.py
+  COVIDQuantLib/cli/commands/serve.py
   COVIDQuantLib/cli/commands/study.py
   COVIDQuantLib/cli/commands/train.py
   COVIDQuantLib/cli/compare_tables.py
@@ -234,6 +235,25 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/networks/lungmask_unet.py
   COVIDQuantLib/networks/registry.py
   COVIDQuantLib/networks/resnet_unet.py
+  COVIDQuantLib/node/__init__.py
+  COVIDQuantLib/node/config.py
+  COVIDQuantLib/node/deliverer.py
+  COVIDQuantLib/node/document.py
+  COVIDQuantLib/node/durable.py
+  COVIDQuantLib/node/gather.py
+  COVIDQuantLib/node/intake.py
+  COVIDQuantLib/node/job.py
+  COVIDQuantLib/node/ledger.py
+  COVIDQuantLib/node/network/__init__.py
+  COVIDQuantLib/node/network/connections.py
+  COVIDQuantLib/node/network/destinations.py
+  COVIDQuantLib/node/network/service.py
+  COVIDQuantLib/node/network/web_source.py
+  COVIDQuantLib/node/node.py
+  COVIDQuantLib/node/quantifier.py
+  COVIDQuantLib/node/reason.py
+  COVIDQuantLib/node/settings.py
+  COVIDQuantLib/node/status_page.py
   COVIDQuantLib/pipeline.py
   COVIDQuantLib/progress.py
   COVIDQuantLib/quantification/__init__.py

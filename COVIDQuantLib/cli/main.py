@@ -35,11 +35,12 @@ def commands() -> tuple[ModuleType, ...]:
         quantify,
         rate,
         reference,
+        serve,
         study,
         train,
     )
 
-    return quantify, rate, batch, compare, study, phantom, evaluate, models, train, reference
+    return quantify, rate, batch, serve, compare, study, phantom, evaluate, models, train, reference
 
 
 class _Parser(argparse.ArgumentParser):

@@ -64,6 +64,7 @@ _KEYWORDS = [
     "Rows",
     "Columns",
     "NumberOfFrames",
+    "NumberOfSeriesRelatedInstances",
     "BitsAllocated",
     "BitsStored",
     "PixelRepresentation",
