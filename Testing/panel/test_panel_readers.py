@@ -34,7 +34,7 @@ def read(phantom):
 
 def rate(world, initials, score, comment=""):
     ui = world.ui
-    ui.readerEdit.type(initials)
+    ui.readerEdit.enter(initials)
     ui.scoreCombo.setCurrentIndex(score + 1)
     ui.commentEdit.text = comment
     ui.rateButton.click()
@@ -50,7 +50,7 @@ def test_a_rating_needs_a_result_initials_and_a_score():
 def test_the_second_reader_sees_no_score_before_rating(read):
     ui = read.ui
     assert "initials" in ui.rateButton.toolTip
-    ui.readerEdit.type("ab")
+    ui.readerEdit.enter("ab")
     assert "score" in ui.rateButton.toolTip
     rate(read, "ab", 2, "vessels at the base")
     assert read.panel.reading.readers.rating.verdict is Verdict.WAITING
@@ -68,7 +68,7 @@ def test_the_second_reader_sees_no_score_before_rating(read):
 def test_ones_own_rating_is_changed_and_a_third_reader_is_told(read):
     ui = read.ui
     rate(read, "ab", 2)
-    ui.readerEdit.type("AB")
+    ui.readerEdit.enter("AB")
     assert ui.rateButton.text == "Change my rating"
     rate(read, "ab", 4)
     rate(read, "cd", 3)
