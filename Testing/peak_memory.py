@@ -48,5 +48,5 @@ def _start() -> int | None:
 
 
 def _kilobytes(field: str) -> int:
-    lines = STATUS.read_text().splitlines()
+    lines = STATUS.read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field))

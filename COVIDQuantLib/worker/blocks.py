@@ -10,6 +10,7 @@ import math
 import os
 import re
 import secrets
+import shutil
 import sys
 import threading
 import time
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from COVIDQuantLib.system.file_lock import process_lives, try_to_lock
+from COVIDQuantLib.system.memory import available_bytes
 from COVIDQuantLib.worker.failures import WorkerError
 
 # Arrays begin at multiples of this many bytes, the length of a cache line.
@@ -71,6 +73,8 @@ class Block:
         _name_interpreter()
         clear_gone_blocks()
         name = _new_name()
+        if size > _room():
+            raise _no_room(size)
         try:
             self._memory = shared_memory.SharedMemory(name, create=True, size=size)
         except BrokenPipeError as error:
@@ -192,6 +196,14 @@ def _close(memory: shared_memory.SharedMemory, held: int | None) -> None:
         memory.close()
     if held is not None:
         os.close(held)
+
+
+def _room() -> float:
+    """Bytes that a block may have. Linux fills a /dev/shm larger than the memory until it kills a process."""
+    rooms = [math.inf if (free := available_bytes()) is None else free]
+    with suppress(OSError):
+        rooms.append(shutil.disk_usage(_SHARED_FOLDER).free)
+    return min(rooms)
 
 
 def _reserve(name: str, start: int, size: int) -> None:

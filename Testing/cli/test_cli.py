@@ -54,7 +54,7 @@ def names(folder):
 
 def test_phantom_writes_the_contract(phantom):
     assert {"ct.nrrd", "lobes.nrrd", "lesions.nrrd", "truth.json"} <= names(phantom)
-    truth = json.loads((phantom / "truth.json").read_text())
+    truth = json.loads((phantom / "truth.json").read_text(encoding="utf-8"))
     assert [row["region"] for row in truth["regions"]] == [region.name for region in REGIONS]
 
 
@@ -92,7 +92,9 @@ def test_files_agree_with_each_other(quantified, phantom):
 def test_figures_with_the_truth_given_are_exact(phantom, tmp_path):
     assert quantify(phantom, tmp_path, "--lobes", phantom / "lobes.nrrd", "--lesions", phantom / "lesions.nrrd") == 0
     found = read_metrics(tmp_path).record["regions"]
-    for row, truth in zip(found, json.loads((phantom / "truth.json").read_text())["regions"], strict=True):
+    for row, truth in zip(
+        found, json.loads((phantom / "truth.json").read_text(encoding="utf-8"))["regions"], strict=True
+    ):
         for column in MEASURES.names:
             expected = truth[column]
             assert row[column] == (None if expected is None else pytest.approx(expected, rel=1e-6)), (row, column)
@@ -105,7 +107,7 @@ def test_masks_in_any_orientation_give_the_same_figures(phantom, tmp_path, orien
         sitk.WriteImage(turned, str(tmp_path / f"{name}.nii.gz"))
     masks = ["--lobes", tmp_path / "lobes.nii.gz", "--lesions", tmp_path / "lesions.nii.gz"]
     assert quantify(phantom, tmp_path / "out", *masks, "--no-picture") == 0
-    truth = json.loads((phantom / "truth.json").read_text())["regions"]
+    truth = json.loads((phantom / "truth.json").read_text(encoding="utf-8"))["regions"]
     for row, expected in zip(read_metrics(tmp_path / "out").record["regions"], truth, strict=True):
         assert row["weight_g"] == pytest.approx(expected["weight_g"], rel=1e-6)
 
@@ -162,7 +164,7 @@ def test_lobes_numbered_by_another_program_give_the_same_figures(phantom, tmp_pa
     masks = ["--lobes", tmp_path / "lobes.nrrd", "--lesions", phantom / "lesions.nrrd", "--no-picture"]
     assert quantify(phantom, tmp_path / "out", *masks) == 0
     assert "mask-layout" in capsys.readouterr().err
-    truth = json.loads((phantom / "truth.json").read_text())["regions"]
+    truth = json.loads((phantom / "truth.json").read_text(encoding="utf-8"))["regions"]
     for row, expected in zip(read_metrics(tmp_path / "out").record["regions"], truth, strict=True):
         assert row["weight_g"] == pytest.approx(expected["weight_g"], rel=1e-6)
 
@@ -175,7 +177,7 @@ def test_a_file_for_each_lobe(phantom, tmp_path, capsys):
         sitk.WriteImage(lobes == lobe.label, str(files[-1]))
     masks = ["--lobes", *files, "--lesions", phantom / "lesions.nrrd", "--no-picture"]
     assert quantify(phantom, tmp_path / "out", *masks) == 0
-    truth = json.loads((phantom / "truth.json").read_text())["regions"]
+    truth = json.loads((phantom / "truth.json").read_text(encoding="utf-8"))["regions"]
     for row, expected in zip(read_metrics(tmp_path / "out").record["regions"], truth, strict=True):
         assert row["weight_g"] == pytest.approx(expected["weight_g"], rel=1e-6)
     assert quantify(phantom, tmp_path / "one", "--lobes", files[0]) == 3
@@ -253,7 +255,7 @@ def test_earlier_results_survive_a_failed_run(phantom, tmp_path):
     (out / "overlay.png").mkdir()  # in the way
     masks = ["--lobes", phantom / "lobes.nrrd", "--lesions", phantom / "lesions.nrrd"]
     assert quantify(phantom, out, *masks) == 3
-    assert (out / "metrics.csv").read_text() == "earlier"
+    assert (out / "metrics.csv").read_text(encoding="utf-8") == "earlier"
     assert names(out) == {"metrics.csv", "overlay.png"}
 
 

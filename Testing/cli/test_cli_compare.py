@@ -144,7 +144,7 @@ def test_a_second_run_replaces_the_first_and_nothing_else(exams, tmp_path, capsy
     assert compare(exams, out, "--date", *DATES, "--ggo-hu", "-500") == 0
     assert "earlier-files" in capsys.readouterr().err
     assert (out / CHANGES_FILE).read_bytes() != first
-    assert (out / "notes.txt").read_text() == "mine"
+    assert (out / "notes.txt").read_text(encoding="utf-8") == "mine"
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -155,7 +155,7 @@ def test_what_is_not_ours_is_not_overwritten(exams, tmp_path, name, capsys):
     assert compare(exams, out, "--date", *DATES) == 3
     assert "[not-ours]" in refused(capsys)
     assert names(out) == {name}
-    assert (out / name).read_text() == "{}"
+    assert (out / name).read_text(encoding="utf-8") == "{}"
 
 
 def test_results_may_go_into_an_exams_folder(exams):

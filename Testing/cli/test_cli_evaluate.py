@@ -92,8 +92,8 @@ def test_the_figures_are_those_of_the_masks(evaluated, phantoms):
 
 def test_weight_is_that_of_metrics_and_of_the_truth(evaluated, phantoms):
     for seed in SEEDS:
-        truth = json.loads((phantoms / "truth" / str(seed) / "truth.json").read_text())
-        metrics = json.loads((phantoms / "found" / str(seed) / "metrics.json").read_text())
+        truth = json.loads((phantoms / "truth" / str(seed) / "truth.json").read_text(encoding="utf-8"))
+        metrics = json.loads((phantoms / "found" / str(seed) / "metrics.json").read_text(encoding="utf-8"))
         row = rows_of(evaluated)[str(seed), "right lower lobe"]
         for side, record in (("predicted", metrics), ("reference", truth)):
             region = next(region for region in record["regions"] if region["region"] == "right lower lobe")

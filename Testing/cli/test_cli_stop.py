@@ -172,7 +172,7 @@ def test_stopped_after_the_result_was_written_it_says_so(world, tmp_path, capsys
     monkeypatch.setattr("COVIDQuantLib.cli.commands.quantify.show_warnings", stop)
     assert main(command(world, tmp_path / "out", "-700")) == 130
     assert "the result was written before" in capsys.readouterr().err
-    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["thresholds"]["ggo_hu"] == -700
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))["thresholds"]["ggo_hu"] == -700
 
 
 def test_an_interrupt_that_somebody_else_raised_is_one_too(world, tmp_path, capsys, monkeypatch):

@@ -152,7 +152,10 @@ def test_a_folder_of_another_batch_is_refused_unless_told(cohort, tmp_path, here
     here.clear()
     batch(cohort, out, other, redo=True)
     assert len(here) == 4
-    assert json.loads((out / "exams" / "P1" / "E1" / "metrics.json").read_text())["thresholds"]["ggo_hu"] == -700
+    assert (
+        json.loads((out / "exams" / "P1" / "E1" / "metrics.json").read_text(encoding="utf-8"))["thresholds"]["ggo_hu"]
+        == -700
+    )
 
 
 def test_collect_makes_nothing(cohort, tmp_path, here):

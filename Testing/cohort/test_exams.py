@@ -110,7 +110,9 @@ def test_other_images_or_settings_are_made_again(tmp_path, ct, made):
     assert other.key != SETTINGS.key
     assert state(tmp_path, ct, other).status is Status.PENDING
     assert run_exam(job(tmp_path, ct, other)).status == "done"
-    assert json.loads((folder_of(tmp_path) / "metrics.json").read_text())["thresholds"]["ggo_hu"] == -700
+    assert (
+        json.loads((folder_of(tmp_path) / "metrics.json").read_text(encoding="utf-8"))["thresholds"]["ggo_hu"] == -700
+    )
     assert len(made) == 3
 
 
@@ -147,7 +149,7 @@ def test_an_error_nobody_foresaw_fails_this_exam_and_is_logged(tmp_path, ct, mon
     monkeypatch.setattr(exam_job, "quantify_ct", fail)
     refused = run_exam(job(tmp_path, ct))
     assert (refused.status, refused.code) == ("failed", "unexpected-error")
-    log = (folder_of(tmp_path) / "log.txt").read_text()
+    log = (folder_of(tmp_path) / "log.txt").read_text(encoding="utf-8")
     assert "ZeroDivisionError" in log
     assert "Traceback" in log
     assert state(tmp_path, ct).status is Status.PENDING  # the next version may know better
@@ -256,7 +258,7 @@ def test_references_are_compared_once_and_again_when_they_change(tmp_path, ct, m
 def test_a_record_that_is_damaged_is_none(tmp_path, ct, made):
     run_exam(job(tmp_path, ct))
     path = folder_of(tmp_path) / DONE_FILE
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     for damage in ("", "[]", "{}", text[:-9], text.replace('"key"', '"kay"'), text.replace("covidquant-exam/1", "x")):
         path.write_text(damage)
         assert DoneRecord.read(folder_of(tmp_path)) is None

@@ -93,7 +93,7 @@ def busy(out):
     found = {}
     for log in out.glob("exams/*/*/log.txt"):
         if (log.parent / "tries.json").exists():
-            line = [line for line in log.read_text().splitlines() if "---- " in line][-1]
+            line = [line for line in log.read_text(encoding="utf-8").splitlines() if "---- " in line][-1]
             found[log.parent] = int(line.rpartition("process ")[2])
     return found
 
@@ -104,7 +104,9 @@ def hidden(out):
 
 def tries(out):
     """How often each exam was begun."""
-    return {log.parent.parent.name: log.read_text().count("---- ") for log in out.glob("exams/*/*/log.txt")}
+    return {
+        log.parent.parent.name: log.read_text(encoding="utf-8").count("---- ") for log in out.glob("exams/*/*/log.txt")
+    }
 
 
 def test_a_worker_that_is_killed_loses_only_its_exam(manifest, undisturbed, tmp_path):

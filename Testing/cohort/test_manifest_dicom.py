@@ -87,7 +87,7 @@ def test_one_line_per_chest_ct_and_one_chosen_of_each_study(tree, tmp_path):
 
 def test_nobody_is_named_and_no_day_unless_asked_for(tree, tmp_path):
     made(tree, tmp_path / "plain")
-    text = "".join((tmp_path / "plain" / name).read_text() for name in ("manifest.csv", "series.csv"))
+    text = "".join((tmp_path / "plain" / name).read_text(encoding="utf-8") for name in ("manifest.csv", "series.csv"))
     text = text.replace(str(tree), "")
     for secret in ("Beta-77", "alpha-1", "Name", "Thorax", "2020"):
         assert secret not in text, secret
@@ -123,7 +123,7 @@ def test_a_manifest_is_never_replaced(tree, tmp_path, capsys):
     (tmp_path / "manifest.csv").write_text("filled in by hand")
     assert main(["batch", "--make-manifest", str(tree), "--out", str(tmp_path), "--quiet"]) == 3
     assert "[manifest-exists]" in capsys.readouterr().err
-    assert (tmp_path / "manifest.csv").read_text() == "filled in by hand"
+    assert (tmp_path / "manifest.csv").read_text(encoding="utf-8") == "filled in by hand"
 
 
 def test_a_tree_without_images_and_a_file_are_refused(tmp_path, capsys):

@@ -137,7 +137,9 @@ def test_a_header_without_voxel_size_stops(tmp_path):
 
 
 def without_field(path, name):
-    path.write_text("\n".join(line for line in path.read_text().split("\n") if not line.startswith(name)))
+    path.write_text(
+        "\n".join(line for line in path.read_text(encoding="utf-8").split("\n") if not line.startswith(name))
+    )
     return path
 
 
@@ -215,7 +217,8 @@ def test_a_header_without_its_data_file(tmp_path):
 def test_spacing_that_cannot_be(tmp_path, spacing):
     path = saved(image_of(), tmp_path / "ct.mhd")
     lines = [
-        f"ElementSpacing = {spacing}" if x.startswith("ElementSpacing") else x for x in path.read_text().split("\n")
+        f"ElementSpacing = {spacing}" if x.startswith("ElementSpacing") else x
+        for x in path.read_text(encoding="utf-8").split("\n")
     ]
     path.write_text("\n".join(lines))
     stops(path, "voxel size|damaged|cannot be read")

@@ -463,5 +463,5 @@ def test_dcmqi_opens_ours_voxel_by_voxel(world, tmp_path):
         image = sitk.ReadImage(str(tmp_path / f"s-{number}.nrrd"))
         placed, _ = place_labels(sitk.GetArrayFromImage(image), Geometry.of_image(image), exam.ct.geometry, lobe.name)
         np.testing.assert_array_equal(placed != 0, exam.segmentation.lobes == lobe.label)
-    told = json.loads((tmp_path / "s-meta.json").read_text())["segmentAttributes"]
+    told = json.loads((tmp_path / "s-meta.json").read_text(encoding="utf-8"))["segmentAttributes"]
     assert [item[0]["SegmentLabel"] for item in told] == [*(lobe.name for lobe in LOBES), "pneumonia"]

@@ -177,8 +177,8 @@ def test_a_segmentation_is_no_result(course):
 def test_compare_takes_dicom_results(course, tmp_path):
     _, folders = course
     main(["compare", *map(str, folders), "--out", str(tmp_path), "--quiet", "--no-picture", "--lesions"])
-    record = json.loads((tmp_path / "comparison.json").read_text())
-    text = (tmp_path / "comparison.json").read_text()
+    record = json.loads((tmp_path / "comparison.json").read_text(encoding="utf-8"))
+    text = (tmp_path / "comparison.json").read_text(encoding="utf-8")
     assert record["lesions"]["pairs"][0]["counts"]["new"] >= 1
     assert "20200311" not in text
     assert STUDY["PatientName"] not in text
@@ -243,7 +243,7 @@ def test_quantify_writes_dicom_and_takes_its_own_masks(course, tmp_path, capsys)
     assert {one.SegmentAlgorithmType for one in dcmread(out / "segmentation.dcm").SegmentSequence} == {"SEMIAUTOMATIC"}
     before = {group.tracked.uid for group in read_report(folders[0] / "report_sr.dcm").lesions}
     assert before & {group.tracked.uid for group in read_report(out / "report_sr.dcm").lesions}
-    written_texts = "".join((out / name).read_text() for name in ("metrics.csv", "metrics.json"))
+    written_texts = "".join((out / name).read_text(encoding="utf-8") for name in ("metrics.csv", "metrics.json"))
     secret = [STUDY[key] for key in ("PatientName", "ReferringPhysicianName", "StudyDescription", "AccessionNumber")]
     assert not [name for name in (*secret, *PATIENT.values(), "20200325") if name in written_texts]
 

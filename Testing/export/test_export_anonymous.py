@@ -197,14 +197,14 @@ def bytes_of(folder):
 def test_no_file_names_the_patient(named, tmp_path):
     assert quantify(named, tmp_path / "out") == 0
     assert NAME.encode() not in bytes_of(tmp_path / "out")
-    record = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    record = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
     assert record["input"]["name"] == hashed(f"{NAME}_ct.nrrd")
     assert record["segmentation"]["lobes"]["source"] == hashed(f"{NAME}_lobes.nrrd")
 
 
 def test_identify_writes_the_names(named, tmp_path):
     assert quantify(named, tmp_path / "out", "--identify", "--no-picture") == 0
-    record = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    record = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
     assert record["input"]["name"] == f"{NAME}_ct.nrrd"
     assert record["segmentation"]["lesions"]["source"] == f"{NAME}_lesions.nrrd"
 

@@ -125,7 +125,7 @@ def test_a_replaced_bundle_is_loaded_anew(tmp_path):
     version = before.bundle("lesions").version
     assert version == default_bundle("lesions").version != "9.9.9"
     metadata = folder / "configs" / "metadata.json"
-    metadata.write_text(metadata.read_text().replace(f'"version": "{version}"', '"version": "9.9.9"'))
+    metadata.write_text(metadata.read_text(encoding="utf-8").replace(f'"version": "{version}"', '"version": "9.9.9"'))
     after = warm_networks(None, str(folder), "cpu")
     assert after is not before
     assert after.bundle("lesions").version == "9.9.9"

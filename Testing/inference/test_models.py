@@ -86,7 +86,7 @@ def shipped(original, tmp_path, monkeypatch):
 
 
 def metadata_of(folder):
-    return json.loads((folder / "configs/metadata.json").read_text())
+    return json.loads((folder / "configs/metadata.json").read_text(encoding="utf-8"))
 
 
 def change(folder, edit):
@@ -398,7 +398,7 @@ def test_a_role_the_bundle_has_not_is_refused(original):
 
 def test_nothing_in_the_configs_is_evaluated(bundle_folder, capfd):
     config = bundle_folder / "configs/inference.json"
-    record = json.loads(config.read_text())
+    record = json.loads(config.read_text(encoding="utf-8"))
     record["network_def"] = "$__import__('os').system('echo this must never run')"
     config.write_text(json.dumps(record))
     change(bundle_folder, lambda m: m.update(description="$print('this must never run')"))

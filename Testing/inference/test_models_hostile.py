@@ -54,7 +54,7 @@ def own(tmp_path, monkeypatch):
 
 def change(folder, edit):
     path = folder / "configs/metadata.json"
-    record = json.loads(path.read_text())
+    record = json.loads(path.read_text(encoding="utf-8"))
     edit(record)
     path.write_text(json.dumps(record))
 

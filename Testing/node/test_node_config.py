@@ -95,7 +95,9 @@ def test_the_administrators_page_has_every_reason():
     page = document.PAGE.read_text(encoding="utf-8")
     folder = Path(document.__file__).parent
     codes = {
-        code for path in folder.rglob("*.py") for code in re.findall(r"\[([a-z]+(?:-[a-z]+)+)\]", path.read_text())
+        code
+        for path in folder.rglob("*.py")
+        for code in re.findall(r"\[([a-z]+(?:-[a-z]+)+)\]", path.read_text(encoding="utf-8"))
     }
     assert len(codes) > 15
     assert not {code for code in codes if f"`{code}`" not in page}

@@ -67,7 +67,7 @@ def test_a_result_is_written_on_its_images_and_read_back(scene, once, tmp_path):
     seg = dcmread(tmp_path / "out" / "segmentation.dcm")
     assert seg.ReferencedSeriesSequence[0].SeriesInstanceUID == ct.source.dicom.series_uid
     assert [item.SegmentAlgorithmType for item in seg.SegmentSequence] == 5 * ["AUTOMATIC"] + ["SEMIAUTOMATIC"]
-    assert ct.source.dicom.series_uid not in (tmp_path / "out" / "metrics.json").read_text()
+    assert ct.source.dicom.series_uid not in (tmp_path / "out" / "metrics.json").read_text(encoding="utf-8")
     reading.close()
 
 

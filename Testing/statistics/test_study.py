@@ -151,7 +151,7 @@ def test_a_folder_of_results_is_a_table_too(make, tmp_path):
         folder = tmp_path / "results" / patient / exam
         folder.mkdir(parents=True)
         (folder / "metrics.csv").write_text("region,extent_percent,grade\nwhole lung,4.5,sound\nleft lung,5.5,sound\n")
-    path.write_text(path.read_text().replace("metrics.csv", "results").replace('column = "group"', ""))
+    path.write_text(path.read_text(encoding="utf-8").replace("metrics.csv", "results").replace('column = "group"', ""))
     data = load_study(path).data
     assert sorted(zip(data.exams["patient"], data.exams["exam"], strict=True)) == [
         ("p1", "a"),

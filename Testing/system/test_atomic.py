@@ -44,7 +44,7 @@ def test_a_set_appears_together_and_replaces_the_earlier_one(tmp_path):
     with OutputFolder(tmp_path) as out:
         out.write("a", text("new"))
         out.write("b", text("too"))
-        assert (tmp_path / "a").read_text() == "old"
+        assert (tmp_path / "a").read_text(encoding="utf-8") == "old"
         assert not (tmp_path / "b").exists()
     assert everything(tmp_path) == {"a": b"new", "b": b"too", "other": b"kept"}
 
@@ -165,7 +165,7 @@ def test_a_folder_takes_the_place_of_the_earlier_one_whole(tmp_path):
     fill(tmp_path / "new" / "model", "second")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["model"]
     assert [path.name for path in (tmp_path / "new" / "model").iterdir()] == ["deep"]
-    assert (tmp_path / "new" / "model" / "deep" / "a.txt").read_text() == "second"
+    assert (tmp_path / "new" / "model" / "deep" / "a.txt").read_text(encoding="utf-8") == "second"
 
 
 @pytest.mark.parametrize(("error", "seen"), [(OSError(28, "full"), OutputError), (KeyboardInterrupt(), None)])
@@ -175,7 +175,7 @@ def test_a_folder_that_could_not_be_filled_leaves_the_earlier_one(tmp_path, erro
         with pytest.raises(seen or type(error)), write_folder_atomically(folder):
             raise error
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
-    assert (tmp_path / "model" / "deep" / "a.txt").read_text() == "first"
+    assert (tmp_path / "model" / "deep" / "a.txt").read_text(encoding="utf-8") == "first"
 
 
 def test_what_a_killed_job_left_in_a_folder_is_cleared_away(tmp_path):

@@ -200,7 +200,7 @@ def test_a_link_named_like_ours_is_not_followed(tmp_path):
     out.mkdir()
     (out / f"{PREFIX}link").symlink_to(tmp_path / "precious", target_is_directory=True)
     write_new(out)
-    assert (tmp_path / "precious" / "file").read_text() == "precious"
+    assert (tmp_path / "precious" / "file").read_text(encoding="utf-8") == "precious"
 
 
 def test_the_second_job_into_a_folder_is_told_at_once(tmp_path):
@@ -300,6 +300,6 @@ def test_folders_are_moved_as_files_are(tmp_path):
     (staging.files / "bundle" / "x").write_text("new")
     staging.commit(["bundle"])
     staging.remove()
-    assert (tmp_path / "bundle" / "x").read_text() == "new"
+    assert (tmp_path / "bundle" / "x").read_text(encoding="utf-8") == "new"
     assert clear_gone(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]

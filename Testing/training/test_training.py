@@ -127,7 +127,7 @@ def test_the_best_epoch_is_kept(tmp_path):
     assert (history.best_epoch, history.best_value, history.stopped_by) == (2, 0.7, "epochs")
     assert same(load_file(tmp_path / "best.safetensors"), seen[1])
     assert same(weights(net), seen[4])
-    assert json.loads((tmp_path / "history.json").read_text())["best_epoch"] == 2
+    assert json.loads((tmp_path / "history.json").read_text(encoding="utf-8"))["best_epoch"] == 2
 
 
 def test_the_lowest_can_be_best(tmp_path):

@@ -38,6 +38,7 @@ from COVIDQuantLib.networks.registry import build_network
 from COVIDQuantLib.pipeline import MODEL_FREE, NETWORK, GivenMasks, Plan
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.voxels.geometry import Geometry
+from COVIDQuantLib.worker import blocks
 from COVIDQuantLib.worker.blocks import Block
 from COVIDQuantLib.worker.failures import WorkerError
 from COVIDQuantLib.worker.worker import Worker
@@ -132,6 +133,15 @@ def test_killed_while_it_had_nothing_to_do_it_is_replaced_without_a_word(faulty)
 def test_more_shared_memory_than_there_is_is_refused_in_words():
     with pytest.raises(WorkerError, match="no room"):
         Block(1 << 46)
+
+
+def test_no_more_is_reserved_than_the_memory_holds_where_the_folder_is_larger(monkeypatch):
+    monkeypatch.setattr(blocks, "available_bytes", lambda: 1000)
+    with pytest.raises(WorkerError, match="no room"):
+        Block(1001)
+    Block(1000).free()
+    monkeypatch.setattr(blocks, "available_bytes", lambda: None)
+    Block(1001).free()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows frees shared memory without a tracker")
