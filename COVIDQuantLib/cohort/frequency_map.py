@@ -62,19 +62,15 @@ class FrequencyMap:
 
 
 def segmentations_in(folder: Path) -> dict[str, Path]:
-    """Every result of quantify below a folder, by the name of its own folder.
+    """Every result of quantify below a folder, by the path of its own folder below it, with slashes.
 
     Raises:
-        UnfitInputError: there is none, or two result folders have one name (``no-segmentations``, ``exam-twice``).
+        UnfitInputError: there is none (``no-segmentations``).
     """
     found: dict[str, Path] = {}
     for depth in range(1, _DEEPEST + 1):
         for path in sorted(folder.glob("/".join(["*"] * depth) + f"/{SEGMENTATION}")):
-            name = path.parent.name
-            if name in found:
-                what = f"two result folders are named {name}"
-                raise UnfitInputError(what, str(folder), "Give every exam a name of its own.", code="exam-twice")
-            found[name] = path
+            found[path.parent.relative_to(folder).as_posix()] = path
     if not found:
         what = f"no folder below holds {SEGMENTATION}"
         remedy = "Give the folder with the results of quantify or batch."
