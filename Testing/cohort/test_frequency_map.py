@@ -99,6 +99,11 @@ def test_size_and_storage_order_do_not_matter(results):
     assert np.abs(one[there] - smaller[there]).mean() < 5
 
 
+def test_sections_thicker_than_the_cells_leave_no_stripes(results):
+    fine = frequency_map({"x": segmentations_in(results)["a"]}, 48).percent["left"]
+    assert np.isfinite(fine[16:32, 16:32, 16:32]).all()
+
+
 def test_the_drawn_lungs_are_two_with_the_right_on_the_left(mapped):
     drawn = in_mean_lungs(mapped, step=6.0)
     ill = np.nan_to_num(drawn.percent)
