@@ -78,10 +78,12 @@ def _corner(groups: Sequence[Points]) -> str:
 
 def _whole_ticks(ax: Axes, groups: Sequence[Points]) -> None:
     """Scores and days are whole numbers: so are their ticks."""
+    from matplotlib.ticker import MaxNLocator
+
     for axis, values in ((ax.xaxis, [p.x for p in groups]), (ax.yaxis, [p.y for p in groups])):
         found = np.concatenate(values) if values else np.empty(0)
         if len(found) and (found == np.round(found)).all():
-            axis.get_major_locator().set_params(integer=True)
+            axis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True))
 
 
 def _draw(ax: Axes, panel: ScatterPanel) -> None:
