@@ -67,6 +67,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cohort/manifest/values.py
   COVIDQuantLib/cohort/mask_agreement.py
   COVIDQuantLib/cohort/packages.py
+  COVIDQuantLib/cohort/result_names.py
   COVIDQuantLib/cohort/settings.py
   COVIDQuantLib/cohort/summary.py
   COVIDQuantLib/ct/__init__.py

@@ -40,7 +40,7 @@ EXAM_COLUMNS: dict[str, str] = {
     "code": "of the refusal, as in the list of input codes; empty if it is done",
     "reason": "in words",
     GRADE: "`sound`, `look` or `unusable`",
-    EXCLUDED: "why the manifest says that it should not count in statistics; empty if it counts",
+    EXCLUDED: "why it should not count in statistics, by the manifest or its readers' rating; empty if it counts",
     "findings": "codes of the checks below sound, worst first, separated by commas",
     "warnings": "codes of the warnings about the CT and its segmentation, likewise",
     "agreement": "with references: `done`, or why they could not be compared",

@@ -87,7 +87,7 @@ def _exam_record(state: ExamState, key: str) -> dict[str, Any]:
         "code": state.code or None,
         "reason": state.reason or None,
         GRADE: figures.grade if figures else None,
-        EXCLUDED: state.row.excluded or None,
+        EXCLUDED: state.excluded or None,
         "findings": ", ".join(figures.findings) if figures else None,
         "warnings": ", ".join(figures.warnings) if figures else None,
         "agreement": _agreement_word(state),
@@ -119,7 +119,7 @@ def metrics_table(manifest: Manifest, states: Sequence[ExamState]) -> Any:
         columns[name] = arrow.array([_float(row.get(name)) for row in regions], arrow.float64())
     of_exam: dict[str, Callable[[ExamState], Any]] = {
         GRADE: lambda state: state.figures.grade if state.figures else None,
-        EXCLUDED: lambda state: state.row.excluded or None,
+        EXCLUDED: lambda state: state.excluded or None,
         MODEL: lambda state: state.model or None,
         VERSION: lambda state: state.version or None,
     }

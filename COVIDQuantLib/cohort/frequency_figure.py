@@ -11,6 +11,7 @@ import numpy as np
 
 from COVIDQuantLib.anatomy import SIDES
 from COVIDQuantLib.cohort.frequency_map import DrawnLungs, FrequencyMap, frequency_map, in_mean_lungs, segmentations_in
+from COVIDQuantLib.cohort.result_names import results_of_exams
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.statistics.context import StudyContext
@@ -40,10 +41,12 @@ def frequency_section(study: StudyContext, report: Report = silent) -> Section:
     paths = segmentations_in(folder)
     section = Section(TITLE, "frequency-map")
     if study.data is not None:
-        wanted = set(study.at(settings["time"])["exam"].astype(str))
-        section.note_missing("figures that count in the study", sum(name not in wanted for name in paths), "results")
-        section.note_missing("a segmentation in the folder of results", len(wanted - set(paths)))
-        paths = {name: path for name, path in paths.items() if name in wanted}
+        wanted = study.at(settings["time"])[["patient", "exam"]].astype(str)
+        exams = list(wanted.itertuples(index=False, name=None))
+        names = results_of_exams(list(paths), exams, str(folder))
+        section.note_missing("figures that count in the study", len(paths) - len(names), "results")
+        section.note_missing("a segmentation in the folder of results", len(exams) - len(names))
+        paths = {name: paths[name] for name in sorted(names.values())}
     found = frequency_map(_some(paths, folder), settings["cells"], report)
     # Without their names, which may be patients'.
     reasons = Counter(reason for _, reason in found.left_out)
@@ -64,7 +67,7 @@ def frequency_section(study: StudyContext, report: Report = silent) -> Section:
 
 def _some(paths: dict[str, Path], folder: Path) -> dict[str, Path]:
     if not paths:
-        remedy = "The folders of results must be named as the exams are in the table."
+        remedy = "The folders of results must be named PATIENT/EXAM, or EXAM, as in the table."
         raise UnfitInputError("no result belongs to an exam of the study", str(folder), remedy, code="no-segmentations")
     return paths
 

@@ -19,6 +19,8 @@ SEGMENTATION = "segmentation.seg.nrrd"
 # Voxels of a lung that are enough to place it, and to count its lesions.
 _FRAME_POINTS, _COUNTED_POINTS = 20_000, 400_000
 _FEWEST_POINTS = 1000
+# Points along each edge of a voxel.
+_MOST_PARTS = 6
 # Cells that fewer exams reach than this share are not shown: they lie outside the usual lung.
 _LEAST_COVER = 0.5
 # Cells reach a little beyond the frame, which leaves out the outermost percent.
@@ -33,7 +35,7 @@ class LungCells:
     """One lung of one exam on the normalised lattice.
 
     Attributes:
-        lung: voxels counted in each cell ``[z, y, x]``, head, back and left last.
+        lung: points counted in each cell ``[z, y, x]``, head, back and left last; a voxel has one or several.
         lesion: those of them in a lesion.
         frame: where the lung is, its origin between the two lungs.
     """
@@ -62,19 +64,15 @@ class FrequencyMap:
 
 
 def segmentations_in(folder: Path) -> dict[str, Path]:
-    """Every result of quantify below a folder, by the name of its own folder.
+    """Every result of quantify below a folder, by the path of its own folder below it, with slashes.
 
     Raises:
-        UnfitInputError: there is none, or two result folders have one name (``no-segmentations``, ``exam-twice``).
+        UnfitInputError: there is none (``no-segmentations``).
     """
     found: dict[str, Path] = {}
     for depth in range(1, _DEEPEST + 1):
         for path in sorted(folder.glob("/".join(["*"] * depth) + f"/{SEGMENTATION}")):
-            name = path.parent.name
-            if name in found:
-                what = f"two result folders are named {name}"
-                raise UnfitInputError(what, str(folder), "Give every exam a name of its own.", code="exam-twice")
-            found[name] = path
+            found[path.parent.relative_to(folder).as_posix()] = path
     if not found:
         what = f"no folder below holds {SEGMENTATION}"
         remedy = "Give the folder with the results of quantify or batch."
@@ -156,12 +154,24 @@ def _points(indices: np.ndarray, grid: Geometry) -> np.ndarray:
 def _cells_of(found: np.ndarray, lesions: np.ndarray, grid: Geometry, middle: np.ndarray, cells: int) -> LungCells:
     frame = LungFrame.of(_points(found[:: _stride(found, _FRAME_POINTS)], grid) - middle)
     chosen = found[:: _stride(found, _COUNTED_POINTS)]
-    index = cell_of(frame.to_unit(_points(chosen, grid) - middle), cells)
     ill = lesions[tuple(chosen.T)] != 0
-    size = cells**3
-    lung = np.bincount(index, minlength=size).reshape((cells,) * 3)
-    lesion = np.bincount(index[ill], minlength=size).reshape((cells,) * 3)
-    return LungCells(lung, lesion, frame)
+    lung, lesion = np.zeros((2, cells**3), np.int64)
+    for offset in _offsets(frame, grid, cells):
+        index = cell_of(frame.to_unit(_points(chosen + offset, grid) - middle), cells)
+        lung += np.bincount(index, minlength=len(lung))
+        lesion += np.bincount(index[ill], minlength=len(lung))
+    return LungCells(lung.reshape((cells,) * 3), lesion.reshape((cells,) * 3), frame)
+
+
+def _offsets(frame: LungFrame, grid: Geometry, cells: int) -> np.ndarray:
+    """Places within a voxel, ``(n, 3)`` in voxels ``[k, j, i]``, so close together that no cell in the lung is missed.
+
+    Thick sections lie further apart than the cells: counted at their centres alone, they would leave stripes.
+    """
+    cell_mm = (2 * _REACH * frame.half_size / cells)[::-1]
+    parts = np.clip(np.ceil(2 * np.asarray(grid.spacing)[::-1] / cell_mm), 1, _MOST_PARTS).astype(int)
+    along = [(np.arange(n) + 0.5) / n - 0.5 for n in parts]
+    return np.stack(np.meshgrid(*along, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
 def cell_of(unit: np.ndarray, cells: int) -> np.ndarray:

@@ -41,6 +41,8 @@ def listed(states: Sequence[ExamState]) -> list[Listed]:
     ]
     gone = [f"{state.name} ({state.row.place})" for state in states if state.images_gone]
     found.append(Listed("done earlier; the images can no longer be read", gone))
+    rated = [f"{state.name}: {state.figures.excluded}" for state in states if state.figures and state.figures.excluded]
+    found.append(Listed("excluded by their readers", rated))
     edited = [f"{state.name}: {state.folder}" for state in states if state.figures and state.figures.edited]
     found.append(Listed("corrected by hand; the figures are those of the correction", edited))
     return [each for each in found if each.lines]

@@ -18,6 +18,8 @@ READERS = 2
 QUESTION = "How well does the segmentation match the opacities, slice by slice?"
 ENDS = {LOWEST: "no match", HIGHEST: "full match"}
 SOURCE = "Huang 2020, CT Image Analysis"
+# Why an excluded exam does not count, in the words of tables over many exams.
+WHY_EXCLUDED = f"readers' mean score below {ADEQUATE_FROM:g}"
 
 
 class Verdict(StrEnum):

@@ -8,8 +8,10 @@ import pytest
 pytest.importorskip("pandas")
 
 from COVIDQuantLib.cli.main import main
+from COVIDQuantLib.cohort.exams.folder import exam_folder
 from COVIDQuantLib.cohort.frequency_figure import draw_frequency, frequency_section
 from COVIDQuantLib.cohort.frequency_map import SEGMENTATION, cell_of, frequency_map, in_mean_lungs, segmentations_in
+from COVIDQuantLib.cohort.result_names import results_of_exams
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.export.segmentation_file import write_segmentation
 from COVIDQuantLib.segmentation.result import Segmentation
@@ -87,13 +89,19 @@ def test_lesions_come_out_where_they_are(mapped):
 
 
 def test_size_and_storage_order_do_not_matter(results):
-    one, other = (frequency_map({"x": segmentations_in(results)[name]}, CELLS).percent["left"] for name in ("a", "c"))
+    paths = segmentations_in(results)
+    one, other = (frequency_map({"x": paths[name]}, CELLS).percent["left"] for name in ("a", "more/c"))
     both = np.isfinite(one) & np.isfinite(other)
     assert np.array_equal(np.isfinite(one), np.isfinite(other))
     assert one[both] == pytest.approx(other[both], abs=1e-9)
     smaller = frequency_map({"x": segmentations_in(results)["b"]}, CELLS).percent["left"]
     there = np.isfinite(one) & np.isfinite(smaller)
     assert np.abs(one[there] - smaller[there]).mean() < 5
+
+
+def test_sections_thicker_than_the_cells_leave_no_stripes(results):
+    fine = frequency_map({"x": segmentations_in(results)["a"]}, 48).percent["left"]
+    assert np.isfinite(fine[16:32, 16:32, 16:32]).all()
 
 
 def test_the_drawn_lungs_are_two_with_the_right_on_the_left(mapped):
@@ -126,9 +134,57 @@ def test_what_cannot_be_mapped_is_said(results, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UnfitInputError, match="no folder below holds"):
         segmentations_in(tmp_path / "empty")
-    write(tmp_path / "more", "ok", nowhere)
-    with pytest.raises(UnfitInputError, match="two result folders are named ok"):
-        segmentations_in(tmp_path)
+
+
+RESULTS = ["P1/E1", "P1/E2", "P2/E1"]
+# Names that some file system refuses.
+ODD = exam_folder("Ä 1", "1/2").as_posix()
+
+
+@pytest.mark.parametrize(
+    ("results", "exams", "expected"),
+    [
+        (RESULTS, [("P2", "E1"), ("P1", "E1")], {("P2", "E1"): "P2/E1", ("P1", "E1"): "P1/E1"}),
+        # Never another patient's exam of that name.
+        (RESULTS, [("P1", "E2"), ("P3", "E1"), ("P2", "E2")], {("P1", "E2"): "P1/E2"}),
+        (["all/P1/E1", "E9"], [("P1", "E1"), ("P2", "E9")], {("P1", "E1"): "all/P1/E1"}),
+        (["a", "more/c"], [("p", "a"), ("q", "c"), ("q", "z")], {("p", "a"): "a", ("q", "c"): "more/c"}),
+        ([ODD], [("Ä 1", "1/2")], {("Ä 1", "1/2"): ODD}),
+        (RESULTS, [("Q1", "X1")], {}),
+    ],
+)
+def test_results_belong_to_patient_and_exam(results, exams, expected):
+    assert results_of_exams(results, exams, "here") == expected
+
+
+@pytest.mark.parametrize(
+    ("results", "exams", "what"),
+    [
+        (["a/P1/E1", "b/P1/E1"], [("P1", "E1")], r"two result folders .* E1 of P1 \(a/P1/E1, b/P1/E1\)"),
+        (["a/E1", "b/E1"], [("P1", "E1")], "two result folders"),
+        (["E1"], [("P1", "E1"), ("P2", "E1")], "the result folder E1 could be of P1 and of P2"),
+    ],
+)
+def test_a_result_that_could_be_of_two_is_refused(results, exams, what):
+    with pytest.raises(UnfitInputError, match=what) as refused:
+        results_of_exams(results, exams, "here")
+    assert refused.value.code == "exam-twice"
+
+
+def test_exams_whose_names_repeat_between_patients_are_mapped(tmp_path):
+    write(tmp_path / "exams" / "P1", "E1", left_base)
+    write(tmp_path / "exams" / "P2", "E1", nowhere)
+    write(tmp_path / "exams" / "P3", "E1", nowhere)
+    (tmp_path / "metrics.csv").write_text(
+        "patient,exam,region,extent_percent\nP1,E1,whole lung,3\nP2,E1,whole lung,0\n"
+    )
+    path = tmp_path / "study.toml"
+    path.write_text(f'[data]\nmetrics = "metrics.csv"\n[frequency_map]\nresults = "exams"\ncells = {CELLS}\n')
+    section = frequency_section(load_study(path))
+    assert section.tables[0].notes[0].startswith("Percentage of 2 exams")
+    rows = {row[0]: row[1:] for row in section.tables[0].rows}
+    assert float(rows["Left lung, lower third"][2]) == pytest.approx(50, abs=8), "one of the two is ill there"
+    assert section.left_out == ["1 result without figures that count in the study"]
 
 
 def test_the_command_draws_the_map(results, tmp_path, capsys):

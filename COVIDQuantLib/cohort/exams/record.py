@@ -17,6 +17,7 @@ from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.exam_files import SEGMENTATION_FILE
 from COVIDQuantLib.export.table_file import JSON_FILE, MetricsFile, read_metrics, write_json
 from COVIDQuantLib.grades import findings_of
+from COVIDQuantLib.readers.scale import WHY_EXCLUDED
 from COVIDQuantLib.system.json_file import read_json
 
 DONE_FILE, FAILED_FILE = "exam.json", "failed.json"
@@ -35,6 +36,7 @@ class Figures:
         findings: codes of the checks below sound, worst first.
         warnings: codes of the warnings.
         edited: whether it was corrected by hand after the batch wrote it.
+        excluded: why its readers excluded it from quantification; empty if they did not.
     """
 
     regions: Sequence[Mapping[str, Any]] = ()
@@ -43,6 +45,7 @@ class Figures:
     findings: Sequence[str] = ()
     warnings: Sequence[str] = ()
     edited: bool = False
+    excluded: str = ""
 
     @classmethod
     def of_exam(cls, exam: Exam) -> Self:
@@ -60,12 +63,14 @@ class Figures:
     def of_file(cls, read: MetricsFile) -> Self:
         """The figures of a ``metrics.json``."""
         warnings = read.record.get("warnings") or ()
+        rating = read.readers.rating
         return cls(
             [dict(row) for row in read.metrics.rows],
             {name: value for name, value in read.metrics.summary().items() if name != "thresholds"},
             None if read.grade is None else str(read.grade),
             _once(check.code for check in findings_of(read.checks)),
             _once(str(one.get("code", "")) for one in warnings if isinstance(one, Mapping)),
+            excluded=WHY_EXCLUDED if rating is not None and rating.excludes else "",
         )
 
 
@@ -180,10 +185,10 @@ def files_are_there(folder: Path, record: DoneRecord) -> bool:
 
 
 def figures_now(folder: Path, record: DoneRecord) -> Figures:
-    """The figures of a result as it is now: the recorded ones, or those that a reader's correction has put there.
+    """The figures of a result as it is now: the recorded ones, or those that a reader has put there since.
 
-    Only sizes are compared before a file is read: a correction changes that of ``metrics.json``, which holds the
-    counts of every density.
+    A correction changes the figures; a rating leaves them, and may exclude the exam. Only sizes and times are compared
+    before a file is read: both change those of ``metrics.json``.
 
     Raises:
         UnfitInputError: the segmentation was changed and the figures were not, or they are damaged.
@@ -197,7 +202,11 @@ def figures_now(folder: Path, record: DoneRecord) -> Figures:
                 code="result-changed",
             )
         return record.figures
-    return replace(Figures.of_file(read_metrics(folder / JSON_FILE)), edited=True)
+    read = read_metrics(folder / JSON_FILE)
+    now, recorded = Figures.of_file(read), record.figures
+    corrected = [*now.regions] != [*recorded.regions] or {**now.summary} != {**recorded.summary}
+    edits = read.readers.edits
+    return replace(now, edited=corrected or (edits is not None and edits.is_edited))
 
 
 def _changed(folder: Path, record: DoneRecord, name: str) -> bool:

@@ -68,6 +68,13 @@ class ExamState:
         return self.row.name
 
     @property
+    def excluded(self) -> str:
+        """Why it should not count in statistics: as the manifest says, else as its readers do; empty if it counts."""
+        readers = self.figures.excluded if self.status is Status.DONE and self.figures else ""
+        # A bare yes gives no reason.
+        return readers if readers and self.row.excluded in {"", "yes"} else self.row.excluded
+
+    @property
     def to_review(self) -> bool:
         """Whether the checks ask a reader to look at it."""
         return self.status is Status.DONE and self.figures is not None and bool(self.figures.findings)

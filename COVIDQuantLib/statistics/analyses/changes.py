@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _QUARTILES = "Values are median (first, third quartile) of the patients who have both exams."
+# Measures of which the figure shows the values.
+_MOST_SHOWN = 6
 
 
 def _fill(section: Section, study: StudyContext, settings: Mapping[str, Any]) -> None:
@@ -42,8 +44,12 @@ def _fill(section: Section, study: StudyContext, settings: Mapping[str, Any]) ->
             groups |= study.groups(both)
         for group, where in groups.items():
             _table(section, study, settings, (both[where], group, first, second), tests)
-        panels += [_panel(study, both, name, first, second) for name in settings["measures"][:2]]
+        panels += [_panel(study, both, name, first, second) for name in settings["measures"][:_MOST_SHOWN]]
     caption = "The same patients at both exams; boxes as quartiles, whiskers within 1.5 times their distance."
+    if any(panel.brackets for panel in panels):
+        caption += f" *, P < {study.alpha:g}."
+    if len(settings["measures"]) > _MOST_SHOWN:
+        caption += f" The first {_MOST_SHOWN} measures are shown."
     section.figures.append(Figure(section.title, caption, lambda: draw_boxes(panels), box_records(panels)))
     section.methods += chosen_tests(tests)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.export.table_file import GATE_COLUMN
+from COVIDQuantLib.readers.scale import WHY_EXCLUDED, Verdict
 from COVIDQuantLib.system.near_names import did_you_mean
 
 if TYPE_CHECKING:
@@ -120,4 +122,8 @@ def _gathered(folder: Path) -> DataFrame:
         table = pd.read_csv(path, encoding="utf-8-sig")
         if "region" in table.columns:
             tables.append(table.assign(patient=names[-2] if len(names) > 1 else names[-1], exam=names[-1]))
+            if GATE_COLUMN in table.columns:
+                # What the readers of the exam have said.
+                excluded = table[GATE_COLUMN] == str(Verdict.EXCLUDED)
+                tables[-1]["excluded"] = ["", WHY_EXCLUDED][bool(excluded.all())]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

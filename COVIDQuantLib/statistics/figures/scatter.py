@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _POINTS = 300
 _PANEL_HEIGHT = 2.9
+# Share of a panel's height that the legend's edges and each of its lines take.
+_LEGEND_EDGE, _LEGEND_LINE = 0.05, 0.058
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,16 @@ def _corner(groups: Sequence[Points]) -> str:
     return "upper left" if high.mean() > (x.min() + x.max()) / 2 else "upper right"
 
 
+def _whole_ticks(ax: Axes, groups: Sequence[Points]) -> None:
+    """Scores and days are whole numbers: so are their ticks."""
+    from matplotlib.ticker import MaxNLocator
+
+    for axis, values in ((ax.xaxis, [p.x for p in groups]), (ax.yaxis, [p.y for p in groups])):
+        found = np.concatenate(values) if values else np.empty(0)
+        if len(found) and (found == np.round(found)).all():
+            axis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True))
+
+
 def _draw(ax: Axes, panel: ScatterPanel) -> None:
     for x, y in panel.lines:
         ax.plot(x, y, color="#bbbbbb", linewidth=0.5, alpha=0.6, zorder=1)
@@ -102,7 +114,8 @@ def _draw(ax: Axes, panel: ScatterPanel) -> None:
     entries = len(ax.get_legend_handles_labels()[1])
     if lowest >= 0:
         # Room for the legend above the points.
-        ax.set_ylim(-0.02 * (highest or 1.0), (1.06 + 0.06 * entries) * (highest or 1.0))
+        room = _LEGEND_EDGE + _LEGEND_LINE * entries
+        ax.set_ylim(-0.02 * (highest or 1.0), (highest or 1.0) / (1 - room))
     spans = [float(value) for p in panel.points if len(p.x) for value in (p.x.min(), p.x.max())]
     if spans:
         margin = 0.04 * (max(spans) - min(spans) or 1.0)
@@ -110,5 +123,6 @@ def _draw(ax: Axes, panel: ScatterPanel) -> None:
     if panel.head:
         ax.set_title(panel.head, fontsize=7, color=FAINT, loc="left")
     tidy(ax, grid="both")
+    _whole_ticks(ax, panel.points)
     if ax.get_legend_handles_labels()[1]:
         ax.legend(framealpha=0.8, edgecolor="none", handlelength=2.4, fontsize=6.8, loc=_corner(panel.points))
