@@ -33,7 +33,7 @@ from COVIDQuantLib.followup.comparison_files import (
 )
 from COVIDQuantLib.followup.exam_result import ExamResult
 from COVIDQuantLib.followup.lesions import write_change_map
-from COVIDQuantLib.followup.lesions.course import check_segmentations, follow_lesions, map_file
+from COVIDQuantLib.followup.lesions.course import check_segmentations, follow_lesions
 from COVIDQuantLib.followup.registration import ExamImages
 from COVIDQuantLib.followup.site_limits import read_site_limits
 from COVIDQuantLib.grades import Grade
@@ -242,8 +242,8 @@ def _left_out(comparison: Comparison, why: str) -> Comparison:
     return replace(comparison, warnings=(*comparison.warnings, CTWarning("lesions-left-out", text)))
 
 
-def _keep_map(out: OutputFolder, number: int, labels: np.ndarray, exam: ExamImages) -> None:
-    out.write(map_file(number), lambda path: write_change_map(path, labels, exam))
+def _keep_map(out: OutputFolder, name: str, labels: np.ndarray, exam: ExamImages) -> None:
+    out.write(name, lambda path: write_change_map(path, labels, exam))
 
 
 def _read(arguments: argparse.Namespace, progress: StagedProgress) -> list[ExamResult]:
