@@ -1,5 +1,4 @@
-"""The lesions of a patient from exam to exam: each registered with the one before it, and the last with the baseline;
-what became of every lesion."""
+"""What became of a patient's lesions: each exam registered with the one before it, and the last with the baseline."""
 
 from __future__ import annotations
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.followup.exam_ct import ExamCT
 from COVIDQuantLib.followup.lesions.change_map import CHANGE_LABELS, change_map
 from COVIDQuantLib.followup.lesions.exam_segmentation import read_exam_images
 from COVIDQuantLib.followup.lesions.fates import find_fates
@@ -57,7 +57,7 @@ def check_segmentations(exams: Sequence[DatedExam], report: Report = silent) -> 
 
 
 def follow_lesions(
-    exams: Sequence[DatedExam], cts: Mapping[Path, Path], keep_map: KeepMap, report: Report = silent
+    exams: Sequence[DatedExam], cts: Mapping[Path, ExamCT], keep_map: KeepMap, report: Report = silent
 ) -> LesionCourse:
     """Follow the lesions from each exam to the next one, and of three or more from the baseline to the last.
 
@@ -103,7 +103,7 @@ def named_warnings(before: DatedExam, after: DatedExam, warnings: Sequence[CTWar
     return [CTWarning(one.code, f"{label}: {one.message}") for one in warnings]
 
 
-def _images(exam: DatedExam, cts: Mapping[Path, Path]) -> ExamImages:
+def _images(exam: DatedExam, cts: Mapping[Path, ExamCT]) -> ExamImages:
     return read_exam_images(exam.result, cts.get(exam.result.path), f"exam {exam.number}")
 
 
@@ -184,6 +184,6 @@ def _failure(error: Exception) -> CTWarning:
 
 
 def map_file(before: int, after: int) -> str:
-    """Name of a pair's change map by the numbers of both exams; it names the earlier one unless that is the one before."""
+    """Name of the change map of two exams by their numbers; the earlier one is named unless it is the one before."""
     since = "" if after == before + 1 else f"_since_{before:02d}"
     return f"change_map_{after:02d}{since}.nrrd"
