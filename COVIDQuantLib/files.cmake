@@ -183,6 +183,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/followup/comparison.py
   COVIDQuantLib/followup/comparison_files.py
   COVIDQuantLib/followup/document.py
+  COVIDQuantLib/followup/exam_ct.py
   COVIDQuantLib/followup/exam_result.py
   COVIDQuantLib/followup/inspiration.py
   COVIDQuantLib/followup/lesions/__init__.py

@@ -9,9 +9,10 @@ from rich.text import Text
 from COVIDQuantLib.anatomy import WHOLE_LUNG
 from COVIDQuantLib.cli.terminal import console, shown
 from COVIDQuantLib.followup.changes import Case, Change, Figure
-from COVIDQuantLib.followup.comparison import CONSECUTIVE, Comparison, ExamPair
+from COVIDQuantLib.followup.comparison import Comparison, ExamPair
 from COVIDQuantLib.followup.inspiration import DIFFERS_PERCENT
 from COVIDQuantLib.followup.limits import LimitsVerdict, Verdict
+from COVIDQuantLib.followup.sequence import CONSECUTIVE
 from COVIDQuantLib.quantification.measure_table import View
 from COVIDQuantLib.quantification.measures import MEASURES
 

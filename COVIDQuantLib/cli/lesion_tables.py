@@ -12,6 +12,7 @@ from rich.text import Text
 from COVIDQuantLib.cli.terminal import console
 from COVIDQuantLib.followup.lesions import FATES
 from COVIDQuantLib.followup.registration.quality import GOOD
+from COVIDQuantLib.followup.sequence import CONSECUTIVE, FROM_BASELINE
 
 _MOST_ROWS = 8
 
@@ -38,8 +39,13 @@ def _show_counts(record: Mapping[str, Any], screen: Console) -> None:
     for pair in pairs:
         counts = pair["counts"] or {}
         cells = [str(counts[fate]) if fate in counts else "" for fate in FATES]
-        table.add_row(f"{pair['before']} → {pair['after']}", *cells, _quality(pair))
+        table.add_row(_exams(pair), *cells, _quality(pair))
     screen.print(table)
+
+
+def _exams(pair: Mapping[str, Any]) -> str:
+    since = "" if CONSECUTIVE in pair["compared"] else f" ({FROM_BASELINE})"
+    return f"{pair['before']} → {pair['after']}{since}"
 
 
 def _quality(pair: Mapping[str, Any]) -> Text:
@@ -53,8 +59,9 @@ def _quality(pair: Mapping[str, Any]) -> Text:
 
 
 def _show_largest(record: Mapping[str, Any], screen: Console) -> None:
-    """The lesions whose volume changed most, over all pairs."""
-    found = [(pair, lesion) for pair in record["pairs"] for lesion in pair["lesions"] or ()]
+    """The lesions whose volume changed most from one exam to the next; from the baseline they would be told twice."""
+    pairs = [pair for pair in record["pairs"] if CONSECUTIVE in pair["compared"]]
+    found = [(pair, lesion) for pair in pairs for lesion in pair["lesions"] or ()]
     changed = sorted((one for one in found if one[1]["fate"] != "unchanged"), key=lambda one: -abs(one[1]["change_ml"]))
     if not changed:
         return
@@ -70,7 +77,7 @@ def _show_largest(record: Mapping[str, Any], screen: Console) -> None:
     for pair, lesion in shown:
         percent = lesion["change_percent"]
         table.add_row(
-            f"{pair['before']} → {pair['after']}",
+            _exams(pair),
             str(lesion["lesion"]),
             lesion["fate"],
             lesion["region"],

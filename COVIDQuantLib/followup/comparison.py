@@ -15,14 +15,12 @@ from COVIDQuantLib.followup.comparable import common_thresholds, refuse_mixed, r
 from COVIDQuantLib.followup.exam_result import ExamResult
 from COVIDQuantLib.followup.inspiration import DIFFERS_PERCENT, Inspiration, inspiration_of
 from COVIDQuantLib.followup.limits import LimitsTable, LimitsVerdict, judge_all, published_limits
-from COVIDQuantLib.followup.sequence import DatedExam, in_order
+from COVIDQuantLib.followup.sequence import DatedExam, in_order, kinds_of
 from COVIDQuantLib.followup.signs import Sign, signs_of
 from COVIDQuantLib.followup.site_limits import SiteLimits
 from COVIDQuantLib.followup.time_course import TRAJECTORY_REGION, TrajectoryPoint, charted_measures
 from COVIDQuantLib.quantification.table import MetricsTable, compute_metrics
 from COVIDQuantLib.quantification.thresholds import Thresholds
-
-CONSECUTIVE, FROM_BASELINE = "consecutive", "from baseline"
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class ExamPair:
 
     Attributes:
         before, after: the exams.
-        kinds: the kinds of comparison: :data:`CONSECUTIVE`, :data:`FROM_BASELINE` or both.
+        kinds: the kinds of comparison: ``consecutive``, ``from baseline`` or both.
         regions: the changes, in the order of the table.
         published: per region and measure the change compared with the published limits.
         site: the same with the site's own limits; empty without.
@@ -167,8 +165,8 @@ def compare_exams(
 
 def _who_with_whom(count: int) -> list[tuple[int, int, tuple[str, ...]]]:
     """Indices of the earlier and the later exam, and the kinds of comparison."""
-    neighbours = [(i - 1, i, (CONSECUTIVE, FROM_BASELINE) if i == 1 else (CONSECUTIVE,)) for i in range(1, count)]
-    return [*neighbours, *((0, i, (FROM_BASELINE,)) for i in range(2, count))]
+    pairs = [*((i - 1, i) for i in range(1, count)), *((0, i) for i in range(2, count))]
+    return [(i, j, kinds_of(i, j)) for i, j in pairs]
 
 
 def _pair(

@@ -17,7 +17,7 @@ from COVIDQuantLib.followup.inspiration import DIFFERS_PERCENT
 from COVIDQuantLib.followup.lesions.course import map_file
 from COVIDQuantLib.followup.lesions.table import LESIONS_FILE, TAIL, lesion_rows
 from COVIDQuantLib.followup.limits import USED, Fit, LimitsVerdict, PlainLimits, SquareRootLimits, published_fits
-from COVIDQuantLib.followup.sequence import DatedExam
+from COVIDQuantLib.followup.sequence import DatedExam, followed_pairs
 from COVIDQuantLib.followup.signs import Sign
 from COVIDQuantLib.followup.time_course import at_curves
 from COVIDQuantLib.followup.time_course_chart import write_time_course
@@ -214,13 +214,13 @@ def _curve_record(curve: Curve) -> dict[str, Any]:
 
 def expected_files(exams: int, *, lesions: bool) -> list[str]:
     """The names of all files that the comparison of so many exams may write."""
-    of_lesions = [LESIONS_FILE, *(map_file(number) for number in range(2, exams + 1))]
+    of_lesions = [LESIONS_FILE, *(map_file(*pair) for pair in followed_pairs(range(1, exams + 1)))]
     return [*FILES, *(of_lesions if lesions else ())]
 
 
 def earlier_files(folder: Path, written: Collection[str]) -> list[str]:
     """Files of compare in a folder that this run did not replace."""
-    of_lesions = sorted(path.name for path in folder.glob("change_map_[0-9][0-9].nrrd"))
+    of_lesions = sorted(path.name for path in folder.glob("change_map_[0-9][0-9]*.nrrd"))
     return [name for name in (*FILES, LESIONS_FILE, *of_lesions) if name not in written and (folder / name).exists()]
 
 

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
+from typing import TypeVar
 
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.followup.exam_result import ExamResult
 
+_Exam = TypeVar("_Exam")
+CONSECUTIVE, FROM_BASELINE = "consecutive", "from baseline"
 # For one pneumonia; a larger interval is most likely a typing error in a date.
 _LONGEST_COURSE_DAYS = 366
 
@@ -130,3 +133,23 @@ def _of_onset(exams: Sequence[DatedExam]) -> list[CTWarning]:
         text = f"The onset is {first} days before the first exam: check the dates."
         return [CTWarning("dates-far-apart", text)]
     return []
+
+
+def kinds_of(before: int, after: int) -> tuple[str, ...]:
+    """Why two exams are compared: :data:`CONSECUTIVE`, :data:`FROM_BASELINE` or both.
+
+    Args:
+        before: place of the earlier exam, from 0.
+        after: of the later one.
+    """
+    return (*([CONSECUTIVE] if after == before + 1 else []), *([FROM_BASELINE] if before == 0 else []))
+
+
+def followed_pairs(exams: Sequence[_Exam]) -> list[tuple[_Exam, _Exam]]:
+    """The pairs between which lesions are followed: each exam and the next, then the first and the last of more.
+
+    Args:
+        exams: in order.
+    """
+    overall = [(exams[0], exams[-1])] if len(exams) > 2 else []
+    return [*pairwise(exams), *overall]

@@ -13,6 +13,7 @@ from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.anonymous import without_names
 from COVIDQuantLib.export.exam_files import PICTURE_FILE
 from COVIDQuantLib.export.table_file import metrics_record, read_metrics
+from COVIDQuantLib.followup.exam_ct import ExamCT
 from COVIDQuantLib.followup.exam_result import ExamResult, read_result
 from COVIDQuantLib.followup.lesions.exam_segmentation import read_exam_images
 from COVIDQuantLib.grades import CheckResult, Grade, grade_of
@@ -78,7 +79,7 @@ def subject_of_exam(exam: Exam, *, identify: bool = False) -> Subject:
     )
 
 
-def subject_of_result(folder: Path, ct: Path | None = None) -> Subject:
+def subject_of_result(folder: Path, ct: Path | ExamCT | None = None) -> Subject:
     """A folder that quantify wrote.
 
     What is missing beside ``metrics.json`` is missing in the report, which says so; what contradicts the figures is
@@ -93,7 +94,7 @@ def subject_of_result(folder: Path, ct: Path | None = None) -> Subject:
     """
     result = read_result(folder)
     read = read_metrics(result.path)
-    segmentation, geometry, volume, missing = _images(result, ct)
+    segmentation, geometry, volume, missing = _images(result, ExamCT(ct) if isinstance(ct, Path) else ct)
     sheet = None
     if volume is None:
         sheet, lacking = _sheet(result.path / PICTURE_FILE)
@@ -104,7 +105,7 @@ def subject_of_result(folder: Path, ct: Path | None = None) -> Subject:
 
 
 def _images(
-    result: ExamResult, ct: Path | None
+    result: ExamResult, ct: ExamCT | None
 ) -> tuple[Segmentation | None, Geometry | None, CTVolume | None, list[CTWarning]]:
     try:
         images = read_exam_images(result, ct)

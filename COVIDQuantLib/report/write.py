@@ -16,6 +16,7 @@ from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.anonymous import hashed
 from COVIDQuantLib.followup.comparison import Comparison
+from COVIDQuantLib.followup.exam_ct import ExamCT
 from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.report.exam_page import AMPLE, SCARCE, ExamPage, exam_page
 from COVIDQuantLib.report.exam_pictures import draw_pictures
@@ -108,7 +109,7 @@ def write_result_report(
         return put_report(subject, out, identity=identity, label=label, report=report)
 
 
-def comparison_subject(comparison: Comparison, ct: Path | None = None) -> Subject:
+def comparison_subject(comparison: Comparison, ct: Path | ExamCT | None = None) -> Subject:
     """The last exam of a comparison, with figures by the comparison's thresholds; errors as in `subject_of_result`."""
     return subject_of_result(comparison.exams[-1].result.path, ct).with_metrics(comparison.tables[-1])
 

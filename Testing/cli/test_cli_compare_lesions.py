@@ -25,7 +25,7 @@ from COVIDQuantLib.voxels.geometry import Geometry
 
 DAYS = ("6", "18", "40")
 DATES = ("2020-02-07", "2020-02-19", "2020-03-12")
-MAPS = {"change_map_02.nrrd", "change_map_03.nrrd"}
+MAPS = {"change_map_02.nrrd", "change_map_03.nrrd", "change_map_03_since_01.nrrd"}
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +98,15 @@ def key(fate, *sides):
 
 def test_the_fates_are_those_of_the_truth(patient, compared):
     pairs = record_of(compared)["lesions"]["pairs"]
-    assert [(pair["before"], pair["after"], pair["interval_days"]) for pair in pairs] == [(1, 2, 12), (2, 3, 22)]
-    for pair, folder in zip(pairs, sorted((patient / "made").iterdir())[1:], strict=True):
+    told = [(pair["before"], pair["after"], pair["interval_days"], pair["compared"]) for pair in pairs]
+    assert told == [
+        (1, 2, 12, ["consecutive", "from baseline"]),
+        (2, 3, 22, ["consecutive"]),
+        (1, 3, 34, ["from baseline"]),
+    ]
+    folders = sorted((patient / "made").iterdir())
+    for pair in pairs:
+        folder = folders[pair["after"] - 1]
         assert pair["registration"]["quality"] == "good"
         assert pair["failed"] is None
         truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))["course"]["since"][pair["before"] - 1]
@@ -118,6 +125,7 @@ def test_the_table_holds_the_same_as_the_json(compared):
     assert len(rows) == len(told)
     for row, (pair, one) in zip(rows, told, strict=True):
         assert (row["exam_before"], row["exam_after"]) == (str(pair["before"]), str(pair["after"]))
+        assert row["compared"] == "+".join(pair["compared"])
         assert (row["lesion"], row["fate"], row["region"]) == (str(one["lesion"]), one["fate"], one["region"])
         assert float(row["change_ml"]) == one["followup_volume_ml"] - one["baseline_volume_ml"]
 
@@ -159,6 +167,16 @@ def test_cts_follow_their_exams_into_the_order_of_dates(patient, compared, tmp_p
     options = ["--ct", *map(str, cts), "--date", *reversed(DATES[:2]), "--no-picture", "--quiet"]
     assert main(["compare", *map(str, folders), "--out", str(tmp_path / "out"), *options]) == 0
     assert record_of(tmp_path / "out")["lesions"]["pairs"] == record_of(compared)["lesions"]["pairs"][:1]
+
+
+def test_of_more_than_two_exams_the_terminal_tells_the_last_against_the_baseline_too(patient, tmp_path, capsys):
+    folders = map(str, exams_of(patient))
+    assert main(["compare", *folders, "--out", str(tmp_path / "out"), "--date", *DATES, "--no-picture"]) == 0
+    said = capsys.readouterr().out
+    assert "1 → 3 (from baseline)" in said
+    # Of the largest changes each is told once.
+    assert "from baseline" not in said.split("largest changes")[1]
+    assert str(tmp_path / "out" / "change_map_03_since_01.nrrd") in said.splitlines()
 
 
 def test_maps_of_an_earlier_run_are_told(patient, compared, tmp_path, capsys):
@@ -297,8 +315,9 @@ def test_a_failed_registration_is_a_warning(patient, tmp_path, monkeypatch, caps
     monkeypatch.setattr(course, "register", failing)
     assert compare(exams_of(patient), tmp_path / "out", "--lesions") == 0
     assert "registration-failed" in capsys.readouterr().err
-    first, second = record_of(tmp_path / "out")["lesions"]["pairs"]
+    first, second, overall = record_of(tmp_path / "out")["lesions"]["pairs"]
     assert (first["failed"], first["lesions"]) == ("registration-failed", None)
+    assert overall["failed"] == "registration-failed"
     assert second["lesions"]
     assert names(tmp_path / "out") == {CHANGES_FILE, JSON_FILE, LESIONS_FILE, "change_map_03.nrrd"}
 
@@ -311,9 +330,9 @@ def test_an_exam_without_lungs_is_a_warning_with_its_code(patient, tmp_path, mon
     monkeypatch.setattr(course, "read_exam_images", without_lungs)
     assert compare(exams_of(patient), tmp_path / "out") == 0
     said = capsys.readouterr().err
-    assert said.count("followup-no-lungs") == 2
+    assert said.count("followup-no-lungs") == 3
     record = record_of(tmp_path / "out")
-    assert [pair["failed"] for pair in record["lesions"]["pairs"]] == ["followup-no-lungs"] * 2
+    assert [pair["failed"] for pair in record["lesions"]["pairs"]] == ["followup-no-lungs"] * 3
     assert "exam1" not in json.dumps(record)
     assert names(tmp_path / "out") == {CHANGES_FILE, JSON_FILE, LESIONS_FILE}
 

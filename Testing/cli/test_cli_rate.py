@@ -300,7 +300,8 @@ def test_compare_shows_an_excluded_exam_in_every_file(tmp_path, capsys):
 def test_the_table_of_lesions_names_excluded_exams():
     lesion = dict.fromkeys(COLUMNS, 1)
     pairs = [
-        {"before": n, "after": n + 1, "interval_days": 5, "registration": {"quality": "good"}, "lesions": [lesion]}
+        {"before": n, "after": n + 1, "compared": ["consecutive"], "interval_days": 5}
+        | {"registration": {"quality": "good"}, "lesions": [lesion]}
         for n in (1, 2, 3)
     ]
     head, *rows = lesion_rows({"pairs": pairs}, {2})

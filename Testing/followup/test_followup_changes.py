@@ -14,10 +14,11 @@ from COVIDQuantLib.anatomy import REGIONS
 from COVIDQuantLib.export.csv_file import write_rows
 from COVIDQuantLib.export.table_file import write_json
 from COVIDQuantLib.followup.changes import PATIENT_FIGURES, Case, Disease, Figure, compare_tables, compare_values
-from COVIDQuantLib.followup.comparison import CONSECUTIVE, FROM_BASELINE, compare_exams
+from COVIDQuantLib.followup.comparison import compare_exams
 from COVIDQuantLib.followup.comparison_files import COLUMNS, change_rows, comparison_record
 from COVIDQuantLib.followup.inspiration import inspiration_of
 from COVIDQuantLib.followup.limits import PUBLISHED, USED, Verdict, judge, published_fits, published_limits
+from COVIDQuantLib.followup.sequence import CONSECUTIVE, FROM_BASELINE
 from COVIDQuantLib.followup.signs import signs_of
 from COVIDQuantLib.quantification.measure_table import Measure
 from COVIDQuantLib.quantification.measures import MEASURES

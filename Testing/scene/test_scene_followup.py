@@ -339,3 +339,29 @@ def test_a_damaged_record_is_no_comparison():
         node.SetText(text)
     assert comparisons(session.scene) == []
     assert comparison_of(result) is None
+
+
+def test_three_exams_of_one_scene_are_followed_from_the_first_to_the_last_too(once):
+    session = HeadlessScene()
+    days = (*DAYS, date(2020, 2, 25))
+    phantoms = [once.phantom(seed=5, thickness_mm=8.0, matrix=64, extent_percent=extent) for extent in (14.0, 5.0, 9.0)]
+    results = [
+        in_scene(session.scene, phantom, f"exam {number}", day)
+        for number, (phantom, day) in enumerate(zip(phantoms, days, strict=True), start=1)
+    ]
+    # The reader may choose them in any order.
+    chosen = [exam_of_result(results[place]) for place in (2, 0, 1)]
+    found = run_followup(FollowupRun(chosen))
+    assert [exam.segmentation for exam in found.exams] == results
+    for exam, phantom in zip(found.comparison.exams, phantoms, strict=True):
+        counts = counts_of(phantom.ct, segmentation_of(phantom))
+        assert np.array_equal(exam.result.histogram.counts, counts.counts), "each exam has its own counts"
+    kept = keep(found, session.scene)
+    told = [(pair["before"], pair["after"], pair["compared"]) for pair in kept.record["lesions"]["pairs"]]
+    assert told == [(1, 2, ["consecutive", "from baseline"]), (2, 3, ["consecutive"]), (1, 3, ["from baseline"])]
+    assert [kept.segmentation(number) for number in (1, 2, 3)] == results
+    # Side by side stand an exam and the next one.
+    for number in (1, 2):
+        assert kept.outline(number).GetParentTransformNode() is kept.transform(number)
+    assert kept.transform(3) is None
+    assert [comparison_of(result).node for result in results] == [kept.node] * 3

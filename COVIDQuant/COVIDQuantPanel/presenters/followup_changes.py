@@ -48,7 +48,7 @@ class PairChoice:
     Attributes:
         text: what they are called.
         pair: their entry in the record.
-        followed: the entry of the lesions between them; None unless one is the next after the other.
+        followed: the entry of the lesions between them; None if they were not followed.
     """
 
     text: str
@@ -157,7 +157,7 @@ def fate_colour(lesion):
 def lesions_text(followed):
     """How many lesions of each fate, and how good the registration is."""
     if followed is None:
-        return _("Lesions are followed from each exam to the next one: choose two such exams.")
+        return _("Lesions are followed from exam to exam and from the first to the last: choose two such exams.")
     if followed["lesions"] is None:
         return _("The lesions could not be followed; the warnings say why. The figures do not depend on it.")
     counts = [f"{n} {_FATE_TEXT[fate]()}" for fate in FATES if (n := followed["counts"][fate])]

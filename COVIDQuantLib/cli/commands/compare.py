@@ -21,7 +21,6 @@ from COVIDQuantLib.cli.report_options import (
     report_names,
 )
 from COVIDQuantLib.cli.terminal import progress_bar, show_files, show_warnings
-from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import NotSoundError, UnfitInputError, UsageError
 from COVIDQuantLib.followup.comparison import Comparison, compare_exams
@@ -31,9 +30,10 @@ from COVIDQuantLib.followup.comparison_files import (
     put_comparison,
     refuse_others_files,
 )
+from COVIDQuantLib.followup.exam_ct import ExamCT
 from COVIDQuantLib.followup.exam_result import ExamResult
 from COVIDQuantLib.followup.lesions import write_change_map
-from COVIDQuantLib.followup.lesions.course import check_segmentations, follow_lesions, map_file
+from COVIDQuantLib.followup.lesions.course import check_segmentations, follow_lesions
 from COVIDQuantLib.followup.registration import ExamImages
 from COVIDQuantLib.followup.site_limits import read_site_limits
 from COVIDQuantLib.grades import Grade
@@ -96,6 +96,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="CT",
         help="the exams' CTs, one each in their order, to lay the lungs over each other by their structure as well",
+    )
+    parser.add_argument(
+        "--series",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="UID|NUMBER|TEXT",
+        help="with --ct, the DICOM series of each exam in their order, or one for all; default: the one that the "
+        "result records",
     )
     parser.add_argument("--same-patient", action="store_true", help="accept exams whose patient IDs differ")
     add_report_options(parser)
@@ -167,6 +176,11 @@ def _check_cts(arguments: argparse.Namespace, count: int) -> None:
     if given not in {0, count}:
         what = f"there are {count} exams, but {given} CT{'s' if given > 1 else ''}"
         raise UsageError(what, "--ct", "Give one CT per exam, in the order of the exams.", "ct-count")
+    named = len(arguments.series)
+    if named not in {0, 1, count} or (named and not given):
+        what = f"there are {given} CTs, but {named} series {'is' if named == 1 else 'are'} named"
+        remedy = "Give one series for all, or one per exam in their order, together with --ct."
+        raise UsageError(what, "--series", remedy, "series-count")
 
 
 def _check_report(arguments: argparse.Namespace) -> None:
@@ -193,16 +207,19 @@ def _report(
     with progress.stage(_REPORTING.name) as report:
         identity = None
         if arguments.report_identity and ct is not None:
-            identity = identity_of(arguments, read_ct(ct).source)
+            identity = identity_of(arguments, ct.read(comparison.exams[-1].result).source)
         subject = comparison_subject(comparison, ct)
         report(0.3)
         options = {"identity": identity, "comparison": comparison, "label": arguments.report_label}
         return put_report(subject, out, **options, report=part(report, 0.3, 1.0))
 
 
-def _cts(arguments: argparse.Namespace, results: list[ExamResult]) -> dict[Path, Path]:
+def _cts(arguments: argparse.Namespace, results: list[ExamResult]) -> dict[Path, ExamCT]:
     """Per exam, by the path of its result, the CT that was given for it."""
-    return dict(zip((result.path for result in results), arguments.ct, strict=False))
+    count = len(results)
+    named = arguments.series * count if len(arguments.series) == 1 else arguments.series or [None] * count
+    given = map(ExamCT, arguments.ct, named)
+    return {result.path: ct for result, ct in zip(results, given, strict=False)}
 
 
 def _with_lesions(
@@ -242,8 +259,8 @@ def _left_out(comparison: Comparison, why: str) -> Comparison:
     return replace(comparison, warnings=(*comparison.warnings, CTWarning("lesions-left-out", text)))
 
 
-def _keep_map(out: OutputFolder, number: int, labels: np.ndarray, exam: ExamImages) -> None:
-    out.write(map_file(number), lambda path: write_change_map(path, labels, exam))
+def _keep_map(out: OutputFolder, name: str, labels: np.ndarray, exam: ExamImages) -> None:
+    out.write(name, lambda path: write_change_map(path, labels, exam))
 
 
 def _read(arguments: argparse.Namespace, progress: StagedProgress) -> list[ExamResult]:

@@ -1,10 +1,9 @@
-"""The lesions of a patient from exam to exam: each registered with the one before it, what became of every lesion."""
+"""What became of a patient's lesions: each exam registered with the one before it, and the last with the baseline."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +11,25 @@ import numpy as np
 
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.followup.exam_ct import ExamCT
 from COVIDQuantLib.followup.lesions.change_map import CHANGE_LABELS, change_map
 from COVIDQuantLib.followup.lesions.exam_segmentation import read_exam_images
 from COVIDQuantLib.followup.lesions.fates import find_fates
 from COVIDQuantLib.followup.lesions.records import FateLimits
 from COVIDQuantLib.followup.registration.exam_images import ExamImages
 from COVIDQuantLib.followup.registration.register import Registration, register
-from COVIDQuantLib.followup.sequence import DatedExam
+from COVIDQuantLib.followup.sequence import DatedExam, followed_pairs, kinds_of
 from COVIDQuantLib.progress import Report, part, silent
 
-# Keeps the map of one later exam: its number, the labels, and the exam on whose grid they lie.
-KeepMap = Callable[[int, np.ndarray, ExamImages], None]
+# Keeps the change map of a pair: its file name, the labels, and the exam on whose grid they lie.
+KeepMap = Callable[[str, np.ndarray, ExamImages], None]
 # What ITK and numpy raise where exams cannot be laid over each other.
 _FAILURES = (UnfitInputError, RuntimeError, ValueError, ArithmeticError, MemoryError)
 
 
 @dataclass(frozen=True)
 class LesionCourse:
-    """What became of the lesions between all consecutive exams.
+    """What became of the lesions between all consecutive exams, and from the baseline to the last.
 
     Attributes:
         record: ready for JSON.
@@ -57,16 +57,16 @@ def check_segmentations(exams: Sequence[DatedExam], report: Report = silent) -> 
 
 
 def follow_lesions(
-    exams: Sequence[DatedExam], cts: Mapping[Path, Path], keep_map: KeepMap, report: Report = silent
+    exams: Sequence[DatedExam], cts: Mapping[Path, ExamCT], keep_map: KeepMap, report: Report = silent
 ) -> LesionCourse:
-    """Follow the lesions from each exam to the next one.
+    """Follow the lesions from each exam to the next one, and of three or more from the baseline to the last.
 
     Only two exams are held in memory at a time. A pair that cannot be registered is a warning, the others are followed.
 
     Args:
         exams: in order.
         cts: of each exam by the path of its result; empty to do without.
-        keep_map: is given the change map of each later exam as it is made.
+        keep_map: is given the change map of each pair as it is made.
         report: told the fraction done; may raise ``Cancelled``.
 
     Raises:
@@ -74,21 +74,26 @@ def follow_lesions(
     """
     warnings: list[CTWarning] = []
     pairs: list[dict[str, Any]] = []
-    step = 1.0 / len(exams)
-    images = _images(exams[0], cts)
+    todo = followed_pairs(exams)
+    step = 1.0 / (len(todo) + 1)
+    read: dict[int, ExamImages] = {exams[0].number: _images(exams[0], cts)}
     report(step)
-    for number, (before, after) in enumerate(pairwise(exams), start=1):
+    for number, (before, after) in enumerate(todo, start=1):
         told = part(report, number * step, (number + 1) * step)
-        later = _images(after, cts)
+        # The exam that the pair before had in common with this one is kept; an exam is let go before one is read.
+        read = {exam.number: read[exam.number] for exam in (before, after) if exam.number in read}
+        for exam in (before, after):
+            if exam.number not in read:
+                read[exam.number] = _images(exam, cts)
         told(0.2)
-        found = follow_pair(images, later, part(told, 0.2, 1.0))
+        later = read[after.number]
+        found = follow_pair(read[before.number], later, part(told, 0.2, 1.0))
         kept: dict[str, Any] = {}
         if found.change_labels is not None:
-            keep_map(after.number, found.change_labels, later)
-            kept = {"change_map": map_file(after.number)}
+            kept = {"change_map": map_file(before.number, after.number)}
+            keep_map(kept["change_map"], found.change_labels, later)
         pairs.append({**pair_head(before, after), **found.record, **kept})
         warnings += named_warnings(before, after, found.warnings)
-        images = later
     return LesionCourse(course_record(pairs, with_cts=bool(cts)), tuple(warnings))
 
 
@@ -98,7 +103,7 @@ def named_warnings(before: DatedExam, after: DatedExam, warnings: Sequence[CTWar
     return [CTWarning(one.code, f"{label}: {one.message}") for one in warnings]
 
 
-def _images(exam: DatedExam, cts: Mapping[Path, Path]) -> ExamImages:
+def _images(exam: DatedExam, cts: Mapping[Path, ExamCT]) -> ExamImages:
     return read_exam_images(exam.result, cts.get(exam.result.path), f"exam {exam.number}")
 
 
@@ -159,9 +164,14 @@ def course_record(pairs: Sequence[Mapping[str, Any]], *, with_cts: bool) -> dict
     }
 
 
-def pair_head(before: DatedExam, after: DatedExam) -> dict[str, int]:
-    """Which exams a pair's record is about."""
-    return {"before": before.number, "after": after.number, "interval_days": after.days - before.days}
+def pair_head(before: DatedExam, after: DatedExam) -> dict[str, Any]:
+    """Which exams a pair's record is about, and why these two are compared."""
+    return {
+        "before": before.number,
+        "after": after.number,
+        "compared": list(kinds_of(before.number - 1, after.number - 1)),
+        "interval_days": after.days - before.days,
+    }
 
 
 def _failure(error: Exception) -> CTWarning:
@@ -173,6 +183,7 @@ def _failure(error: Exception) -> CTWarning:
     return CTWarning("registration-failed", text)
 
 
-def map_file(number: int) -> str:
-    """Name of the change map of a later exam by its number."""
-    return f"change_map_{number:02d}.nrrd"
+def map_file(before: int, after: int) -> str:
+    """Name of the change map of two exams by their numbers; the earlier one is named unless it is the one before."""
+    since = "" if after == before + 1 else f"_since_{before:02d}"
+    return f"change_map_{after:02d}{since}.nrrd"

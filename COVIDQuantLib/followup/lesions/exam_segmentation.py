@@ -8,10 +8,10 @@ import numpy as np
 
 from COVIDQuantLib.anatomy import LABEL_COUNT
 from COVIDQuantLib.ct.masks.label_maps import place_labels
-from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.export.segmentation_file import read_segmentation
+from COVIDQuantLib.followup.exam_ct import ExamCT
 from COVIDQuantLib.followup.exam_result import ExamResult
 from COVIDQuantLib.followup.registration.exam_images import ExamImages
 from COVIDQuantLib.quantification.histogram import JointHistogram, count_voxels
@@ -24,18 +24,19 @@ _OTHER_NUMBERS = 0.02
 _AGAIN = "Run quantify again; it writes all its files together."
 
 
-def read_exam_images(result: ExamResult, ct: Path | None = None, name: str = "") -> ExamImages:
+def read_exam_images(result: ExamResult, ct: ExamCT | None = None, name: str = "") -> ExamImages:
     """Lobes and lesions of one exam, on the grid that was quantified, with the CT's numbers if it is given.
 
     Args:
         result: the exam.
-        ct: its CT, anything that quantify reads; None to do without.
+        ct: its CT; None to do without.
         name: of the exam, for later messages.
 
     Raises:
         UnfitInputError: the segmentation is missing or damaged, or is not that of the exam's figures
             (``segmentation-missing``, ``segmentation-other-grid``, ``segmentation-other-counts``); the CT cannot be
-            read, lies on another grid or is of another exam (``ct-other-grid``, ``ct-other-exam``).
+            read, lies on another grid or is of another exam (``ct-other-grid``, ``ct-other-exam``, and for DICOM
+            those of :class:`ExamCT`).
     """
     path = result.segmentation
     if path is None:
@@ -50,7 +51,7 @@ def read_exam_images(result: ExamResult, ct: Path | None = None, name: str = "")
     lobes = _placed(file.segmentation.lobes, file.geometry, grid, path)
     lesions = _placed(file.segmentation.lesions.view(np.uint8), file.geometry, grid, path) != 0
     _check_counts(lobes, lesions, grid, result, path)
-    hu = None if ct is None else _hu_on(grid, ct, lobes, lesions, result.histogram)
+    hu = None if ct is None else _hu_on(grid, ct, lobes, lesions, result)
     return ExamImages(lobes, lesions, grid, hu, name or result.name)
 
 
@@ -110,8 +111,8 @@ def _check_counts(lobes: np.ndarray, lesions: np.ndarray, grid: Geometry, result
     )
 
 
-def _hu_on(grid: Geometry, path: Path, lobes: np.ndarray, lesions: np.ndarray, known: JointHistogram) -> np.ndarray:
-    ct = read_ct(path)
+def _hu_on(grid: Geometry, given: ExamCT, lobes: np.ndarray, lesions: np.ndarray, result: ExamResult) -> np.ndarray:
+    path, ct = given.path, given.read(result)
     own, wanted = Reorientation.of(ct.geometry), Reorientation.of(grid)
     if not own.canonical.same_grid(wanted.canonical, _SAME_VOXELS):
         raise UnfitInputError(
@@ -122,7 +123,7 @@ def _hu_on(grid: Geometry, path: Path, lobes: np.ndarray, lesions: np.ndarray, k
             code="ct-other-grid",
         )
     hu = wanted.undo(own.apply(ct.hu))
-    _check_numbers(hu, ct, (own, wanted), path, (lobes, lesions, known))
+    _check_numbers(hu, ct, (own, wanted), path, (lobes, lesions, result.histogram))
     return hu
 
 

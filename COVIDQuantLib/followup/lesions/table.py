@@ -1,4 +1,4 @@
-"""``lesions.csv``: a row for each lesion between two consecutive exams, from the record of the comparison."""
+"""``lesions.csv``: a row for each lesion of each pair of exams that was followed, from the record of the comparison."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from COVIDQuantLib.followup.lesions.records import COLUMNS
 LESIONS_FILE = "lesions.csv"
 HEAD = {
     "exam_before": "number of the earlier exam",
-    "exam_after": "number of the later exam, which is the next one",
+    "exam_after": "number of the later exam",
+    "compared": "`consecutive`, `from baseline` (the first and the last exam), or both joined by `+`",
     "interval_days": "days between the two",
     "registration": "`good` or `poor`: how well the two exams lie over each other",
 }
@@ -31,7 +32,8 @@ def lesion_rows(record: Mapping[str, Any], excluded: Collection[int] = ()) -> It
     for pair in record["pairs"]:
         if pair["lesions"] is None:
             continue
-        head: list[Cell] = [pair["before"], pair["after"], pair["interval_days"], pair["registration"]["quality"]]
+        kinds, quality = "+".join(pair["compared"]), pair["registration"]["quality"]
+        head: list[Cell] = [pair["before"], pair["after"], kinds, pair["interval_days"], quality]
         told = " ".join(str(number) for number in (pair["before"], pair["after"]) if number in excluded)
         for lesion in pair["lesions"]:
             yield [*head, *(lesion[column] for column in COLUMNS), *([told] if excluded else ())]

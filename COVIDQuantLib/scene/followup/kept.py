@@ -214,8 +214,9 @@ def _write_tables(node: Any, compared: Compared, name: str) -> None:
 
 
 def _write_registrations(node: Any, compared: Compared) -> None:
+    # Beside each other stand an exam and the next one; the pair of the first and the last has its figures alone.
     for number, ((before, after), found) in enumerate(
-        zip(pairwise(compared.exams), compared.pairs, strict=True), start=1
+        zip(pairwise(compared.exams), compared.pairs, strict=False), start=1
     ):
         if found.to_baseline is None:
             continue

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from itertools import pairwise
 from typing import Any
 
 import slicer
@@ -16,7 +15,7 @@ from COVIDQuantLib.followup.comparison import Comparison, compare_exams
 from COVIDQuantLib.followup.exam_result import ExamResult
 from COVIDQuantLib.followup.lesions.course import course_record, named_warnings, pair_head
 from COVIDQuantLib.followup.lesions.pair_job import FollowedPair, PairExam
-from COVIDQuantLib.followup.sequence import in_order
+from COVIDQuantLib.followup.sequence import followed_pairs, in_order
 from COVIDQuantLib.progress import ProgressState
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.scene.followup.exams import ChosenExam, check_exams
@@ -39,7 +38,7 @@ class Compared:
     Attributes:
         comparison: with the fate of each lesion.
         exams: as chosen, in its order.
-        pairs: what was found about each exam and the next one.
+        pairs: what was found about each exam and the next one; then, of three or more, about the first and the last.
     """
 
     comparison: Comparison
@@ -49,7 +48,7 @@ class Compared:
 
 @dataclass
 class _Pair:
-    """An exam and the next one, on their way through another process."""
+    """Two exams on their way through another process."""
 
     exams: tuple[ChosenExam, ChosenExam]
     boxes: list[LabelledCopy | None] = field(default_factory=list)
@@ -97,7 +96,9 @@ class FollowupRun:
         ordered, _ = in_order([exam.result for exam in exams], _days(exams), onset)
         self._ordered = [_chosen(exams, one.result) for one in ordered]
         self._pairs: list[FollowedPair] = []
-        self._todo: Iterator[tuple[ChosenExam, ChosenExam]] = iter(pairwise(self._ordered))
+        todo = followed_pairs(self._ordered)
+        self._count = len(todo)
+        self._todo: Iterator[tuple[ChosenExam, ChosenExam]] = iter(todo)
         self._current: _Pair | None = None
         self._over = False
         self._began = time.monotonic()
@@ -150,7 +151,7 @@ class FollowupRun:
         return self._state(COPYING, 0.0) if self._current is not None else self._finish()
 
     def _state(self, stage: str, share: float) -> ProgressState:
-        fraction = (len(self._pairs) + share) / (len(self._ordered) - 1)
+        fraction = (len(self._pairs) + share) / self._count
         spent = time.monotonic() - self._began
         left = spent / fraction - spent if fraction > 0.1 else None
         return ProgressState(stage, fraction, left)
@@ -201,7 +202,7 @@ class FollowupRun:
         comparison = compare_exams(given, _days(self._given), onset=self._onset, same_patient=self._same_patient)
         warnings = list(comparison.warnings)
         pairs = []
-        for (before, after), found in zip(pairwise(comparison.exams), self._pairs, strict=True):
+        for (before, after), found in zip(followed_pairs(comparison.exams), self._pairs, strict=True):
             warnings += named_warnings(before, after, found.warnings)
             record = found.record or _NOTHING | {"failed": found.warnings[0].code if found.warnings else "left-out"}
             pairs.append(pair_head(before, after) | record)
@@ -214,7 +215,8 @@ class FollowupRun:
         if not exam.is_in_scene:
             return exam.result
         place = next(n for n, one in enumerate(self._ordered) if one is exam)
-        counts = self._pairs[place].counts[0] if place < len(self._pairs) else self._pairs[-1].counts[1]
+        # The first pairs are each exam with the next one; the last exam is the later one of the last of these.
+        counts = self._pairs[place].counts[0] if place < len(self._ordered) - 1 else self._pairs[place - 1].counts[1]
         histogram = JointHistogram(exam.result.histogram.voxel_volume_ml, counts)
         checks = kept_checks(exam.segmentation)
         return replace(exam.result, histogram=histogram, grade=checks.grade if checks.stands(histogram) else None)
