@@ -39,6 +39,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cli/lesion_tables.py
   COVIDQuantLib/cli/main.py
   COVIDQuantLib/cli/mask_options.py
+  COVIDQuantLib/cli/plan_options.py
   COVIDQuantLib/cli/reading_aid_tables.py
   COVIDQuantLib/cli/report_options.py
   COVIDQuantLib/cli/stopping.py

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from COVIDQuantLib.cli.plan_options import add_plan_options, plan_of
 from COVIDQuantLib.cli.terminal import console, progress_bar, show_files, show_warning, shown
 from COVIDQuantLib.errors import NotSoundError, UsageError
 from COVIDQuantLib.export.exam_files import EXPORTS
-from COVIDQuantLib.inference.device import DEVICES
-from COVIDQuantLib.pipeline import DEFAULT_PLAN, METHODS, Plan
 from COVIDQuantLib.progress import Stage
-from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
 from COVIDQuantLib.system.atomic_files import OutputFolder
 
 if TYPE_CHECKING:
@@ -44,21 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--workers", type=int, metavar="N", help="exams made at a time on this machine")
     where.add_argument("--scheduler", metavar="ADDRESS", help="use the workers of a running Dask scheduler")
-    parser.add_argument(
-        "--method", choices=METHODS, default=DEFAULT_PLAN.method, help="how to find lungs, lobes and lesions"
-    )
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="where networks run; not used by model-free")
-    for step in ("lobes", "lesions"):
-        parser.add_argument(
-            f"--{step}-model", metavar="NAME|DIR", help=f"model bundle for the {step}; default: the shipped one"
-        )
-    parser.add_argument("--ggo-hu", type=int, default=DEFAULT_THRESHOLDS.ggo_hu, metavar="HU", help="default −750")
-    parser.add_argument(
-        "--consolidation-hu", type=int, default=DEFAULT_THRESHOLDS.consolidation_hu, metavar="HU", help="default −350"
-    )
-    for export in EXPORTS:
-        if not export.default:
-            parser.add_argument(f"--{export.name}", action="store_true", help=f"write {export.text} as well")
+    add_plan_options(parser)
     parser.add_argument("--no-picture", action="store_true", help="do not write the overview images")
     parser.add_argument("--identify", action="store_true", help="write names, UIDs and dates as they are")
     parser.add_argument("--redo", action="store_true", help="make exams again that were made with other settings")
@@ -115,8 +99,7 @@ def _run_batch(arguments: argparse.Namespace) -> None:
 def _settings(arguments: argparse.Namespace) -> BatchSettings:
     from COVIDQuantLib.cohort.settings import BatchSettings
 
-    plan = Plan(arguments.method, arguments.device, arguments.lobes_model, arguments.lesions_model)
-    thresholds = Thresholds(arguments.ggo_hu, arguments.consolidation_hu)
+    plan, thresholds = plan_of(arguments)
     wanted = [export.name for export in EXPORTS if export.default or getattr(arguments, export.name)]
     if arguments.no_picture:
         wanted.remove("picture")

@@ -16,6 +16,7 @@ from COVIDQuantLib.cli.dicom_options import (
     put_dicom,
 )
 from COVIDQuantLib.cli.mask_options import GIVEN, add_mask_options, ct_path, given_masks
+from COVIDQuantLib.cli.plan_options import add_plan_options, plan_of
 from COVIDQuantLib.cli.reading_aid_tables import show_reading_aids
 from COVIDQuantLib.cli.report_options import (
     add_report_options,
@@ -33,10 +34,9 @@ from COVIDQuantLib.export.exam_files import EXPORTS, files_of, put_exam
 from COVIDQuantLib.export.reader_records import READING_AIDS
 from COVIDQuantLib.export.table_file import JSON_FILE, read_metrics
 from COVIDQuantLib.grades import Grade, findings_of
-from COVIDQuantLib.inference.device import DEVICES
-from COVIDQuantLib.pipeline import DEFAULT_PLAN, METHODS, Plan, quantify_ct
+from COVIDQuantLib.pipeline import Plan, quantify_ct
 from COVIDQuantLib.progress import Stage, StagedProgress
-from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS, Thresholds
+from COVIDQuantLib.quantification.thresholds import Thresholds
 from COVIDQuantLib.readers.reading_aids import reading_aids
 from COVIDQuantLib.system.atomic_files import OutputFolder
 
@@ -60,21 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--series", metavar="UID|NUMBER|TEXT", help="the DICOM series to use, by UID, number or description"
     )
     add_mask_options(parser)
-    parser.add_argument(
-        "--method", choices=METHODS, default=DEFAULT_PLAN.method, help="how to find lungs, lobes and lesions"
-    )
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="where networks run; not used by model-free")
-    for step in ("lobes", "lesions"):
-        parser.add_argument(
-            f"--{step}-model", metavar="NAME|DIR", help=f"model bundle for the {step}; default: the shipped one"
-        )
-    parser.add_argument("--ggo-hu", type=int, default=DEFAULT_THRESHOLDS.ggo_hu, metavar="HU", help="default −750")
-    parser.add_argument(
-        "--consolidation-hu", type=int, default=DEFAULT_THRESHOLDS.consolidation_hu, metavar="HU", help="default −350"
-    )
-    for export in EXPORTS:
-        if not export.default:
-            parser.add_argument(f"--{export.name}", action="store_true", help=f"write {export.text} as well")
+    add_plan_options(parser)
     parser.add_argument(
         "--reading-aids", action="store_true", help="say where the exam lies among published cut-offs and groups"
     )
@@ -91,8 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Do it; errors as in :func:`COVIDQuantLib.pipeline.quantify_ct` and the readers and writers."""
-    plan = Plan(arguments.method, arguments.device, arguments.lobes_model, arguments.lesions_model)
-    thresholds = Thresholds(arguments.ggo_hu, arguments.consolidation_hu)
+    plan, thresholds = plan_of(arguments)
     wanted = [export.name for export in EXPORTS if _wanted(export.name, arguments, default=export.default)]
     _check_onset(arguments)
     check_report_options(arguments)
