@@ -99,7 +99,13 @@ def test_every_change_is_that_of_the_truth(patient, compared):
 
 def test_the_course_is_told(compared):
     record = record_of(compared)
-    assert names(compared) == {*FILES, LESIONS_FILE, "change_map_02.nrrd", "change_map_03.nrrd"}
+    assert names(compared) == {
+        *FILES,
+        LESIONS_FILE,
+        "change_map_02.nrrd",
+        "change_map_03.nrrd",
+        "change_map_03_since_01.nrrd",
+    }
     assert [exam["days_since_onset"] for exam in record["exams"]] == [3, 23, 48]
     assert [pair["signs"]["POI"]["sign"] for pair in record["pairs"]] == [1, -1, 1]
     assert "expanded" in record["pairs"][0]["signs"]["POI"]["words"]

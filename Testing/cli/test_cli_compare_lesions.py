@@ -169,6 +169,7 @@ def test_cts_follow_their_exams_into_the_order_of_dates(patient, compared, tmp_p
     assert record_of(tmp_path / "out")["lesions"]["pairs"] == record_of(compared)["lesions"]["pairs"][:1]
 
 
+@pytest.mark.slow
 def test_of_more_than_two_exams_the_terminal_tells_the_last_against_the_baseline_too(patient, tmp_path, capsys):
     folders = map(str, exams_of(patient))
     assert main(["compare", *folders, "--out", str(tmp_path / "out"), "--date", *DATES, "--no-picture"]) == 0

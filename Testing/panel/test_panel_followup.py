@@ -115,6 +115,7 @@ def test_the_scene_closes_while_exams_are_compared(two):
     assert not world.ui.compareButton.enabled
 
 
+@pytest.mark.slow
 def test_a_reader_compares_two_exams(two, tmp_path):
     world, results = two
     ui = world.ui

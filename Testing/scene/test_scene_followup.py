@@ -341,6 +341,7 @@ def test_a_damaged_record_is_no_comparison():
     assert comparison_of(result) is None
 
 
+@pytest.mark.slow
 def test_three_exams_of_one_scene_are_followed_from_the_first_to_the_last_too(once):
     session = HeadlessScene()
     days = (*DAYS, date(2020, 2, 25))
