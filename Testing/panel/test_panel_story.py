@@ -826,8 +826,8 @@ def test_slicers_self_test_runs_through(world):
     world.on_stroke = erase_the_lower_half
     world.make_views()
     test = world.module.COVIDQuantTest()
-    for name in ("assertTrue", "assertFalse", "assertEqual", "assertIn", "assertIs", "assertIsNone", "assertLess",
-                 "assertGreater", "assertGreaterEqual"):  # fmt: skip
+    for name in ("assertTrue", "assertFalse", "assertEqual", "assertIn", "assertNotIn", "assertIs", "assertIsNone",
+                 "assertLess", "assertGreater", "assertGreaterEqual"):  # fmt: skip
         setattr(test, name, getattr(unittest.TestCase(), name))
     test.runTest()
     assert world.shown == "Test passed"
