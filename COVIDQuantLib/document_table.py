@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 
 def table_filled_in(text: str, begin: str, table: str, end: str) -> str:
     """The document with the table inserted between its two marks.
@@ -14,3 +16,14 @@ def table_filled_in(text: str, begin: str, table: str, end: str) -> str:
     if not found_begin or not found_end:
         raise ValueError(f"the document lacks the marks around its table: {begin}")
     return f"{before}{begin}\n{table}\n{end}{after}"
+
+
+def tables_filled_in(text: str, tables: Mapping[str, Callable[[], str]], written: str) -> str:
+    """The document with each named table inserted between its two marks, which say how they are ``written``.
+
+    Raises:
+        ValueError: the document lacks the marks.
+    """
+    for name, table in tables.items():
+        text = table_filled_in(text, f"<!-- {name}:begin {written} -->", table(), f"<!-- {name}:end -->")
+    return text

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from COVIDQuantLib.document_table import table_filled_in
+from COVIDQuantLib.document_table import tables_filled_in
 from COVIDQuantLib.followup.comparison_files import COLUMNS
 from COVIDQuantLib.followup.lesions.records import COLUMN_TEXTS
 from COVIDQuantLib.followup.lesions.table import HEAD, TAIL
@@ -103,9 +103,7 @@ def filled(text: str) -> str:
     Raises:
         ValueError: the document lacks the marks.
     """
-    for name, table in TABLES.items():
-        text = table_filled_in(text, f"<!-- {name}:begin {_WRITTEN} -->", table(), f"<!-- {name}:end -->")
-    return text
+    return tables_filled_in(text, TABLES, _WRITTEN)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from COVIDQuantLib.document_table import table_filled_in
+from COVIDQuantLib.document_table import tables_filled_in
 from COVIDQuantLib.readers.literature import CUT_OFFS, HUANG_GROUPS, PAN_GROUPS
 from COVIDQuantLib.readers.reading_aids import published_text, title_of
 
@@ -60,9 +60,7 @@ def filled(text: str) -> str:
     Raises:
         ValueError: the document lacks the marks.
     """
-    for name, table in TABLES.items():
-        text = table_filled_in(text, f"<!-- {name}:begin {_WRITTEN} -->", table(), f"<!-- {name}:end -->")
-    return text
+    return tables_filled_in(text, TABLES, _WRITTEN)
 
 
 if __name__ == "__main__":

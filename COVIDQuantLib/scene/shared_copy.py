@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,21 @@ def share_labels(live: LiveQuantification, arguments: Mapping[str, object]) -> S
         shared.view("values")[where] = voxels[where]
         shared.view("lobes")[where], shared.view("lesions")[where] = live.labels(chunk)
 
+    return _filled(shared, copy, voxels)
+
+
+def share_values(volume: Any, arguments: Mapping[str, object]) -> SharedArguments:
+    """The CT's ``values`` alone, ``[k, j, i]``; the rest as for :func:`share_labels`."""
+    voxels = voxels_of(volume)
+    shared = SharedArguments({"values": voxels}, arguments)
+
+    def copy(chunk: Box) -> None:
+        shared.view("values")[chunk.slices] = voxels[chunk.slices]
+
+    return _filled(shared, copy, voxels)
+
+
+def _filled(shared: SharedArguments, copy: Callable[[Box], None], voxels: np.ndarray) -> SharedArguments:
     try:
         in_threads(copy, Box.of_shape((voxels.shape[0], voxels.shape[1], voxels.shape[2])))
     except BaseException:

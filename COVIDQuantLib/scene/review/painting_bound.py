@@ -9,10 +9,9 @@ import numpy as np
 
 from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
 from COVIDQuantLib.scene.nodes.node_geometry import geometry_of
-from COVIDQuantLib.scene.nodes.volumes import voxels_of
 from COVIDQuantLib.scene.review.segment_edits import remove_from_segment
+from COVIDQuantLib.scene.shared_copy import share_values
 from COVIDQuantLib.voxels.box import Box
-from COVIDQuantLib.worker.frame import SharedArguments
 from COVIDQuantLib.worker.function_job import BackgroundJob
 
 _FUNCTION = "COVIDQuantLib.worker.jobs.painting_bound:packed_chest"
@@ -31,16 +30,10 @@ class PaintingBound:
     """
 
     def __init__(self, volume: Any, environment: Mapping[str, str] | None = None) -> None:
-        voxels = voxels_of(volume)
-        self._width = voxels.shape[2]
+        geometry = geometry_of(volume)
+        self._width = geometry.shape[2]
         self._packed: np.ndarray | None = None
-        shared = SharedArguments({"values": voxels}, {"geometry": geometry_of(volume)})
-        try:
-            shared.view("values")[...] = voxels
-        except BaseException:
-            shared.free()
-            raise
-        self._job = BackgroundJob(_FUNCTION, shared, environment)
+        self._job = BackgroundJob(_FUNCTION, share_values(volume, {"geometry": geometry}), environment)
 
     def poll(self) -> bool:
         """Whether the bound is known; never blocks.
