@@ -531,6 +531,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/system/json_file.py
   COVIDQuantLib/system/memory.py
   COVIDQuantLib/system/near_names.py
+  COVIDQuantLib/system/processors.py
   COVIDQuantLib/system/quiet_stderr.py
   COVIDQuantLib/system/settings_schema.py
   COVIDQuantLib/system/staging.py

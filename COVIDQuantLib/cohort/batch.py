@@ -36,10 +36,12 @@ class Where:
     Attributes:
         scheduler: address of a running Dask scheduler; None for this machine.
         workers: number of workers on this machine; None to fit it.
+        threads: of each worker on this machine; None to divide the processors among them.
     """
 
     scheduler: str | None = None
     workers: int | None = None
+    threads: int | None = None
 
 
 class Watcher:
@@ -192,7 +194,8 @@ def _made(
     begun = time.monotonic()
     unfinished: Callable[[], list[ExamJob]] = list
     try:
-        with workers_of(settings.plan, where.scheduler, where.workers, len(jobs), out.staging) as client:
+        wanted = (where.scheduler, where.workers, len(jobs), out.staging)
+        with workers_of(settings.plan, *wanted, threads=where.threads) as client:
             # Counted once the workers are there, so that the rate is theirs.
             watcher.starts(len(states) - len(jobs), len(states))
             dispatch = Dispatch(client, jobs, ended, watcher.ticks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from COVIDQuantLib.cohort.packages import optional
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.pipeline import NETWORK, Plan
 from COVIDQuantLib.system.memory import available_bytes
+from COVIDQuantLib.system.processors import THREADS_VARIABLE, usable_processors
 
 # What one exam of 512×512×300 needs at its peak, with room for larger ones (Testing/benchmarks/README.md).
 BYTES_PER_WORKER = 3 << 30
 _THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
+    THREADS_VARIABLE,
     "MKL_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
@@ -47,12 +48,19 @@ class LocalPlan:
 
 
 def local_plan(
-    plan: Plan, wanted: int | None, *, exams: int, cores: int, memory: int | None, gpus: tuple[str, ...]
+    plan: Plan,
+    wanted: int | None,
+    *,
+    exams: int,
+    cores: int,
+    memory: int | None,
+    gpus: tuple[str, ...],
+    threads: int | None = None,
 ) -> LocalPlan:
     """Lay out this machine's workers.
 
     With GPUs there is one worker for each, unless another number is wanted; without, one for each core that the memory
-    has room for. The cores are divided among them.
+    has room for. The cores are divided among them, unless another number of threads is wanted.
 
     Args:
         plan: how exams are made.
@@ -61,24 +69,22 @@ def local_plan(
         cores: processors that may be used.
         memory: bytes that are free; None if unknown.
         gpus: names of the GPUs, as ``CUDA_VISIBLE_DEVICES`` takes them.
+        threads: of each worker that the user asks for; None to decide here.
 
     Raises:
-        UsageError: fewer than one worker is wanted.
+        UsageError: fewer than one worker or thread is wanted.
     """
     if wanted is not None and wanted < 1:
         raise UsageError(f"{wanted} workers cannot work", remedy="Give --workers 1 or more.", code="workers-count")
+    if threads is not None and threads < 1:
+        raise UsageError(
+            f"a worker cannot have {threads} threads", remedy="Give --threads 1 or more.", code="workers-count"
+        )
     uses_gpus = gpus if plan.method == NETWORK and plan.device in {"auto", "cuda"} else ()
     room = cores if memory is None else max(1, min(cores, memory // BYTES_PER_WORKER))
     number = max(1, min(wanted or len(uses_gpus) or room, exams))
     shown = tuple(uses_gpus[index % len(uses_gpus)] if uses_gpus else None for index in range(number))
-    return LocalPlan(shown, max(1, cores // number))
-
-
-def usable_cores() -> int:
-    """Processors that this process may run on."""
-    with suppress(AttributeError, OSError):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
+    return LocalPlan(shown, threads or max(1, cores // number))
 
 
 def usable_gpus(plan: Plan) -> tuple[str, ...]:
@@ -210,7 +216,9 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def workers_of(plan: Plan, address: str | None, wanted: int | None, exams: int, scratch: Path) -> Iterator[Any]:
+def workers_of(
+    plan: Plan, address: str | None, wanted: int | None, exams: int, scratch: Path, *, threads: int | None = None
+) -> Iterator[Any]:
     """A Dask client with workers for so many exams.
 
     Args:
@@ -219,19 +227,20 @@ def workers_of(plan: Plan, address: str | None, wanted: int | None, exams: int, 
         wanted: number of workers on this machine; None to fit it.
         exams: to be made.
         scratch: as in :func:`local_workers`.
+        threads: of each worker on this machine; None to fit it.
 
     Raises:
-        UsageError, UnfitInputError: as the functions above; or both an address and a number of workers are given.
+        UsageError, UnfitInputError: as the functions above; or both an address and a number of workers or threads are
+            given.
     """
     if address is not None:
-        if wanted is not None:
-            what = "--workers is about this machine, and --scheduler names workers elsewhere"
+        if wanted is not None or threads is not None:
+            what = "--workers and --threads are about this machine, and --scheduler names workers elsewhere"
             raise UsageError(what, remedy="Leave one of them out.", code="workers-count")
         with scheduler_at(address) as client:
             yield client
         return
-    layout = local_plan(
-        plan, wanted, exams=exams, cores=usable_cores(), memory=available_bytes(), gpus=usable_gpus(plan)
-    )
+    cores, memory = usable_processors(), available_bytes()
+    layout = local_plan(plan, wanted, exams=exams, cores=cores, memory=memory, gpus=usable_gpus(plan), threads=threads)
     with local_workers(layout, scratch) as client:
         yield client

@@ -5,7 +5,6 @@ Nothing here imports torch before it is needed, so that the command line may nam
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, MutableSequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import COVIDQuantError, UsageError
+from COVIDQuantLib.system.processors import usable_processors
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 # Code of the notice that the CPU was used instead.
@@ -117,7 +117,7 @@ def cpu_device() -> Device:
     """The CPU, with no more threads than the processors this process may run on."""
     import torch
 
-    torch.set_num_threads(max(1, min(torch.get_num_threads(), _processors())))
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), usable_processors())))
     return Device("cpu", precision="bfloat16" if _bfloat16_in_hardware() else "float32")
 
 
@@ -227,13 +227,6 @@ def _mps() -> Device | None:
     except RuntimeError:
         return None
     return Device("mps", name="Apple GPU")
-
-
-def _processors() -> int:
-    """Number of processors available to this process, which a batch system or container may limit."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _bfloat16_in_hardware() -> bool:

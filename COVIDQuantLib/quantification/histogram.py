@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,12 +11,12 @@ import numpy as np
 from COVIDQuantLib.anatomy import LABEL_COUNT
 from COVIDQuantLib.ct.files.size_limits import MAX_VOXELS
 from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN
+from COVIDQuantLib.voxels.box import map_threads
 
 HU_BINS = HU_MAX - HU_MIN + 1
 HU_VALUES = np.arange(HU_MIN, HU_MAX + 1)
 # A slab's working arrays stay in the processor's cache at about this many voxels.
 _SLAB_VOXELS = 1 << 20
-_THREADS = 2
 # Larger than any voxel of a CT; what is read back from a file stays below.
 _MAX_VOXEL_ML = 1000.0
 
@@ -148,9 +147,8 @@ def count_voxels(
     if len(slabs) == 1:
         return count(slabs[0])
     total = np.zeros((LABEL_COUNT, 2, HU_BINS), np.int64)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for counts in pool.map(count, slabs):
-            total += counts
+    for counts in map_threads(count, slabs):
+        total += counts
     return total
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,10 +9,12 @@ from typing import TypeVar
 
 import numpy as np
 
+from COVIDQuantLib.system.processors import usable_threads
+
 # Chunks of about this many voxels stay in the processor's cache.
 _CHUNK_VOXELS = 1 << 20
 # More threads than this wait for memory.
-THREADS = min(4, os.cpu_count() or 1)
+_THREADS = min(4, usable_threads())
 
 # A box as numpy indexes an array with it; :class:`Box` is the same for voxels of a CT, whatever array holds them.
 Slices = tuple[slice, slice, slice]
@@ -113,9 +114,9 @@ def disjoint(boxes: Iterable[Box]) -> list[Box]:
 def map_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """A function of every item, in threads if there are several; numpy lets them run side by side."""
     todo = list(items)
-    if len(todo) <= 1 or THREADS == 1:
+    if len(todo) <= 1 or _THREADS == 1:
         return [function(item) for item in todo]
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(_THREADS) as pool:
         return list(pool.map(function, todo))
 
 

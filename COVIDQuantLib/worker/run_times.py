@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
 
 from COVIDQuantLib.pipeline import MODEL_FREE, NETWORK, STAGES_OF
+from COVIDQuantLib.system.processors import usable_processors
 
 # The weights of the pipeline's stages are seconds measured with this many cores and voxels.
 _MEASURED_CORES = 2
@@ -87,7 +87,7 @@ def rounded_seconds(seconds: float) -> int:
 
 def _measured_seconds(method: str, megavoxels: float) -> float:
     """The duration for a CT of any size on this computer's cores, scaled from the reference measurements."""
-    speedup = min(max((os.cpu_count() or 1) / _MEASURED_CORES, 0.5), _MOST_SPEEDUP)
+    speedup = min(max(usable_processors() / _MEASURED_CORES, 0.5), _MOST_SPEEDUP)
     share = max(megavoxels, _LEAST_MEGAVOXELS) / _MEASURED_MEGAVOXELS
     return sum(stage.weight for stage in STAGES_OF[method]) * share / speedup
 

@@ -52,10 +52,12 @@ def bare(folder, paths):
     return tuple(map(float, done.stdout.split()))
 
 
-def batch(folder, manifest, workers):
-    """Clock seconds of the whole command and of the making, processor seconds, MiB of the largest process."""
+def batch(folder, manifest, workers, threads=None):
+    """Clock seconds of the whole command and of the making, and processor seconds of all processes."""
     command = [sys.executable, "-m", "COVIDQuantLib.cli", "batch", str(manifest), "--method", "model-free"]
-    command += ["--out", str(folder / f"out{workers}"), "--no-picture", "--workers", str(workers)]
+    command += ["--out", str(folder / f"out{workers}-{threads}"), "--no-picture", "--workers", str(workers)]
+    if threads is not None:
+        command += ["--threads", str(threads)]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begun = time.perf_counter()
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment())
@@ -85,15 +87,20 @@ def throughput(folder, exams, matrix):
     clock, cpu = bare(folder, paths)
     print(f"bare loop: {clock:.1f} s, {cpu:.1f} s of a processor")
     found = {}
-    for workers in (1, 2):
-        whole, making, busy = batch(folder, manifest, workers)
-        found[workers] = making
-        print(f"{workers} workers: {making:.1f} s ({whole:.1f} with starting), {busy:.1f} s of processors in all")
-    seconds = [read_seconds(folder / "out1", n) for n in range(exams)]
-    print(f"two workers are {found[1] / found[2]:.2f} times as fast as one")
+    # By default one worker has the threads of all processors; with one thread each, workers are what is compared.
+    for workers, threads in ((1, None), (1, 1), (2, 1)):
+        whole, making, busy = batch(folder, manifest, workers, threads)
+        found[workers, threads] = making
+        print(
+            f"{workers} workers of {threads or 'all'} threads: {making:.1f} s ({whole:.1f} with starting), "
+            f"{busy:.1f} s of processors in all"
+        )
+    seconds = [read_seconds(folder / "out1-1", n) for n in range(exams)]
+    one, two = found[1, 1], found[2, 1]
     print(
-        f"outside the exams, one worker: {100 * (1 - sum(seconds) / found[1]):.1f} % of the clock (its start included)"
+        f"two workers are {one / two:.2f} times as fast as one of one thread, {found[1, None] / two:.2f} as one of all"
     )
+    print(f"outside the exams, one worker: {100 * (1 - sum(seconds) / one):.1f} % of the clock (its start included)")
 
 
 def read_seconds(out, number):

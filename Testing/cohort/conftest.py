@@ -26,5 +26,5 @@ def here(monkeypatch, client):
         return quick(ct, *rest)
 
     monkeypatch.setattr(exam_job, "quantify_ct", counted)
-    monkeypatch.setattr(batch, "workers_of", lambda *_: nullcontext(client))
+    monkeypatch.setattr(batch, "workers_of", lambda *_, **__: nullcontext(client))
     return made

@@ -34,6 +34,11 @@ def test_workers_fit_cores_memory_and_gpus(method, wanted, exams, cores, memory,
     assert (layout.workers, layout.threads, layout.gpus[-1]) == (workers, threads, seen)
 
 
+def test_threads_of_each_worker_as_wanted():
+    layout = local_plan(Plan(MODEL_FREE), 2, exams=9, cores=8, memory=None, gpus=(), threads=1)
+    assert (layout.workers, layout.threads) == (2, 1)
+
+
 def test_networks_on_the_cpu_take_no_gpu():
     layout = local_plan(Plan(NETWORK, "cpu"), None, exams=9, cores=4, memory=None, gpus=("0",))
     assert layout.gpus == (None,) * 4
@@ -50,6 +55,8 @@ def test_gpus_are_those_that_may_be_seen(monkeypatch):
 def test_no_workers_are_refused(tmp_path):
     with pytest.raises(UsageError, match="workers-count"):
         local_plan(Plan(MODEL_FREE), 0, exams=1, cores=1, memory=None, gpus=())
+    with pytest.raises(UsageError, match="0 threads"):
+        local_plan(Plan(MODEL_FREE), 1, exams=1, cores=1, memory=None, gpus=(), threads=0)
     with pytest.raises(UsageError, match="workers-count"), workers_of(Plan(MODEL_FREE), "tcp://x:1", 2, 1, tmp_path):
         pass
 

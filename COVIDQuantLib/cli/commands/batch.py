@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--workers", type=int, metavar="N", help="exams made at a time on this machine")
     where.add_argument("--scheduler", metavar="ADDRESS", help="use the workers of a running Dask scheduler")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of each worker on this machine")
     add_plan_options(parser)
     parser.add_argument("--no-picture", action="store_true", help="do not write the overview images")
     parser.add_argument("--identify", action="store_true", help="write names, UIDs and dates as they are")
@@ -80,7 +81,7 @@ def _run_batch(arguments: argparse.Namespace) -> None:
     manifest = read_manifest(arguments.manifest)
     for warning in manifest.warnings:
         show_warning(f"{warning.code}: {warning.message}")
-    where = Where(arguments.scheduler, arguments.workers)
+    where = Where(arguments.scheduler, arguments.workers, arguments.threads)
     with OutputFolder(arguments.out) as out:
         # Checked before the work: whether the folder is writable and the file names are free.
         out.expect(FILES)
