@@ -63,6 +63,7 @@ class Panel:
         self._volume = None
         self._following = False
         self._counts = None
+        self._selection = None
         self._left = None
         self._timer = timer(_UPDATE_MS, self.update, once=True)
         self.sections = []
@@ -100,10 +101,11 @@ class Panel:
         self.parameters = self.logic.getParameterNode()
         self._tags = [self.parameters.connectGui(section.widget) for section in self.sections]
         self.observer.addObserver(self.parameters, vtk.vtkCommand.ModifiedEvent, self._on_parameters)
-        if not self.parameters.inputVolume:
-            proposed = _proposed_ct()
-            if proposed is not None:
-                self.parameters.inputVolume = proposed
+        # It changes when a volume has been loaded and is shown.
+        self._selection = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSelectionNode")
+        if self._selection is not None:
+            self.observer.addObserver(self._selection, vtk.vtkCommand.ModifiedEvent, self._propose_ct)
+        self._propose_ct()
         self._on_parameters()
 
     def close(self):
@@ -200,7 +202,16 @@ class Panel:
             self.parameters.disconnectGui(tag)
         self._tags = []
         self.observer.removeObserver(self.parameters, vtk.vtkCommand.ModifiedEvent, self._on_parameters)
-        self.parameters = None
+        if self._selection is not None:
+            self.observer.removeObserver(self._selection, vtk.vtkCommand.ModifiedEvent, self._propose_ct)
+        self.parameters = self._selection = None
+
+    def _propose_ct(self, _caller=None, _event=None):
+        """Choose the CT that is shown if none is chosen."""
+        if self.parameters.inputVolume is None:
+            proposed = _proposed_ct()
+            if proposed is not None:
+                self.parameters.inputVolume = proposed
 
     def _on_parameters(self, _caller=None, _event=None):
         if self._following or self.parameters is None:

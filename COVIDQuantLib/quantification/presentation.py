@@ -10,6 +10,8 @@ from COVIDQuantLib.quantification.measure_table import Measure, View
 from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.quantification.table import MetricsTable, Row
 
+# The tooltip says that a density is a mean.
+_NARROWER = (("Consolidation", "Consol."), (" mean", ""))
 _UNDEFINED = "–"
 
 
@@ -26,7 +28,10 @@ def heading(measure: Measure) -> str:
 
 def narrow_heading(measure: Measure) -> str:
     """A column's heading with its unit in two lines of like length, for a table in a narrow panel."""
-    words = [*measure.title.replace("Consolidation", "Consol.").split(), *([measure.unit] if measure.unit else [])]
+    title = measure.title
+    for long, short in _NARROWER:
+        title = title.replace(long, short)
+    words = [*title.split(), *([measure.unit] if measure.unit else [])]
     splits = [(" ".join(words[:place]), " ".join(words[place:])) for place in range(1, len(words) + 1)]
     return "\n".join(min(splits, key=lambda lines: max(map(len, lines)))).rstrip("\n")
 

@@ -266,7 +266,7 @@ def test_columns_are_chosen_and_kept(read):
 def test_headings_are_narrow_and_the_table_is_as_high_as_its_rows(read):
     headings = [item.text() for item in read.ui.figuresTable.headings]
     assert "Consol.\n%" in headings
-    assert "Lesion\nmean HU" in headings
+    assert "Lesion\nHU" in headings
     assert "CT\nscore" in headings
     assert all(len(line) <= 8 for text in headings for line in text.splitlines())
     full = read.ui.figuresTable.height

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from html import escape
 
-from COVIDQuantLib.anatomy import LOBES
+from COVIDQuantLib.anatomy import LOBES, OUTSIDE_LOBES
 from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.quantification.presentation import (
     as_text,
@@ -26,7 +26,7 @@ _STATE_TEXT = {
 }
 # More columns than these are scrolled.
 _MOST_IN_WIDTH = 8
-_SHORT = {lobe.name: lobe.short for lobe in LOBES}
+_SHORT = {lobe.name: lobe.short for lobe in LOBES} | {OUTSIDE_LOBES.name: _("outside")}
 _COLOURS = {lobe.name: lobe.colour for lobe in LOBES}
 
 
@@ -102,7 +102,7 @@ class FiguresTable:
 
 
 def short_name(region):
-    """The radiologists' abbreviation of a lobe, so that the table stays narrow; other regions by their name."""
+    """A region's name in the table, which stays narrow: the radiologists' abbreviation of a lobe."""
     return _SHORT.get(region, region)
 
 

@@ -13,6 +13,10 @@ from COVIDQuantPanel.sections.grade_line import GradeLine
 from COVIDQuantPanel.sections.section import Section, fit_height, say, silently
 
 _SWATCH_PIXELS = 64
+# Of the colours in the table.
+_ICON_PIXELS = 12
+# On both sides together.
+_HEADING_MARGIN = 8
 
 
 class ResultsSection(Section):
@@ -29,6 +33,7 @@ class ResultsSection(Section):
         self._grade = GradeLine(self)
         ui = self.ui
         ui.figuresTable.verticalHeader().hide()
+        ui.figuresTable.setIconSize(qt.QSize(_ICON_PIXELS, _ICON_PIXELS))
         ui.figuresTable.connect("cellClicked(int,int)", self.on_row)
         header = ui.figuresTable.horizontalHeader()
         header.setSectionsClickable(True)
@@ -192,18 +197,26 @@ class ResultsSection(Section):
                     item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
                 table.setItem(row, column, item)
             self._items.append(items)
+        for column in range(len(headings)):
+            table.setColumnWidth(column, 0)
         self._fill_table()
-        self._fit_width(table.horizontalHeader())
-        table.resizeColumnsToContents()
         table.resizeRowsToContents()
         fit_height(table)
 
-    def _fit_width(self, header):
-        """A few columns share the panel's width; more are scrolled."""
-        fits = self._table.fits
-        header.setSectionResizeMode(qt.QHeaderView.Stretch if fits else qt.QHeaderView.Interactive)
-        if fits and self._table.measures:
-            header.setSectionResizeMode(0, qt.QHeaderView.ResizeToContents)
+    def _widen_columns(self):
+        """Make columns as wide as their texts; the panel is wide enough for a few of them, and more are scrolled."""
+        table = self.ui.figuresTable
+        header = table.horizontalHeader()
+        header.setStretchLastSection(False)
+        metrics, total = header.fontMetrics(), 2 * table.frameWidth
+        for column, heading in enumerate(self._table.headings()):
+            words = max(metrics.width(line) for line in heading.text.splitlines())
+            needed = max(table.sizeHintForColumn(column), words + _HEADING_MARGIN)
+            if table.columnWidth(column) < needed:
+                table.setColumnWidth(column, needed)
+            total += needed
+        table.setMinimumWidth(total if self._table.fits else 0)
+        header.setStretchLastSection(self._table.fits)
 
     def _fill_table(self):
         reading = self.panel.reading
@@ -215,6 +228,7 @@ class ResultsSection(Section):
                 item.setText(text)
             items[0].setText(presenter.short_name(texts[0]))
             items[0].setToolTip(texts[0])
+        self._widen_columns()
 
     def _set_sliders(self, thresholds):
         silently(self.ui.ggoSlider, lambda slider: slider.setValue(thresholds.ggo_hu))
