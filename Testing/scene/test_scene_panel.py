@@ -286,6 +286,13 @@ def test_garbled_run_times_count_as_none(text):
     assert json.loads(RunTimes(text).text) == {}
 
 
+def test_later_runs_on_an_unknown_device_are_not_estimated_from_a_first_one():
+    times = RunTimes()
+    times.learn(NETWORK, "auto", 16.0, 190.0, first=True)
+    assert times.seconds(NETWORK, "auto", 16.0, first=True) == pytest.approx(190.0)
+    assert times.seconds(NETWORK, "auto", 16.0) is None
+
+
 def test_estimates_are_told_with_few_digits():
     assert [rounded_seconds(s) for s in (0.2, 7.4, 34.4, 137.0, 1234.0)] == [1, 7, 34, 140, 1200]
 
