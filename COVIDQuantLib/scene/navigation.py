@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import slicer
+import vtk
 
 from COVIDQuantLib.anatomy import REGIONS
 from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
 from COVIDQuantLib.scene.nodes.node_geometry import volume_to_world
+from COVIDQuantLib.scene.nodes.result_links import nodes_of_class
 from COVIDQuantLib.scene.nodes.volumes import world_of_voxel
 from COVIDQuantLib.voxels.box import Box, in_threads
 
 Point = tuple[float, float, float]
+# The share of a slice view's side that counts as its edge.
+_EDGE = 0.1
 __all__ = ["Point", "look_at", "place_of_region", "voxel_of_world", "world_of_voxel"]
 
 
@@ -63,8 +66,25 @@ def _masks(live: LiveQuantification, table: np.ndarray, box: Box) -> tuple[np.nd
 
 
 def look_at(scene: Any, point: Point) -> None:
-    """Centre every slice view of a scene on a RAS point and put the crosshair there."""
-    slicer.vtkMRMLSliceNode.JumpAllSlices(scene, *point, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
+    """Show a RAS point in every slice view of a scene and put the crosshair there.
+
+    A view is scrolled to the point and moved sideways only if the point is near its edge or beyond, so that the chest
+    stays where the reader has it.
+    """
+    for view in nodes_of_class(scene, "vtkMRMLSliceNode"):
+        if _is_well_inside(view, point):
+            view.JumpSliceByOffsetting(*point)
+        else:
+            view.JumpSliceByCentering(*point)
     crosshair = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
     if crosshair is not None:
         crosshair.SetCrosshairRAS(*point)
+
+
+def _is_well_inside(view: Any, point: Point) -> bool:
+    """Whether a slice view shows a RAS point, were it scrolled there, and not at its very edge."""
+    from_world = vtk.vtkMatrix4x4()
+    vtk.vtkMatrix4x4.Invert(view.GetXYToRAS(), from_world)
+    pixel = from_world.MultiplyPoint((*point, 1.0))[:2]
+    sizes = view.GetDimensions()[:2]
+    return all(_EDGE * size <= at <= (1.0 - _EDGE) * size for at, size in zip(pixel, sizes, strict=True))

@@ -62,7 +62,7 @@ class RunTimes:
         self._mix(_key(method, device, _LOADING), max(seconds - pace * work, _LEAST_SECONDS))
 
     def seconds(self, method: str, device: str, megavoxels: float, *, first: bool = False) -> float | None:
-        """The expected duration of a run; None if too little is known: of a GPU that was never used, or of its later runs."""
+        """The expected duration of a run; None if unknown: of a GPU never used, or its later runs."""
         pace = self._known.get(_key(method, device, _WORK))
         loading = self._known.get(_key(method, device, _LOADING))
         if pace is None and device != "cpu" and (loading is None or not first):

@@ -227,10 +227,21 @@ def test_places_lie_in_their_regions(shown):
 def test_slices_jump_there(shown):
     world, live = shown
     red = world.scene.AddNewNodeByClass("vtkMRMLSliceNode", "Red")
+    red.SetDimensions(200, 100, 1)
+    red.SetFieldOfView(200.0, 100.0, 1.0)
     point = place_of_region(live, "right lower lobe")
+    red.JumpSliceByCentering(point[0] + 50.0, point[1] - 20.0, point[2] + 7.0)
     look_at(world.scene, point)
-    matrix = red.GetSliceToRAS()
-    assert [matrix.GetElement(n, 3) for n in range(3)] == pytest.approx(point)
+    assert middle_of(red) == pytest.approx((point[0] + 50.0, point[1] - 20.0, point[2])), "the chest stays in its place"
+    for far in (95.0, 300.0):
+        red.JumpSliceByCentering(point[0] + far, point[1], point[2] + 7.0)
+        look_at(world.scene, point)
+        assert middle_of(red) == pytest.approx(point), "a point at the edge or beyond is brought to the middle"
+
+
+def middle_of(view):
+    matrix = view.GetSliceToRAS()
+    return tuple(matrix.GetElement(n, 3) for n in range(3))
 
 
 # -------------------------------------------------------------------------------------------- results of each CT

@@ -8,6 +8,8 @@ from xml.sax.saxutils import escape
 
 import slicer
 
+from COVIDQuantLib.scene.nodes.result_links import nodes_of_class
+
 # Beyond those of Slicer and the numbers that its documentation gives as examples.
 SIDE_BY_SIDE, WITH_CHART = 7310, 7311
 _FIRST_GROUP = 7310
@@ -99,8 +101,7 @@ def composite_nodes(scene: Any) -> dict[str, Any]:
 
 
 def _by_layout_name(scene: Any, kind: str) -> dict[str, Any]:
-    nodes = (scene.GetNthNodeByClass(n, kind) for n in range(scene.GetNumberOfNodesByClass(kind)))
-    return {node.GetLayoutName(): node for node in nodes}
+    return {node.GetLayoutName(): node for node in nodes_of_class(scene, kind)}
 
 
 def _rows(last: str = "") -> str:
