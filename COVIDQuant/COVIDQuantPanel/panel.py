@@ -24,6 +24,8 @@ from COVIDQuantPanel.sections.section import timer
 
 # Edits at shorter intervals are counted together.
 _UPDATE_MS = 30
+# A CT is loaded completely so long after it is shown.
+_LOADED_MS = 200
 _SECTIONS = (
     InputSection,
     ResultsSection,
@@ -64,6 +66,7 @@ class Panel:
         self._following = False
         self._counts = None
         self._selection = None
+        self._proposal = timer(_LOADED_MS, self._propose_ct, once=True)
         self._left = None
         self._timer = timer(_UPDATE_MS, self.update, once=True)
         self.sections = []
@@ -104,7 +107,7 @@ class Panel:
         # It changes when a volume has been loaded and is shown.
         self._selection = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSelectionNode")
         if self._selection is not None:
-            self.observer.addObserver(self._selection, vtk.vtkCommand.ModifiedEvent, self._propose_ct)
+            self.observer.addObserver(self._selection, vtk.vtkCommand.ModifiedEvent, self._on_selection)
         self._propose_ct()
         self._on_parameters()
 
@@ -196,6 +199,7 @@ class Panel:
             section.box.collapsed = not is_open
 
     def _disconnect(self):
+        self._proposal.stop()
         if self.parameters is None:
             return
         for tag in self._tags:
@@ -203,10 +207,14 @@ class Panel:
         self._tags = []
         self.observer.removeObserver(self.parameters, vtk.vtkCommand.ModifiedEvent, self._on_parameters)
         if self._selection is not None:
-            self.observer.removeObserver(self._selection, vtk.vtkCommand.ModifiedEvent, self._propose_ct)
+            self.observer.removeObserver(self._selection, vtk.vtkCommand.ModifiedEvent, self._on_selection)
         self.parameters = self._selection = None
 
-    def _propose_ct(self, _caller=None, _event=None):
+    def _on_selection(self, _caller=None, _event=None):
+        # A DICOM reader sets the window of a CT after the CT is shown, and would undo ours.
+        self._proposal.start()
+
+    def _propose_ct(self):
         """Choose the CT that is shown if none is chosen."""
         if self.parameters.inputVolume is None:
             proposed = _proposed_ct()
