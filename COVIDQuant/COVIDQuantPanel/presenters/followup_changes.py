@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from html import escape
 
 from COVIDQuantLib.followup.changes import PATIENT_FIGURES
+from COVIDQuantLib.followup.lesions.change_map import CHANGE_COLOURS, CHANGE_LABELS, NEW, PERSISTING, RESOLVED
 from COVIDQuantLib.followup.lesions.records import FATES
 from COVIDQuantLib.followup.time_course import charted_measures
 from COVIDQuantLib.quantification.measure_table import View
@@ -36,6 +37,7 @@ _FATE_TEXT = {
     "split": lambda: _("split"),
     "merged and split": lambda: _("merged and split"),
 }
+_CHANGE_TEXT = {PERSISTING: lambda: _("persisting"), NEW: lambda: _("new"), RESOLVED: lambda: _("resolved")}
 # Red for more disease, blue for less, black where it cannot be said; the words say it, too.
 MORE, LESS = "#b3261e", "#00639b"
 _FATE_COLOUR = {"new": MORE, "grown": MORE, "shrunk": LESS, "resolved": LESS}
@@ -59,6 +61,11 @@ class PairChoice:
     def earlier(self):
         """The number of the earlier exam."""
         return self.pair["before"]
+
+    @property
+    def later(self):
+        """The number of the later exam."""
+        return self.pair["after"]
 
     @property
     def is_consecutive(self):
@@ -200,6 +207,25 @@ def side_by_side_control(choice, *, can_be_shown):
     if not choice.is_consecutive:
         return Control(_("Choose an exam and the next one"), tip)
     return Control("" if can_be_shown else _("The exams could not be registered, or no CT is in the scene"), tip)
+
+
+def change_map_control(choice, *, has_map):
+    """The box that shows the change map of two exams."""
+    tip = _("Colour where disease persists, is new or has gone, over the later exam; results show outlines meanwhile")
+    if choice is None:
+        return Control(_("Compare exams first"), tip)
+    if choice.followed is None:
+        return Control(_("Choose an exam and the next one, or the first and the last"), tip)
+    return Control("" if has_map else _("The exams could not be registered, or neither has disease"), tip)
+
+
+def change_legend(followed):
+    """The colours of the change map and how much there is of each, as rich text."""
+    volumes = followed["change_map_ml"]
+    return " ".join(
+        f'<span style="color:{colour}">■</span> {_CHANGE_TEXT[value]()} {volumes[CHANGE_LABELS[value]]:.1f} mL'
+        for value, colour in CHANGE_COLOURS.items()
+    )
 
 
 def has_onset(record):
