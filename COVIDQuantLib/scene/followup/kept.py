@@ -23,6 +23,7 @@ from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.scene.followup.change_nodes import LEGEND_TITLE, fill_change_colours, fill_change_map
 from COVIDQuantLib.scene.followup.course_charts import CHART_ROLE, chart_of, write_course_charts
 from COVIDQuantLib.scene.followup.exams import ChosenExam
+from COVIDQuantLib.scene.followup.kept_exams import exams_text
 from COVIDQuantLib.scene.followup.registration_nodes import fill_copy, fill_outline, write_transform
 from COVIDQuantLib.scene.followup.run import Compared
 from COVIDQuantLib.scene.nodes.result_links import companion, link, nodes_of_class, volume_of
@@ -32,7 +33,7 @@ from COVIDQuantLib.scene.review.result_checks import digest_of
 _MARK = "COVIDQuant.followup"
 _EXAM, _CHANGES, _LESIONS = f"{_MARK}.exam", f"{_MARK}.changes", f"{_MARK}.lesions"
 _TRANSFORM, _OUTLINE, _COPY = f"{_MARK}.transform", f"{_MARK}.outline", f"{_MARK}.copy"
-_MAP, _COLOURS = f"{_MARK}.map", f"{_MARK}.colours"
+_MAP, _COLOURS, _COUNTS = f"{_MARK}.map", f"{_MARK}.colours", f"{_MARK}.counts"
 # Key of what the record holds beyond comparison.json.
 _SCENE = "scene"
 
@@ -70,6 +71,12 @@ class KeptComparison:
     def lesions(self) -> Any:
         """The vtkMRMLTableNode of what became of each lesion."""
         return self.node.GetNodeReference(_LESIONS)
+
+    @property
+    def exams_text(self) -> str:
+        """The exams' counts and ratings, see ``kept_exams.py``; empty if an earlier version made the comparison."""
+        node = self.node.GetNodeReference(_COUNTS)
+        return "" if node is None else str(node.GetText() or "")
 
     def chart(self, measure: str) -> Any:
         """The vtkMRMLPlotChartNode of a measure's time course."""
@@ -140,7 +147,7 @@ class KeptComparison:
     def nodes(self) -> Iterator[Any]:
         """Everything that belongs to the comparison alone."""
         yield from self.change_maps()
-        roles = [_CHANGES, _LESIONS, _COLOURS]
+        roles = [_CHANGES, _LESIONS, _COLOURS, _COUNTS]
         for exam in range(1, self.count + 1):
             roles += [f"{role}.{exam}" for role in (_COPY, _OUTLINE, _TRANSFORM)]
         yield from (node for role in roles if (node := self.node.GetNodeReference(role)) is not None)
@@ -207,6 +214,9 @@ def keep(compared: Compared, scene: Any) -> KeptComparison:
     for number, exam in enumerate(compared.exams, start=1):
         if exam.is_in_scene:
             link(node, f"{_EXAM}.{number}", exam.segmentation)
+    counts = companion(node, _COUNTS, "vtkMRMLTextNode", f"{name} counts")
+    counts.SetHideFromEditors(True)
+    counts.SetText(exams_text([exam.result for exam in comparison.exams]))
     _write_tables(node, compared, name)
     _write_registrations(node, compared)
     _write_change_maps(node, compared)
