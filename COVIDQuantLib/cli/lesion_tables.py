@@ -35,11 +35,13 @@ def _show_counts(record: Mapping[str, Any], screen: Console) -> None:
     table.add_column("exams", no_wrap=True)
     for fate in FATES:
         table.add_column(fate.replace(" and ", "\nand "), justify="right")
+    table.add_column(f"below\n{record['limits']['lesion_ml']:g} mL", justify="right")
     table.add_column("registration")
     for pair in pairs:
         counts = pair["counts"] or {}
         cells = [str(counts[fate]) if fate in counts else "" for fate in FATES]
-        table.add_row(_exams(pair), *cells, _quality(pair))
+        small = pair["too_small_count"]
+        table.add_row(_exams(pair), *cells, "" if small is None else str(small), _quality(pair))
     screen.print(table)
 
 

@@ -5,7 +5,7 @@ from html import escape
 
 from COVIDQuantLib.followup.changes import PATIENT_FIGURES
 from COVIDQuantLib.followup.lesions.change_map import CHANGE_COLOURS, CHANGE_LABELS, NEW, PERSISTING, RESOLVED
-from COVIDQuantLib.followup.lesions.records import FATES
+from COVIDQuantLib.followup.lesions.records import FATES, LESION_ML
 from COVIDQuantLib.followup.time_course import charted_measures
 from COVIDQuantLib.quantification.measure_table import View
 from COVIDQuantLib.quantification.measures import MEASURES
@@ -173,7 +173,10 @@ def lesions_text(followed):
     fissures = quality["fissure_distance_mm"]
     apart = "" if fissures is None else _(", fissures {mm:.1f} mm apart").format(mm=fissures)
     told = _("Registration {word} (lung Dice {dice:.3f}{apart}).")
-    return f"{', '.join(counts) or _('No lesion')}. " + told.format(word=word, dice=quality["lung_dice"], apart=apart)
+    small = followed.get("too_small_count")
+    more = _("{n} too small to follow (below {ml:g} mL). ").format(n=small, ml=LESION_ML) if small else ""
+    quality_text = told.format(word=word, dice=quality["lung_dice"], apart=apart)
+    return f"{', '.join(counts) or _('No lesion')}. {more}{quality_text}"
 
 
 def warnings_text(record, *, stale):

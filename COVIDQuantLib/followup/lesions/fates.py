@@ -14,9 +14,11 @@ unchanged             one in both, the follow-up's volume within a factor of ``U
 grown, shrunk         one in both, the follow-up's volume beyond that
 ====================  ==============================================================================================
 
-A lesion is a part of at least ``LESION_ML`` (a ball 10 mm across). Smaller parts down to ``CRUMB_ML`` are followed too,
+A lesion is a part of at least ``LESION_ML`` (a ball 12 mm across). Smaller parts down to ``CRUMB_ML`` are followed too,
 so that a lesion that was a crumb before has *grown* and is not *new*, but they make no record of their own and no
-*merged* or *split*. Exchanging the exams exchanges new and resolved, grown and shrunk, merged and split.
+*merged* or *split*: what stays below ``LESION_ML`` in both exams is counted as too small to follow. Nor is it a merger
+that a large lesion takes in a satellite of less than ``MEMBER_SHARE`` of its volume: it has grown. Exchanging the exams
+exchanges new and resolved, grown and shrunk, merged and split.
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ def find_fates(
     shares = {pair: max(there.get(pair, 0.0), back.get(pair, 0.0)) for pair in {*there, *back}}
     linked = [pair for pair, share in shares.items() if share >= limits.link_share]
     groups = _groups(len(parts[0]), len(parts[1]), linked)
-    records = []
+    records, too_small = [], 0
     for old, new in groups:
         sides = (
             tuple(_part(parts[0][a], baseline.geometry) for a in old),
@@ -75,9 +77,11 @@ def find_fates(
         )
         if max(sum(part.volume_ml for part in side) for side in sides) >= limits.lesion_ml:
             records.append(_record(sides, _overlap(old, new, parts, there, back), registration, limits))
+        else:
+            too_small += 1
     records.sort(key=lambda r: (-max(r.baseline_ml, r.followup_ml), r.baseline_centre_lps_mm))
     report(1.0)
-    return LesionFates(tuple(replace(record, number=n) for n, record in enumerate(records, start=1)), limits)
+    return LesionFates(tuple(replace(record, number=n) for n, record in enumerate(records, start=1)), limits, too_small)
 
 
 def _numbered(found: Sequence[Component], exam: ExamImages) -> tuple[np.ndarray, Geometry]:

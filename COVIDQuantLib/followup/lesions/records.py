@@ -9,8 +9,8 @@ from typing import Any
 from COVIDQuantLib.review.components import MIN_ML
 from COVIDQuantLib.voxels.geometry import Triple
 
-CRUMB_ML, LESION_ML = MIN_ML, 0.5
-LINK_SHARE, UNCHANGED_RATIO = 0.1, 1.25
+CRUMB_ML, LESION_ML = MIN_ML, 1.0
+LINK_SHARE, UNCHANGED_RATIO, MEMBER_SHARE = 0.1, 1.25, 0.1
 FATES = ("new", "grown", "unchanged", "shrunk", "resolved", "merged", "split", "merged and split")
 
 COLUMN_TEXTS = {
@@ -33,16 +33,18 @@ class FateLimits:
     """The limits of the definitions above.
 
     Attributes:
-        lesion_ml: least volume of a lesion.
+        lesion_ml: least volume of a lesion; what is smaller in both exams is too small to follow.
         crumb_ml: least volume of a part that is followed at all.
         link_share: least share of either part that lies in the other, 0..1.
         unchanged_ratio: greatest ratio of the volumes of an unchanged lesion, 1 or more.
+        member_share: least volume of one of several lesions that merged or came of a split, of the largest one's, 0..1.
     """
 
     lesion_ml: float = LESION_ML
     crumb_ml: float = CRUMB_ML
     link_share: float = LINK_SHARE
     unchanged_ratio: float = UNCHANGED_RATIO
+    member_share: float = MEMBER_SHARE
 
     def as_record(self) -> dict[str, float]:
         """Ready for JSON."""
@@ -153,10 +155,12 @@ class LesionFates:
     Attributes:
         records: the largest lesion first.
         limits: by which the words were chosen.
+        too_small: how many have no record, as they have less than ``limits.lesion_ml`` in both exams.
     """
 
     records: tuple[LesionRecord, ...]
     limits: FateLimits
+    too_small: int = 0
 
     def rows(self) -> list[dict[str, Any]]:
         """The table: a row for each lesion, its columns in the order of ``COLUMNS``."""
@@ -171,6 +175,7 @@ class LesionFates:
         return {
             "limits": self.limits.as_record(),
             "counts": self.counts(),
+            "too_small_count": self.too_small,
             "lesions": [record.as_record() for record in self.records],
         }
 
@@ -181,7 +186,7 @@ def fate_of(old: Sequence[LesionPart], new: Sequence[LesionPart], limits: FateLi
         return "new"
     if not new:
         return "resolved"
-    merged, split = (sum(part.volume_ml >= limits.lesion_ml for part in side) > 1 for side in (old, new))
+    merged, split = (_is_several(side, limits) for side in (old, new))
     if merged and split:
         return "merged and split"
     if merged or split:
@@ -191,3 +196,9 @@ def fate_of(old: Sequence[LesionPart], new: Sequence[LesionPart], limits: FateLi
     if after > limits.unchanged_ratio * before:
         return "grown"
     return "shrunk" if before > limits.unchanged_ratio * after else "unchanged"
+
+
+def _is_several(side: Sequence[LesionPart], limits: FateLimits) -> bool:
+    """Whether parts are several lesions, beside which no other is a mere satellite."""
+    least = max(limits.lesion_ml, limits.member_share * max(part.volume_ml for part in side))
+    return sum(part.volume_ml >= least for part in side) > 1
