@@ -106,14 +106,14 @@ def test_a_touch_at_the_edge_is_no_match():
 
 
 def test_what_is_too_small_to_follow_is_counted_and_has_no_fate():
-    small = ((3, 5, 5), (5, 4, 6))
+    small = ((3, 5, 5), (4, 3, 5))
     assert (fates(mask(CRUMB), mask()).records, fates(mask(CRUMB), mask()).too_small) == ((), 1)
-    # 0.96 mL in both exams are one lesion; each exam's own at other places are two.
+    # 0.48 mL in both exams are one lesion; each exam's own at other places are two.
     assert (fates(mask(small), mask(small)).records, fates(mask(small), mask(small)).too_small) == ((), 1)
-    apart = fates(mask(small), mask(((12, 25, 40), (5, 4, 6))))
+    apart = fates(mask(small), mask(((12, 25, 40), (4, 3, 5))))
     assert (apart.records, apart.too_small, apart.as_record()["too_small_count"]) == ((), 2, 2)
-    # Once it has 1 mL in either exam it is followed; 1.2 mL are within a factor of 1.25.
-    assert [record.fate for record in fates(mask(small), mask(((3, 5, 5), (5, 5, 6)))).records] == ["unchanged"]
+    # Once it has 0.5 mL in either exam it is followed.
+    assert [record.fate for record in fates(mask(small), mask(((3, 5, 5), (4, 4, 5)))).records] == ["grown"]
 
 
 @pytest.mark.parametrize(("rows", "fate"), [(10, "merged"), (13, "unchanged")])
@@ -147,11 +147,12 @@ def test_the_record_is_ready_for_json():
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert set(record["counts"]) == set(FATES)
     assert record["limits"] == {
-        "lesion_ml": 1.0,
+        "lesion_ml": 0.5,
         "crumb_ml": 0.1,
         "link_share": 0.1,
         "unchanged_ratio": 1.25,
         "member_share": 0.1,
+        "lower_cut_log_odds": -5.0,
     }
     row = record["lesions"][0]
     table = fates(mask(BIG, BESIDE), mask(BRIDGED)).rows()
@@ -191,7 +192,7 @@ def test_every_lesion_stands_in_one_record(one, other):
     for side in ("baseline", "followup"):
         parts = [part.id for record in records for part in getattr(record, side)]
         assert len(parts) == len(set(parts))
-    assert all(max(record.baseline_ml, record.followup_ml) >= 1.0 for record in records)
+    assert all(max(record.baseline_ml, record.followup_ml) >= 0.5 for record in records)
     assert [record.number for record in records] == list(range(1, len(records) + 1))
     largest = [max(record.baseline_ml, record.followup_ml) for record in records]
     assert largest == sorted(largest, reverse=True)

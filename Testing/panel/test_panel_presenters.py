@@ -392,6 +392,6 @@ def test_the_legend_of_the_change_map_has_colours_and_volumes():
 
 def test_lesions_that_are_too_small_to_follow_are_counted():
     told = followup_changes.lesions_text(FOLLOWED)
-    assert told.startswith("2 grown. 3 too small to follow (below 1 mL). Registration good")
+    assert told.startswith("2 grown. 3 too small to follow (below 0.5 mL). Registration good")
     # Comparisons in older scenes do not know.
     assert "too small" not in followup_changes.lesions_text({**FOLLOWED, "too_small_count": None})

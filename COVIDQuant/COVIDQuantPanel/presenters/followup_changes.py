@@ -153,7 +153,8 @@ def lesion_cells(lesion):
     """The texts of a lesion's row."""
     volumes = [f"{lesion[f'{exam}_volume_ml']:.1f}" for exam in ("baseline", "followup")]
     where = lesion["region"] or _("outside lobes")
-    return [str(lesion["lesion"]), _FATE_TEXT[lesion["fate"]](), where, *volumes, signed(lesion["change_ml"], 1)]
+    fate = _FATE_TEXT[lesion["fate"]]() + (" †" if lesion.get("found_at_lower_cut") else "")
+    return [str(lesion["lesion"]), fate, where, *volumes, signed(lesion["change_ml"], 1)]
 
 
 def fate_colour(lesion):
@@ -175,6 +176,8 @@ def lesions_text(followed):
     told = _("Registration {word} (lung Dice {dice:.3f}{apart}).")
     small = followed.get("too_small_count")
     more = _("{n} too small to follow (below {ml:g} mL). ").format(n=small, ml=LESION_ML) if small else ""
+    if any(lesion.get("found_at_lower_cut") for lesion in followed["lesions"]):
+        more += _("† in one exam found at a lower cut only, since the other one shows it. ")
     quality_text = told.format(word=word, dice=quality["lung_dice"], apart=apart)
     return f"{', '.join(counts) or _('No lesion')}. {more}{quality_text}"
 

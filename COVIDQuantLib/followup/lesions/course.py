@@ -23,7 +23,7 @@ from COVIDQuantLib.progress import Report, part, silent
 
 # The record of a pair whose lesions were not followed, but for the reason.
 NOTHING_FOLLOWED = dict.fromkeys(
-    ("failed", "registration", "counts", "too_small_count", "lesions", "change_map", "change_map_ml")
+    ("failed", "registration", "network_odds", "counts", "too_small_count", "lesions", "change_map", "change_map_ml")
 )
 # Keeps the change map of a pair: its file name, the labels, and the exam on whose grid they lie.
 KeepMap = Callable[[str, np.ndarray, ExamImages], None]
@@ -144,6 +144,8 @@ def follow_pair(baseline: ExamImages, followup: ExamImages, report: Report = sil
     record = {
         "failed": None,
         "registration": registration.as_record(),
+        # Of which exams what was missed could be looked for at a lower cut.
+        "network_odds": {"baseline": baseline.odds is not None, "followup": followup.odds is not None},
         "counts": told["counts"],
         "too_small_count": told["too_small_count"],
         "lesions": told["lesions"],

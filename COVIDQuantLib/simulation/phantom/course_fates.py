@@ -19,7 +19,7 @@ from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.voxels.geometry import Geometry
 
 # The definitions of COVIDQuantLib.followup.lesions.fates.
-_CRUMB_ML, _LESION_ML, _SHARE, _RATIO, _MEMBER = 0.1, 1.0, 0.1, 1.25, 0.1
+_CRUMB_ML, _LESION_ML, _SHARE, _RATIO, _MEMBER = 0.1, 0.5, 0.1, 1.25, 0.1
 
 
 @dataclass
