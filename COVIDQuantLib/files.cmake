@@ -181,6 +181,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/followup/__init__.py
   COVIDQuantLib/followup/changes.py
   COVIDQuantLib/followup/comparable.py
+  COVIDQuantLib/followup/compared_exams.py
   COVIDQuantLib/followup/comparison.py
   COVIDQuantLib/followup/comparison_files.py
   COVIDQuantLib/followup/document.py
@@ -323,11 +324,15 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/scene/export/node_exam.py
   COVIDQuantLib/scene/export/report_job.py
   COVIDQuantLib/scene/followup/__init__.py
+  COVIDQuantLib/scene/followup/change_nodes.py
+  COVIDQuantLib/scene/followup/change_views.py
   COVIDQuantLib/scene/followup/course_charts.py
   COVIDQuantLib/scene/followup/exams.py
   COVIDQuantLib/scene/followup/kept.py
+  COVIDQuantLib/scene/followup/kept_exams.py
   COVIDQuantLib/scene/followup/layouts.py
   COVIDQuantLib/scene/followup/registration_nodes.py
+  COVIDQuantLib/scene/followup/report_comparison.py
   COVIDQuantLib/scene/followup/run.py
   COVIDQuantLib/scene/followup/side_by_side.py
   COVIDQuantLib/scene/given_lobes.py

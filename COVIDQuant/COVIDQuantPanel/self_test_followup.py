@@ -83,6 +83,20 @@ class FollowupStory:
         self._test.assertEqual(len(depths), 1)
         ui.outlineCheckBox.click()
         ui.outlineCheckBox.click()
+        self._change_map(shown)
+
+    def _change_map(self, shown):
+        """Show and hide where disease is new, persists or has gone"""
+        ui = self._section.ui
+        ui.changeMapCheckBox.click()
+        slicer.app.processEvents()
+        maps = {shown[view.name].GetLabelVolumeID() for view in VIEWS}
+        self._test.assertEqual(len(maps), 1)
+        self._test.assertIsNotNone(slicer.mrmlScene.GetNodeByID(maps.pop()))
+        self._test.assertIn("resolved", ui.changeMapLabel.text)
+        ui.changeMapCheckBox.click()
+        slicer.app.processEvents()
+        self._test.assertEqual({shown[view.name].GetLabelVolumeID() for view in VIEWS}, {None})
 
     def time_course(self):
         """Show the time course beside the exams, then the usual layout again"""

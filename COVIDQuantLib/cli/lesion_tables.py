@@ -15,6 +15,7 @@ from COVIDQuantLib.followup.registration.quality import GOOD
 from COVIDQuantLib.followup.sequence import CONSECUTIVE, FROM_BASELINE
 
 _MOST_ROWS = 8
+LOWER_CUT_NOTE = "† found in one of the two exams at a lower cut only, since the other one shows it"
 
 
 def show_lesions(record: Mapping[str, Any]) -> None:
@@ -35,11 +36,13 @@ def _show_counts(record: Mapping[str, Any], screen: Console) -> None:
     table.add_column("exams", no_wrap=True)
     for fate in FATES:
         table.add_column(fate.replace(" and ", "\nand "), justify="right")
+    table.add_column(f"below\n{record['limits']['lesion_ml']:g} mL", justify="right")
     table.add_column("registration")
     for pair in pairs:
         counts = pair["counts"] or {}
         cells = [str(counts[fate]) if fate in counts else "" for fate in FATES]
-        table.add_row(_exams(pair), *cells, _quality(pair))
+        small = pair["too_small_count"]
+        table.add_row(_exams(pair), *cells, "" if small is None else str(small), _quality(pair))
     screen.print(table)
 
 
@@ -66,8 +69,9 @@ def _show_largest(record: Mapping[str, Any], screen: Console) -> None:
     if not changed:
         return
     shown = changed[:_MOST_ROWS]
+    caption = LOWER_CUT_NOTE if any(lesion["found_at_lower_cut"] for _, lesion in shown) else None
     title = "largest changes" if len(shown) == len(changed) else f"largest changes, {len(shown)} of {len(changed)}"
-    table = Table(header_style="bold", title=title)
+    table = Table(header_style="bold", title=title, caption=caption)
     table.add_column("exams", no_wrap=True)
     table.add_column("lesion", justify="right")
     table.add_column("fate", no_wrap=True)
@@ -79,7 +83,7 @@ def _show_largest(record: Mapping[str, Any], screen: Console) -> None:
         table.add_row(
             _exams(pair),
             str(lesion["lesion"]),
-            lesion["fate"],
+            lesion["fate"] + (" †" if lesion["found_at_lower_cut"] else ""),
             lesion["region"],
             f"{lesion['baseline_volume_ml']:.1f}",
             f"{lesion['followup_volume_ml']:.1f}",

@@ -9,6 +9,7 @@ from pathlib import Path
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.anonymous import without_names
 from COVIDQuantLib.export.labelmaps import write_label_map
+from COVIDQuantLib.export.odds_file import ODDS_FILE, write_odds
 from COVIDQuantLib.export.segmentation_file import write_segmentation
 from COVIDQuantLib.export.sheet.page import write_sheet
 from COVIDQuantLib.export.table_file import CSV_FILE, JSON_FILE, metrics_record, write_csv, write_json
@@ -122,13 +123,21 @@ def write_exam(
 def put_exam(
     exam: Exam, out: OutputFolder, wanted: Collection[str], report: Report = silent, *, identify: bool = False
 ) -> list[Path]:
-    """Like :func:`write_exam`, into a set that is already open; the files appear when its block ends."""
+    """Like :func:`write_exam`, into a set that is already open; the files appear when its block ends.
+
+    Beside the segmentation stand the networks' odds, if it is theirs.
+    """
     writers = {name: write for export in EXPORTS if export.name in wanted for name, write in export.files.items()}
     shown = exam if identify else without_names(exam)
     for number, (name, write) in enumerate(writers.items()):
         inner = part(report, number / len(writers), (number + 1) / len(writers))
         out.write(name, _bound(write, shown, inner))
-    return [out.path / name for name in writers]
+    names = list(writers)
+    odds = shown.segmentation.odds.get("lesions")
+    if SEGMENTATION_FILE in writers and odds is not None:
+        out.write(ODDS_FILE, lambda path: write_odds(path, odds, shown.ct.geometry, shown.histogram))
+        names.append(ODDS_FILE)
+    return [out.path / name for name in names]
 
 
 def _bound(write: ExamWriter, exam: Exam, report: Report) -> Writer:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from COVIDQuantLib.anatomy import OUTSIDE_LOBES, WHOLE_LUNG
 from COVIDQuantLib.followup.changes import Case, Change
 from COVIDQuantLib.followup.comparison import Comparison, ExamPair
-from COVIDQuantLib.followup.lesions.records import FATES
+from COVIDQuantLib.followup.lesions.records import FATES, LESION_ML
 from COVIDQuantLib.followup.limits import LimitsVerdict, Verdict
 from COVIDQuantLib.grades import Grade
 from COVIDQuantLib.quantification.measure_table import View
@@ -239,12 +239,16 @@ def _verdict(judged: LimitsVerdict | None, change: Change) -> str:
 
 def _lesions(comparison: Comparison) -> Iterator[str]:
     """What became of the lesions between the last exams, as many pairs as there is room for."""
-    pairs: Sequence[dict[str, object]] = (comparison.lesions or {}).get("pairs", ())
+    record = comparison.lesions or {}
+    pairs: Sequence[dict[str, object]] = record.get("pairs", ())
+    least = record.get("limits", {}).get("lesion_ml", LESION_ML)
     for pair in pairs[-_MOST_LESIONS:]:
         counts = pair.get("counts")
         if isinstance(counts, dict):
             told = ", ".join(f"{counts[fate]} {fate}" for fate in FATES if counts.get(fate)) or "none"
-            yield f"Lesions from exam {pair['before']} to {pair['after']}: {told}."
+            small = pair.get("too_small_count")
+            more = f"; {small} too small to follow (below {least:g} mL)" if small else ""
+            yield f"Lesions from exam {pair['before']} to {pair['after']}: {told}{more}."
         else:
             yield f"Lesions from exam {pair['before']} to {pair['after']}: could not be followed."
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from COVIDQuantLib.followup.compared_exams import ComparedExams
 from COVIDQuantLib.progress import Report
 from COVIDQuantLib.report.write import ReportFiles, write_report
 from COVIDQuantLib.worker.jobs.export import Snapshot, exam_of_snapshot
@@ -22,6 +23,7 @@ def write_snapshot_report(
     folder: Path,
     label: str,
     report: Report,
+    compared: ComparedExams | None = None,
 ) -> ReportFiles:
     """Write the report of a snapshot into a folder.
 
@@ -33,10 +35,12 @@ def write_snapshot_report(
         folder: created if missing.
         label: a text of the user's in the heading.
         report: progress.
+        compared: this exam, which is its last one, with earlier ones; adds the page of the follow-up.
 
     Raises:
         OutputError: it cannot be written.
         UsageError: Jinja2 or matplotlib is not installed.
     """
     exam = exam_of_snapshot(values, lobes, lesions, snapshot)
-    return write_report(exam, folder, label=label, report=report)
+    comparison = None if compared is None else compared.compare()
+    return write_report(exam, folder, comparison=comparison, label=label, report=report)

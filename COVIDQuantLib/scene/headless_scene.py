@@ -38,3 +38,5 @@ class HeadlessScene:
         self._volumes.SetMRMLScene(self.scene)
         self._colours = slicer.vtkMRMLColorLogic()
         self._colours.SetMRMLScene(self.scene)
+        # In Slicer the module Colors does this.
+        self.scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())

@@ -36,3 +36,20 @@ class OddsMap:
     def log_odds(self) -> np.ndarray:
         """The log odds, float32 ``[k, j, i]``."""
         return self.values.astype(np.float32) / np.float32(_STEPS)
+
+    def nearest(self, k_mm: np.ndarray, j_mm: np.ndarray, i_mm: np.ndarray) -> np.ndarray:
+        """The log odds of the nearest points, float32 ``[k, j, i]``; the least there are beyond the lattice.
+
+        Args:
+            k_mm: positions along the first axis, millimetres from the CT's first voxel.
+            j_mm: along the second.
+            i_mm: along the third.
+        """
+        found = self.values
+        for axis, places in enumerate((k_mm, j_mm, i_mm)):
+            index = np.rint((places - self.start[axis]) / self.step[axis]).astype(int)
+            inside = (index >= 0) & (index < self.values.shape[axis])
+            found = found.take(np.where(inside, index, 0), axis=axis)
+            shape = [-1 if other == axis else 1 for other in range(3)]
+            found = np.where(inside.reshape(shape), found, np.int8(-127))
+        return found.astype(np.float32) / np.float32(_STEPS)

@@ -9,6 +9,7 @@ import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from datetime import date, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def encode(value: Any, store: StoreArray | None = None) -> Any:
     """A value as JSON.
 
     Args:
-        value: None, a number, text, path, slice, sequence, mapping, array, or a dataclass or enumeration of this
+        value: None, a number, text, path, date, slice, sequence, mapping, array, or a dataclass or enumeration of this
             library made of these.
         store: called with each array; None: there may be none.
 
@@ -51,6 +52,8 @@ def encode(value: Any, store: StoreArray | None = None) -> Any:
 
 
 def _encode_compound(value: Any, store: StoreArray | None) -> dict[str, Any] | list[Any]:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return {"date": value.isoformat()}
     if isinstance(value, slice):
         return {"slice": [encode(part) for part in (value.start, value.stop, value.step)]}
     if isinstance(value, np.ndarray) and store is not None and value.dtype.kind in _ARRAY_KINDS:
@@ -100,6 +103,7 @@ def _decode_enum(content: Any, load: LoadArray | None) -> Any:
 _DECODERS: dict[str, Callable[[Any, LoadArray | None], Any]] = {
     "float": lambda content, _: float(content),
     "path": lambda content, _: Path(content),
+    "date": lambda content, _: date.fromisoformat(content),
     "slice": lambda content, _: slice(*content),
     "tuple": lambda content, load: tuple(decode(part, load) for part in content),
     "dict": lambda content, load: {decode(key, load): decode(part, load) for key, part in content},

@@ -105,8 +105,27 @@ def test_a_touch_at_the_edge_is_no_match():
     assert sorted(record.fate for record in found.records) == ["new", "resolved"]
 
 
+def test_what_is_too_small_to_follow_is_counted_and_has_no_fate():
+    small = ((3, 5, 5), (4, 3, 5))
+    assert (fates(mask(CRUMB), mask()).records, fates(mask(CRUMB), mask()).too_small) == ((), 1)
+    # 0.48 mL in both exams are one lesion; each exam's own at other places are two.
+    assert (fates(mask(small), mask(small)).records, fates(mask(small), mask(small)).too_small) == ((), 1)
+    apart = fates(mask(small), mask(((12, 25, 40), (4, 3, 5))))
+    assert (apart.records, apart.too_small, apart.as_record()["too_small_count"]) == ((), 2, 2)
+    # Once it has 0.5 mL in either exam it is followed.
+    assert [record.fate for record in fates(mask(small), mask(((3, 5, 5), (4, 4, 5)))).records] == ["grown"]
+
+
+@pytest.mark.parametrize(("rows", "fate"), [(10, "merged"), (13, "unchanged")])
+def test_a_satellite_that_is_taken_in_is_no_merger(rows, fate):
+    """A lesion of 1.0 mL has 11 % of one of 8.8 mL, and 9 % of one of 11.4 mL."""
+    old = ((3, 5, 5), (10, rows, 11)), ((3, 5, 40), (5, 5, 5))
+    new = (*old, ((4, 6, 5), (3, 3, 38)))
+    assert [record.fate for record in fates(mask(*old), mask(*new)).records] == [fate]
+    assert [record.fate for record in fates(mask(*new), mask(*old)).records] == [SWAPPED.get(fate, fate)]
+
+
 def test_crumbs_make_no_record():
-    assert fates(mask(CRUMB), mask()).records == ()
     assert fates(mask(), mask()).records == ()
     assert fates(mask(CRUMB), mask(), FateLimits(lesion_ml=0.1)).counts()["resolved"] == 1
 
@@ -127,7 +146,14 @@ def test_the_record_is_ready_for_json():
     record = fates(mask(BIG, BESIDE), mask(BRIDGED)).as_record()
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert set(record["counts"]) == set(FATES)
-    assert record["limits"] == {"lesion_ml": 0.5, "crumb_ml": 0.1, "link_share": 0.1, "unchanged_ratio": 1.25}
+    assert record["limits"] == {
+        "lesion_ml": 0.5,
+        "crumb_ml": 0.1,
+        "link_share": 0.1,
+        "unchanged_ratio": 1.25,
+        "member_share": 0.1,
+        "lower_cut_log_odds": -5.0,
+    }
     row = record["lesions"][0]
     table = fates(mask(BIG, BESIDE), mask(BRIDGED)).rows()
     assert [tuple(one) for one in table] == [COLUMNS]

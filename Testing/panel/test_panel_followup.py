@@ -170,6 +170,7 @@ def look_side_by_side(world, results, layout):
     assert outline.GetVisibility()
     ui.outlineCheckBox.click()
     assert not outline.GetVisibility()
+    look_at_the_change_map(world, kept, shown)
     where = [node.GetSliceToRAS().GetElement(2, 3) for node in slicer.util.getNodesByClass("vtkMRMLSliceNode")]
     ui.lesionsTable.selectRow(0)
     assert where != [node.GetSliceToRAS().GetElement(2, 3) for node in slicer.util.getNodesByClass("vtkMRMLSliceNode")]
@@ -182,6 +183,15 @@ def look_side_by_side(world, results, layout):
     layout.SetViewArrangement(usual)
     assert not ui.sideBySideButton.checked
     assert all(display.IsDisplayableInView(view_id) for view_id in sides)
+
+
+def look_at_the_change_map(world, kept, shown):
+    assert "resolved" in world.ui.changeMapLabel.text
+    world.ui.changeMapCheckBox.click()
+    assert {shown[view.name].GetLabelVolumeID() for view in VIEWS} == {kept.change_map(1, 2).GetID()}
+    assert shown["Red"].GetLabelVolumeID() is None, "it shows another CT"
+    world.ui.changeMapCheckBox.click()
+    assert {shown[view.name].GetLabelVolumeID() for view in VIEWS} == {None}
 
 
 def go_on_after_an_edit(world):

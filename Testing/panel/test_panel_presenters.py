@@ -10,13 +10,14 @@ import pytest
 pytest.importorskip("slicer", reason="slicer-core is not installed, which the library's statuses need")
 
 from COVIDQuantPanel.events import PanelEvents
-from COVIDQuantPanel.presenters import exports, findings, grade, quantify, results, review
+from COVIDQuantPanel.presenters import exports, findings, followup_changes, grade, quantify, results, review
 from COVIDQuantPanel.presenters.controls import Control
 
 from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.dicom.files import DICOM
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.export.exam_files import EXPORTS
+from COVIDQuantLib.followup.lesions.records import FATES
 from COVIDQuantLib.grades import CheckResult, Grade
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.measures import MEASURES
@@ -352,3 +353,45 @@ def test_choices_of_files_are_kept_none_of_them_too(tmp_path):
     assert tmp_path.as_uri() in done
     assert "metrics.csv, metrics.json" in done
     assert exports.progress_text("CT", "metrics.csv") == "CT: writing metrics.csv"
+
+
+# ----------------------------------------------------------------------------------------------------------- follow-up
+
+FOLLOWED = {
+    "counts": dict.fromkeys(FATES, 0) | {"grown": 2},
+    "too_small_count": 3,
+    "lesions": [],
+    "registration": {"quality": "good", "lung_dice": 0.987, "fissure_distance_mm": 0.52},
+    "change_map_ml": {"persisting disease": 12.34, "new disease": 0.0, "resolved disease": 1.0},
+}
+
+
+@pytest.mark.parametrize(
+    ("pair", "has_map", "reason"),
+    [
+        (None, False, "Compare exams first"),
+        ((1, 3, None), False, "Choose an exam and the next one"),
+        ((1, 2, FOLLOWED), False, "could not be registered"),
+        ((1, 2, FOLLOWED), True, ""),
+    ],
+)
+def test_why_there_is_no_change_map(pair, has_map, reason):
+    choice = pair and followup_changes.PairChoice("", {"before": pair[0], "after": pair[1]}, pair[2])
+    control = followup_changes.change_map_control(choice, has_map=has_map)
+    assert control.enabled == (not reason)
+    assert reason in control.reason_not
+
+
+def test_the_legend_of_the_change_map_has_colours_and_volumes():
+    text = followup_changes.change_legend(FOLLOWED)
+    assert ET.fromstring(f"<p>{text}</p>").find("span").get("style") == "color:#F0E442"
+    assert "persisting 12.3 mL" in text
+    assert "new 0.0 mL" in text
+    assert "resolved 1.0 mL" in text
+
+
+def test_lesions_that_are_too_small_to_follow_are_counted():
+    told = followup_changes.lesions_text(FOLLOWED)
+    assert told.startswith("2 grown. 3 too small to follow (below 0.5 mL). Registration good")
+    # Comparisons in older scenes do not know.
+    assert "too small" not in followup_changes.lesions_text({**FOLLOWED, "too_small_count": None})

@@ -133,12 +133,13 @@ def test_the_published_curves_need_the_onset():
 
 def test_lesions_are_told_by_what_became_of_them(usual):
     pairs = [
-        {"before": 1, "after": 2, "counts": {"new": 2, "grown": 1, "resolved": 0}},
+        {"before": 1, "after": 2, "counts": {"new": 2, "grown": 1, "resolved": 0}, "too_small_count": 3},
         {"before": 2, "after": 3, "counts": None},
     ]
-    comparison = replace(compared(GROWING[:3]), lesions={"pairs": pairs})
+    lesions = {"pairs": pairs, "limits": {"lesion_ml": 0.8}}
+    comparison = replace(compared(GROWING[:3]), lesions=lesions)
     text = shown(comparison, usual).text
-    assert "Lesions from exam 1 to 2: 2 new, 1 grown." in text
+    assert "Lesions from exam 1 to 2: 2 new, 1 grown; 3 too small to follow (below 0.8 mL)." in text
     assert "Lesions from exam 2 to 3: could not be followed." in text
 
 

@@ -3,6 +3,7 @@
 import math
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 
@@ -41,6 +42,7 @@ LEAVES = st.one_of(
     st.integers(),
     st.floats(),
     st.text(),
+    st.dates(),
     st.sampled_from([Grade.LOOK, Path("a/b"), slice(1, None, -2), CTWarning("a", "Gerät"), Thresholds(-800, -400)]),
     st.just(CheckResult("outside", Grade.UNUSABLE, "out", place=(1.0, -2.5, math.inf))),
     ARRAYS,
@@ -94,7 +96,19 @@ class Odd(Enum):
 
 
 @pytest.mark.parametrize(
-    "value", [object(), {1, 2}, b"bytes", np.array([object()]), np.array(["a"]), Stranger(), Odd.ONE, print, Grade]
+    "value",
+    [
+        object(),
+        {1, 2},
+        b"bytes",
+        np.array([object()]),
+        np.array(["a"]),
+        Stranger(),
+        Odd.ONE,
+        print,
+        Grade,
+        datetime(2020, 2, 1, tzinfo=UTC),
+    ],
 )
 def test_what_cannot_be_sent_is_refused_before_it_is(value):
     with pytest.raises(TypeError):

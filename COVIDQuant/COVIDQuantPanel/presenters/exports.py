@@ -80,7 +80,14 @@ def report_control(*, running, other_runs, has_result, has_folder, missing=()):
         reason = _("Choose a folder first")
     if not reason and other_runs:
         reason = _("Wait until the export is done")
-    return Control(reason, _("Write a report to hand on, as HTML and PDF, without the patient's name"), _("Report…"))
+    return Control(reason, _report_tip(), _("Report…"))
+
+
+def _report_tip():
+    return _(
+        "Write a report to hand on, as HTML and PDF, without the patient's name; with a page on the follow-up if this "
+        "exam was compared with earlier ones"
+    )
 
 
 def question(earlier):

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from html import escape
 
 from COVIDQuantLib.followup.changes import PATIENT_FIGURES
-from COVIDQuantLib.followup.lesions.records import FATES
+from COVIDQuantLib.followup.lesions.change_map import CHANGE_COLOURS, CHANGE_LABELS, NEW, PERSISTING, RESOLVED
+from COVIDQuantLib.followup.lesions.records import FATES, LESION_ML
 from COVIDQuantLib.followup.time_course import charted_measures
 from COVIDQuantLib.quantification.measure_table import View
 from COVIDQuantLib.quantification.measures import MEASURES
@@ -36,6 +37,7 @@ _FATE_TEXT = {
     "split": lambda: _("split"),
     "merged and split": lambda: _("merged and split"),
 }
+_CHANGE_TEXT = {PERSISTING: lambda: _("persisting"), NEW: lambda: _("new"), RESOLVED: lambda: _("resolved")}
 # Red for more disease, blue for less, black where it cannot be said; the words say it, too.
 MORE, LESS = "#b3261e", "#00639b"
 _FATE_COLOUR = {"new": MORE, "grown": MORE, "shrunk": LESS, "resolved": LESS}
@@ -59,6 +61,11 @@ class PairChoice:
     def earlier(self):
         """The number of the earlier exam."""
         return self.pair["before"]
+
+    @property
+    def later(self):
+        """The number of the later exam."""
+        return self.pair["after"]
 
     @property
     def is_consecutive(self):
@@ -146,7 +153,8 @@ def lesion_cells(lesion):
     """The texts of a lesion's row."""
     volumes = [f"{lesion[f'{exam}_volume_ml']:.1f}" for exam in ("baseline", "followup")]
     where = lesion["region"] or _("outside lobes")
-    return [str(lesion["lesion"]), _FATE_TEXT[lesion["fate"]](), where, *volumes, signed(lesion["change_ml"], 1)]
+    fate = _FATE_TEXT[lesion["fate"]]() + (" †" if lesion.get("found_at_lower_cut") else "")
+    return [str(lesion["lesion"]), fate, where, *volumes, signed(lesion["change_ml"], 1)]
 
 
 def fate_colour(lesion):
@@ -166,7 +174,12 @@ def lesions_text(followed):
     fissures = quality["fissure_distance_mm"]
     apart = "" if fissures is None else _(", fissures {mm:.1f} mm apart").format(mm=fissures)
     told = _("Registration {word} (lung Dice {dice:.3f}{apart}).")
-    return f"{', '.join(counts) or _('No lesion')}. " + told.format(word=word, dice=quality["lung_dice"], apart=apart)
+    small = followed.get("too_small_count")
+    more = _("{n} too small to follow (below {ml:g} mL). ").format(n=small, ml=LESION_ML) if small else ""
+    if any(lesion.get("found_at_lower_cut") for lesion in followed["lesions"]):
+        more += _("† in one exam found at a lower cut only, since the other one shows it. ")
+    quality_text = told.format(word=word, dice=quality["lung_dice"], apart=apart)
+    return f"{', '.join(counts) or _('No lesion')}. {more}{quality_text}"
 
 
 def warnings_text(record, *, stale):
@@ -200,6 +213,25 @@ def side_by_side_control(choice, *, can_be_shown):
     if not choice.is_consecutive:
         return Control(_("Choose an exam and the next one"), tip)
     return Control("" if can_be_shown else _("The exams could not be registered, or no CT is in the scene"), tip)
+
+
+def change_map_control(choice, *, has_map):
+    """The box that shows the change map of two exams."""
+    tip = _("Colour where disease persists, is new or has gone, over the later exam; results show outlines meanwhile")
+    if choice is None:
+        return Control(_("Compare exams first"), tip)
+    if choice.followed is None:
+        return Control(_("Choose an exam and the next one, or the first and the last"), tip)
+    return Control("" if has_map else _("The exams could not be registered, or neither has disease"), tip)
+
+
+def change_legend(followed):
+    """The colours of the change map and how much there is of each, as rich text."""
+    volumes = followed["change_map_ml"]
+    return " ".join(
+        f'<span style="color:{colour}">■</span> {_CHANGE_TEXT[value]()} {volumes[CHANGE_LABELS[value]]:.1f} mL'
+        for value, colour in CHANGE_COLOURS.items()
+    )
 
 
 def has_onset(record):

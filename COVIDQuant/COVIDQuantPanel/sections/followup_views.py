@@ -4,6 +4,7 @@ import qt
 import slicer
 import vtk
 
+from COVIDQuantLib.scene.followup.change_views import hide_change_maps, show_change_map, shows_change_map
 from COVIDQuantLib.scene.followup.kept import comparison_of
 from COVIDQuantLib.scene.followup.side_by_side import point_of_lesion, release_views, show_outline, show_pair
 from COVIDQuantLib.scene.navigation import look_at
@@ -37,6 +38,7 @@ class FollowupViews:
         ui.regionCombo.connect("currentIndexChanged(int)", self.on_region)
         ui.sideBySideButton.connect("clicked(bool)", self.on_side_by_side)
         ui.outlineCheckBox.connect("toggled(bool)", self.on_outline)
+        ui.changeMapCheckBox.connect("toggled(bool)", self.on_change_map)
         ui.courseButton.connect("clicked(bool)", self.on_course)
         ui.courseCombo.addItems(list(presenter.course_names().values()))
 
@@ -61,6 +63,7 @@ class FollowupViews:
         elif kept is not None and views.shows_side_by_side():
             # The scene was loaded with this layout, or the reader came back to it.
             self._show_pair()
+        self.on_change_map()
 
     def on_figures(self):
         """Say if the comparison is out of date."""
@@ -81,6 +84,9 @@ class FollowupViews:
         if self._kept is not None and kept is None and views.shows_side_by_side():
             views.leave_side_by_side()
         self._kept = kept
+        # A loaded scene may show a map.
+        shown = kept is not None and shows_change_map(kept)
+        silently(self._ui.changeMapCheckBox, lambda box: box.setChecked(shown))
         self._choices = presenter.pair_choices(kept.record) if kept else []
         silently(self._ui.pairCombo, self._fill_pairs)
         silently(self._ui.regionCombo, self._fill_regions)
@@ -97,6 +103,15 @@ class FollowupViews:
         self._show_controls()
         if choice is not None and views.shows_side_by_side():
             self._show_pair()
+        self.on_change_map()
+
+    def on_change_map(self, *_arguments):
+        """Show or hide where disease persists, is new or has gone."""
+        kept, choice = self._kept, self.choice
+        if kept is not None and choice is not None and self._ui.changeMapCheckBox.checked:
+            show_change_map(kept, choice.earlier, choice.later)
+        else:
+            hide_change_maps(slicer.mrmlScene)
 
     def on_region(self, *_arguments):
         """Show the changes of a region."""
@@ -120,6 +135,7 @@ class FollowupViews:
         else:
             views.arrange_side_by_side()
             self._show_pair()
+            self.on_change_map()
             views.fit_side_by_side(self._kept, self.choice.earlier, self.on_lesion)
         self._show_controls()
 
@@ -160,6 +176,7 @@ class FollowupViews:
         """The reader has chosen another layout: results are shown everywhere again."""
         if not views.shows_side_by_side():
             release_views(slicer.mrmlScene)
+        self.on_change_map()
         self._show_controls()
 
     def _fill_pairs(self, combo):
@@ -205,7 +222,10 @@ class FollowupViews:
         course = presenter.course_control(
             has_chart=self._course_chart() is not None, has_onset=bool(kept) and presenter.has_onset(kept.record)
         )
-        self._section.show_controls({"sideBySideButton": side, "courseButton": course})
+        has_map = kept is not None and choice is not None and kept.change_map(choice.earlier, choice.later) is not None
+        changes = presenter.change_map_control(choice, has_map=has_map)
+        self._section.show_controls({"sideBySideButton": side, "courseButton": course, "changeMapCheckBox": changes})
+        say(self._ui.changeMapLabel, presenter.change_legend(choice.followed) if has_map else "")
         silently(self._ui.sideBySideButton, lambda button: button.setChecked(views.shows_side_by_side()))
 
 

@@ -31,6 +31,7 @@ from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import NotSoundError, OutputError, UnfitInputError, UsageError
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.exam_files import EXPORTS, files_of, put_exam
+from COVIDQuantLib.export.odds_file import ODDS_FILE
 from COVIDQuantLib.export.reader_records import READING_AIDS
 from COVIDQuantLib.export.table_file import JSON_FILE, read_metrics
 from COVIDQuantLib.grades import Grade, findings_of
@@ -99,7 +100,8 @@ def run(arguments: argparse.Namespace) -> None:
     arguments.written = True
     try:
         of_report = [] if reported is None else reported.warnings
-        show_warnings([*exam.warnings, *of_report, *_earlier_files(arguments, wanted)])
+        written = [*_all_files(wanted, arguments), *(path.name for path in files)]
+        show_warnings([*exam.warnings, *of_report, *_earlier_files(arguments, written)])
         if not arguments.quiet:
             show_grade(exam.checks)
             show_metrics(exam.metrics)
@@ -178,13 +180,12 @@ def _all_files(wanted: Collection[str], arguments: argparse.Namespace) -> list[s
     return [*files_of(wanted), *report_names(arguments), *dicom_names(arguments)]
 
 
-def _earlier_files(arguments: argparse.Namespace, wanted: Collection[str]) -> list[CTWarning]:
+def _earlier_files(arguments: argparse.Namespace, written: Collection[str]) -> list[CTWarning]:
     """A warning if the folder holds files from an earlier run that this one did not replace."""
-    written = _all_files(wanted, arguments)
     given = [path for name in GIVEN for path in _paths(getattr(arguments, name))]
     left = [
         name
-        for name in files_of([export.name for export in EXPORTS])
+        for name in (*files_of([export.name for export in EXPORTS]), ODDS_FILE)
         if name not in written and (path := arguments.out / name).is_file() and not any(map(path.samefile, given))
     ]
     left += [*earlier_reports(arguments), *earlier_dicom(arguments)]

@@ -14,6 +14,8 @@ from COVIDQuantLib.followup.registration.register import Registration
 
 PERSISTING, NEW, RESOLVED = 1, 2, 3
 CHANGE_LABELS = {PERSISTING: "persisting disease", NEW: "new disease", RESOLVED: "resolved disease"}
+# Okabe and Ito's yellow, vermilion and bluish green, which the colour-blind tell apart, too.
+CHANGE_COLOURS = {PERSISTING: "#F0E442", NEW: "#D55E00", RESOLVED: "#009E73"}
 
 
 def change_map(baseline: ExamImages, followup: ExamImages, registration: Registration) -> np.ndarray:

@@ -21,6 +21,10 @@ from COVIDQuantLib.followup.registration.register import Registration, register
 from COVIDQuantLib.followup.sequence import DatedExam, followed_pairs, kinds_of
 from COVIDQuantLib.progress import Report, part, silent
 
+# The record of a pair whose lesions were not followed, but for the reason.
+NOTHING_FOLLOWED = dict.fromkeys(
+    ("failed", "registration", "network_odds", "counts", "too_small_count", "lesions", "change_map", "change_map_ml")
+)
 # Keeps the change map of a pair: its file name, the labels, and the exam on whose grid they lie.
 KeepMap = Callable[[str, np.ndarray, ExamImages], None]
 # What ITK and numpy raise where exams cannot be laid over each other.
@@ -132,8 +136,7 @@ def follow_pair(baseline: ExamImages, followup: ExamImages, report: Report = sil
         labels = change_map(baseline, followup, registration)
     except _FAILURES as error:
         failed = _failure(error)
-        empty = {"registration": None, "counts": None, "lesions": None, "change_map": None, "change_map_ml": None}
-        return PairCourse({"failed": failed.code} | empty, (failed,))
+        return PairCourse(NOTHING_FOLLOWED | {"failed": failed.code}, (failed,))
     report(1.0)
     told = fates.as_record()
     counts = np.bincount(labels.ravel(), minlength=max(CHANGE_LABELS) + 1)
@@ -141,7 +144,10 @@ def follow_pair(baseline: ExamImages, followup: ExamImages, report: Report = sil
     record = {
         "failed": None,
         "registration": registration.as_record(),
+        # Of which exams what was missed could be looked for at a lower cut.
+        "network_odds": {"baseline": baseline.odds is not None, "followup": followup.odds is not None},
         "counts": told["counts"],
+        "too_small_count": told["too_small_count"],
         "lesions": told["lesions"],
         "change_map": None,
         "change_map_ml": volumes,

@@ -10,6 +10,7 @@ from COVIDQuantLib.anatomy import LABEL_COUNT
 from COVIDQuantLib.ct.masks.label_maps import place_labels
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.export.odds_file import ODDS_FILE, read_odds
 from COVIDQuantLib.export.segmentation_file import read_segmentation
 from COVIDQuantLib.followup.exam_ct import ExamCT
 from COVIDQuantLib.followup.exam_result import ExamResult
@@ -26,6 +27,8 @@ _AGAIN = "Run quantify again; it writes all its files together."
 
 def read_exam_images(result: ExamResult, ct: ExamCT | None = None, name: str = "") -> ExamImages:
     """Lobes and lesions of one exam, on the grid that was quantified, with the CT's numbers if it is given.
+
+    The network's odds come along if the folder has those of this segmentation.
 
     Args:
         result: the exam.
@@ -52,7 +55,8 @@ def read_exam_images(result: ExamResult, ct: ExamCT | None = None, name: str = "
     lesions = _placed(file.segmentation.lesions.view(np.uint8), file.geometry, grid, path) != 0
     _check_counts(lobes, lesions, grid, result, path)
     hu = None if ct is None else _hu_on(grid, ct, lobes, lesions, result)
-    return ExamImages(lobes, lesions, grid, hu, name or result.name)
+    odds = read_odds(path.with_name(ODDS_FILE), grid, result.histogram)
+    return ExamImages(lobes, lesions, grid, hu, name or result.name, odds)
 
 
 def _placed(labels: np.ndarray, own: Geometry, grid: Geometry, path: Path) -> np.ndarray:

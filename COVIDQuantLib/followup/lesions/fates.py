@@ -16,7 +16,10 @@ grown, shrunk         one in both, the follow-up's volume beyond that
 
 A lesion is a part of at least ``LESION_ML`` (a ball 10 mm across). Smaller parts down to ``CRUMB_ML`` are followed too,
 so that a lesion that was a crumb before has *grown* and is not *new*, but they make no record of their own and no
-*merged* or *split*. Exchanging the exams exchanges new and resolved, grown and shrunk, merged and split.
+*merged* or *split*: what stays below ``LESION_ML`` in both exams is counted as too small to follow. Nor is it a merger
+that a large lesion takes in a satellite of less than ``MEMBER_SHARE`` of its volume: it has grown. Where an
+exam brings its network's odds, what the other one shows is looked for at a lower cut as well (``lower_cut.py``).
+Exchanging the exams exchanges new and resolved, grown and shrunk, merged and split.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from dataclasses import replace
 import numpy as np
 import SimpleITK as sitk
 
+from COVIDQuantLib.followup.lesions.lower_cut import found_again
 from COVIDQuantLib.followup.lesions.records import FateLimits, LesionFates, LesionPart, LesionRecord, fate_of
 from COVIDQuantLib.followup.registration.exam_images import ExamImages, grid_of_box
 from COVIDQuantLib.followup.registration.quality import moved_labels
@@ -57,7 +61,8 @@ def find_fates(
     """
     limits = limits or FateLimits()
     exams = (baseline, followup)
-    parts = [find_components(exam.lesions, exam.lobes, exam.geometry.spacing_kji, limits.crumb_ml) for exam in exams]
+    own = [find_components(exam.lesions, exam.lobes, exam.geometry.spacing_kji, limits.crumb_ml) for exam in exams]
+    parts = [[*found, *more] for found, more in zip(own, _found_again(exams, own, registration, limits), strict=True)]
     report(0.3)
     numbered = [_numbered(found, exam) for found, exam in zip(parts, exams, strict=True)]
     there = _shares(numbered[0], numbered[1], registration.to_followup)
@@ -67,17 +72,38 @@ def find_fates(
     shares = {pair: max(there.get(pair, 0.0), back.get(pair, 0.0)) for pair in {*there, *back}}
     linked = [pair for pair, share in shares.items() if share >= limits.link_share]
     groups = _groups(len(parts[0]), len(parts[1]), linked)
-    records = []
+    records, too_small = [], 0
     for old, new in groups:
         sides = (
-            tuple(_part(parts[0][a], baseline.geometry) for a in old),
-            tuple(_part(parts[1][b], followup.geometry) for b in new),
+            tuple(_part(parts[0][a], baseline.geometry, at_lower_cut=a >= len(own[0])) for a in old),
+            tuple(_part(parts[1][b], followup.geometry, at_lower_cut=b >= len(own[1])) for b in new),
         )
-        if max(sum(part.volume_ml for part in side) for side in sides) >= limits.lesion_ml:
+        if max(_own_ml(side) for side in sides) >= limits.lesion_ml:
             records.append(_record(sides, _overlap(old, new, parts, there, back), registration, limits))
+        else:
+            too_small += 1
     records.sort(key=lambda r: (-max(r.baseline_ml, r.followup_ml), r.baseline_centre_lps_mm))
     report(1.0)
-    return LesionFates(tuple(replace(record, number=n) for n, record in enumerate(records, start=1)), limits)
+    return LesionFates(tuple(replace(record, number=n) for n, record in enumerate(records, start=1)), limits, too_small)
+
+
+def _found_again(
+    exams: tuple[ExamImages, ExamImages],
+    own: Sequence[Sequence[Component]],
+    registration: Registration,
+    limits: FateLimits,
+) -> list[list[Component]]:
+    """For each exam what only a lower cut shows, where the other exam shows a lesion."""
+    lesions = [[part for part in found if part.volume_ml >= limits.lesion_ml] for found in own]
+    seen = [_numbered(found, exam) for found, exam in zip(lesions, exams, strict=True)]
+    return [
+        found_again(exams[0], seen[1], registration.to_followup, limits),
+        found_again(exams[1], seen[0], registration.to_baseline, limits),
+    ]
+
+
+def _own_ml(side: Sequence[LesionPart]) -> float:
+    return sum(part.volume_ml for part in side if not part.at_lower_cut)
 
 
 def _numbered(found: Sequence[Component], exam: ExamImages) -> tuple[np.ndarray, Geometry]:
@@ -129,10 +155,11 @@ def _groups(old: int, new: int, linked: Sequence[tuple[int, int]]) -> list[tuple
     ]
 
 
-def _part(component: Component, geometry: Geometry) -> LesionPart:
+def _part(component: Component, geometry: Geometry, *, at_lower_cut: bool) -> LesionPart:
     k, j, i = component.centroid_kji
     x, y, z = (float(v) for v in (geometry.index_to_lps @ (i, j, k, 1.0))[:3])
-    return LesionPart(component.id, component.volume_ml, component.lobes[0] if component.lobes else "", (x, y, z))
+    lobe = component.lobes[0] if component.lobes else ""
+    return LesionPart(component.id, component.volume_ml, lobe, (x, y, z), at_lower_cut)
 
 
 def _overlap(

@@ -42,10 +42,10 @@ class PairExam:
 
 @dataclass(frozen=True)
 class PlacedMask:
-    """A mask and where it lies.
+    """Labels and where they lie.
 
     Attributes:
-        voxels: uint8 ``[k, j, i]``, 0 or 1.
+        voxels: uint8 ``[k, j, i]``, label values; of a mask 0 or 1.
         geometry: its grid.
     """
 
@@ -80,6 +80,8 @@ class FollowedPair:
             registration.
         lesions: the earlier exam's pneumonia; None if it has none or no segmentation.
         with_cts: whether the CTs had a say in the registration.
+        changes: where disease persists, is new, or has gone, in the later exam's space, with label values of
+            ``CHANGE_LABELS``; None without a registration, or if neither exam has disease.
     """
 
     counts: tuple[np.ndarray, np.ndarray]
@@ -88,6 +90,7 @@ class FollowedPair:
     to_baseline: SampledMap | None
     lesions: PlacedMask | None
     with_cts: bool = field(default=False)
+    changes: PlacedMask | None = None
 
 
 def followed_pair(
@@ -122,18 +125,20 @@ def followed_pair(
     report(0.15)
     counts = counted[0][1].counts, counted[1][1].counts
     before, after = counted[0][0], counted[1][0]
-    outline = _lesions(before)
+    outline = None if before is None else _placed(before.lesions != 0, before.geometry)
     if before is None or after is None:
         lacking = " and ".join(exam.name for exam, (images, _) in zip(exams, counted, strict=True) if images is None)
         text = f"the lesions could not be followed, since {lacking} has no segmentation."
         return FollowedPair(counts, None, (CTWarning("lesions-left-out", text),), None, outline)
     followed = follow_pair(before, after, part(report, 0.15, 0.95))
-    to_baseline = None
+    to_baseline = changes = None
     if followed.registration is not None:
         to_baseline = sampled_map(followed.registration.to_baseline, after)
+    if followed.change_labels is not None:
+        changes = _placed(followed.change_labels, after.geometry)
     with_cts = before.hu is not None and after.hu is not None
     report(1.0)
-    return FollowedPair(counts, dict(followed.record), followed.warnings, to_baseline, outline, with_cts)
+    return FollowedPair(counts, dict(followed.record), followed.warnings, to_baseline, outline, with_cts, changes)
 
 
 def _counted(
@@ -149,12 +154,12 @@ def _counted(
     return ExamImages(lobes, lesions, exam.geometry, ct.hu, exam.name), histogram
 
 
-def _lesions(images: ExamImages | None) -> PlacedMask | None:
-    box = None if images is None else common_box(images.lesions)
-    if images is None or box is None:
+def _placed(labels: np.ndarray, geometry: Geometry) -> PlacedMask | None:
+    """The box that holds all labels (bool or uint8); None if there are none."""
+    box = common_box(labels)
+    if box is None:
         return None
-    mask = np.ascontiguousarray(images.lesions[box] != 0).view(np.uint8)
-    return PlacedMask(mask, grid_of_box(images.geometry, box))
+    return PlacedMask(np.ascontiguousarray(labels[box]).view(np.uint8), grid_of_box(geometry, box))
 
 
 def sampled_map(to_baseline: sitk.Transform, followup: ExamImages) -> SampledMap:

@@ -10,7 +10,9 @@ from COVIDQuantLib.review.components import MIN_ML
 from COVIDQuantLib.voxels.geometry import Triple
 
 CRUMB_ML, LESION_ML = MIN_ML, 0.5
-LINK_SHARE, UNCHANGED_RATIO = 0.1, 1.25
+LINK_SHARE, UNCHANGED_RATIO, MEMBER_SHARE = 0.1, 1.25, 0.1
+# Log odds below the network's own cut. Chosen on two made courses; see docs/follow-up.md.
+LOWER_CUT = -5.0
 FATES = ("new", "grown", "unchanged", "shrunk", "resolved", "merged", "split", "merged and split")
 
 COLUMN_TEXTS = {
@@ -24,6 +26,8 @@ COLUMN_TEXTS = {
     "overlap_percent": "how much of the smaller of both lies in the other after registration",
     "baseline_parts_count": "connected parts in the earlier exam",
     "followup_parts_count": "connected parts in the later exam",
+    "found_at_lower_cut": "`baseline` or `followup`: the exam in which parts of it were found only at a lower cut of "
+    "the network's odds, since the other exam shows it; such parts are in no other figure; else empty",
 }
 COLUMNS = tuple(COLUMN_TEXTS)
 
@@ -33,16 +37,20 @@ class FateLimits:
     """The limits of the definitions above.
 
     Attributes:
-        lesion_ml: least volume of a lesion.
+        lesion_ml: least volume of a lesion; what is smaller in both exams is too small to follow.
         crumb_ml: least volume of a part that is followed at all.
         link_share: least share of either part that lies in the other, 0..1.
         unchanged_ratio: greatest ratio of the volumes of an unchanged lesion, 1 or more.
+        member_share: least volume of one of several lesions that merged or came of a split, of the largest one's, 0..1.
+        lower_cut_log_odds: log odds, from the network's cut, above which what the other exam shows is found again.
     """
 
     lesion_ml: float = LESION_ML
     crumb_ml: float = CRUMB_ML
     link_share: float = LINK_SHARE
     unchanged_ratio: float = UNCHANGED_RATIO
+    member_share: float = MEMBER_SHARE
+    lower_cut_log_odds: float = LOWER_CUT
 
     def as_record(self) -> dict[str, float]:
         """Ready for JSON."""
@@ -58,12 +66,14 @@ class LesionPart:
         volume_ml: its volume in this exam.
         lobe: name of the lobe that holds most of it; empty where it lies in none.
         centre_lps_mm: mean position of its voxels in this exam's patient coordinates.
+        at_lower_cut: whether it is in no mask, and was found at a lower cut since the other exam shows it.
     """
 
     id: str
     volume_ml: float
     lobe: str
     centre_lps_mm: Triple
+    at_lower_cut: bool = False
 
     def as_record(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -72,6 +82,7 @@ class LesionPart:
             "volume_ml": self.volume_ml,
             "lobe": self.lobe,
             "centre_lps_mm": list(self.centre_lps_mm),
+            "at_lower_cut": self.at_lower_cut,
         }
 
 
@@ -113,6 +124,12 @@ class LesionRecord:
         return 100.0 * (self.followup_ml / self.baseline_ml - 1.0) if self.baseline else None
 
     @property
+    def found_at_lower_cut(self) -> str:
+        """The exams in which parts were found at a lower cut; empty if there is none."""
+        sides = (("baseline", self.baseline), ("followup", self.followup))
+        return "+".join(name for name, parts in sides if any(part.at_lower_cut for part in parts))
+
+    @property
     def region(self) -> str:
         """The lobe that holds most of it, by the follow-up if it is there, else by the baseline."""
         volumes: dict[str, float] = {}
@@ -143,6 +160,7 @@ class LesionRecord:
             "overlap_percent": self.overlap_percent,
             "baseline_parts_count": len(self.baseline),
             "followup_parts_count": len(self.followup),
+            "found_at_lower_cut": self.found_at_lower_cut,
         }
 
 
@@ -153,10 +171,12 @@ class LesionFates:
     Attributes:
         records: the largest lesion first.
         limits: by which the words were chosen.
+        too_small: how many have no record, as they have less than ``limits.lesion_ml`` in both exams.
     """
 
     records: tuple[LesionRecord, ...]
     limits: FateLimits
+    too_small: int = 0
 
     def rows(self) -> list[dict[str, Any]]:
         """The table: a row for each lesion, its columns in the order of ``COLUMNS``."""
@@ -171,6 +191,7 @@ class LesionFates:
         return {
             "limits": self.limits.as_record(),
             "counts": self.counts(),
+            "too_small_count": self.too_small,
             "lesions": [record.as_record() for record in self.records],
         }
 
@@ -181,7 +202,7 @@ def fate_of(old: Sequence[LesionPart], new: Sequence[LesionPart], limits: FateLi
         return "new"
     if not new:
         return "resolved"
-    merged, split = (sum(part.volume_ml >= limits.lesion_ml for part in side) > 1 for side in (old, new))
+    merged, split = (_is_several(side, limits) for side in (old, new))
     if merged and split:
         return "merged and split"
     if merged or split:
@@ -191,3 +212,9 @@ def fate_of(old: Sequence[LesionPart], new: Sequence[LesionPart], limits: FateLi
     if after > limits.unchanged_ratio * before:
         return "grown"
     return "shrunk" if before > limits.unchanged_ratio * after else "unchanged"
+
+
+def _is_several(side: Sequence[LesionPart], limits: FateLimits) -> bool:
+    """Whether parts are several lesions, beside which no other is a mere satellite."""
+    least = max(limits.lesion_ml, limits.member_share * max(part.volume_ml for part in side))
+    return sum(part.volume_ml >= least for part in side) > 1

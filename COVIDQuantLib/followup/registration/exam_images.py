@@ -9,6 +9,7 @@ import numpy as np
 from COVIDQuantLib.anatomy import LABEL_COUNT
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.evaluation.surfaces import common_box
+from COVIDQuantLib.segmentation.log_odds import OddsMap
 from COVIDQuantLib.voxels.geometry import Geometry
 
 
@@ -22,6 +23,7 @@ class ExamImages:
         geometry: the grid.
         hu: Hounsfield units of the same shape; None where the CT is not at hand.
         name: of the exam, for messages.
+        odds: the network's log odds of lesion; None where they are not at hand.
     """
 
     lobes: np.ndarray
@@ -29,6 +31,7 @@ class ExamImages:
     geometry: Geometry
     hu: np.ndarray | None = None
     name: str = ""
+    odds: OddsMap | None = None
 
     def __post_init__(self) -> None:
         for array in (self.lobes, self.lesions, self.hu):

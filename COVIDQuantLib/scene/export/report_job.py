@@ -1,4 +1,7 @@
-"""The report of a reading, written in the background: of the state at the click, whatever is edited meanwhile."""
+"""The report of a reading, written in the background: of the state at the click, whatever is edited meanwhile.
+
+Where the scene holds a comparison whose last exam this is, the report has the page of the follow-up, too.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 
 from COVIDQuantLib.report.write import FILES, PDF_FILE, ReportFiles
 from COVIDQuantLib.scene.export.export_job import SnapshotJob
+from COVIDQuantLib.scene.followup.report_comparison import comparison_for_report
 from COVIDQuantLib.scene.reading_session import Reading
 
 _FUNCTION = "COVIDQuantLib.report.job:write_snapshot_report"
@@ -33,11 +37,14 @@ class ReportJob(SnapshotJob):
         self, reading: Reading, folder: Path, environment: Mapping[str, str] | None = None, label: str = ""
     ) -> None:
         self.warnings: list[str] = []
-        super().__init__(reading, folder, FILES, _FUNCTION, {"label": label}, environment)
+        reading.update()
+        compared, self._left_out = comparison_for_report(reading)
+        arguments = {"label": label, "compared": compared}
+        super().__init__(reading, folder, FILES, _FUNCTION, arguments, environment)
 
     def _written(self, result: Any) -> list[str]:
         files: ReportFiles = result
-        self.warnings = [warning.message for warning in files.warnings]
+        self.warnings = [*([self._left_out] if self._left_out else []), *(one.message for one in files.warnings)]
         names = [path.name for path in files.paths]
         if PDF_FILE not in names and (self.folder / PDF_FILE).exists():
             self.warnings.append(f"{PDF_FILE} in the folder is from an earlier run; left unchanged.")

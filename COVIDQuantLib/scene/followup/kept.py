@@ -18,9 +18,12 @@ from COVIDQuantLib.export.table_file import plain_values
 from COVIDQuantLib.followup.comparison_files import COLUMNS, FORMAT, change_rows, comparison_record
 from COVIDQuantLib.followup.lesions.records import COLUMN_TEXTS
 from COVIDQuantLib.followup.lesions.table import HEAD, lesion_rows
+from COVIDQuantLib.followup.sequence import followed_pairs
 from COVIDQuantLib.quantification.histogram import JointHistogram
+from COVIDQuantLib.scene.followup.change_nodes import LEGEND_TITLE, fill_change_colours, fill_change_map
 from COVIDQuantLib.scene.followup.course_charts import CHART_ROLE, chart_of, write_course_charts
 from COVIDQuantLib.scene.followup.exams import ChosenExam
+from COVIDQuantLib.scene.followup.kept_exams import exams_text
 from COVIDQuantLib.scene.followup.registration_nodes import fill_copy, fill_outline, write_transform
 from COVIDQuantLib.scene.followup.run import Compared
 from COVIDQuantLib.scene.nodes.result_links import companion, link, nodes_of_class, volume_of
@@ -30,6 +33,7 @@ from COVIDQuantLib.scene.review.result_checks import digest_of
 _MARK = "COVIDQuant.followup"
 _EXAM, _CHANGES, _LESIONS = f"{_MARK}.exam", f"{_MARK}.changes", f"{_MARK}.lesions"
 _TRANSFORM, _OUTLINE, _COPY = f"{_MARK}.transform", f"{_MARK}.outline", f"{_MARK}.copy"
+_MAP, _COLOURS, _COUNTS = f"{_MARK}.map", f"{_MARK}.colours", f"{_MARK}.counts"
 # Key of what the record holds beyond comparison.json.
 _SCENE = "scene"
 
@@ -68,6 +72,12 @@ class KeptComparison:
         """The vtkMRMLTableNode of what became of each lesion."""
         return self.node.GetNodeReference(_LESIONS)
 
+    @property
+    def exams_text(self) -> str:
+        """The exams' counts and ratings, see ``kept_exams.py``; empty if an earlier version made the comparison."""
+        node = self.node.GetNodeReference(_COUNTS)
+        return "" if node is None else str(node.GetText() or "")
+
     def chart(self, measure: str) -> Any:
         """The vtkMRMLPlotChartNode of a measure's time course."""
         return chart_of(self.node, measure)
@@ -89,6 +99,18 @@ class KeptComparison:
         """The outline of an exam's pneumonia in the space of the next one; None without a registration."""
         return self.node.GetNodeReference(f"{_OUTLINE}.{exam}")
 
+    def change_map(self, before: int, after: int) -> Any:
+        """The vtkMRMLLabelMapVolumeNode of two exams in the later one's space; labels of ``CHANGE_LABELS``.
+
+        None if the two were not followed or could not be registered, or if neither has disease.
+        """
+        return self.node.GetNodeReference(f"{_MAP}.{before}.{after}")
+
+    def change_maps(self) -> list[Any]:
+        """All change maps."""
+        pairs = [(pair["before"], pair["after"]) for pair in self.record["pairs"]]
+        return [node for pair in pairs if (node := self.change_map(*pair)) is not None]
+
     def moved_volume(self, exam: int) -> Any:
         """An exam's CT in the space of the next one; made when first asked for, as it is not saved with the scene.
 
@@ -100,6 +122,10 @@ class KeptComparison:
         copy = companion(self.node, f"{_COPY}.{exam}", "vtkMRMLScalarVolumeNode", f"{volume.GetName()} moved")
         fill_copy(copy, volume, transform)
         return copy
+
+    def moved_copy(self, exam: int) -> Any:
+        """What :meth:`moved_volume` has made; None if it was not asked for."""
+        return self.node.GetNodeReference(f"{_COPY}.{exam}")
 
     def changed_since(self, segmentation: Any, histogram: JointHistogram) -> bool:
         """Whether a result was edited since it was compared.
@@ -120,7 +146,8 @@ class KeptComparison:
 
     def nodes(self) -> Iterator[Any]:
         """Everything that belongs to the comparison alone."""
-        roles = [_CHANGES, _LESIONS]
+        yield from self.change_maps()
+        roles = [_CHANGES, _LESIONS, _COLOURS, _COUNTS]
         for exam in range(1, self.count + 1):
             roles += [f"{role}.{exam}" for role in (_COPY, _OUTLINE, _TRANSFORM)]
         yield from (node for role in roles if (node := self.node.GetNodeReference(role)) is not None)
@@ -187,8 +214,12 @@ def keep(compared: Compared, scene: Any) -> KeptComparison:
     for number, exam in enumerate(compared.exams, start=1):
         if exam.is_in_scene:
             link(node, f"{_EXAM}.{number}", exam.segmentation)
+    counts = companion(node, _COUNTS, "vtkMRMLTextNode", f"{name} counts")
+    counts.SetHideFromEditors(True)
+    counts.SetText(exams_text([exam.result for exam in comparison.exams]))
     _write_tables(node, compared, name)
     _write_registrations(node, compared)
+    _write_change_maps(node, compared)
     write_course_charts(node, comparison.trajectory, last.name)
     _place_in_hierarchy(node, last)
     return KeptComparison(node)
@@ -224,6 +255,20 @@ def _write_registrations(node: Any, compared: Compared) -> None:
         write_transform(transform, found.to_baseline)
         outline = companion(node, f"{_OUTLINE}.{number}", "vtkMRMLSegmentationNode", f"{before.name} before")
         fill_outline(outline, found.lesions, transform)
+
+
+def _write_change_maps(node: Any, compared: Compared) -> None:
+    comparison = compared.comparison
+    for (before, after), found in zip(followed_pairs(comparison.exams), compared.pairs, strict=True):
+        if found.changes is None:
+            continue
+        name = f"{after.result.name} changes"
+        colours = companion(node, _COLOURS, "vtkMRMLColorTableNode", f"{name} colours")
+        fill_change_colours(colours)
+        role = f"{_MAP}.{before.number}.{after.number}"
+        title = LEGEND_TITLE.format(day=before.day.isoformat())
+        made = companion(node, role, "vtkMRMLLabelMapVolumeNode", f"{name} since {before.day.isoformat()}")
+        fill_change_map(made, found.changes, colours, title)
 
 
 def _place_in_hierarchy(node: Any, exam: ChosenExam) -> None:

@@ -13,7 +13,7 @@ import slicer
 from COVIDQuantLib.errors import Cancelled
 from COVIDQuantLib.followup.comparison import Comparison, compare_exams
 from COVIDQuantLib.followup.exam_result import ExamResult
-from COVIDQuantLib.followup.lesions.course import course_record, named_warnings, pair_head
+from COVIDQuantLib.followup.lesions.course import NOTHING_FOLLOWED, course_record, named_warnings, pair_head
 from COVIDQuantLib.followup.lesions.pair_job import FollowedPair, PairExam
 from COVIDQuantLib.followup.sequence import followed_pairs, in_order
 from COVIDQuantLib.progress import ProgressState
@@ -204,7 +204,8 @@ class FollowupRun:
         pairs = []
         for (before, after), found in zip(followed_pairs(comparison.exams), self._pairs, strict=True):
             warnings += named_warnings(before, after, found.warnings)
-            record = found.record or _NOTHING | {"failed": found.warnings[0].code if found.warnings else "left-out"}
+            why = found.warnings[0].code if found.warnings else "left-out"
+            record = found.record or NOTHING_FOLLOWED | {"failed": why}
             pairs.append(pair_head(before, after) | record)
         lesions = course_record(pairs, with_cts=all(found.with_cts for found in self._pairs))
         comparison = replace(comparison, lesions=lesions, warnings=tuple(warnings))
@@ -231,9 +232,6 @@ class FollowupRun:
     def _on_node_removed(self, node: Any) -> None:
         if any(node is exam.volume or node is exam.segmentation for exam in self._given):
             self.cancel()
-
-
-_NOTHING = dict.fromkeys(("failed", "registration", "counts", "lesions", "change_map", "change_map_ml"))
 
 
 def _days(exams: Sequence[ChosenExam]) -> list[date]:

@@ -19,7 +19,7 @@ from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.voxels.geometry import Geometry
 
 # The definitions of COVIDQuantLib.followup.lesions.fates.
-_CRUMB_ML, _LESION_ML, _SHARE, _RATIO = 0.1, 0.5, 0.1, 1.25
+_CRUMB_ML, _LESION_ML, _SHARE, _RATIO, _MEMBER = 0.1, 0.5, 0.1, 1.25, 0.1
 
 
 @dataclass
@@ -91,7 +91,8 @@ def true_fates(before: ExamLesions, after: ExamLesions) -> dict[str, Any]:
     """The lesions of two exams with what became of them, ready for JSON.
 
     Returns:
-        ``since``, the name of the earlier exam; ``lesions``, a record each: its parts in both exams and its ``fate``.
+        ``since``, the name of the earlier exam; ``lesions``, a record each: its parts in both exams and its ``fate``;
+        ``too_small_count``, how many are too small for one.
     """
     there, back = before.shares_in(after), after.shares_in(before)
     links = {
@@ -102,6 +103,7 @@ def true_fates(before: ExamLesions, after: ExamLesions) -> dict[str, Any]:
     }
     open_parts = {*((0, a) for a in before.volumes), *((1, b) for b in after.volumes)}
     records = []
+    too_small = 0
     while open_parts:
         group = {min(open_parts)}
         while True:
@@ -112,9 +114,11 @@ def true_fates(before: ExamLesions, after: ExamLesions) -> dict[str, Any]:
         open_parts -= group
         sides = [sorted(n for side, n in group if side == which) for which in (0, 1)]
         record = _record(before, after, *sides)
-        if record is not None:
+        if record is None:
+            too_small += 1
+        else:
             records.append(record)
-    return {"since": before.name, "lesions": records}
+    return {"since": before.name, "lesions": records, "too_small_count": too_small}
 
 
 def _record(before: ExamLesions, after: ExamLesions, old: list[int], new: list[int]) -> dict[str, Any] | None:
@@ -143,7 +147,10 @@ def _fate(old: list[float], new: list[float]) -> str:
         return "new"
     if not new:
         return "resolved"
-    several = [sum(volume >= _LESION_ML for volume in volumes) > 1 for volumes in (old, new)]
+    several = [
+        sum(volume >= _LESION_ML and volume >= _MEMBER * max(volumes) for volume in volumes) > 1
+        for volumes in (old, new)
+    ]
     if all(several):
         return "merged and split"
     if any(several):
