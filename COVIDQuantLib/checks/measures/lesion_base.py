@@ -24,7 +24,7 @@ _NO_BORDER_HU = 12.0
 # A lump has no lower border if it has none along more than this share of its underside.
 _MOSTLY = 0.35
 
-_Faces = tuple[np.ndarray, np.ndarray, np.ndarray]
+_Faces = tuple[np.ndarray, ...]
 
 
 def dense_base(evidence: Evidence) -> Iterator[Measured]:
