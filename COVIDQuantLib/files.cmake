@@ -10,6 +10,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/checks/measures/containment.py
   COVIDQuantLib/checks/measures/density.py
   COVIDQuantLib/checks/measures/doubt.py
+  COVIDQuantLib/checks/measures/lesion_base.py
   COVIDQuantLib/checks/measures/lesions.py
   COVIDQuantLib/checks/measures/picture.py
   COVIDQuantLib/checks/measures/shape.py

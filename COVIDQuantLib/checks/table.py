@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from COVIDQuantLib.checks.measures import containment, density, doubt, lesions, picture, shape, size
+from COVIDQuantLib.checks.measures import containment, density, doubt, lesion_base, lesions, picture, shape, size
 from COVIDQuantLib.checks.record import Check, at_least, at_most
 
 CHECKS: tuple[Check, ...] = (
@@ -37,7 +37,7 @@ CHECKS: tuple[Check, ...] = (
     Check("lesion-median", "median HU of the pneumonia", "HU", (-800, 60), lesions.lesion_median),
     Check("lesion-bright", "bone or contrast within the pneumonia", "%", at_most(0.1), lesions.bright_share),
     Check("lesion-lump", "dense lumps of pneumonia in mediastinum or wall", "%", at_most(1.2), lesions.dense_lump),
-    Check("lesion-base", "dense pneumonia resting on soft tissue", "%", at_most(1.0), lesions.dense_base),
+    Check("lesion-base", "dense pneumonia resting on soft tissue", "%", at_most(1.0), lesion_base.dense_base),
     Check("lesion-missed", "opaque lung not marked as pneumonia", "%", at_most(0.25), lesions.clouded_left_out),
     Check("lung-doubt", "the networks' uncertainty about the lungs", "%", at_most(9), doubt.lung_doubt),
     Check("lesion-doubt", "the networks' uncertainty about the pneumonia", "%", at_most(3), doubt.lesion_doubt),

@@ -18,7 +18,7 @@ from COVIDQuantLib.segmentation.log_odds import OddsMap
 from COVIDQuantLib.voxels.block_grid import block_means, block_shares
 from COVIDQuantLib.voxels.geometry import Geometry
 from COVIDQuantLib.voxels.sampling_grids import Grids
-from Testing.evaluation.checks_damage import DAMAGES, Right
+from Testing.evaluation.checks_damage import DAMAGES, Right, continued_into_liver
 from Testing.evaluation.checks_injection import is_wrong, right_of
 
 # A consolidation that is left out looks like chest wall.
@@ -90,7 +90,7 @@ def test_damage_is_seen(right, checks_of, damage):
         ("all_lung_sick", "lesion-median"),
         ("no_lesion", "lesion-missed"),
         ("lesions_out_of_lung", "lesion-outside"),
-        ("spleen_sick", "lesion-base"),
+        ("continued_into_liver", "lesion-base"),
     ],
 )
 def test_damage_is_seen_by_the_check_that_is_made_for_it(checks_of, name, code):
@@ -140,6 +140,24 @@ def test_the_same_is_said_in_any_orientation(phantom, right):
     padding = None if phantom.ct.padding is None else np.ascontiguousarray(phantom.ct.padding.transpose(2, 0, 1))
     other = check_labels(CTVolume(hu, geometry, padding), labels, sick)
     assert [(c.code, c.grade, c.value) for c in other] == [(c.code, c.grade, c.value) for c in as_it_is]
+
+
+@pytest.mark.parametrize(
+    ("lower_hu", "grade"), [(0, Grade.LOOK), (6, Grade.LOOK), (25, Grade.SOUND), (40, Grade.SOUND)]
+)
+def test_dense_pneumonia_above_the_liver_is_sound_if_its_border_is_visible(right, bounds, lower_hu, grade):
+    case, ct = right
+    lobes, lesions = damaged(case, continued_into_liver)
+    # The same masks are right where the tissue really is consolidation, which is less dense than the liver below it.
+    added = (lobes > 0) & (case.lobes == 0)
+    hu = np.where(added, ct.hu - lower_hu, ct.hu).astype(np.int16)
+    base = [check for check in CHECKS if check.code == "lesion-base"]
+    (found,) = run_checks(CTVolume(hu, ct.geometry, ct.padding), lobes, lesions, bounds, checks=base)
+    assert found.grade is grade
+    if grade is Grade.LOOK:
+        x, y, z = found.place
+        back = np.linalg.inv(ct.geometry.index_to_lps) @ (x, y, z, 1.0)
+        assert added[tuple(np.rint(back[:3]).astype(int)[::-1])]
 
 
 def test_padding_and_nothing_at_all_are_no_error(right, bounds):

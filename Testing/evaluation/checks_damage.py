@@ -193,6 +193,25 @@ def _under(right: Right, rng: np.random.Generator) -> np.ndarray:
     return _ball(right, bottom + np.array([right.voxels(15, 0), 0, 0]), 45) & right.patient & (right.hu > -300)
 
 
+def continued_into_liver(right: Right, rng: np.random.Generator) -> Masks:
+    """A lung does not end at its diaphragm but goes on into the liver or stomach, as pneumonia."""
+    side = (right.lobes > 0) & ((right.lobes <= 3) if rng.random() < 0.5 else (right.lobes >= 4))
+    columns = side.any(axis=0)
+    depth = ndimage.distance_transform_edt(columns, right.spacing[1:])
+    inner = np.argwhere(depth >= min(25.0, 0.8 * depth.max()))
+    if not len(inner):
+        return right.lobes, right.lesions
+    middle, radius, longest = inner[int(rng.integers(0, len(inner)))], rng.uniform(30, 50), rng.uniform(30, 70)
+    axes = np.ogrid[tuple(slice(0, n) for n in columns.shape)]
+    square = sum(((a - c) * s) ** 2 for a, c, s in zip(axes, middle, right.spacing[1:], strict=True))
+    length = np.maximum(longest * (1 - square / radius**2), 0) * columns
+    # The lowest slice of each column of lung.
+    end = side.argmax(axis=0)
+    height = np.arange(len(side))[:, None, None]
+    tongue = (height < end) & (height >= end - length / right.spacing[0])
+    return _add(right, tongue & right.patient & (right.hu > -300), sick=True)
+
+
 def airways_added(right: Right, rng: np.random.Generator) -> Masks:
     """Windpipe and main bronchi, with their walls."""
     lumen = right.patient & (right.hu < -850) & ~right.lung
@@ -481,4 +500,5 @@ DAMAGES: tuple[Damage, ...] = (
     lesions_mirrored,
     lesions_grown,
     lesions_out_of_lung,
+    continued_into_liver,
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import ndimage
 
 from COVIDQuantLib.anatomy import LESION
 from COVIDQuantLib.checks.evidence import Evidence
@@ -19,8 +18,6 @@ _EMPTY_HU = -800
 _BRIGHT_HU = 120
 _SOFT_HU = -200
 _LUMP_MM = 6.0
-# A lump rests on soft tissue if that is below more than this share of its underside.
-_RESTS = 0.5
 _CLOUDED_HU = (-700.0, -250.0)
 _STANDS_OUT_HU = 150.0
 _EVENLY = 0.6
@@ -77,27 +74,6 @@ def dense_lump(evidence: Evidence) -> Iterator[Measured]:
     ml = float(np.count_nonzero(lumps)) * evidence.block_ml
     text = f"dense lumps of pneumonia extend {ml:.0f} mL into wall, heart or vessels"
     yield Measured(evidence.percent_of_lung(ml), text, _NAME, lumps)
-
-
-def dense_base(evidence: Evidence) -> Iterator[Measured]:
-    """Dense lumps of pneumonia that rest on soft tissue, where liver or spleen may pass for lung, percent of the lungs.
-
-    Consolidation ends at lung or chest wall on most of its underside. A lobe that was continued into the abdomen has
-    soft tissue below it, at no visible border.
-    """
-    dense = evidence.lesions & (evidence.hu > _SOFT_HU)
-    lumps, count = ndimage.label(open_(evidence.shares(dense) >= 0.5, _LUMP_MM, evidence.grids.block_spacing))
-    soft = (evidence.block_hu > _SOFT_HU) & (evidence.lung_share < 0.5) & evidence.patient & evidence.cavity
-    # The label of the lump directly above each block that is in none.
-    above = np.where(lumps[:-1] == 0, lumps[1:], 0)
-    under = np.bincount(above.ravel(), minlength=count + 1)
-    on_soft = np.bincount(above[soft[:-1]], minlength=count + 1)
-    rests = on_soft > _RESTS * under
-    rests[0] = False
-    where = rests[lumps]
-    ml = float(np.count_nonzero(where)) * evidence.block_ml
-    text = f"{ml:.0f} mL of dense pneumonia rest on soft tissue without a visible border; liver or spleen?"
-    yield Measured(evidence.percent_of_lung(ml), text, _NAME, where)
 
 
 def clouded_left_out(evidence: Evidence) -> Iterator[Measured]:
