@@ -7,7 +7,7 @@ from pathlib import Path
 
 from COVIDQuantLib.anatomy import Code
 from COVIDQuantLib.dicom.objects.codes import CONCEPT
-from COVIDQuantLib.dicom.objects.segmentation import SEGMENT_NUMBER, SEGMENTS
+from COVIDQuantLib.dicom.objects.segmentation import SEGMENTS
 from COVIDQuantLib.document_table import table_filled_in
 
 FIGURES_BEGIN = "<!-- figures:begin (written by `python -m COVIDQuantLib.dicom.objects.document`) -->"
@@ -30,10 +30,10 @@ def figures_table() -> str:
 def segments_table() -> str:
     """Every segment with its codes."""
     lines = ["| number | label | category | type | modifier | region |", "|---|---|---|---|---|---|"]
-    for kind in SEGMENTS:
+    for number, kind in enumerate(SEGMENTS, start=1):
         terms = kind.terminology
         codes = " | ".join(_told(code) for code in (terms.category, terms.type, terms.modifier, terms.region))
-        lines.append(f"| {SEGMENT_NUMBER[kind.name]} | {kind.name} | {codes} |")
+        lines.append(f"| {number} | {kind.name} | {codes} |")
     return "\n".join(lines)
 
 
