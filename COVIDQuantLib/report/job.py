@@ -25,14 +25,8 @@ def write_snapshot_report(
 ) -> ReportFiles:
     """Write the report of a snapshot into a folder.
 
-    Args:
-        values: HU as the CT node holds them, any number type, ``[k, j, i]``.
-        lobes: uint8 label values on the same grid.
-        lesions: bool, the same.
-        snapshot: everything else.
-        folder: created if missing.
-        label: a text of the user's in the heading.
-        report: progress.
+    Takes what :func:`~COVIDQuantLib.worker.jobs.export.write_snapshot` does; ``label``, in place of ``wanted``, is
+    a text of the user's in the heading.
 
     Raises:
         OutputError: it cannot be written.

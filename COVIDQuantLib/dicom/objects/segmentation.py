@@ -17,10 +17,8 @@ from pydicom.dataset import Dataset
 from COVIDQuantLib.anatomy import LESION, LOBES, LesionKind, Lobe
 from COVIDQuantLib.dicom.objects.algorithms import (
     MANUFACTURER,
-    MODEL_NAME,
     algorithm_of,
     edited_segments,
-    software_version,
 )
 from COVIDQuantLib.dicom.objects.source import SourceSeries
 from COVIDQuantLib.dicom.objects.tracking import Tracking
@@ -59,14 +57,7 @@ def make_segmentation(exam: Exam, source: SourceSeries, tracking: Tracking, new_
         pixel_array=masks,
         segmentation_type="BINARY",
         segment_descriptions=_descriptions(exam, tracking, order),
-        series_instance_uid=new_uid(),
-        series_number=source.series_number + SERIES_OFFSET,
-        sop_instance_uid=new_uid(),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MODEL_NAME,
-        software_versions=software_version(),
-        device_serial_number=software_version(),
+        **source.new_series(SERIES_OFFSET, "COVIDQuant lobes and pneumonia", new_uid),
         content_label="LOBES_PNEUMONIA",
         content_description="Lobes of the lungs and pneumonia",
         pixel_measures=None
@@ -76,8 +67,6 @@ def make_segmentation(exam: Exam, source: SourceSeries, tracking: Tracking, new_
             slice_thickness=float(thickness),
             spacing_between_slices=spacing[2],
         ),
-        series_description="COVIDQuant lobes and pneumonia",
-        specific_character_set="ISO_IR 192",
     )
     for number, (item, kind) in enumerate(zip(made.SegmentSequence, order, strict=True), start=1):
         if not masks[..., number - 1].any():
