@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 
 def table_filled_in(text: str, begin: str, table: str, end: str) -> str:
@@ -27,3 +29,9 @@ def tables_filled_in(text: str, tables: Mapping[str, Callable[[], str]], written
     for name, table in tables.items():
         text = table_filled_in(text, f"<!-- {name}:begin {written} -->", table(), f"<!-- {name}:end -->")
     return text
+
+
+def write_anew(filled: Callable[[str], str], page: str) -> None:
+    """Fill in the tables of the page that the command line names, or of this one."""
+    document = Path(sys.argv[1] if len(sys.argv) > 1 else page)
+    document.write_text(filled(document.read_text(encoding="utf-8")), encoding="utf-8")

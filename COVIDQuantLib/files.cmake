@@ -40,6 +40,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/cli/lesion_tables.py
   COVIDQuantLib/cli/main.py
   COVIDQuantLib/cli/mask_options.py
+  COVIDQuantLib/cli/output_options.py
   COVIDQuantLib/cli/plan_options.py
   COVIDQuantLib/cli/reading_aid_tables.py
   COVIDQuantLib/cli/report_options.py
@@ -598,5 +599,6 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/worker/process.py
   COVIDQuantLib/worker/run_times.py
   COVIDQuantLib/worker/values.py
+  COVIDQuantLib/worker/warm.py
   COVIDQuantLib/worker/worker.py
   )

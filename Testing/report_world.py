@@ -3,18 +3,29 @@
 import re
 import zlib
 from contextlib import suppress
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
+import pytest
 
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.grades import CheckResult, Grade
 from COVIDQuantLib.quantification.histogram import JointHistogram
+from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.quantification.table import compute_metrics
+from COVIDQuantLib.report.exam_page import AMPLE, exam_page
+from COVIDQuantLib.report.subject import subject_of_exam
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.voxels.geometry import Geometry
 
+PDF_CAN_BE_MADE = True
+try:
+    import weasyprint  # noqa: F401
+except (ImportError, OSError):
+    PDF_CAN_BE_MADE = False
+needs_pdf = pytest.mark.skipif(not PDF_CAN_BE_MADE, reason="WeasyPrint or Pango is not installed")
 SHAPE = (24, 24, 36)
 SOUND = CheckResult("size", Grade.SOUND, "of that size")
 _VOID = {"meta", "img", "br", "link", "input"}
@@ -128,3 +139,59 @@ def pages_of(pdf):
         with suppress(zlib.error):
             parts.append(zlib.decompressobj().decompress(stream))
     return sum(len(re.findall(rb"/Type\s*/Page(?![a-zA-Z])", part)) for part in parts)
+
+
+def page_of(made, pictures, identity=None, room=AMPLE, **documents):
+    """The page of an exam, with readers' documents by name."""
+    subject = subject_of_exam(made)
+    subject = replace(subject, record={**subject.record, **documents})
+    return exam_page(subject, pictures, "Exam", identity, room)
+
+
+def banners(root):
+    return [node for node in root.all("section") if "banner" in node.classes]
+
+
+def check_table(root, metrics):
+    headings, rows = table_of(root, "figures")
+    assert len(headings) == 1 + len(MEASURES)
+    assert [row[0].partition(" (")[0] for row in rows] == [row["region"] for row in metrics.rows]
+    for shown, row in zip(rows, metrics.rows, strict=True):
+        for text, measure in zip(shown[1:], MEASURES, strict=True):
+            value = row[measure.name]
+            if value is None:
+                assert text == "–"
+            else:
+                assert number(text) == pytest.approx(value, abs=0.5001 * 10.0**-measure.decimals), measure.name
+
+
+RATING = {
+    "verdict": "excluded from quantification",
+    "mean": 2.5,
+    "scale": {"lowest": 0, "highest": 5, "adequate_from": 3.0, "source": "Huang 2020"},
+    "rounds": [
+        {
+            "readers": [
+                {
+                    "reader": "AB",
+                    "scores": [{"score": 2, "time": "2026-01-02T10:00:00+00:00", "comment": "basal motion"}],
+                },
+                {"reader": "CD", "scores": [{"score": 1, "time": "x"}, {"score": 3, "time": "2026-01-03T10:00:00"}]},
+            ]
+        }
+    ],
+}
+
+
+EDITS = {
+    "edited": True,
+    "reader": "AB",
+    "active_seconds": 312.0,
+    "changes": [
+        {"region": "whole lung", "lesion_added_ml": 1.0, "lesion_removed_ml": 1.0},
+        {"region": "everywhere", "lesion_added_ml": 12.3, "lesion_removed_ml": 45.6, "lesion_dice": 0.87},
+    ],
+    "removed_as_artefact": [{"volume_ml": 12.0}, {"volume_ml": 3.0}],
+    "figures_before": [{"extent_percent": 30.0, "weight_g": 900.0}],
+    "figures_after": [{"extent_percent": 27.9, "weight_g": 800.0}],
+}

@@ -16,7 +16,6 @@ from COVIDQuantLib import pipeline
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.voxels.geometry import Geometry
-from COVIDQuantLib.worker.process import child_command
 from COVIDQuantLib.worker.worker import Worker
 
 HERE = str(Path(__file__).resolve().parent)
@@ -38,13 +37,7 @@ class WorkerThat(Worker):
 
     def __init__(self, name, **settings):
         super().__init__(**settings)
-        self._name = name
-
-    def _command(self):
-        return child_command(
-            f"sys.path.append({HERE!r}); import worker_world; worker_world.put_in_place({self._name!r})\n"
-            f"from COVIDQuantLib.worker.child import main; main({self._idle_seconds!r})"
-        )
+        self._imports = f"sys.path.append({HERE!r}); import worker_world; worker_world.put_in_place({name!r})"
 
 
 def put_in_place(name):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 from COVIDQuantLib.cohort.columns import EXAM_COLUMNS
-from COVIDQuantLib.document_table import table_filled_in
+from COVIDQuantLib.document_table import table_filled_in, write_anew
 
 BEGIN = "<!-- exams:begin (written by `python -m COVIDQuantLib.cohort.document`) -->"
 END = "<!-- exams:end -->"
@@ -28,5 +25,4 @@ def filled(text: str) -> str:
 
 
 if __name__ == "__main__":
-    document = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/batch.md")
-    document.write_text(filled(document.read_text(encoding="utf-8")), encoding="utf-8")
+    write_anew(filled, "docs/batch.md")

@@ -45,18 +45,8 @@ def write_snapshot_and_dicom(
 ) -> list[str]:
     """Write the wanted exports of a snapshot into a folder, DICOM among them.
 
-    Args:
-        values: HU as the CT node holds them, any number type, ``[k, j, i]``.
-        lobes: uint8 label values on the same grid.
-        lesions: bool, the same.
-        snapshot: everything else.
-        folder: created if missing.
-        wanted: names of ``export.exam_files.EXPORTS``, and ``dicom``.
-        images: the files of the images that the CT was loaded from.
-        report: progress.
-
-    Returns:
-        The names of the files.
+    Takes and returns what :func:`~COVIDQuantLib.worker.jobs.export.write_snapshot` does; ``wanted`` may have ``dicom``,
+    too, and ``images`` are the files of the images that the CT was loaded from.
 
     Raises:
         UnfitInputError: the images are missing, are no series, or not the CT's (``dicom-other-grid``).

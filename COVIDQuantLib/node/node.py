@@ -22,7 +22,7 @@ from COVIDQuantLib.node.intake import Intake
 from COVIDQuantLib.node.ledger import ASIDE, DONE, FILE, Ledger
 from COVIDQuantLib.node.network.service import Service
 from COVIDQuantLib.node.network.web_source import WebSource
-from COVIDQuantLib.node.quantifier import Quantifier, StartJob, in_background
+from COVIDQuantLib.node.quantifier import Quantifier, SeriesWorker, StartJob
 from COVIDQuantLib.node.reason import Reasons
 from COVIDQuantLib.node.status_page import StatusPage
 from COVIDQuantLib.system.atomic_files import output_error
@@ -43,14 +43,14 @@ class Node:
 
     Args:
         config: everything it does.
-        start: starts the job of a series.
+        start: starts the job of a series; None for a worker of its own.
 
     Raises:
         OutputError: its folder cannot be used, or another node uses it; the port is taken.
         UsageError: a TLS file is not what it should be.
     """
 
-    def __init__(self, config: NodeConfig, start: StartJob = in_background) -> None:
+    def __init__(self, config: NodeConfig, start: StartJob | None = None) -> None:
         self.config = config
         self.started = time.time()
         self._stop = threading.Event()
@@ -68,7 +68,10 @@ class Node:
             self.gathering = Gathering(config, self.ledger, self._images)
             used = sum(map(bytes_below, (self._images, self._results)))
             self.intake = Intake(config, self.gathering, incoming, used)
-            self.quantifier = Quantifier(config, self.ledger, self.gathering, self._results, start)
+            self.worker = SeriesWorker(config)
+            opened.callback(self.worker.close)
+            begin = start or self.worker.quantify
+            self.quantifier = Quantifier(config, self.ledger, self.gathering, self._results, begin)
             self.deliverer = Deliverer(config, self.ledger, self.quantifier.folder)
             self.reasons = Reasons(config, self.ledger, self.gathering, self.quantifier.folder)
             opened.callback(self._join)
@@ -129,6 +132,8 @@ class Node:
 
     def _advance(self) -> None:
         self.gathering.close_whole()
+        # Notices a process that has ended, also where nothing waits for it.
+        self.worker.advance()
         if self.quantifier.step():
             self.intake.recount(self._images, self._results)
 

@@ -1,4 +1,4 @@
-"""Quantify what is whole, one series after another, each in a background process that may fail without harm."""
+"""Quantify what is whole, one series after another, in a warm background process that may fail without harm."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from COVIDQuantLib.ct.dicom.headers import read_header
 from COVIDQuantLib.ct.dicom.series.stack import MIN_SLICES
 from COVIDQuantLib.errors import COVIDQuantError, OutputError
+from COVIDQuantLib.inference.device import MemoryRanOutError
 from COVIDQuantLib.node.config import NodeConfig
 from COVIDQuantLib.node.durable import images_in
 from COVIDQuantLib.node.gather import Gathering
@@ -21,43 +22,41 @@ from COVIDQuantLib.node.ledger import ASIDE, DONE, SENDING, WAITING, WORKING, Le
 from COVIDQuantLib.system.json_file import read_json
 from COVIDQuantLib.worker.failures import WorkerError
 from COVIDQuantLib.worker.frame import SharedArguments
-from COVIDQuantLib.worker.function_job import BackgroundJob
+from COVIDQuantLib.worker.warm import Lifetime, WarmCall, WarmProcess
 
 _log = logging.getLogger(__name__)
 
-_JOB = "COVIDQuantLib.node.job:quantified"
+_JOBS = "COVIDQuantLib.node.job"
+# Another try is in another process.
+_MAY_PASS = (WorkerError, MemoryRanOutError)
 # After a full disk, the next try waits for somebody to free some.
 _SECONDS_WITHOUT_ROOM = 60.0
 
 
-class Job(Protocol):
-    """A call of :func:`COVIDQuantLib.node.job.quantified` under way; see ``worker.function_job.BackgroundJob``."""
+class SeriesWorker(WarmProcess):
+    """The process that quantifies series after series and keeps the networks loaded; started with the first.
 
-    @property
-    def pid(self) -> int | None:
-        """Its process ID; None if it has none."""
-
-    @property
-    def is_done(self) -> bool:
-        """Whether it has come to its end."""
-
-    def poll(self) -> float:
-        """The fraction done, or the error it ended by."""
-
-    def cancel(self) -> None:
-        """End it."""
-
-
-def in_background(arguments: Mapping[str, Any]) -> Job:
-    """Start the job in a process of its own.
-
-    Raises:
-        WorkerError: it cannot be started.
+    Args:
+        config: when it is replaced.
+        jobs: the module of the function ``quantified``.
     """
-    return BackgroundJob(_JOB, SharedArguments({}, arguments))
+
+    def __init__(self, config: NodeConfig, jobs: str = _JOBS) -> None:
+        told = config.quantify
+        held_bytes = int(1e9 * told["worker_gb"])
+        super().__init__(jobs, None, Lifetime(60.0 * told["worker_idle_minutes"], told["worker_series"], held_bytes))
+        self._function = f"{jobs}:quantified"
+
+    def quantify(self, arguments: Mapping[str, Any]) -> WarmCall:
+        """Start to quantify a series, with the arguments of ``job.quantified``.
+
+        Raises:
+            WorkerError: the process cannot be started.
+        """
+        return self.submit_call(self._function, SharedArguments({}, arguments))
 
 
-StartJob = Callable[[Mapping[str, Any]], Job]
+StartJob = Callable[[Mapping[str, Any]], WarmCall]
 
 
 class Quantifier:
@@ -68,18 +67,19 @@ class Quantifier:
         ledger: the queue.
         gathering: where the images are.
         results: the folder of the results.
-        start: starts a job with the arguments of ``job.quantified``.
+        start: as ``SeriesWorker.quantify``.
     """
 
     def __init__(
-        self, config: NodeConfig, ledger: Ledger, gathering: Gathering, results: Path, start: StartJob = in_background
+        self, config: NodeConfig, ledger: Ledger, gathering: Gathering, results: Path, start: StartJob
     ) -> None:
         self._config = config
         self._ledger = ledger
         self._gathering = gathering
         self._results = results
         self._start_job = start
-        self._job: Job | None = None
+        self._job: WarmCall | None = None
+        self._fraction = 0.0
         self._unit: Unit | None = None
         self._began = 0.0
         self._paused_until = 0.0
@@ -89,11 +89,8 @@ class Quantifier:
     def progress(self) -> tuple[str, float] | None:
         """The unit that is being quantified and the fraction done; None if there is none."""
         job, unit = self._job, self._unit
-        if job is None or unit is None:
-            return None
-        with suppress(COVIDQuantError):
-            return unit.key, job.poll()
-        return unit.key, 1.0
+        # Not by polling: the status page asks from its own thread.
+        return None if job is None or unit is None else (unit.key, self._fraction)
 
     @property
     def pid(self) -> int | None:
@@ -151,18 +148,18 @@ class Quantifier:
         # Written before the start: a series that takes the whole node down counts its tries too.
         self._ledger.set(unit.key, state=WORKING, attempts=unit.attempts + 1, changed=0, at=unit.at)
         _log.info("series %s: quantifying %d images", unit.key, unit.images)
-        self._unit, self._began = unit, time.monotonic()
+        self._unit, self._began, self._fraction = unit, time.monotonic(), 0.0
         try:
             self._job = self._start_job(arguments)
         except WorkerError as error:
             self._failed(unit, error)
 
-    def _watch(self, job: Job) -> bool:
+    def _watch(self, job: WarmCall) -> bool:
         unit = self._unit
         assert unit is not None  # noqa: S101 - a job is of a unit
         minutes = self._config.quantify["minutes"]
         try:
-            job.poll()
+            self._fraction = job.poll()
             if not job.is_done:
                 if time.monotonic() - self._began < 60.0 * minutes:
                     return False
@@ -213,7 +210,7 @@ class Quantifier:
             _log.warning("series %s waits: %s", unit.key, _line(error))
             self._ledger.set(unit.key, state=WAITING, attempts=unit.attempts, at=unit.at)
             self._paused_until = time.monotonic() + _SECONDS_WITHOUT_ROOM
-        elif isinstance(error, WorkerError) and unit.attempts + 1 < self._config.quantify["attempts"]:
+        elif isinstance(error, _MAY_PASS) and unit.attempts + 1 < self._config.quantify["attempts"]:
             _log.warning("series %s is tried again: %s", unit.key, _line(error))
             self._ledger.set(unit.key, state=WAITING)
         else:

@@ -77,6 +77,9 @@ SCHEMAS: dict[str, Schema] = {
         "consolidation_hu": number(DEFAULT_THRESHOLDS.consolidation_hu, "lower bound of consolidation, HU"),
         "minutes": above_zero(90, "a series that takes longer is put aside"),
         "attempts": count(3, "how often a series is tried whose job crashes", 10),
+        "worker_series": count(100, "the process that quantifies is replaced by a new one after so many series"),
+        "worker_gb": above_zero(4, "likewise once it holds more memory than this after a series (on Linux)"),
+        "worker_idle_minutes": above_zero(30, "it ends, and the networks' memory is free, after so long without work"),
     },
     "results": {
         "objects": _objects(),

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-from COVIDQuantLib.document_table import table_filled_in
+from COVIDQuantLib.document_table import table_filled_in, write_anew
 from COVIDQuantLib.quantification.measures import MEASURES
 
 BEGIN = "<!-- measures:begin (written by `python -m COVIDQuantLib.quantification.document`) -->"
@@ -33,5 +30,4 @@ def filled(text: str) -> str:
 
 
 if __name__ == "__main__":
-    document = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/definitions.md")
-    document.write_text(filled(document.read_text(encoding="utf-8")), encoding="utf-8")
+    write_anew(filled, "docs/definitions.md")

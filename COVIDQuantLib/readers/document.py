@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-from COVIDQuantLib.document_table import tables_filled_in
+from COVIDQuantLib.document_table import tables_filled_in, write_anew
 from COVIDQuantLib.readers.literature import CUT_OFFS, HUANG_GROUPS, PAN_GROUPS
 from COVIDQuantLib.readers.reading_aids import published_text, title_of
 
@@ -64,5 +61,4 @@ def filled(text: str) -> str:
 
 
 if __name__ == "__main__":
-    document = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/readers.md")
-    document.write_text(filled(document.read_text(encoding="utf-8")), encoding="utf-8")
+    write_anew(filled, "docs/readers.md")

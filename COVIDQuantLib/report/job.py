@@ -27,15 +27,9 @@ def write_snapshot_report(
 ) -> ReportFiles:
     """Write the report of a snapshot into a folder.
 
-    Args:
-        values: HU as the CT node holds them, any number type, ``[k, j, i]``.
-        lobes: uint8 label values on the same grid.
-        lesions: bool, the same.
-        snapshot: everything else.
-        folder: created if missing.
-        label: a text of the user's in the heading.
-        report: progress.
-        compared: this exam, which is its last one, with earlier ones; adds the page of the follow-up.
+    Takes what :func:`~COVIDQuantLib.worker.jobs.export.write_snapshot` does; ``label``, in place of ``wanted``, is
+    a text of the user's in the heading. ``compared`` is this exam, which is its last one, with earlier ones; it adds the
+    page of the follow-up.
 
     Raises:
         OutputError: it cannot be written.

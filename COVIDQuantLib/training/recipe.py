@@ -145,11 +145,11 @@ SCHEMA: s.Schema = {
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """A checked recipe.
+class CheckedRecipe:
+    """A recipe of either kind, checked.
 
     Attributes:
-        values: all keys of ``SCHEMA``.
+        values: all keys of its schema.
         where: the file, for messages.
     """
 
@@ -158,6 +158,10 @@ class Recipe:
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
+
+
+class Recipe(CheckedRecipe):
+    """A recipe for training on drawn masks, with the keys of ``SCHEMA``."""
 
     @property
     def network_settings(self) -> dict[str, Any]:

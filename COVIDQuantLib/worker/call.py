@@ -55,6 +55,21 @@ class Call:
         self.result: Any = None
         self.is_over = False
 
+    @property
+    def is_done(self) -> bool:
+        """Whether there is a result."""
+        return self.is_over and self.error is None
+
+    def check(self) -> None:
+        """Raise the error that the call ended by, if it did."""
+        if self.error is not None:
+            raise self.error
+
+    def fraction(self) -> float:
+        """The fraction done, of a function that reports that; raises as :meth:`check` does."""
+        self.check()
+        return 1.0 if self.is_over else float(self.progress or 0.0)
+
     def handle(self, message: Message) -> None:
         """Handle a message from the child; one about another call, or after the end, is ignored."""
         if message.get("job") != self._number or self.is_over:

@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 
 from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.inference.device import MemoryRanOutError, is_out_of_memory
+from COVIDQuantLib.system.memory import give_back_memory, held_bytes_now
 from COVIDQuantLib.system.staging import clear_gone
 from COVIDQuantLib.worker.blocks import opened
 from COVIDQuantLib.worker.channel import Message, Outbox
@@ -35,11 +36,13 @@ from COVIDQuantLib.worker.values import encode
 _SECONDS_TO_CLEAR = 5.0
 
 
-def main(idle_seconds: float | None = None) -> None:
+def main(idle_seconds: float | None = None, calls: int | None = None, held_bytes: int | None = None) -> None:
     """Serve the parent until it closes the channel.
 
     Args:
         idle_seconds: exit after this long without a job; None: never.
+        calls: exit after so many jobs; None: never.
+        held_bytes: exit after a job once more memory than this is held; None, or where it is unknown: never.
     """
     orders, replies = _channel()
     # Makes a crash in compiled code log the Python line.
@@ -48,14 +51,23 @@ def main(idle_seconds: float | None = None) -> None:
     jobs: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(orders, jobs), name="parent", daemon=True).start()
     outbox.put({"ready": os.getpid()})
+    served = 0
     with suppress(queue.Empty):
         while _serve(jobs.get(timeout=idle_seconds), outbox):
-            pass
+            served += 1
+            give_back_memory()
+            if served == calls or _holds_more(held_bytes):
+                break
     outbox.close()
     _remove_files()
     sys.stderr.flush()
     # Not by returning: the listening thread holds a stream that Python would try to close.
     os._exit(0)
+
+
+def _holds_more(limit: int | None) -> bool:
+    held = None if limit is None else held_bytes_now()
+    return limit is not None and held is not None and held > limit
 
 
 def _channel() -> tuple[BinaryIO, BinaryIO]:
@@ -120,6 +132,8 @@ def _serve(message: Message, outbox: Outbox) -> bool:
         outbox.put({"job": job, "done": _hand_over(result, message)})
     except COVIDQuantError as error:
         outbox.put({"job": job, "failed": error_record(error)})
+        # A new process begins with all the memory that this one could not find.
+        return not isinstance(error, MemoryRanOutError)
     except Exception as error:  # noqa: BLE001 - the parent must hear of any error
         traceback.print_exc()
         outbox.put({"job": job, "failed": error_record(_presentable(error))})

@@ -55,7 +55,7 @@ class BackgroundJob:
     @property
     def is_done(self) -> bool:
         """Whether :meth:`poll` has received the result."""
-        return self._call.is_over and self._call.error is None
+        return self._call.is_done
 
     @property
     def result(self) -> Any:
@@ -77,9 +77,7 @@ class BackgroundJob:
                 self._end()
             elif self._process.ended:
                 self._call.fail(death_of(*self._end()))
-        if self._call.error is not None:
-            raise self._call.error
-        return 1.0 if self._call.is_over else float(self._call.progress or 0.0)
+        return self._call.fraction()
 
     def cancel(self) -> None:
         """End the job and its process; does nothing if it is over."""

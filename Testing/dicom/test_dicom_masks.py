@@ -1,14 +1,10 @@
 """DICOM segmentations as masks: ours, highdicom's, dcmqi's, TotalSegmentator's; sparse, packed, damaged, hostile."""
 
-import json
-import shutil
-import subprocess
 import zlib
 
 import highdicom
 import numpy as np
 import pytest
-import SimpleITK as sitk
 from dicom_maker import enhanced, slice_datasets, write
 from dicom_results import SETTINGS, STUDY, exam_of, objects_of, written
 from highdicom.seg import Segmentation, SegmentDescription
@@ -18,7 +14,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless, generate_uid
 
 from COVIDQuantLib.anatomy import LOBES
-from COVIDQuantLib.ct.masks.label_maps import place_labels, read_label_map
+from COVIDQuantLib.ct.masks.label_maps import read_label_map
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.export.segmentation_file import read_segmentation
@@ -451,17 +447,3 @@ def test_flipped_bits_are_refused_in_one_line_or_harmless(world, tmp_path, seed)
     assert (labels is None) == bool(said)
     assert "\n" not in (said or "")
     assert labels is None or labels.shape == world[0].ct.hu.shape
-
-
-@pytest.mark.skipif(shutil.which("segimage2itkimage") is None, reason="dcmqi is not installed")
-def test_dcmqi_opens_ours_voxel_by_voxel(world, tmp_path):
-    """By dcmqi Slicer opens segmentations: one volume per segment, as segments overlap."""
-    exam, path, _ = world
-    options = ["--inputDICOM", path, "--outputDirectory", tmp_path, "--outputType", "nrrd", "--prefix", "s"]
-    subprocess.run(["segimage2itkimage", *map(str, options)], check=True, capture_output=True)
-    for number, lobe in enumerate(LOBES, start=1):
-        image = sitk.ReadImage(str(tmp_path / f"s-{number}.nrrd"))
-        placed, _ = place_labels(sitk.GetArrayFromImage(image), Geometry.of_image(image), exam.ct.geometry, lobe.name)
-        np.testing.assert_array_equal(placed != 0, exam.segmentation.lobes == lobe.label)
-    told = json.loads((tmp_path / "s-meta.json").read_text(encoding="utf-8"))["segmentAttributes"]
-    assert [item[0]["SegmentLabel"] for item in told] == [*(lobe.name for lobe in LOBES), "pneumonia"]

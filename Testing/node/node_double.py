@@ -11,7 +11,7 @@ from COVIDQuantLib.system.atomic_files import write_folder_atomically
 from COVIDQuantLib.worker.failures import death_of
 
 
-def quantified(images, out, plan, thresholds, objects, report):
+def quantified(images, out, plan, thresholds, objects, report, warnings=()):
     """As ``job.quantified``: refuses what the reader refuses, and writes a note in place of the objects."""
     ct = read_ct(images)
     report(0.5)
@@ -26,7 +26,7 @@ def quantified(images, out, plan, thresholds, objects, report):
     with write_folder_atomically(out) as folder:
         note.save_as(folder / "note.dcm", enforce_file_format=True)
         files = [_described(folder / "note.dcm")]
-        write_json(folder / OUTCOME, {"files": files, "grade": "sound", "warnings": [], "seconds": 0.1})
+        write_json(folder / OUTCOME, {"files": files, "grade": "sound", "warnings": [*warnings], "seconds": 0.1})
 
 
 class Noted:

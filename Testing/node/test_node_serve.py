@@ -14,7 +14,6 @@ from pydicom import dcmread
 
 from COVIDQuantLib.cli.main import main
 from COVIDQuantLib.errors import UsageError
-from COVIDQuantLib.node.quantifier import in_background
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,8 +61,8 @@ def test_a_stop_signal_ends_it_and_the_queue_is_kept(tmp_path):
     assert len(list((tmp_path / "spool" / "images").rglob("*.dcm"))) == 2
 
 
-def test_a_job_in_its_own_process_says_why_a_series_is_unfit(tmp_path):
-    with node_in(tmp_path, start=in_background) as node:
+def test_the_real_job_says_why_a_series_is_unfit(tmp_path):
+    with node_in(tmp_path, start=None) as node:
         sent(node.service.port, series(RescaleType="OD"))
         run_until(node, lambda: states(node) == {"aside": 1})
         assert node.ledger.units()[0].reason.endswith("[no-fit-series]")
@@ -75,7 +74,7 @@ def test_the_real_job_makes_the_objects_of_a_result(tmp_path):
     from dicom_maker import chest, slice_datasets
 
     images = slice_datasets(chest((24, 64, 64)), spacing=(5.0, 5.0, 10.0), StudyDate="20261101")
-    with node_in(tmp_path, start=in_background) as node:
+    with node_in(tmp_path, start=None) as node:
         sent(node.service.port, images)
         run_until(node, lambda: states(node) == {"done": 1}, 300)
         (unit,) = node.ledger.units()

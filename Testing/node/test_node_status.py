@@ -58,6 +58,8 @@ def test_it_says_what_is_under_way(tmp_path, moment):
         run_until(node, lambda: states(node) == {moment: 1})
         if moment == "sending":
             run_until(node, lambda: any(one.why for one in node.ledger.pending()))
+        if moment == "working":
+            run_until(node, lambda: node.quantifier.progress[1] > 0)
         said = {"gathering": "receiving, whole in", "working": "being quantified, 25 %", "sending": "cannot be reached"}
         assert said[moment] in text_of(asked(node)[1])
 

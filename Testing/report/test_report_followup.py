@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from followup_world import DAYS, lungs, result, write_result
-from report_world import exam, number, pages_of, parsed, table_of
-from test_report_exam import banners, needs_pdf
+from report_world import banners, exam, needs_pdf, number, pages_of, parsed, table_of
 
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.export.exam_files import write_exam

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from COVIDQuantLib.cli.output_options import add_out, add_quiet
 from COVIDQuantLib.cli.plan_options import add_plan_options, plan_of
 from COVIDQuantLib.cli.terminal import console, progress_bar, show_files, show_warning, shown
 from COVIDQuantLib.errors import NotSoundError, UsageError
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "manifest", type=Path, nargs="?", metavar="MANIFEST", help="CSV or Parquet with columns patient, exam, path"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    add_out(parser)
     parser.add_argument(
         "--make-manifest", type=Path, metavar="TREE", help="list the chest CTs below a folder into DIR/manifest.csv"
     )
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--redo", action="store_true", help="make exams again that were made with other settings")
     parser.add_argument("--collect", action="store_true", help="make no exam; write the data set of what is done")
     parser.add_argument("--strict", action="store_true", help="end with status 4 if an exam failed or needs review")
-    parser.add_argument("--quiet", action="store_true", help="show no progress and no summary")
+    add_quiet(parser, "summary")
 
 
 def run(arguments: argparse.Namespace) -> None:

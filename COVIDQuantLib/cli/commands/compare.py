@@ -13,6 +13,7 @@ import numpy as np
 
 from COVIDQuantLib.cli.compare_tables import show_comparison
 from COVIDQuantLib.cli.lesion_tables import show_lesions
+from COVIDQuantLib.cli.output_options import add_out, add_quiet
 from COVIDQuantLib.cli.report_options import (
     add_report_options,
     check_report_options,
@@ -60,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "baseline", type=Path, metavar="BASELINE", help="a folder written by quantify, or DICOM objects of a result"
     )
     parser.add_argument("followup", type=Path, nargs="+", metavar="FOLLOWUP", help="one or more later exams")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    add_out(parser)
     parser.add_argument(
         "--date",
         type=_day,
@@ -113,7 +114,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="end with status 4 if an exam is not graded sound, or excluded"
     )
-    parser.add_argument("--quiet", action="store_true", help="show no progress and no table")
+    add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

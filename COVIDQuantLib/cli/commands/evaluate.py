@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from COVIDQuantLib.cli.output_options import add_out, add_quiet
 from COVIDQuantLib.cli.terminal import console, progress_bar, show_files, show_warning
 from COVIDQuantLib.evaluation.agreement import PairedAgreement, Spread
 from COVIDQuantLib.evaluation.anonymous import without_names
@@ -35,13 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "reference", type=Path, metavar="REFERENCE", help="the reference, in the same forms; scans are paired by name"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    add_out(parser)
     parser.add_argument("--ct", type=Path, metavar="FILE_OR_DIR", help="the CT, or a folder of CTs, for weight and HU")
     parser.add_argument("--content", choices=CONTENTS, help="contents of label maps whose names do not say")
     parser.add_argument("--identify", action="store_true", help="write the names of the scans instead of hashes")
     parser.add_argument("--no-distances", action="store_true", help="skip the surface distances, which is faster")
     parser.add_argument("--no-plots", action="store_true", help="do not draw Bland-Altman plots")
-    parser.add_argument("--quiet", action="store_true", help="show no progress and no table")
+    add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

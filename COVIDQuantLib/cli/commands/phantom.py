@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
-from pathlib import Path
 
+from COVIDQuantLib.cli.output_options import add_out
 from COVIDQuantLib.cli.terminal import progress_bar
 from COVIDQuantLib.errors import OutputError, UsageError
 from COVIDQuantLib.export.csv_file import write_rows
@@ -33,7 +33,7 @@ _MAKING, _WRITING = Stage("making", 20.0), Stage("writing", 2.0)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments; omitted values are drawn from the seed or take the phantom's defaults."""
     defaults = PhantomSettings()
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the CT and its truth")
+    add_out(parser, "CT and its truth")
     parser.add_argument("--seed", type=int, default=defaults.seed, metavar="N", help="which patient")
     parser.add_argument(
         "--thickness",

@@ -16,6 +16,7 @@ from COVIDQuantLib.cli.dicom_options import (
     put_dicom,
 )
 from COVIDQuantLib.cli.mask_options import GIVEN, add_mask_options, ct_path, given_masks
+from COVIDQuantLib.cli.output_options import add_out, add_quiet
 from COVIDQuantLib.cli.plan_options import add_plan_options, plan_of
 from COVIDQuantLib.cli.reading_aid_tables import show_reading_aids
 from COVIDQuantLib.cli.report_options import (
@@ -56,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "ct", type=Path, nargs="?", metavar="CT", help="a DICOM folder or file, NIfTI, NRRD or MetaImage"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    add_out(parser)
     parser.add_argument(
         "--series", metavar="UID|NUMBER|TEXT", help="the DICOM series to use, by UID, number or description"
     )
@@ -73,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-picture", action="store_true", help="do not write the overview image")
     parser.add_argument("--identify", action="store_true", help="write names, UIDs and the exam date as they are")
     parser.add_argument("--strict", action="store_true", help="end with status 4 if the result is not graded sound")
-    parser.add_argument("--quiet", action="store_true", help="show no progress and no table")
+    add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table as Shown
 
+from COVIDQuantLib.cli.output_options import add_out, add_quiet
 from COVIDQuantLib.cli.terminal import console, progress_bar, show_files, show_warning
 from COVIDQuantLib.progress import Stage
 from COVIDQuantLib.system.atomic_files import OutputFolder
@@ -26,9 +27,9 @@ _ANALYSING, _MAPPING, _WRITING = Stage("analysing", 0.4), Stage("mapping lesions
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("config", type=Path, metavar="CONFIG", help="the study: a TOML file (docs/study.md)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    add_out(parser)
     parser.add_argument("--identify", action="store_true", help="name those left out instead of writing hashes")
-    parser.add_argument("--quiet", action="store_true", help="show no progress and no table")
+    add_quiet(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from COVIDQuantLib.cli.output_options import add_out, add_quiet
 from COVIDQuantLib.cli.terminal import console, progress_bar
 from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.inference.device import DEVICES
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "recipe", metavar="CONFIG", help="a recipe file (JSON), or the name of a shipped one: yoo-2022 …"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the bundle and checkpoints")
+    add_out(parser, "bundle and checkpoints")
     parser.add_argument(
         "--data",
         type=Path,
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="continue the training in --out")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="where to train")
-    parser.add_argument("--quiet", action="store_true", help="show no progress and no measurements")
+    add_quiet(parser, "measurements")
 
 
 def run(arguments: argparse.Namespace) -> None:

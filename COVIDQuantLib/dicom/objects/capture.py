@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 from pydicom.dataset import Dataset
 
-from COVIDQuantLib.dicom.objects.algorithms import MANUFACTURER, MODEL_NAME, software_version
 from COVIDQuantLib.dicom.objects.source import SourceSeries
 from COVIDQuantLib.exam import Exam
 from COVIDQuantLib.export.sheet.page import draw_sheet
@@ -35,15 +34,7 @@ def make_capture(exam: Exam, source: SourceSeries, new_uid: Callable[[], str], r
         bits_allocated=8,
         coordinate_system="PATIENT",
         patient_orientation=("L", "P"),
-        series_instance_uid=new_uid(),
-        series_number=source.series_number + SERIES_OFFSET,
-        sop_instance_uid=new_uid(),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MODEL_NAME,
-        software_versions=software_version(),
-        series_description="COVIDQuant overview",
-        specific_character_set="ISO_IR 192",
+        **source.new_series(SERIES_OFFSET, "COVIDQuant overview", new_uid),
         transfer_syntax_uid="1.2.840.10008.1.2.1",
     )
     capture.BurnedInAnnotation = "NO"

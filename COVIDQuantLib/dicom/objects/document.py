@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 from COVIDQuantLib.anatomy import Code
 from COVIDQuantLib.dicom.objects.codes import CONCEPT
-from COVIDQuantLib.dicom.objects.segmentation import SEGMENT_NUMBER, SEGMENTS
-from COVIDQuantLib.document_table import table_filled_in
+from COVIDQuantLib.dicom.objects.segmentation import SEGMENTS
+from COVIDQuantLib.document_table import table_filled_in, write_anew
 
 FIGURES_BEGIN = "<!-- figures:begin (written by `python -m COVIDQuantLib.dicom.objects.document`) -->"
 FIGURES_END = "<!-- figures:end -->"
@@ -30,10 +27,10 @@ def figures_table() -> str:
 def segments_table() -> str:
     """Every segment with its codes."""
     lines = ["| number | label | category | type | modifier | region |", "|---|---|---|---|---|---|"]
-    for kind in SEGMENTS:
+    for number, kind in enumerate(SEGMENTS, start=1):
         terms = kind.terminology
         codes = " | ".join(_told(code) for code in (terms.category, terms.type, terms.modifier, terms.region))
-        lines.append(f"| {SEGMENT_NUMBER[kind.name]} | {kind.name} | {codes} |")
+        lines.append(f"| {number} | {kind.name} | {codes} |")
     return "\n".join(lines)
 
 
@@ -52,5 +49,4 @@ def filled(text: str) -> str:
 
 
 if __name__ == "__main__":
-    document = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/dicom.md")
-    document.write_text(filled(document.read_text(encoding="utf-8")), encoding="utf-8")
+    write_anew(filled, "docs/dicom.md")

@@ -11,7 +11,6 @@ from pydicom.uid import UID, EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from COVIDQuantLib.ct.dicom.headers import PATIENT_MODULE, STUDY_MODULE
 from COVIDQuantLib.ct.files.input_files import shown
-from COVIDQuantLib.dicom.objects.algorithms import MANUFACTURER, MODEL_NAME, software_version
 from COVIDQuantLib.dicom.objects.source import SourceSeries
 from COVIDQuantLib.errors import UnfitInputError
 
@@ -37,6 +36,11 @@ def read_pdf(path: Path) -> bytes:
     return data
 
 
+def _keyword(name: str) -> str:
+    """The DICOM keyword of an argument of highdicom: ``SOPInstanceUID`` of ``sop_instance_uid``."""
+    return "".join(word.upper() if word in {"sop", "uid"} else word.capitalize() for word in name.split("_"))
+
+
 def make_pdf(data: bytes, source: SourceSeries, title: str, new_uid: Callable[[], str]) -> Dataset:
     """A PDF as a document of the patient's study.
 
@@ -47,20 +51,18 @@ def make_pdf(data: bytes, source: SourceSeries, title: str, new_uid: Callable[[]
         new_uid: makes a UID.
     """
     header, now = source.headers[0], datetime.now().astimezone()
+    series = source.new_series(SERIES_OFFSET, "COVIDQuant report", new_uid)
     document = Dataset()
     document.file_meta = FileMetaDataset()
     document.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    document.SpecificCharacterSet = "ISO_IR 192"
     for keyword in (*PATIENT_MODULE, *STUDY_MODULE, "StudyInstanceUID"):
         if keyword in header:
             document[keyword] = header[keyword]
     document.SOPClassUID = document.file_meta.MediaStorageSOPClassUID = EncapsulatedPDFStorage
-    document.SOPInstanceUID = document.file_meta.MediaStorageSOPInstanceUID = UID(new_uid())
+    document.file_meta.MediaStorageSOPInstanceUID = UID(series["sop_instance_uid"])
     document.Modality, document.ConversionType = "DOC", "WSD"
-    document.SeriesInstanceUID, document.InstanceNumber = new_uid(), 1
-    document.SeriesNumber, document.SeriesDescription = source.series_number + SERIES_OFFSET, "COVIDQuant report"
-    document.Manufacturer, document.ManufacturerModelName = MANUFACTURER, MODEL_NAME
-    document.SoftwareVersions, document.DeviceSerialNumber = software_version(), software_version()
+    for name, value in series.items():
+        setattr(document, _keyword(name), value)
     document.ContentDate, document.ContentTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
     document.AcquisitionDateTime = ""
     document.BurnedInAnnotation, document.DocumentTitle = "YES", title

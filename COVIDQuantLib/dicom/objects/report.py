@@ -26,7 +26,7 @@ from COVIDQuantLib.dicom.objects.algorithms import (
 from COVIDQuantLib.dicom.objects.codes import CONCEPT, site_of
 from COVIDQuantLib.dicom.objects.lesions import Lesion, lesion_figures, lesions_of
 from COVIDQuantLib.dicom.objects.payload import put_payload
-from COVIDQuantLib.dicom.objects.segmentation import SEGMENT_NUMBER, SEGMENTS
+from COVIDQuantLib.dicom.objects.segmentation import SEGMENTS, segment_number
 from COVIDQuantLib.dicom.objects.source import SourceSeries
 from COVIDQuantLib.dicom.objects.tracking import Tracked, Tracking, uid_of
 from COVIDQuantLib.exam import Exam
@@ -67,18 +67,9 @@ def make_report(
     report = Comprehensive3DSR(
         evidence=[segmentation, *source.headers],
         content=content,
-        series_instance_uid=new_uid(),
-        series_number=source.series_number + SERIES_OFFSET,
-        sop_instance_uid=new_uid(),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MODEL_NAME,
-        software_versions=software_version(),
-        device_serial_number=software_version(),
+        **source.new_series(SERIES_OFFSET, "COVIDQuant measurements", new_uid),
         is_complete=True,
         is_final=False,
-        series_description="COVIDQuant measurements",
-        specific_character_set="ISO_IR 192",
         coding_schemes=[_scheme()],
         transfer_syntax_uid="1.2.840.10008.1.2.1",
     )
@@ -159,11 +150,11 @@ def _region_group(exam: Exam, region: str, segmentation: Dataset, tracking: Trac
         "measurements": _measurements(figures),
         "algorithm_id": _algorithm(exam, "lobes"),
     }
-    if region in SEGMENT_NUMBER:
+    if any(region == lobe.name for lobe in LOBES):
         return VolumetricROIMeasurementsAndQualitativeEvaluations(
             **common,
             finding_category=LOBES[0].terminology.category.as_dicom(),
-            referenced_segment=_segment(segmentation, SEGMENT_NUMBER[region], exam),
+            referenced_segment=_segment(segmentation, region, exam),
         )
     return MeasurementsAndQualitativeEvaluations(
         **common, qualitative_evaluations=_qualities(exam) if region == WHOLE_LUNG.name else None
@@ -175,7 +166,7 @@ def _pneumonia_group(exam: Exam, segmentation: Dataset, tracking: Tracking) -> A
 
     return VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracked(tracking.of(LESION.name)),
-        referenced_segment=_segment(segmentation, SEGMENT_NUMBER[LESION.name], exam),
+        referenced_segment=_segment(segmentation, LESION.name, exam),
         finding_category=LESION.terminology.category.as_dicom(),
         finding_type=LESION.terminology.type.as_dicom(),
         finding_sites=[_site(WHOLE_LUNG.name)],
@@ -197,7 +188,7 @@ def _lesion_group(exam: Exam, lesion: Lesion) -> Any:
     )
 
 
-def _segment(segmentation: Dataset, number: int, exam: Exam) -> Any:
+def _segment(segmentation: Dataset, name: str, exam: Exam) -> Any:
     from highdicom.sr import ReferencedSegment, SourceSeriesForSegmentation
 
     identity = exam.ct.source.dicom
@@ -205,7 +196,7 @@ def _segment(segmentation: Dataset, number: int, exam: Exam) -> Any:
     return ReferencedSegment(
         sop_class_uid=segmentation.SOPClassUID,
         sop_instance_uid=segmentation.SOPInstanceUID,
-        segment_number=number,
+        segment_number=segment_number(segmentation, name),
         source_series=SourceSeriesForSegmentation(identity.series_uid),
     )
 

@@ -7,7 +7,7 @@ has frames of its own for each segment and allows it, a label map (LABELMAP) doe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,8 @@ from pydicom.dataset import Dataset
 from COVIDQuantLib.anatomy import LESION, LOBES, LesionKind, Lobe
 from COVIDQuantLib.dicom.objects.algorithms import (
     MANUFACTURER,
-    MODEL_NAME,
     algorithm_of,
     edited_segments,
-    software_version,
 )
 from COVIDQuantLib.dicom.objects.source import SourceSeries
 from COVIDQuantLib.dicom.objects.tracking import Tracking
@@ -30,13 +28,15 @@ if TYPE_CHECKING:
     from highdicom.seg import Segmentation, SegmentDescription
 
 SEGMENTS: tuple[Lobe | LesionKind, ...] = (*LOBES, LESION)
-SEGMENT_NUMBER: dict[str, int] = {kind.name: number for number, kind in enumerate(SEGMENTS, start=1)}
 # Number of the series within those that a result adds, after 100 × the CT's.
 SERIES_OFFSET = 1
 
 
 def make_segmentation(exam: Exam, source: SourceSeries, tracking: Tracking, new_uid: Callable[[], str]) -> Segmentation:
     """The segmentation object of an exam; a segment that is empty has one empty frame, so that it is there.
+
+    Segments are numbered as ``SEGMENTS`` lists them, but empty ones last: Slicer's reader takes only segments with
+    voxels, and names them by their place among all, so that after an empty lobe every name would be its neighbour's.
 
     Args:
         exam: the quantified exam.
@@ -50,20 +50,14 @@ def make_segmentation(exam: Exam, source: SourceSeries, tracking: Tracking, new_
     header = source.headers[0]
     spacing = source.geometry.spacing
     thickness = exam.ct.source.get("slice_thickness_mm") or spacing[2]
-    masks = _masks(exam, source)
+    order = _order(exam, source)
+    masks = _masks(exam, source, order)
     made = Segmentation(
         source_images=source.headers,
         pixel_array=masks,
         segmentation_type="BINARY",
-        segment_descriptions=_descriptions(exam, tracking),
-        series_instance_uid=new_uid(),
-        series_number=source.series_number + SERIES_OFFSET,
-        sop_instance_uid=new_uid(),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MODEL_NAME,
-        software_versions=software_version(),
-        device_serial_number=software_version(),
+        segment_descriptions=_descriptions(exam, tracking, order),
+        **source.new_series(SERIES_OFFSET, "COVIDQuant lobes and pneumonia", new_uid),
         content_label="LOBES_PNEUMONIA",
         content_description="Lobes of the lungs and pneumonia",
         pixel_measures=None
@@ -73,21 +67,37 @@ def make_segmentation(exam: Exam, source: SourceSeries, tracking: Tracking, new_
             slice_thickness=float(thickness),
             spacing_between_slices=spacing[2],
         ),
-        series_description="COVIDQuant lobes and pneumonia",
-        specific_character_set="ISO_IR 192",
     )
-    for number in range(1, 1 + len(SEGMENTS)):
+    for number, (item, kind) in enumerate(zip(made.SegmentSequence, order, strict=True), start=1):
         if not masks[..., number - 1].any():
             _add_empty_frame(made, number)
-    for item, kind in zip(made.SegmentSequence, SEGMENTS, strict=True):
         _add_modifier(item, kind)
+        item.SegmentDescription = _told(item, edited=kind.segment_id in edited_segments(exam))
     made.BodyPartExamined = "CHEST"
+    # Nobody: a type 2 attribute that highdicom leaves out.
+    made.ContentCreatorName = ""
     if "PositionReferenceIndicator" not in header:
         made.PositionReferenceIndicator = ""
     return made
 
 
-def _masks(exam: Exam, source: SourceSeries) -> np.ndarray:
+def segment_number(segmentation: Dataset, name: str) -> int:
+    """The number of a lobe or of the pneumonia in a segmentation object of ours."""
+    return next(int(item.SegmentNumber) for item in segmentation.SegmentSequence if item.SegmentLabel == name)
+
+
+def _order(exam: Exam, source: SourceSeries) -> tuple[Lobe | LesionKind, ...]:
+    """The segments as they are numbered: those without a voxel in the stored images last."""
+    lobes, lesions = exam.segmentation.lobes, exam.segmentation.lesions
+    found: set[str] = set()
+    for k in range(len(source.identity.images)):
+        counts = np.bincount(source.section(lobes, k).ravel(), minlength=1 + len(LOBES))
+        found |= {lobe.name for lobe in LOBES if counts[lobe.label]}
+        found |= {LESION.name} if source.section(lesions, k).any() else set()
+    return tuple(sorted(SEGMENTS, key=lambda kind: kind.name not in found))
+
+
+def _masks(exam: Exam, source: SourceSeries, order: Sequence[Lobe | LesionKind]) -> np.ndarray:
     """uint8 masks ``[frame, j, i, segment]`` in the order of the source's images or frames."""
     lobes, lesions = exam.segmentation.lobes, exam.segmentation.lesions
     rows, columns = source.matrix
@@ -97,19 +107,19 @@ def _masks(exam: Exam, source: SourceSeries) -> np.ndarray:
         place = k if image.frame is None else image.frame - 1
         own = source.section(lobes, k)
         for lobe in LOBES:
-            masks[place, ..., SEGMENT_NUMBER[lobe.name] - 1] = own == lobe.label
-        masks[place, ..., SEGMENT_NUMBER[LESION.name] - 1] = source.section(lesions, k) != 0
+            masks[place, ..., order.index(lobe)] = own == lobe.label
+        masks[place, ..., order.index(LESION)] = source.section(lesions, k) != 0
     return masks
 
 
-def _descriptions(exam: Exam, tracking: Tracking) -> list[SegmentDescription]:
+def _descriptions(exam: Exam, tracking: Tracking, order: Sequence[Lobe | LesionKind]) -> list[SegmentDescription]:
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.color import CIELabColor
     from highdicom.seg import SegmentDescription
 
     edited = edited_segments(exam)
     described = []
-    for number, kind in enumerate(SEGMENTS, start=1):
+    for number, kind in enumerate(order, start=1):
         terms = kind.terminology
         algorithm = algorithm_of(exam, "lesions" if kind is LESION else "lobes", edited=kind.segment_id in edited)
         entry = tracking.of(kind.name)
@@ -134,6 +144,12 @@ def _descriptions(exam: Exam, tracking: Tracking) -> list[SegmentDescription]:
             )
         )
     return described
+
+
+def _told(item: Dataset, *, edited: bool) -> str:
+    """How a segment came to be, which Slicer shows as its description."""
+    version = item.SegmentationAlgorithmIdentificationSequence[0].AlgorithmVersion
+    return f"{item.SegmentAlgorithmName} {version}{', edited by a reader' if edited else ''}"
 
 
 def _add_modifier(item: Dataset, kind: Lobe | LesionKind) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -18,6 +19,7 @@ from pydicom.uid import UID
 from COVIDQuantLib.ct.dicom.headers import PATIENT_MODULE, STUDY_MODULE, printable
 from COVIDQuantLib.ct.dicom.open import open_dicom
 from COVIDQuantLib.ct.source import CTSource, DicomIdentity
+from COVIDQuantLib.dicom.objects.algorithms import MANUFACTURER, MODEL_NAME, software_version
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.voxels.geometry import Geometry
 
@@ -194,9 +196,29 @@ class SourceSeries:
         rows, columns = self.matrix
         return labels[k, j : j + rows, i : i + columns]
 
+    def new_series(self, offset: int, description: str, new_uid: Callable[[], str]) -> dict[str, Any]:
+        """What names a new series of one object and the equipment that made it, as highdicom's classes take it.
+
+        Args:
+            offset: its number within those that a result adds, after 100 × the CT's.
+            description: Series Description.
+            new_uid: makes a UID.
+        """
+        return {
+            "series_instance_uid": new_uid(),
+            "series_number": self._series_number + offset,
+            "series_description": description,
+            "sop_instance_uid": new_uid(),
+            "instance_number": 1,
+            "manufacturer": MANUFACTURER,
+            "manufacturer_model_name": MODEL_NAME,
+            "software_versions": software_version(),
+            "device_serial_number": software_version(),
+            "specific_character_set": "ISO_IR 192",
+        }
+
     @property
-    def series_number(self) -> int:
-        """A number from which new series can be counted: 100 × the CT's series number."""
+    def _series_number(self) -> int:
         try:
             number = int(self.headers[0].get("SeriesNumber") or 0)
         except (TypeError, ValueError):

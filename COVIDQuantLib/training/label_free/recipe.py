@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from COVIDQuantLib.errors import UsageError
@@ -12,7 +10,7 @@ from COVIDQuantLib.inference.lesions import PLANES
 from COVIDQuantLib.networks.registry import ARCHITECTURES, checked_settings
 from COVIDQuantLib.system import settings_schema as s
 from COVIDQuantLib.training.label_free.make import FIRST_SEED
-from COVIDQuantLib.training.recipe import AUTO, HEAD
+from COVIDQuantLib.training.recipe import AUTO, HEAD, CheckedRecipe
 from COVIDQuantLib.training.settings import OPTIMIZERS, PRECISIONS, SCHEDULES, FitSettings, Loss
 
 # Kinds of chests; the recipe sets how often each is drawn.
@@ -98,20 +96,8 @@ SCHEMAS: dict[str, s.Schema] = {
 }
 
 
-@dataclass(frozen=True)
-class LabelFreeRecipe:
-    """A checked recipe.
-
-    Attributes:
-        values: all keys.
-        where: the file, for messages.
-    """
-
-    values: Mapping[str, Any]
-    where: str
-
-    def __getitem__(self, name: str) -> Any:
-        return self.values[name]
+class LabelFreeRecipe(CheckedRecipe):
+    """A recipe for training on made chests, with the keys of its task's schema in ``SCHEMAS``."""
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ from COVIDQuantLib.training.label_free.subjects import COARSE_MM, FINE_MM, PIXEL
 
 DICE = "dice"
 _LOBES_INPUT = {"window_hu": list(WINDOW_HU)}
+# From views, draws (how often each) and the recipe's entry.
+MakeBatches = Callable[[list[View], list[float], dict[str, Any], int], Batches]
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Role:
         input: the bundle's record of what the network is given, from its channels and the recipe's entry.
     """
 
-    batches: Callable[[list[View], list[float], dict[str, Any], int], Batches]
+    batches: MakeBatches
     loss: Callable[[], nn.Module]
     outputs: Callable[[nn.Module, View, int], tuple[torch.Tensor, torch.Tensor]]
     classes: int
@@ -113,29 +115,30 @@ def _of_slices(plane: str) -> Role:
     )
 
 
+def _volumes(kind: Callable[..., Batches]) -> MakeBatches:
+    """Batches of chests or patches, for the roles in three dimensions."""
+    return lambda views, draws, plan, _: kind(
+        repeated(views, draws), count=plan["batches_per_epoch"], size=plan["batch_size"], seed=plan["seed"]
+    )
+
+
 ROLES: dict[str, Role] = {
     "coarse": Role(
-        lambda views, draws, plan, _: CoarseBatches(
-            repeated(views, draws), count=plan["batches_per_epoch"], size=plan["batch_size"], seed=plan["seed"]
-        ),
+        _volumes(CoarseBatches),
         LobesLoss,
         _coarse,
         CLASSES,
         lambda _, __: {"spacing_mm": COARSE_MM, **_LOBES_INPUT},
     ),
     "fine": Role(
-        lambda views, draws, plan, _: FineBatches(
-            repeated(views, draws), count=plan["batches_per_epoch"], size=plan["batch_size"], seed=plan["seed"]
-        ),
+        _volumes(FineBatches),
         LobesLoss,
         _fine,
         CLASSES,
         lambda _, __: {"spacing_mm": FINE_MM, **_LOBES_INPUT},
     ),
     "fissures": Role(
-        lambda views, draws, plan, _: fissures.FissureBatches(
-            repeated(views, draws), count=plan["batches_per_epoch"], size=plan["batch_size"], seed=plan["seed"]
-        ),
+        _volumes(fissures.FissureBatches),
         lambda: DiceCELoss(softmax=True, to_onehot_y=True, batch=True, weight=torch.tensor(fissures.CLASS_WEIGHTS)),
         _fissures,
         fissures.CLASSES,
