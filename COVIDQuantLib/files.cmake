@@ -169,6 +169,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/export/csv_file.py
   COVIDQuantLib/export/exam_files.py
   COVIDQuantLib/export/labelmaps.py
+  COVIDQuantLib/export/odds_file.py
   COVIDQuantLib/export/rated_result.py
   COVIDQuantLib/export/reader_records.py
   COVIDQuantLib/export/segmentation_file.py
@@ -195,6 +196,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/followup/lesions/course.py
   COVIDQuantLib/followup/lesions/exam_segmentation.py
   COVIDQuantLib/followup/lesions/fates.py
+  COVIDQuantLib/followup/lesions/lower_cut.py
   COVIDQuantLib/followup/lesions/pair_job.py
   COVIDQuantLib/followup/lesions/records.py
   COVIDQuantLib/followup/lesions/table.py

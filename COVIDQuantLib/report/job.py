@@ -28,7 +28,7 @@ def write_snapshot_report(
     """Write the report of a snapshot into a folder.
 
     Takes what :func:`~COVIDQuantLib.worker.jobs.export.write_snapshot` does; ``label``, in place of ``wanted``, is
-    a text of the user's in the heading. ``compared`` is this exam, which is its last one, with earlier ones; it adds the
+    a text of the user's in the heading. ``compared`` is this exam, the last one, with earlier ones; it adds the
     page of the follow-up.
 
     Raises:
