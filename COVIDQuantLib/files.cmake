@@ -167,6 +167,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/export/csv_file.py
   COVIDQuantLib/export/exam_files.py
   COVIDQuantLib/export/labelmaps.py
+  COVIDQuantLib/export/odds_file.py
   COVIDQuantLib/export/rated_result.py
   COVIDQuantLib/export/reader_records.py
   COVIDQuantLib/export/segmentation_file.py
@@ -181,7 +182,6 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/followup/__init__.py
   COVIDQuantLib/followup/changes.py
   COVIDQuantLib/followup/comparable.py
-  COVIDQuantLib/followup/compared_exams.py
   COVIDQuantLib/followup/comparison.py
   COVIDQuantLib/followup/comparison_files.py
   COVIDQuantLib/followup/document.py
@@ -193,6 +193,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/followup/lesions/course.py
   COVIDQuantLib/followup/lesions/exam_segmentation.py
   COVIDQuantLib/followup/lesions/fates.py
+  COVIDQuantLib/followup/lesions/lower_cut.py
   COVIDQuantLib/followup/lesions/pair_job.py
   COVIDQuantLib/followup/lesions/records.py
   COVIDQuantLib/followup/lesions/table.py
