@@ -184,7 +184,6 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/followup/__init__.py
   COVIDQuantLib/followup/changes.py
   COVIDQuantLib/followup/comparable.py
-  COVIDQuantLib/followup/compared_exams.py
   COVIDQuantLib/followup/comparison.py
   COVIDQuantLib/followup/comparison_files.py
   COVIDQuantLib/followup/document.py

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from typing import Any
@@ -196,3 +196,34 @@ def _of_inspiration(pairs: Sequence[ExamPair]) -> list[CTWarning]:
         "inspiration changes extent, volumes and mean HU without any disease. The weight in grams depends on it least."
     )
     return [CTWarning("inspiration-differs", text)]
+
+
+@dataclass(frozen=True)
+class ComparedExams:
+    """What a comparison is computed from, exams in their order; unlike it, it can be sent to another process.
+
+    Attributes:
+        results: the exams.
+        days: their dates.
+        onset: first day of symptoms; None if unknown.
+        thresholds: with which all values are computed.
+        lesions: what became of each lesion, as the comparison had it; None if that was not looked at.
+        warnings: as the comparison had them.
+    """
+
+    results: tuple[ExamResult, ...]
+    days: tuple[date, ...]
+    onset: date | None
+    thresholds: Thresholds
+    lesions: Mapping[str, Any] | None
+    warnings: tuple[CTWarning, ...]
+
+    def compare(self) -> Comparison:
+        """The comparison, with the lesions and the warnings of the one before.
+
+        Raises:
+            UnfitInputError: two of the exams are the same one.
+        """
+        # What was known of the patient was checked when the exams were compared.
+        found = compare_exams(self.results, self.days, onset=self.onset, thresholds=self.thresholds, same_patient=True)
+        return replace(found, lesions=self.lesions, warnings=self.warnings)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from COVIDQuantLib.followup.compared_exams import ComparedExams
+from COVIDQuantLib.followup.comparison import ComparedExams
 from COVIDQuantLib.progress import Report
 from COVIDQuantLib.report.write import ReportFiles, write_report
 from COVIDQuantLib.worker.jobs.export import Snapshot, exam_of_snapshot

@@ -26,8 +26,8 @@ COLUMN_TEXTS = {
     "overlap_percent": "how much of the smaller of both lies in the other after registration",
     "baseline_parts_count": "connected parts in the earlier exam",
     "followup_parts_count": "connected parts in the later exam",
-    "found_at_lower_cut": "`baseline` or `followup`: the exam in which parts of it were found only at a lower cut of "
-    "the network's odds, since the other exam shows it; such parts are in no other figure; else empty",
+    "found_at_lower_cut": "`baseline` or `followup`: the exam in which parts of it were found at a lower cut of the "
+    "network's odds, since the other exam shows it; their volume is in no figure of that exam; else empty",
 }
 COLUMNS = tuple(COLUMN_TEXTS)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from COVIDQuantLib.ct.volume import CTWarning
 from COVIDQuantLib.errors import COVIDQuantError
-from COVIDQuantLib.followup.compared_exams import ComparedExams
+from COVIDQuantLib.followup.comparison import ComparedExams
 from COVIDQuantLib.quantification.thresholds import Thresholds
 from COVIDQuantLib.scene.followup.kept import KeptComparison, comparison_of
 from COVIDQuantLib.scene.followup.kept_exams import exams_of_text
