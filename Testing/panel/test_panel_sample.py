@@ -10,9 +10,7 @@ import pytest
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 import sample_data
-from panel_world import PanelWorld, Timer
-from test_scene_life import nothing_is_logged  # noqa: F401 - a fixture of all tests here
-from worker_world import blocks_left, is_running
+from worker_world import is_running
 
 from COVIDQuantLib.errors import Cancelled
 from COVIDQuantLib.scene.nodes.volumes import ct_of_node
@@ -27,18 +25,11 @@ def expected(once):
     return once.phantom(**SMALL).ct
 
 
-@pytest.fixture
-def world(monkeypatch):
-    world = PanelWorld()
+@pytest.fixture(autouse=True)
+def small(world, monkeypatch):
     from COVIDQuantPanel import sample
 
     monkeypatch.setattr(sample, "_SETTINGS", SMALL)
-    yield world
-    world.close()
-    assert world.errors == []
-    assert Timer.running == []
-    assert world.dialogs == []
-    assert blocks_left() == []
 
 
 @pytest.fixture
@@ -66,6 +57,7 @@ def cache(world):
 
 
 def test_the_panels_button_makes_it_beside_the_window(world, expected):
+    red = world.scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode", "Red")
     button = world.ui.sampleButton
     text = button.text
     button.click()
@@ -73,7 +65,7 @@ def test_the_panels_button_makes_it_beside_the_window(world, expected):
     assert world.panel.volume is None
     world.until(lambda: world.panel.volume)
     assert button.text == text
-    assert world.background is world.panel.volume
+    assert red.GetBackgroundVolumeID() == world.panel.volume.GetID()
     assert same(world.panel.volume, expected)
 
 
@@ -134,16 +126,22 @@ def test_other_addresses_stay_as_they_are(logic):
 def test_sample_datas_button_shows_it(world, logic):
     (source,) = logic.sources
     assert Path(source.thumbnailFileName).is_file()
+    red = world.scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode", "Red")
     (volume,) = source.customDownloader(source)
-    assert world.background is volume
+    assert red.GetBackgroundVolumeID() == volume.GetID()
+
+
+def stop_soon(world):
+    """The reader clicks on Cancel once the dialog is there."""
+    world.shots.append(lambda: setattr(world.window.findChildren("QProgressDialog")[-1], "wasCanceled", True))
 
 
 def test_it_can_be_stopped_in_sample_data(world, logic):
     (source,) = logic.sources
-    world.impatient = 2
+    stop_soon(world)
     assert source.customDownloader(source) == []
     assert cache(world) == []
-    world.looks = 0
+    stop_soon(world)
     with pytest.raises(Cancelled):
         logic().downloadSample("COVIDQuantPhantom")
     assert world.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0

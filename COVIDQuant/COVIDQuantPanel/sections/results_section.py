@@ -139,7 +139,7 @@ class ResultsSection(Section):
 
     def on_columns(self, *_arguments):
         """Store the chosen columns."""
-        self.panel.parameters.columns = [name for name, action in self._actions.items() if action.isChecked()]
+        self.panel.parameters.columns = [name for name, action in self._actions.items() if action.checked]
 
     def on_threshold(self, _value):
         """Apply the thresholds of the sliders; the slider that is not being moved gives way."""
