@@ -206,7 +206,7 @@ class TableWidget(Widget):
         self._select(self.selected if self.selected in range(n) else None)
 
     def rowHeight(self, row):
-        return range(20, 20 + self.rowCount)[row]
+        return ([20] * self.rowCount)[row]
 
     def setHorizontalHeaderLabels(self, texts):
         self.headings[:] = [make("QTableWidgetItem", text) for text in texts]

@@ -11,7 +11,8 @@ from COVIDQuantLib.scene.followup.kept import keep
 from COVIDQuantLib.scene.followup.run import FollowupRun
 from COVIDQuantPanel.presenters import followup_exams as presenter
 from COVIDQuantPanel.sections.followup_views import FollowupViews
-from COVIDQuantPanel.sections.section import Section, apply_control, fit_height, say, silently, timer
+from COVIDQuantPanel.sections.section import Section, apply_control, say, timer
+from COVIDQuantPanel.sections.table_view import TableView
 
 _POLL_MS = 50
 
@@ -29,8 +30,7 @@ class FollowupSection(Section):
         self._timer = timer(_POLL_MS, self._poll)
         self.views = FollowupViews(self)
         ui = self.ui
-        ui.examsTable.verticalHeader().hide()
-        ui.examsTable.horizontalHeader().setHighlightSections(False)
+        self._view = TableView(ui.examsTable)
         ui.examsTable.horizontalHeader().setStretchLastSection(True)
         ui.examsTable.connect("cellChanged(int,int)", self.on_cell)
         ui.addFolderButton.connect("clicked(bool)", self.on_add_folder)
@@ -112,7 +112,7 @@ class FollowupSection(Section):
 
     def on_cell(self, row, column):
         """An exam was ticked, or its date entered."""
-        exam, item = self._exams[row], self.ui.examsTable.item(row, column)
+        exam, item = self._exams[row], self._view.item(row, column)
         if column == presenter.EXAM:
             self._ticks[_key(exam)] = item.checkState() != qt.Qt.Unchecked
             self._show_button()
@@ -210,30 +210,9 @@ class FollowupSection(Section):
 
     def _lay_out(self):
         """Fill the list of exams; the exam shown is the last row, as its date can be entered, too."""
-        silently(self.ui.examsTable, self._fill)
+        ticked = [bool(self._ticks.get(_key(exam))) for exam in self._exams]
+        self._view.show(presenter.table(self._exams, ticked, self._current))
         self._show_button()
-
-    def _fill(self, table):
-        headings = presenter.headings()
-        table.clear()
-        table.setRowCount(len(self._exams))
-        table.setColumnCount(len(headings))
-        table.setHorizontalHeaderLabels(headings)
-        usable = qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable
-        for row, exam in enumerate(self._exams):
-            is_current = exam is self._current
-            for column, text in enumerate(presenter.cells(exam, is_current=is_current)):
-                item = qt.QTableWidgetItem(text)
-                item.setFlags(usable)
-                if column == presenter.EXAM:
-                    item.setFlags(usable if is_current else usable | qt.Qt.ItemIsUserCheckable)
-                    item.setCheckState(qt.Qt.Checked if self._ticks.get(_key(exam)) else qt.Qt.Unchecked)
-                elif column == presenter.DAY:
-                    item.setFlags(usable | qt.Qt.ItemIsEditable)
-                table.setItem(row, column, item)
-        table.resizeColumnsToContents()
-        table.resizeRowsToContents()
-        fit_height(table)
 
     def _show_button(self):
         has_result = self._current is not None
