@@ -31,6 +31,28 @@ def test_missing_packages_are_offered_and_only_installed_by_a_click(world, phant
     assert not world.ui.installButton.visible
 
 
+def test_a_failed_installation_is_told_and_what_it_brought_is_seen(world, phantom, monkeypatch):
+    from COVIDQuantPanel import installing
+
+    missing = ["torch"]
+
+    def install():
+        missing.clear()
+        raise RuntimeError("no network")
+
+    monkeypatch.setattr(installing, "missing_packages", lambda: list(missing))
+    monkeypatch.setattr(installing, "install", install)
+    world.add_ct(phantom)
+    world.leave()
+    world.open()
+    assert not world.ui.quantifyButton.enabled
+    with pytest.raises(RuntimeError, match="no network"):
+        world.ui.installButton.click()
+    assert "no network" in world.errors.pop()
+    assert world.ui.quantifyButton.enabled
+    assert not world.ui.installButton.visible
+
+
 @pytest.fixture
 def packages(world, monkeypatch):
     """Slicer's installer, which notes what it is asked for; ``there`` names the packages that are installed."""

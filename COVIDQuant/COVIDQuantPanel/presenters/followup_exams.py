@@ -103,6 +103,11 @@ def compare_control(*, running, has_result, exams):
     return Control(_reason_not(exams, has_result=has_result), _compare_tip(), _("Compare"))
 
 
+def may_change(*, running, has_result):
+    """Whether exams, dates and onset can be changed: not while they are compared."""
+    return has_result and not running
+
+
 def _reason_not(exams, *, has_result):
     if not has_result:
         return needs_result(has_result)

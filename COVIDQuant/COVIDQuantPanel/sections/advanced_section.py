@@ -4,6 +4,7 @@ from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS
 from COVIDQuantPanel.models import bundles_for
 from COVIDQuantPanel.presenters.controls import needs_result
+from COVIDQuantPanel.presenters.quantify import model_choice
 from COVIDQuantPanel.sections.sample_button import SampleButton
 from COVIDQuantPanel.sections.section import Section, say, silently
 
@@ -34,16 +35,12 @@ class AdvancedSection(Section):
     def on_parameters(self):
         """Show the chosen bundles."""
         parameters = self.panel.parameters
-        networks = parameters.method == "network"
         for task, combo, parameter in _TASKS:
             names = self._names.get(task, [""])
-            chosen = getattr(parameters, parameter)
-            place = names.index(chosen) if chosen in names else 0
-            silently(getattr(self.ui, combo), lambda c, p=place: c.setCurrentIndex(p))
-            getattr(self.ui, combo).enabled = networks and len(names) > 1
-        # Given lobes replace the model that finds them.
-        if parameters.lobesFrom:
-            self.ui.lobesModelCombo.enabled = False
+            given = task == "lobes" and bool(parameters.lobesFrom)
+            choice = model_choice(names, getattr(parameters, parameter), method=parameters.method, given=given)
+            silently(getattr(self.ui, combo), lambda c, p=choice.place: c.setCurrentIndex(p))
+            getattr(self.ui, combo).enabled = choice.enabled
 
     def on_reading(self):
         """A recount needs a result."""

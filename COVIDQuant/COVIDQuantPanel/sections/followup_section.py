@@ -220,9 +220,9 @@ class FollowupSection(Section):
             running=self._run is not None, has_result=has_result, exams=self._chosen() if has_result else []
         )
         apply_control(self.ui.compareButton, control)
-        for widget in (self.ui.examsTable, self.ui.samePatientCheckBox, self.ui.onsetEdit):
-            widget.enabled = has_result and self._run is None
-        self.ui.addFolderButton.enabled = has_result and self._run is None
+        ui, may_change = self.ui, presenter.may_change(running=self._run is not None, has_result=has_result)
+        for widget in (ui.examsTable, ui.samePatientCheckBox, ui.onsetEdit, ui.addFolderButton):
+            widget.enabled = may_change
 
 
 def _key(exam):
