@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import slicer
 import slicer.util
 import vtk
-from panel_widgets import KINDS, Key, load_form, make
+from panel_widgets import KINDS, load_form, make
 
 
 class Choice(typing.NamedTuple):
@@ -104,7 +104,7 @@ def modules(world):
     settings = SimpleNamespace(setValue=kept.__setitem__, value=kept.get, contains=kept.__contains__)
     picture = type("Picture", (), {"__init__": lambda *_: None, "fill": lambda *_: None, "fromRgbF": lambda *_: None})
     qt = {kind: functools.partial(make, kind) for kind in KINDS if kind.startswith("Q")} | {
-        "QTimer": timer, "QKeySequence": Key, "QSettings": lambda: settings, "QUrl": str,
+        "QTimer": timer, "QSettings": lambda: settings, "QUrl": str,
         **dict.fromkeys(("QIcon", "QPixmap", "QColor", "QBrush"), picture),
         "QHeaderView": SimpleNamespace(Stretch=1, Interactive=0, ResizeToContents=3),
         "QFileDialog": SimpleNamespace(getExistingDirectory=lambda _parent, _title: world.folder),

@@ -4,7 +4,6 @@ Strict: a property, method or signal that the table does not give a kind is an e
 are kept, a change is told once, and calls that have no effect here are kept, too.
 """
 
-# ruff: noqa: N815 - named as in Slicer
 import functools
 import inspect
 import xml.etree.ElementTree as ET
@@ -53,7 +52,8 @@ KINDS = {
                          "resizeColumnsToContents resizeRowsToContents resizeColumnToContents setFixedHeight"),
     "QTableWidgetItem": Kind("", _ITEM, "changed()"),
     "QClipboard": Kind("", {"text()": ""}),
-    "QShortcut": Kind("", {"enabled": True, "key": "", "context": 1}, "activated()"),
+    "QKeySequence": Kind("", {"toString()": ""}),
+    "QShortcut": Kind("", {"enabled": True, "key": None, "context": 1}, "activated()"),
     "QTimer": Kind("", {"interval": 0, "singleShot": False, "active": False}, "timeout()"),
     "ctkCollapsibleButton": Kind("QWidget", {"text": "", "collapsed": False}, "contentsCollapsed(bool)"),
     "ctkPathLineEdit": Kind("QWidget", {"currentPath": ""}, "currentPathChanged(QString)"),
@@ -68,15 +68,8 @@ KINDS = {
 _TOLD_BY = {"checked": "toggled", "collapsed": "contentsCollapsed"}
 
 
-class Key(str):
-    """A QKeySequence."""
-
-    __slots__ = ()
-    toString = str.__str__
-
-
 class Widget:
-    """An object of a kind; it may be given its parent and its text, or a shortcut its key."""
+    """An object of a kind, made with its text or key and its parent."""
 
     def __init__(self, kind, *given):
         base, first, signals, idle = KINDS[kind]
@@ -87,7 +80,9 @@ class Widget:
         vars(self).update(slots={}, calls={}, dynamic={}, under=[], parent=None, blocked=False)
         for one in given:
             if isinstance(one, str):
-                self.values[next(name for name in ("text", "text()", "key") if name in first)] = one
+                self.values[next(name for name in ("text", "text()", "toString()") if name in first)] = one
+            elif one is not None and one.kind == "QKeySequence":
+                self.values["key"] = one
             elif one is not None:
                 one.under.append(self)
                 vars(self)["parent"] = one
@@ -255,11 +250,8 @@ class SegmentEditorWidget(Widget):
         self.logic.SetSegmentationNode(node)
         if node is not None and node.GetScene().IsBatchProcessing():
             # The editor's own selectors take stock of the scene once it is loaded, and begin with none.
-            slicer.mrmlScene.AddObserver(slicer.vtkMRMLScene.EndBatchProcessEvent, self._lose)
-
-    def _lose(self, scene, _event):
-        scene.RemoveObservers(slicer.vtkMRMLScene.EndBatchProcessEvent)
-        self.logic.SetSegmentationNode(None)
+            loaded, scene = slicer.vtkMRMLScene.EndBatchProcessEvent, node.GetScene()
+            scene.AddObserver(loaded, lambda *_: (scene.RemoveObservers(loaded), self.setSegmentationNode(None)))
 
     def setSourceVolumeNode(self, node):
         assert self.logic.GetSegmentationNode(), "the editor logs an error: it has no segmentation"
@@ -267,16 +259,17 @@ class SegmentEditorWidget(Widget):
 
     def setActiveEffectByName(self, name):
         if self.logic.GetSegmentEditorNode():
-            self.logic.GetSegmentEditorNode().SetActiveEffectName(name or "")
+            self.logic.GetSegmentEditorNode().SetActiveEffectName(name)
 
-    # An effect is only ever put away.
-    setActiveEffect = setActiveEffectByName
+    def setActiveEffect(self, effect):
+        assert effect is None
+        self.setActiveEffectByName("")
 
     def installKeyboardShortcuts(self):
         """A digit for each effect, with Shift from the eleventh on, and Escape for none."""
         for number in (*range(21), -1):
-            key = "Esc" if number < 0 else f"{'Shift+' if number > 10 else ''}{number % 10}"
-            make("QShortcut", Key(key), slicer.util.mainWindow()).dynamic["effectIndex"] = number
+            key = make("QKeySequence", "Esc" if number < 0 else f"{'Shift+' if number > 10 else ''}{number % 10}")
+            make("QShortcut", key, slicer.util.mainWindow()).dynamic["effectIndex"] = number
 
     def uninstallKeyboardShortcuts(self):
         window = slicer.util.mainWindow()

@@ -165,7 +165,7 @@ class PanelWorld:
     def press(self, key, table=None):
         """Press a key while a table has the focus, or anywhere in the window."""
         shortcuts = (self.window if table is None else table).findChildren("QShortcut")
-        (shortcut,) = (one for one in shortcuts if one.key == key and one.enabled)
+        (shortcut,) = (one for one in shortcuts if one.key.toString() == key and one.enabled)
         shortcut.emit("activated")
 
     def add_ct(self, phantom, name="CT"):

@@ -42,12 +42,15 @@ def test_the_keys_set_the_window_of_what_is_shown_while_the_module_is_open(world
     assert world.window.findChildren("QShortcut") == []
     world.open()
     ours = [one for one in world.window.findChildren("QShortcut") if one.property("effectIndex") is None]
-    assert sorted(one.key for one in ours) == ["1", "2", "3", "E", "L", "N"]
+    assert sorted(one.key.toString() for one in ours) == ["1", "2", "3", "E", "L", "N"]
 
 
 def test_the_segment_editors_keys_do_not_clash_with_ours(world):
     off = [one.property("effectIndex") for one in world.window.findChildren("QShortcut") if not one.enabled]
     assert off == [1, 2, 3]
+    world.widget.onSceneChanged(None, None)
+    keys = [one.key.toString() for one in world.window.findChildren("QShortcut") if one.enabled]
+    assert [keys.count(key) for key in world.panel.keys.known] == [1] * 6, "two of a key reach nobody"
 
 
 def test_sections_open_as_the_work_goes_on(world, phantom):

@@ -140,8 +140,17 @@ def test_a_result_brings_its_ct_into_the_views(read, phantom):
     assert composite.GetForegroundVolumeID() is None
 
 
-def test_the_volume_rendering_can_be_switched(read):
+def test_the_volume_rendering_can_be_switched(read, monkeypatch):
+    update, seen = read.rendering.UpdateDisplayNodeFromVolumeNode, []
+
+    def watched(display, *more):
+        seen.append((display.GetScene(), display.GetVisibility()))
+        update(display, *more)
+
+    monkeypatch.setattr(read.rendering, "UpdateDisplayNodeFromVolumeNode", watched)
     read.ui.renderingCheckBox.click()
+    assert seen == [(read.scene, 0)], "visible, it would be drawn with other colours"
+    assert read.scene.GetNumberOfNodesByClass("vtkMRMLMarkupsROINode") == 0, "a box would stand in the reader's lists"
     shown = read.rendering.GetFirstVolumeRenderingDisplayNode(read.panel.reading.density.volume)
     assert shown.GetVisibility()
     how = shown.GetVolumePropertyNode()

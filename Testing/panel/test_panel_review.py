@@ -105,6 +105,7 @@ def test_artefacts_are_listed_looked_at_and_decided_on_by_keys(read):
     ui.suspectedCheckBox.click()
     assert ui.findingsTable.rowCount == len(reading.findings.found)
     assert not ui.removeButton.enabled
+    assert set(ui.findingsTable.calls["resizeColumnToContents"]) == {(4,)}
     red = read.scene.AddNewNodeByClass("vtkMRMLSliceNode", "Red")
     ui.findingsTable.selectRow(0)
     place = [red.GetSliceToRAS().GetElement(n, 3) for n in range(3)]
