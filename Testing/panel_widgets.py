@@ -130,7 +130,7 @@ class Widget:
     def emit(self, signal, *arguments):
         for slot in () if self.blocked else tuple(self.slots.get(signal, ())):
             kinds = [one.kind for one in inspect.signature(slot).parameters.values()]
-            takes = sum(kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for kind in kinds)
+            takes = sum(kind <= inspect.Parameter.POSITIONAL_OR_KEYWORD for kind in kinds)
             slot(*arguments[: len(arguments) if inspect.Parameter.VAR_POSITIONAL in kinds else takes])
 
     def click(self):
