@@ -25,7 +25,6 @@ class Kind(NamedTuple):
     idle: str = ""
 
 
-_BUTTON = {"text": "", "checked": False, "checkable": False}
 _DIALOG = {"labelText": "", "windowTitle": "", "windowModality": 0, "autoClose": True, "minimumDuration": 4000,
            "wasCanceled": False}  # fmt: skip
 _ITEM = {"text()": "", "toolTip()": "", "checkState()": 0, "flags()": 1 | 2 | 16 | 32, "icon()": None,
@@ -37,7 +36,7 @@ KINDS = {
     "QMainWindow": Kind("QWidget", {"objectName": "qSlicerMainWindow"}, "", "statusBar"),
     "QLabel": Kind("QWidget", {"text": ""}, "linkActivated(QString)"),
     "QLineEdit": Kind("QWidget", {"text": "", "placeholderText": ""}, "textChanged(QString) editingFinished()"),
-    "QPushButton": Kind("QWidget", _BUTTON, "clicked(bool) clicked() toggled(bool)"),
+    "QPushButton": Kind("QWidget", {"text": "", "checked": False, "checkable": False}, "clicked(bool) clicked() toggled(bool)"),
     "QToolButton": Kind("QPushButton", {"menu()": None}),
     "QCheckBox": Kind("QPushButton", {"checkable": True}),
     "QAction": Kind("QPushButton", {}, "triggered()"),
@@ -190,7 +189,11 @@ class TableWidget(Widget):
         super().__init__(*given)
         for name in ("horizontalHeader", "verticalHeader", "horizontalScrollBar"):
             self.values[f"{name}()"] = make("QHeaderView")
-        vars(self).update(cells={}, headings=[], selected=None)
+        cells, headings = {}, []
+        vars(self).update(
+            cells=cells, headings=headings, selected=None, horizontalHeaderItem=headings.__getitem__,
+            item=lambda *place: cells.get(place), rowHeight=lambda row: ([20] * self.rowCount)[row],
+        )  # fmt: skip
 
     def clear(self):
         self.cells.clear()
@@ -200,14 +203,8 @@ class TableWidget(Widget):
         self.values["rowCount"] = n
         self._select(self.selected if self.selected in range(n) else None)
 
-    def rowHeight(self, row):
-        return ([20] * self.rowCount)[row]
-
     def setHorizontalHeaderLabels(self, texts):
         self.headings[:] = [make("QTableWidgetItem", text) for text in texts]
-
-    def horizontalHeaderItem(self, column):
-        return self.headings[column]
 
     def setItem(self, row, column, item):
         assert row in range(self.rowCount)
@@ -215,9 +212,6 @@ class TableWidget(Widget):
         self.cells[row, column] = item
         item.connect("changed()", lambda: self.emit("cellChanged", row, column))
         self.emit("cellChanged", row, column)
-
-    def item(self, row, column):
-        return self.cells.get((row, column))
 
     def selectRow(self, row):
         self._select(row if row in range(self.rowCount) else self.selected)
