@@ -1,5 +1,6 @@
 """A simulated chest CT as sample data: computed locally, nothing is downloaded."""
 
+from datetime import date, timedelta
 from pathlib import Path
 
 import qt
@@ -8,6 +9,7 @@ from slicer.i18n import tr as _
 
 from COVIDQuantLib import __version__
 from COVIDQuantLib.errors import Cancelled
+from COVIDQuantLib.scene.followup.exams import set_day
 from COVIDQuantLib.scene.nodes.volumes import node_of_ct
 from COVIDQuantLib.worker.frame import SharedArguments
 from COVIDQuantLib.worker.function_job import BackgroundJob
@@ -15,6 +17,9 @@ from COVIDQuantLib.worker.function_job import BackgroundJob
 _NAME = "COVIDQuantPhantom"
 _ICON = Path(__file__).resolve().parent.parent / "Resources" / "Icons" / f"{_NAME}.png"
 _SETTINGS = {"seed": 2019, "thickness_mm": 2.5, "matrix": 256, "extent_percent": 12.0, "motion": True}
+# A patient who comes twice: days since the first symptoms, whose date is made up, too.
+_PATIENT = {"seed": 3, "thickness_mm": 2.5, "matrix": 256}
+_DAYS, _ONSET = (5.0, 14.0), date(2020, 1, 27)
 # Sample Data requests this address, and the phantom is created instead. It may differ between versions.
 _ADDRESS = "covidquant:phantom"
 _FILE = f"{_NAME}-{__version__}.nrrd"
@@ -43,9 +48,37 @@ def begin_sample():
     return BackgroundJob("COVIDQuantLib.simulation.phantom.make:make_phantom", shared, slicer.util.startupEnvironment())
 
 
+def begin_two_exams():
+    """Create two exams of one patient in a background process; the result is for :func:`nodes_of_exams`.
+
+    Raises:
+        COVIDQuantError: the process cannot be started.
+    """
+    from COVIDQuantLib.simulation.phantom import PhantomSettings
+
+    shared = SharedArguments({}, {"settings": PhantomSettings(**_PATIENT), "days": list(_DAYS)})
+    function = "COVIDQuantLib.simulation.phantom.course:make_two_exams"
+    return BackgroundJob(function, shared, slicer.util.startupEnvironment())
+
+
 def node_of_sample(phantom):
     """A phantom's CT as a new volume node."""
     return node_of_ct(slicer.mrmlScene, phantom.ct, slicer.mrmlScene.GenerateUniqueName(_NAME))
+
+
+def nodes_of_sample(phantom):
+    """The same as a list, as of :func:`nodes_of_exams`."""
+    return [node_of_sample(phantom)]
+
+
+def nodes_of_exams(phantoms):
+    """The CTs of two exams as new volume nodes with their dates, the later one last."""
+    nodes = []
+    for day, phantom in zip(_DAYS, phantoms, strict=True):
+        node = node_of_sample(phantom)
+        set_day(node, _ONSET + timedelta(days=day))
+        nodes.append(node)
+    return nodes
 
 
 def register():

@@ -15,8 +15,8 @@ def rating_lines(rating: Rating | None, segments: SegmentationIdentity | None = 
         segments: the exam's current ones, to say whether they are those that were rated; None if unknown.
     """
     if rating is None or rating.current is None:
-        return [f"quality gate: {Verdict.NOT_RATED}"]
-    lines = [f"quality gate: {verdict_text(rating)}"]
+        return [f"Quality gate: {Verdict.NOT_RATED}"]
+    lines = [f"Quality gate: {verdict_text(rating)}"]
     judged, current = rating.complete, rating.current
     if judged is not None:
         lines += [_reader_line(said) for said in judged.readers]

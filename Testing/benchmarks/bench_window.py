@@ -14,6 +14,7 @@ import platform
 import sys
 import time
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from bench_edit import make_chest
-from panel_world import PanelWorld, Timer
+from panel_world import PanelWorld
 
 from COVIDQuantLib import pipeline
 from COVIDQuantLib.scene.followup.exams import exam_of_result, set_day
@@ -70,11 +71,11 @@ def timed(function: object) -> Seconds:
     return time.perf_counter() - begin[0], time.process_time() - begin[1]
 
 
-def ticks(done: object) -> list[Seconds]:
+def ticks(world: PanelWorld, done: object) -> list[Seconds]:
     """Seconds of each turn of the timers until something is done."""
     seconds: list[Seconds] = []
     while not done():
-        seconds += [timed(timer.fire) for timer in list(Timer.running)]
+        seconds += [timed(partial(world.fire, timer)) for timer in world.running]
         time.sleep(0.01)
     return seconds
 
@@ -94,7 +95,7 @@ def quantify(world: PanelWorld, volume: object) -> None:
     section._run.close()
     section._run = QuantifyRun(KnowingWorker)
     click = timed(world.ui.quantifyButton.click)
-    seconds = ticks(lambda: world.panel.reading is not None)
+    seconds = ticks(world, lambda: world.panel.reading is not None)
     told("Quantify", click, seconds)
 
 

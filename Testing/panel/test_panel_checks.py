@@ -7,10 +7,7 @@ import pytest
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
-from panel_world import PanelWorld, Timer
-from test_panel_story import add_ct, add_result, whole
-from test_scene_life import nothing_is_logged  # noqa: F401 - a fixture of all tests here
-from worker_world import blocks_left, is_running
+from worker_world import is_running
 
 from COVIDQuantLib.checks.run import check_labels
 from COVIDQuantLib.export.table_file import read_metrics
@@ -21,9 +18,7 @@ from COVIDQuantLib.scene.nodes.tables import CHECKS_ATTRIBUTE, GRADE_ATTRIBUTE
 from COVIDQuantLib.scene.nodes.volumes import ct_of_node
 from COVIDQuantLib.scene.quantification_job import _add_segmentation
 from COVIDQuantLib.scene.review.result_checks import kept_checks, point_of, segment_of
-from COVIDQuantLib.scene.review.segment_edits import remove_from_lesion
 from COVIDQuantLib.segmentation.result import Segmentation
-from COVIDQuantLib.voxels.box import Box
 
 
 @pytest.fixture(scope="module")
@@ -31,19 +26,9 @@ def phantom(once):
     return once.phantom(seed=3, thickness_mm=6.0, matrix=96, extent_percent=8.0, motion=False)
 
 
-@pytest.fixture
-def world():
-    world = PanelWorld()
-    yield world
-    world.close()
-    assert world.errors == []
-    assert Timer.running == []
-    assert blocks_left() == []
-
-
 def add_checked(world, phantom, damage=None):
     """The phantom's truth, or what a damage makes of it, checked as a job's result is."""
-    volume = add_ct(world, phantom)
+    volume = world.add_ct(phantom)
     lobes = phantom.lobes.astype(np.uint8)
     if damage:
         damage(lobes)
@@ -89,7 +74,7 @@ def test_a_click_on_a_finding_goes_to_its_place_and_selects_the_segment(world, p
 
 
 def test_a_result_that_was_never_checked_is_checked_by_a_click(world, phantom):
-    add_result(world, phantom, add_ct(world, phantom))
+    world.add_result(phantom, world.add_ct(phantom))
     assert "Not checked yet" in text(world)
     assert world.panel.reading.checks.grade is None
     world.ui.gradeLabel.emit("linkActivated", "check")
@@ -100,19 +85,11 @@ def test_a_result_that_was_never_checked_is_checked_by_a_click(world, phantom):
     assert "Not checked" not in text(world)
 
 
-def erase(world):
-    reading = world.panel.reading
-    size = reading.volume.GetImageData().GetDimensions()
-    box = Box.of_shape((size[2], size[1], size[0]))
-    remove_from_lesion(reading.segmentation, reading.volume, reading.live.labels(box)[1], box)
-    world.process_events()
-
-
 def test_an_edit_makes_the_grade_one_of_before_until_it_is_accepted(world, phantom):
     node = add_checked(world, phantom)
     before = kept_checks(node)
-    erase(world)
-    assert whole(world) == 0
+    world.erase()
+    assert world.whole() == 0
     assert "before the last edits" in text(world)
     assert world.panel.reading.live.table.GetAttribute(GRADE_ATTRIBUTE) is None
     assert world.panel.sections[1]._grade._job is None, "nothing runs while a reader paints"
@@ -131,7 +108,7 @@ def test_accepting_what_was_checked_checks_nothing_again(world, phantom):
 
 
 def test_another_result_or_a_closed_scene_ends_a_check(world, phantom):
-    add_result(world, phantom, add_ct(world, phantom))
+    world.add_result(phantom, world.add_ct(phantom))
     world.ui.gradeLabel.emit("linkActivated", "check")
     process = world.panel.sections[1]._grade._job._job.pid
     world.scene.Clear(0)
@@ -143,7 +120,7 @@ def test_files_carry_the_checks_of_what_they_hold(world, phantom, tmp_path):
     add_checked(world, phantom, table_in)
     reading = world.panel.reading
     assert exam_of_reading(reading).grade is kept_checks(reading.segmentation).grade
-    erase(world)
+    world.erase()
     exam = exam_of_reading(reading)
     assert exam.grade is not None
     job = ExportJob(reading, tmp_path, ["metrics"])

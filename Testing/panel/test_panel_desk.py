@@ -1,45 +1,19 @@
 """The panel at a reader's desk: windows and keys, sections that open, a table that fits, on real nodes."""
 
-import numpy as np
 import pytest
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 import slicer
-from panel_world import PanelWorld, Timer
-from test_scene_life import nothing_is_logged  # noqa: F401 - a fixture of all tests here
+from panel_world import cells
 
 from COVIDQuantLib.anatomy import LOBES
-from COVIDQuantLib.scene.nodes.volumes import ct_of_node, node_of_ct
-from COVIDQuantLib.scene.quantification_job import _add_segmentation
-from COVIDQuantLib.segmentation.result import Segmentation
+from COVIDQuantLib.scene.nodes.volumes import node_of_ct
 
 
 @pytest.fixture(scope="module")
 def phantom(once):
     return once.phantom(seed=5, thickness_mm=8.0, matrix=64, extent_percent=14.0)
-
-
-@pytest.fixture
-def world():
-    world = PanelWorld()
-    yield world
-    world.close()
-    assert world.errors == []
-    assert Timer.running == []
-
-
-def add_ct(world, phantom, name="CT"):
-    volume = node_of_ct(world.scene, phantom.ct, name)
-    world.panel.parameters.inputVolume = volume
-    return volume
-
-
-def add_result(world, phantom, volume):
-    found = Segmentation(phantom.lobes.astype(np.uint8), phantom.lesions.astype(bool), {"lobes": {"method": "given"}})
-    node = _add_segmentation(volume, f"{volume.GetName()} pneumonia", ct_of_node(volume), found)
-    world.panel.parameters.segmentation = node
-    return node
 
 
 def window_of(volume):
@@ -52,27 +26,31 @@ def test_a_ct_opens_in_the_lung_window_once(world, phantom):
     world.panel.parameters.inputVolume = volume
     assert window_of(volume) == (1500.0, -600.0)
     volume.GetDisplayNode().SetWindowLevel(300.0, 50.0)
-    other = add_ct(world, phantom, "other")
+    other = world.add_ct(phantom, "other")
     world.panel.parameters.inputVolume = volume
     assert window_of(volume) == (300.0, 50.0), "what the reader set stays"
     assert window_of(other) == (1500.0, -600.0)
 
 
 def test_the_keys_set_the_window_of_what_is_shown_while_the_module_is_open(world, phantom):
-    volume, shown = add_ct(world, phantom), node_of_ct(world.scene, phantom.ct, "shown")
+    volume, shown = world.add_ct(phantom), node_of_ct(world.scene, phantom.ct, "shown")
     world.scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode", "Red").SetBackgroundVolumeID(shown.GetID())
     for key, wanted in (("2", (400.0, 40.0)), ("3", (1800.0, 400.0)), ("1", (1500.0, -600.0))):
         world.press(key)
         assert window_of(volume) == window_of(shown) == wanted
     world.leave()
-    assert world.window.dynamic["shortcuts"] == {}
+    assert world.window.findChildren("QShortcut") == []
     world.open()
-    assert set(world.window.dynamic["shortcuts"]) == {"1", "2", "3", "N", "L", "E"}
+    ours = [one for one in world.window.findChildren("QShortcut") if one.property("effectIndex") is None]
+    assert sorted(one.key.toString() for one in ours) == ["1", "2", "3", "E", "L", "N"]
 
 
 def test_the_segment_editors_keys_do_not_clash_with_ours(world):
-    off = [shortcut.number for shortcut in world.window.of_editor if not shortcut.enabled]
+    off = [one.property("effectIndex") for one in world.window.findChildren("QShortcut") if not one.enabled]
     assert off == [1, 2, 3]
+    world.widget.onSceneChanged(None, None)
+    keys = [one.key.toString() for one in world.window.findChildren("QShortcut") if one.enabled]
+    assert [keys.count(key) for key in world.panel.keys.known] == [1] * 6, "two of a key reach nobody"
 
 
 def test_sections_open_as_the_work_goes_on(world, phantom):
@@ -80,9 +58,9 @@ def test_sections_open_as_the_work_goes_on(world, phantom):
         return [type(s).__name__ for s in world.panel.sections if not s.box.collapsed]
 
     assert opened() == ["InputSection"]
-    volume = add_ct(world, phantom)
+    volume = world.add_ct(phantom)
     assert opened() == ["InputSection"]
-    add_result(world, phantom, volume)
+    world.add_result(phantom, volume)
     assert opened() == ["ResultsSection", "ReviewSection"]
     world.ui.inputBox.collapsed = False
     world.process_events()
@@ -97,24 +75,24 @@ def test_sections_open_as_the_work_goes_on(world, phantom):
 def test_the_next_lobe_is_a_key_away(world, phantom):
     red = world.scene.AddNewNodeByClass("vtkMRMLSliceNode", "Red")
     world.press("L")
-    add_result(world, phantom, add_ct(world, phantom))
+    world.add_result(phantom, world.add_ct(phantom))
     seen = []
     for _ in range(6):
         world.press("L")
         row = world.ui.figuresTable.selected
-        seen.append(world.ui.figuresTable.texts()[row][0])
+        seen.append(cells(world.ui.figuresTable)[row][0])
         assert red.GetSliceToRAS() is not None
     assert seen == [*(lobe.short for lobe in LOBES), LOBES[0].short]
 
 
 def test_the_next_exam_is_a_key_away(world, phantom):
     world.press("E")
-    first, second = (add_ct(world, phantom, name) for name in ("first", "second"))
-    add_result(world, phantom, second)
+    first, second = (world.add_ct(phantom, name) for name in ("first", "second"))
+    world.add_result(phantom, second)
     world.press("E")
     assert world.panel.volume is second
     world.panel.parameters.inputVolume = first
-    add_result(world, phantom, first)
+    world.add_result(phantom, first)
     world.press("E")
     assert world.panel.volume is second
     assert world.panel.reading.volume is second
@@ -123,17 +101,20 @@ def test_the_next_exam_is_a_key_away(world, phantom):
 
 
 def test_the_table_shares_the_panels_width_unless_many_columns_are_chosen(world, phantom):
-    add_result(world, phantom, add_ct(world, phantom))
+    import qt
+
+    world.add_result(phantom, world.add_ct(phantom))
     table = world.ui.figuresTable
-    assert table.horizontalHeader().mode == 1
-    assert [row[0] for row in table.texts()][3:8] == [lobe.short for lobe in LOBES]
-    assert table.item(3, 0).tip == LOBES[0].name
+    modes = table.horizontalHeader().calls["setSectionResizeMode"]
+    assert modes[-2:] == [(qt.QHeaderView.Stretch,), (0, qt.QHeaderView.ResizeToContents)]
+    assert [row[0] for row in cells(table)][3:8] == [lobe.short for lobe in LOBES]
+    assert table.item(3, 0).toolTip() == LOBES[0].name
     for action in world.panel.sections[1]._actions.values():
         action.setChecked(True)
-    assert table.horizontalHeader().mode == 0
+    assert modes[-1] == (qt.QHeaderView.Interactive,)
 
 
 def test_the_list_of_findings_takes_no_room_before_the_search(world, phantom):
-    add_result(world, phantom, add_ct(world, phantom))
+    world.add_result(phantom, world.add_ct(phantom))
     assert not world.ui.findingsTable.visible
     assert slicer.mrmlScene is world.scene

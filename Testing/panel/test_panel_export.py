@@ -7,29 +7,13 @@ import pytest
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 import slicer
-from panel_world import PanelWorld, Timer
-from test_panel_story import add_ct, add_result, lesions_of, phantom, whole  # noqa: F401 - phantom is a fixture
 from test_scene_export_job import contents, lingering
-from test_scene_life import nothing_is_logged  # noqa: F401 - a fixture of all tests here
-from worker_world import blocks_left, is_running
+from worker_world import is_running
 
 from COVIDQuantLib.export.table_file import read_metrics
 from COVIDQuantLib.scene.export import report_job
-from COVIDQuantLib.scene.review.segment_edits import remove_from_lesion
 
 _EXPORT = 5
-
-
-@pytest.fixture
-def read(phantom):  # noqa: F811
-    """A result that is followed, and a folder to export to is still to be chosen."""
-    world = PanelWorld()
-    add_result(world, phantom, add_ct(world, phantom))
-    yield world
-    world.close()
-    assert world.errors == []
-    assert Timer.running == []
-    assert blocks_left() == []
 
 
 def choose(world, folder, *names):
@@ -51,10 +35,8 @@ def test_an_edit_after_the_click_is_not_in_the_files(read, tmp_path):
     choose(read, tmp_path, "metrics")
     before = read.panel.reading.live.metrics.rows
     read.ui.exportButton.click()
-    lesions, box = lesions_of(read)
-    remove_from_lesion(read.panel.reading.segmentation, read.panel.reading.volume, lesions, box)
-    read.process_events()
-    assert whole(read) == 0
+    read.erase()
+    assert read.whole() == 0
     finish(read)
     assert read_metrics(tmp_path).metrics.rows == before
 
@@ -113,6 +95,38 @@ def test_a_failure_on_the_way_is_told_once_and_the_button_works_again(read, tmp_
     read.ui.exportButton.click()
     finish(read)
     assert read_metrics(tmp_path).metrics.rows == read.panel.reading.live.metrics.rows
+
+
+def test_export_asks_before_replacing_and_tells_what_failed(read, tmp_path):
+    ui, boxes = read.ui, read.panel.sections[5]._boxes
+    assert "folder" in ui.exportButton.toolTip
+    ui.folderEdit.currentPath = str(tmp_path / "case")
+    for name, box in boxes.items():
+        box.checked = name == "metrics"
+    assert ui.exportButton.enabled
+    ui.exportButton.click()
+    assert ui.exportButton.text == "Cancel"
+    assert ui.exportBar.visible
+    read.until(lambda: ui.exportButton.text == "Export")
+    assert read_metrics(tmp_path / "case").metrics.rows == read.panel.reading.live.metrics.rows
+    assert "metrics.csv" in ui.doneLabel.text
+    ui.doneLabel.emit("linkActivated", (tmp_path / "case").as_uri())
+    assert read.opened == [(tmp_path / "case").as_uri()]
+    read.answer = False
+    (tmp_path / "case" / "metrics.csv").write_text("mine", encoding="utf-8")
+    ui.exportButton.click()
+    assert "metrics.csv" in read.questions[0]
+    assert (tmp_path / "case" / "metrics.csv").read_text(encoding="utf-8") == "mine"
+    read.answer = True
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    ui.folderEdit.currentPath = str(tmp_path / "file")
+    ui.exportButton.click()
+    assert len(read.errors) == 1
+    assert "file" in ui.doneLabel.text
+    read.errors.clear()
+    for box in boxes.values():
+        box.checked = False
+    assert not ui.exportButton.enabled
 
 
 # ---------------------------------------------------------------------------------------------------------- the report

@@ -8,29 +8,14 @@ import pytest
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 import slicer
-from panel_world import PanelWorld, Timer
-from test_scene_life import nothing_is_logged  # noqa: F401 - a fixture of all tests here
-from worker_world import blocks_left
+from panel_world import cells
 
 from COVIDQuantLib.scene.followup.exams import set_day
 from COVIDQuantLib.scene.followup.layouts import AFTER, BEFORE, SIDE_BY_SIDE, VIEWS, WITH_CHART
-from COVIDQuantLib.scene.nodes.volumes import ct_of_node, node_of_ct
-from COVIDQuantLib.scene.quantification_job import _add_segmentation
 from COVIDQuantLib.scene.review.segment_edits import remove_from_lesion
-from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.voxels.box import Box
 
 _DAYS = (date(2020, 2, 1), date(2020, 2, 11))
-
-
-@pytest.fixture
-def world():
-    world = PanelWorld()
-    yield world
-    world.close()
-    assert world.errors == []
-    assert Timer.running == []
-    assert blocks_left() == []
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +26,9 @@ def phantoms(once):
 
 def add_exam(world, phantom, name, day=None):
     """A CT with its truth as result, shown in the panel."""
-    volume = node_of_ct(world.scene, phantom.ct, name)
-    found = Segmentation(phantom.lobes.astype(np.uint8), phantom.lesions.astype(bool), {"lobes": {"method": "given"}})
-    node = _add_segmentation(volume, f"{name} pneumonia", ct_of_node(volume), found)
+    volume = world.add_ct(phantom, name)
     set_day(volume, day)
-    world.panel.parameters.inputVolume = volume
-    world.panel.parameters.segmentation = node
-    return node
+    return world.add_result(phantom, volume)
 
 
 @pytest.fixture
@@ -58,11 +39,19 @@ def two(world, phantoms):
 
 
 def tick(world, row, on=True):
-    world.ui.examsTable.item(row, 0).tick(on)
+    import qt
+
+    item = world.ui.examsTable.item(row, 0)
+    assert item.flags() & qt.Qt.ItemIsUserCheckable
+    item.setCheckState(qt.Qt.Checked if on else qt.Qt.Unchecked)
 
 
 def enter_day(world, text, row=0):
-    world.ui.examsTable.item(row, 1).enter(text)
+    import qt
+
+    item = world.ui.examsTable.item(row, 1)
+    assert item.flags() & qt.Qt.ItemIsEditable
+    item.setText(text)
     world.process_events()
 
 
@@ -71,16 +60,18 @@ def test_nothing_can_be_compared_without_exams_and_the_button_says_why(world, ph
     add_exam(world, phantoms[0], "only", _DAYS[0])
     assert not world.ui.compareButton.enabled
     assert "Tick the earlier exams" in world.ui.compareButton.toolTip
-    assert world.ui.examsTable.texts() == [["only pneumonia", "2020-02-01", "shown now"]]
+    assert cells(world.ui.examsTable) == [["only pneumonia", "2020-02-01", "shown now"]]
     assert not world.ui.comparisonWidget.visible
 
 
 def test_exams_of_an_unknown_patient_are_offered_and_not_ticked(two):
     world, _ = two
-    assert world.ui.examsTable.texts()[0] == ["exam 0 pneumonia", "2020-02-01", "scene, patient unknown"]
+    assert cells(world.ui.examsTable)[0] == ["exam 0 pneumonia", "2020-02-01", "scene, patient unknown"]
     assert not world.ui.compareButton.enabled
+    assert "Tick the earlier exams" in world.ui.followupLabel.text
     tick(world, 0)
     assert world.ui.compareButton.enabled
+    assert world.ui.followupLabel.text == ""
     enter_day(world, "")
     assert "Enter the date of exam 0 pneumonia" in world.ui.compareButton.toolTip
     enter_day(world, "yesterday")
@@ -121,7 +112,7 @@ def test_a_reader_compares_two_exams(two, tmp_path):
     ui = world.ui
     layout = world.make_views()
     tick(world, 0)
-    ui.onsetEdit.enter("2020-01-25")
+    ui.onsetEdit.text = "2020-01-25"
     ui.compareButton.click()
     world.until(lambda: ui.comparisonWidget.visible)
     look_at_the_tables(world)
@@ -134,14 +125,14 @@ def look_at_the_tables(world):
     ui = world.ui
     assert ui.pairCombo.texts == ["2020-02-01 → 2020-02-11 (10 days)"]
     assert "contracted" in ui.overviewLabel.text
-    rows = {row[0]: row for row in ui.changesTable.texts()}
+    rows = {row[0]: row for row in cells(ui.changesTable)}
     assert rows["Extent, %"][3].startswith("-")
     assert rows["Extent, %"][5] in {"within error", "unclear", "exceeds error"}
     ui.regionCombo.currentIndex = 3
     assert ui.regionCombo.texts[3] == "right upper lobe"
-    assert {row[0]: row for row in ui.changesTable.texts()}["Extent, %"] != rows["Extent, %"]
+    assert {row[0]: row for row in cells(ui.changesTable)}["Extent, %"] != rows["Extent, %"]
     assert "Registration good" in ui.lesionsLabel.text
-    fates = {row[1] for row in ui.lesionsTable.texts()}
+    fates = {row[1] for row in cells(ui.lesionsTable)}
     assert fates <= {"shrunk", "resolved", "split", "unchanged"}
     assert "identifies the patient" in ui.followupWarningsLabel.text
     world.ui.courseButton.click()
@@ -205,9 +196,8 @@ def go_on_after_an_edit(world):
 
 
 def come_back(world, tmp_path):
-    texts = world.ui.changesTable.texts(), world.ui.lesionsTable.texts()
     world.ui.regionCombo.currentIndex = 0
-    texts = world.ui.changesTable.texts(), world.ui.lesionsTable.texts()
+    before = cells(world.ui.changesTable), cells(world.ui.lesionsTable)
     bundle = str(tmp_path / "case.mrb")
     assert slicer.util.saveScene(bundle)
     world.scene.Clear(0)
@@ -216,6 +206,6 @@ def come_back(world, tmp_path):
     world.process_events()
     assert world.ui.comparisonWidget.visible
     world.ui.regionCombo.currentIndex = 0
-    assert (world.ui.changesTable.texts(), world.ui.lesionsTable.texts()) == texts
+    assert (cells(world.ui.changesTable), cells(world.ui.lesionsTable)) == before
     kept = world.panel.sections[4].views._kept
     assert kept.moved_volume(1).GetParentTransformNode() is kept.transform(1)

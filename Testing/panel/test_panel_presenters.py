@@ -10,7 +10,16 @@ import pytest
 pytest.importorskip("slicer", reason="slicer-core is not installed, which the library's statuses need")
 
 from COVIDQuantPanel.events import PanelEvents
-from COVIDQuantPanel.presenters import exports, findings, followup_changes, grade, quantify, results, review
+from COVIDQuantPanel.presenters import (
+    exports,
+    findings,
+    followup_changes,
+    followup_exams,
+    grade,
+    quantify,
+    results,
+    review,
+)
 from COVIDQuantPanel.presenters.controls import Control
 
 from COVIDQuantLib.anatomy import LOBES
@@ -182,6 +191,28 @@ def test_a_run_can_be_cancelled_whatever_is_missing_meanwhile():
     assert asked().may_choose_device
     assert not asked(method="model-free").may_choose_device
     assert [asked(missing=missing).offers_packages for missing in ((), ("torch",))] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "changes", "expected"),
+    [
+        ("b", {}, (1, True)),
+        ("gone", {}, (0, True)),
+        ("b", {"method": "model-free"}, (1, False)),
+        ("b", {"given": True}, (1, False)),
+        ("", {"names": [""]}, (0, False)),
+    ],
+)
+def test_another_model_can_be_chosen_where_one_is_used(chosen, changes, expected):
+    usual = {"names": ["", "b"], "method": "network", "given": False}
+    choice = quantify.model_choice(chosen=chosen, **{**usual, **changes})
+    assert (choice.place, choice.enabled) == expected
+
+
+def test_exams_are_not_changed_while_they_are_compared():
+    states = [(running, there) for running in (False, True) for there in (False, True)]
+    may = [followup_exams.may_change(running=running, has_result=there) for running, there in states]
+    assert may == [False, True, False, False]
 
 
 def test_the_time_is_told_where_it_is_known():

@@ -5,52 +5,35 @@ import pytest
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
-from panel_world import PanelWorld, Timer
-from test_panel_story import add_ct, add_result
-from test_scene_life import nothing_is_logged  # noqa: F401 - a fixture of all tests here
-from worker_world import blocks_left
+from panel_world import cells
 
 from COVIDQuantLib.readers.literature import CUT_OFFS
 from COVIDQuantLib.readers.scale import Verdict
-from COVIDQuantLib.scene.review.segment_edits import remove_from_lesion
-from COVIDQuantLib.voxels.box import Box
 
 
-@pytest.fixture(scope="module")
-def phantom(once):
-    return once.phantom(seed=3, thickness_mm=6.0, matrix=96, extent_percent=8.0, motion=True)
-
-
-@pytest.fixture
-def read(phantom):
-    world = PanelWorld()
-    add_result(world, phantom, add_ct(world, phantom))
-    yield world
-    world.close()
-    assert world.errors == []
-    assert Timer.running == []
-    assert blocks_left() == []
+def name_reader(ui, initials):
+    """Type initials and go on to another field."""
+    ui.readerEdit.text = initials
+    ui.readerEdit.emit("editingFinished")
 
 
 def rate(world, initials, score, comment=""):
     ui = world.ui
-    ui.readerEdit.enter(initials)
+    name_reader(ui, initials)
     ui.scoreCombo.setCurrentIndex(score + 1)
     ui.commentEdit.text = comment
     ui.rateButton.click()
 
 
-def test_a_rating_needs_a_result_initials_and_a_score():
-    world = PanelWorld()
+def test_a_rating_needs_a_result_initials_and_a_score(world):
     assert "Quantify" in world.ui.rateButton.toolTip
     assert not world.ui.ratingLabel.visible
-    world.close()
 
 
 def test_the_second_reader_sees_no_score_before_rating(read):
     ui = read.ui
     assert "initials" in ui.rateButton.toolTip
-    ui.readerEdit.enter("ab")
+    name_reader(ui, "ab")
     assert "score" in ui.rateButton.toolTip
     rate(read, "ab", 2, "vessels at the base")
     assert read.panel.reading.readers.rating.verdict is Verdict.WAITING
@@ -68,7 +51,7 @@ def test_the_second_reader_sees_no_score_before_rating(read):
 def test_ones_own_rating_is_changed_and_a_third_reader_is_told(read):
     ui = read.ui
     rate(read, "ab", 2)
-    ui.readerEdit.enter("AB")
+    name_reader(ui, "AB")
     assert ui.rateButton.text == "Change my rating"
     rate(read, "ab", 4)
     rate(read, "cd", 3)
@@ -83,21 +66,15 @@ def test_ones_own_rating_is_changed_and_a_third_reader_is_told(read):
 def test_edits_make_a_rating_one_of_before(read):
     rate(read, "ab", 4)
     rate(read, "cd", 4)
-    reading = read.panel.reading
-    whole = Box.of_shape(reading.volume.GetImageData().GetDimensions()[::-1])
-    _, lesions = reading.live.labels(whole)
-    remove_from_lesion(reading.segmentation, reading.volume, lesions, whole)
-    read.process_events()
+    read.erase()
     assert "edited since" in read.ui.ratingLabel.text
 
 
 def test_the_record_of_edits_says_what_was_changed(read):
     reading, ui = read.panel.reading, read.ui
-    whole = Box.of_shape(reading.volume.GetImageData().GetDimensions()[::-1])
-    _, lesions = reading.live.labels(whole)
+    lesions, _ = read.lesions()
     gone = lesions & (np.arange(lesions.shape[0]) < lesions.shape[0] // 2)[:, None, None]
-    remove_from_lesion(reading.segmentation, reading.volume, gone, whole)
-    read.process_events()
+    read.erase(gone)
     assert not ui.editsLabel.visible
     ui.editsButton.click()
     assert "comparing" in ui.editsLabel.text
@@ -115,7 +92,7 @@ def test_the_record_of_edits_says_what_was_changed(read):
 def test_closing_ends_a_comparison(read):
     read.ui.editsButton.click()
     read.panel.close()
-    assert Timer.running == []
+    assert read.running == []
     read.open()
 
 
@@ -123,14 +100,14 @@ def test_reading_aids_are_filled_once_they_are_opened(read):
     ui = read.ui
     assert ui.aidsTable.rowCount == 0
     ui.aidsBox.collapsed = False
-    rows = ui.aidsTable.texts()
+    rows = cells(ui.aidsTable)
     extent = read.panel.reading.live.metrics.value("whole lung", "extent_percent")
     assert rows[0][0] == f"Extent {extent:.2f} %"
     assert rows[0][1] == ("above" if extent > 0.5 else "not above")
     assert rows[0][2] == "0.5 %: symptoms were more frequent"
     assert len(rows) > len(CUT_OFFS)
     assert "not a diagnosis" in ui.aidsLabel.text
-    assert "not a risk" in ui.aidsTable.item(0, 0).tip
+    assert "not a risk" in ui.aidsTable.item(0, 0).toolTip()
     ui.aidsBox.collapsed = True
     assert ui.aidsTable.rowCount == 0
 

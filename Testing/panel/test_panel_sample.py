@@ -10,12 +10,12 @@ import pytest
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 import sample_data
-from panel_world import PanelWorld, Timer
-from test_scene_life import nothing_is_logged  # noqa: F401 - a fixture of all tests here
-from worker_world import blocks_left, is_running
+from worker_world import is_running
 
 from COVIDQuantLib.errors import Cancelled
+from COVIDQuantLib.scene.followup.exams import DATE_ATTRIBUTE
 from COVIDQuantLib.scene.nodes.volumes import ct_of_node
+from COVIDQuantLib.simulation.phantom import PhantomSettings, course
 
 _ADVANCED = 6
 SMALL = {"seed": 1, "thickness_mm": 10.0, "matrix": 64, "extent_percent": 10.0}
@@ -27,18 +27,11 @@ def expected(once):
     return once.phantom(**SMALL).ct
 
 
-@pytest.fixture
-def world(monkeypatch):
-    world = PanelWorld()
+@pytest.fixture(autouse=True)
+def small(world, monkeypatch):
     from COVIDQuantPanel import sample
 
     monkeypatch.setattr(sample, "_SETTINGS", SMALL)
-    yield world
-    world.close()
-    assert world.errors == []
-    assert Timer.running == []
-    assert world.dialogs == []
-    assert blocks_left() == []
 
 
 @pytest.fixture
@@ -66,6 +59,7 @@ def cache(world):
 
 
 def test_the_panels_button_makes_it_beside_the_window(world, expected):
+    red = world.scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode", "Red")
     button = world.ui.sampleButton
     text = button.text
     button.click()
@@ -73,7 +67,7 @@ def test_the_panels_button_makes_it_beside_the_window(world, expected):
     assert world.panel.volume is None
     world.until(lambda: world.panel.volume)
     assert button.text == text
-    assert world.background is world.panel.volume
+    assert red.GetBackgroundVolumeID() == world.panel.volume.GetID()
     assert same(world.panel.volume, expected)
 
 
@@ -82,12 +76,28 @@ def test_making_it_ends_with_whatever_ends_it(world, end):
     button = world.ui.sampleButton
     text = button.text
     button.click()
-    pid = world.panel.sections[_ADVANCED]._sample._job.pid
+    pid = world.panel.sections[_ADVANCED]._samples[0]._job.pid
     ends = {"click": button.click, "close the scene": lambda: world.scene.Clear(0), "quit": world.widget.cleanup}
     ends[end]()
     assert button.text == text
     assert not is_running(pid)
     assert world.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0
+
+
+def test_two_exams_of_one_patient_come_with_their_dates(world, monkeypatch):
+    from COVIDQuantPanel import sample
+
+    monkeypatch.setattr(sample, "_PATIENT", {"seed": 3, "thickness_mm": 10.0, "matrix": 64})
+    world.ui.twoExamsButton.click()
+    world.until(lambda: world.panel.volume)
+    later = world.panel.volume
+    earlier = world.scene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+    days = [volume.GetAttribute(DATE_ATTRIBUTE) for volume in (earlier, later)]
+    assert days == ["2020-02-01", "2020-02-10"]
+    extents = course.COURSES["severe"].extent_percent
+    assert extents(5.0) < extents(14.0)
+    made = course.make_two_exams(PhantomSettings(seed=3, thickness_mm=10.0, matrix=64), [5.0, 14.0])
+    assert all(same(volume, one.ct) for volume, one in zip((earlier, later), made, strict=True))
 
 
 def test_a_reader_who_left_the_module_finds_it_later(world):
@@ -134,16 +144,22 @@ def test_other_addresses_stay_as_they_are(logic):
 def test_sample_datas_button_shows_it(world, logic):
     (source,) = logic.sources
     assert Path(source.thumbnailFileName).is_file()
+    red = world.scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode", "Red")
     (volume,) = source.customDownloader(source)
-    assert world.background is volume
+    assert red.GetBackgroundVolumeID() == volume.GetID()
+
+
+def stop_soon(world):
+    """The reader clicks on Cancel once the dialog is there."""
+    world.shots.append(lambda: setattr(world.window.findChildren("QProgressDialog")[-1], "wasCanceled", True))
 
 
 def test_it_can_be_stopped_in_sample_data(world, logic):
     (source,) = logic.sources
-    world.impatient = 2
+    stop_soon(world)
     assert source.customDownloader(source) == []
     assert cache(world) == []
-    world.looks = 0
+    stop_soon(world)
     with pytest.raises(Cancelled):
         logic().downloadSample("COVIDQuantPhantom")
     assert world.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0

@@ -4,6 +4,7 @@ from COVIDQuantLib.quantification.measure_table import View
 from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.review.status import FindingStatus
 from COVIDQuantPanel.presenters.controls import Control
+from COVIDQuantPanel.presenters.tables import Cell, Table
 from COVIDQuantPanel.presenters.words import _
 
 # Column of the statuses.
@@ -25,6 +26,17 @@ def cells(finding, status):
         status_text(status),
         ", ".join(finding.lobes),
     ]
+
+
+def table(placed, status_of):
+    """The list.
+
+    Args:
+        placed: the findings that are listed.
+        status_of: the decision on one of them.
+    """
+    rows = (tuple(map(Cell, cells(one.finding, status_of(one)))) for one in placed)
+    return Table(tuple(map(Cell, headings())), tuple(rows))
 
 
 def status_text(status):

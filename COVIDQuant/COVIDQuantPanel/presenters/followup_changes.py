@@ -1,6 +1,6 @@
 """What a comparison says, from its record: the pairs of exams, the changes of a region, the lesions and their fates."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 from COVIDQuantLib.followup.changes import PATIENT_FIGURES
@@ -12,6 +12,7 @@ from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.quantification.presentation import cell
 from COVIDQuantPanel.presenters.controls import Control
 from COVIDQuantPanel.presenters.findings import signed
+from COVIDQuantPanel.presenters.tables import plain_table
 from COVIDQuantPanel.presenters.words import _
 
 _FIGURES = {figure.name: figure for figure in (*MEASURES, *PATIENT_FIGURES)}
@@ -113,6 +114,12 @@ def change_rows(pair, region):
     return [_change_cells(_FIGURES[name], entry["changes"][name]) for name in shown]
 
 
+def change_table(pair, region):
+    """The table of changes; without rows if there is no such region."""
+    there = pair is not None and region in region_names(pair)
+    return plain_table(change_headings(), change_rows(pair, region) if there else [])
+
+
 def _change_cells(figure, change):
     title = f"{figure.title}, {figure.unit}" if figure.unit else figure.title
     delta = _NOTHING if change["change"] is None else signed(change["change"], figure.decimals)
@@ -155,6 +162,14 @@ def lesion_cells(lesion):
     where = lesion["region"] or _("outside lobes")
     fate = _FATE_TEXT[lesion["fate"]]() + (" †" if lesion.get("found_at_lower_cut") else "")
     return [str(lesion["lesion"]), fate, where, *volumes, signed(lesion["change_ml"], 1)]
+
+
+def lesion_table(lesions):
+    """The table of lesions, with the words of their fates in colour."""
+    table = plain_table(lesion_headings(), map(lesion_cells, lesions))
+    rows = [(name, replace(fate, colour=fate_colour(one)), *more) for one, (name, fate, *more) in
+            zip(lesions, table.rows, strict=True)]  # fmt: skip
+    return replace(table, rows=tuple(rows))
 
 
 def fate_colour(lesion):
@@ -229,7 +244,7 @@ def change_legend(followed):
     """The colours of the change map and how much there is of each, as rich text."""
     volumes = followed["change_map_ml"]
     return " ".join(
-        f'<span style="color:{colour}">■</span> {_CHANGE_TEXT[value]()} {volumes[CHANGE_LABELS[value]]:.1f} mL'
+        f'<span style="color:{colour}">■</span>&nbsp;{_CHANGE_TEXT[value]()} {volumes[CHANGE_LABELS[value]]:.1f} mL'
         for value, colour in CHANGE_COLOURS.items()
     )
 

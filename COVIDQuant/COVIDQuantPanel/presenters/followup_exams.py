@@ -2,6 +2,7 @@
 
 from COVIDQuantLib.followup.sequence import day_named
 from COVIDQuantPanel.presenters.controls import Control, needs_result
+from COVIDQuantPanel.presenters.tables import Cell, Table
 from COVIDQuantPanel.presenters.words import _
 
 EXAM, DAY = range(2)
@@ -29,6 +30,23 @@ def cells(exam, *, is_current=False):
     if exam.is_in_scene and not exam.patient:
         where = _("scene, patient unknown")
     return [exam.name, _day_text(exam), where]
+
+
+def table(exams, ticked, current):
+    """The list of exams.
+
+    Args:
+        exams: all of them; the one shown may be dated, but not left out.
+        ticked: whether each is chosen.
+        current: the exam shown.
+    """
+    rows = (_row(exam, on, is_current=exam is current) for exam, on in zip(exams, ticked, strict=True))
+    return Table(tuple(map(Cell, headings())), tuple(rows))
+
+
+def _row(exam, on, *, is_current):
+    name, day, where = cells(exam, is_current=is_current)
+    return Cell(name, ticked=on, can_be_ticked=not is_current), Cell(day, can_be_edited=True), Cell(where)
 
 
 def _day_text(exam):
@@ -83,6 +101,16 @@ def compare_control(*, running, has_result, exams):
     if running:
         return Control(tip=_("Stop; nothing is changed"), text=_("Cancel"))
     return Control(_reason_not(exams, has_result=has_result), _compare_tip(), _("Compare"))
+
+
+def hint(control, *, exams):
+    """What is to be done before exams can be compared, said beside the list if it has more than the exam shown."""
+    return control.reason_not if exams > 1 else ""
+
+
+def may_change(*, running, has_result):
+    """Whether exams, dates and onset can be changed: not while they are compared."""
+    return has_result and not running
 
 
 def _reason_not(exams, *, has_result):

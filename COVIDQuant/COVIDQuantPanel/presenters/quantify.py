@@ -90,6 +90,27 @@ class QuantifyState:
         return ""
 
 
+@dataclass(frozen=True)
+class ModelChoice:
+    """A list of models: which entry is chosen, and whether another can be."""
+
+    place: int
+    enabled: bool
+
+
+def model_choice(names, chosen, *, method, given):
+    """The list of models for a task.
+
+    Args:
+        names: of the models, the default one first.
+        chosen: the name of the chosen one; the default one is shown for a model that is not there.
+        method: how CTs are quantified.
+        given: whether what the model would find is given, so that none is used.
+    """
+    place = names.index(chosen) if chosen in names else 0
+    return ModelChoice(place, enabled=method == NETWORK and len(names) > 1 and not given)
+
+
 def progress_text(name, state):
     """How far a CT's quantification is."""
     left = "" if state.seconds_left is None else _(", about {n} s left").format(n=rounded_seconds(state.seconds_left))

@@ -11,6 +11,7 @@ from COVIDQuantLib.readers.reading_aids import brief_groups, percentile_text, re
 from COVIDQuantLib.readers.scale import ENDS, HIGHEST, LOWEST
 from COVIDQuantLib.readers.words import rating_lines
 from COVIDQuantPanel.presenters.controls import Control, needs_result
+from COVIDQuantPanel.presenters.tables import Cell, Table
 from COVIDQuantPanel.presenters.words import _
 
 
@@ -118,6 +119,10 @@ def time_text(seconds):
     return _("less than a minute") if seconds < 60 else _("{n} min").format(n=minutes)
 
 
+# The column with the longest texts.
+_AMONG = 2
+
+
 def aid_headings():
     """The headings of the reading aids."""
     return [_("This exam"), _("lies"), _("among"), _("Source")]
@@ -128,6 +133,13 @@ def aid_rows(metrics):
     aids = reading_aids(metrics)
     rows = [*map(_cut_off_row, aids["cut_offs"]), _score_row(aids["ct_score"])]
     return rows + [_group_row(one) for one in brief_groups(aids)]
+
+
+def aid_table(metrics):
+    """The reading aids; without rows if there are no figures."""
+    rows = aid_rows(metrics) if metrics is not None else []
+    cells = (tuple(Cell(text, tip) for text in texts) for texts, tip in rows)
+    return Table(tuple(map(Cell, aid_headings())), tuple(cells), wraps=_AMONG)
 
 
 def aid_notice(metrics):

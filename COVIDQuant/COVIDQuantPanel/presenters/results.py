@@ -16,6 +16,7 @@ from COVIDQuantLib.quantification.presentation import (
 )
 from COVIDQuantLib.quantification.thresholds import Thresholds
 from COVIDQuantLib.review.status import Figures
+from COVIDQuantPanel.presenters.tables import Cell, Table
 from COVIDQuantPanel.presenters.words import _
 
 _IN_A_ROW = 3
@@ -73,14 +74,15 @@ class FiguresTable:
         self.rows = sorted_rows(metrics, self._sorted_by, descending=self._descending)
         return [[row["region"], *(cell(m, row[m.name]) for m in self.measures)] for row in self.rows]
 
+    def table(self, metrics):
+        """Take in figures, and the table as it is shown; no rows without figures."""
+        texts = self.fill(metrics) if metrics else []
+        headings = tuple(Cell(heading.text, heading.tip) for heading in self.headings())
+        return Table(headings, tuple(map(_row, texts)), fits=len(self.measures) <= _MOST_IN_WIDTH)
+
     def region(self, row):
         """The region of a row; None if there is no such row."""
         return self.rows[row]["region"] if row < len(self.rows) else None
-
-    @property
-    def fits(self):
-        """Whether the columns fit the panel's width together."""
-        return len(self.measures) <= _MOST_IN_WIDTH
 
     def next_lobe(self, region):
         """The row of the lobe that follows in anatomical order, the first after the last; None if none is there.
@@ -99,6 +101,13 @@ class FiguresTable:
     def as_text(self):
         """The table for the clipboard."""
         return as_text(self.rows, self.measures)
+
+
+def _row(texts):
+    """The region by its short name and colour, and its figures."""
+    region, *figures = texts
+    name = Cell(short_name(region), tip=region, swatch=colour_of(region) or ())
+    return (name, *(Cell(text, to_right=True) for text in figures))
 
 
 def short_name(region):

@@ -2,8 +2,10 @@
 
 from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.quantification.thresholds import DEFAULT_THRESHOLDS
+from COVIDQuantPanel import sample
 from COVIDQuantPanel.models import bundles_for
 from COVIDQuantPanel.presenters.controls import needs_result
+from COVIDQuantPanel.presenters.quantify import model_choice
 from COVIDQuantPanel.sections.sample_button import SampleButton
 from COVIDQuantPanel.sections.section import Section, say, silently
 
@@ -23,7 +25,10 @@ class AdvancedSection(Section):
             )
         ui.resetThresholdsButton.connect("clicked(bool)", self.on_reset_thresholds)
         ui.recountButton.connect("clicked(bool)", self.on_recount)
-        self._sample = SampleButton(ui.sampleButton, self.panel)
+        self._samples = (
+            SampleButton(ui.sampleButton, self.panel, sample.begin_sample, sample.nodes_of_sample),
+            SampleButton(ui.twoExamsButton, self.panel, sample.begin_two_exams, sample.nodes_of_exams),
+        )
 
     def on_enter(self):
         """Refresh the bundles, as some may have been installed."""
@@ -34,16 +39,12 @@ class AdvancedSection(Section):
     def on_parameters(self):
         """Show the chosen bundles."""
         parameters = self.panel.parameters
-        networks = parameters.method == "network"
         for task, combo, parameter in _TASKS:
             names = self._names.get(task, [""])
-            chosen = getattr(parameters, parameter)
-            place = names.index(chosen) if chosen in names else 0
-            silently(getattr(self.ui, combo), lambda c, p=place: c.setCurrentIndex(p))
-            getattr(self.ui, combo).enabled = networks and len(names) > 1
-        # Given lobes replace the model that finds them.
-        if parameters.lobesFrom:
-            self.ui.lobesModelCombo.enabled = False
+            given = task == "lobes" and bool(parameters.lobesFrom)
+            choice = model_choice(names, getattr(parameters, parameter), method=parameters.method, given=given)
+            silently(getattr(self.ui, combo), lambda c, p=choice.place: c.setCurrentIndex(p))
+            getattr(self.ui, combo).enabled = choice.enabled
 
     def on_reading(self):
         """A recount needs a result."""
@@ -51,7 +52,8 @@ class AdvancedSection(Section):
 
     def on_close(self):
         """Cancel a sample in progress, as it was for the scene being closed."""
-        self._sample.stop()
+        for one in self._samples:
+            one.stop()
 
     def on_model(self, task, parameter, place):
         """Store the chosen bundle."""

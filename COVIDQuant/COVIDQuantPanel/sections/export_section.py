@@ -164,7 +164,7 @@ class ExportSection(Section):
         return Path(text).expanduser() if text else None
 
     def _wanted(self):
-        return [name for name, box in self._boxes.items() if box.isChecked()]
+        return [name for name, box in self._boxes.items() if box.checked]
 
     def _show_button(self):
         reporting = isinstance(self._job, ReportJob)

@@ -7,7 +7,8 @@ from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.scene.navigation import look_at
 from COVIDQuantPanel import views
 from COVIDQuantPanel.presenters import findings as presenter
-from COVIDQuantPanel.sections.section import fit_height, say, silently, timer
+from COVIDQuantPanel.sections.section import say, timer
+from COVIDQuantPanel.sections.table_view import TableView
 
 _POLL_MS = 100
 # More are scrolled, so that the editor below stays near.
@@ -26,8 +27,8 @@ class FindingsList:
         self._panel = section.panel
         self._ui = section.ui
         self._job = None
-        self._items = []
         self._shown = []
+        self._view = TableView(self._ui.findingsTable, most=_ROWS_SHOWN)
         self._mark = views.Mark()
         self._timer = timer(_POLL_MS, self._poll)
         self._commands = {
@@ -45,8 +46,6 @@ class FindingsList:
             shortcut.setContext(qt.Qt.WidgetShortcut)
             shortcut.connect("activated()", command)
             self._shortcuts.append(shortcut)
-        table.verticalHeader().hide()
-        table.horizontalHeader().setHighlightSections(False)
         table.horizontalHeader().setStretchLastSection(True)
         table.connect("itemSelectionChanged()", self.on_selection)
         self._ui.searchButton.connect("clicked(bool)", self.on_search)
@@ -55,8 +54,8 @@ class FindingsList:
     @property
     def current(self):
         """The selected finding; None if there is none."""
-        rows = [index.row() for index in self._ui.findingsTable.selectionModel().selectedRows()]
-        return self._shown[rows[0]] if rows and rows[0] < len(self._shown) else None
+        row = self._view.row
+        return self._shown[row] if row is not None and row < len(self._shown) else None
 
     def on_reading(self):
         """Show the findings of another result, or none."""
@@ -79,9 +78,7 @@ class FindingsList:
         """Update the statuses."""
         if self._panel.reading is None:
             return
-        for placed, items in zip(self._shown, self._items, strict=True):
-            status = self._panel.reading.findings.status(placed)
-            items[presenter.STATUS].setText(presenter.status_text(status))
+        self._view.update(presenter.table(self._shown, self._panel.reading.findings.status))
         self._ui.findingsTable.resizeColumnToContents(presenter.STATUS)
         self._allow()
 
@@ -164,21 +161,7 @@ class FindingsList:
         reading, table = self._panel.reading, self._ui.findingsTable
         found = reading.findings.found if reading else ()
         self._shown = presenter.shown(found, only_suspected=self._ui.suspectedCheckBox.checked)
-        self._items = []
-        silently(table, lambda widget: widget.clear())
-        headings = presenter.headings()
-        table.setColumnCount(len(headings))
-        table.setHorizontalHeaderLabels(headings)
-        table.setRowCount(len(self._shown))
-        for row, placed in enumerate(self._shown):
-            texts = presenter.cells(placed.finding, reading.findings.status(placed))
-            items = [qt.QTableWidgetItem(text) for text in texts]
-            for column, item in enumerate(items):
-                table.setItem(row, column, item)
-            self._items.append(items)
-        table.resizeColumnsToContents()
-        table.resizeRowsToContents()
-        fit_height(table, most=_ROWS_SHOWN)
+        self._view.show(presenter.table(self._shown, reading.findings.status if reading else None))
         table.visible = bool(self._shown)
         say(self._ui.reasonLabel, "")
         self._allow()

@@ -11,7 +11,8 @@ from COVIDQuantLib.scene.followup.kept import keep
 from COVIDQuantLib.scene.followup.run import FollowupRun
 from COVIDQuantPanel.presenters import followup_exams as presenter
 from COVIDQuantPanel.sections.followup_views import FollowupViews
-from COVIDQuantPanel.sections.section import Section, apply_control, fit_height, say, silently, timer
+from COVIDQuantPanel.sections.section import Section, apply_control, say, timer
+from COVIDQuantPanel.sections.table_view import TableView
 
 _POLL_MS = 50
 
@@ -21,6 +22,7 @@ class FollowupSection(Section):
 
     def setup(self):
         """Connect the widgets."""
+        self._hint = ""
         self._run = None
         self._current = None
         self._exams = []
@@ -29,8 +31,7 @@ class FollowupSection(Section):
         self._timer = timer(_POLL_MS, self._poll)
         self.views = FollowupViews(self)
         ui = self.ui
-        ui.examsTable.verticalHeader().hide()
-        ui.examsTable.horizontalHeader().setHighlightSections(False)
+        self._view = TableView(ui.examsTable)
         ui.examsTable.horizontalHeader().setStretchLastSection(True)
         ui.examsTable.connect("cellChanged(int,int)", self.on_cell)
         ui.addFolderButton.connect("clicked(bool)", self.on_add_folder)
@@ -112,7 +113,7 @@ class FollowupSection(Section):
 
     def on_cell(self, row, column):
         """An exam was ticked, or its date entered."""
-        exam, item = self._exams[row], self.ui.examsTable.item(row, column)
+        exam, item = self._exams[row], self._view.item(row, column)
         if column == presenter.EXAM:
             self._ticks[_key(exam)] = item.checkState() != qt.Qt.Unchecked
             self._show_button()
@@ -210,30 +211,9 @@ class FollowupSection(Section):
 
     def _lay_out(self):
         """Fill the list of exams; the exam shown is the last row, as its date can be entered, too."""
-        silently(self.ui.examsTable, self._fill)
+        ticked = [bool(self._ticks.get(_key(exam))) for exam in self._exams]
+        self._view.show(presenter.table(self._exams, ticked, self._current))
         self._show_button()
-
-    def _fill(self, table):
-        headings = presenter.headings()
-        table.clear()
-        table.setRowCount(len(self._exams))
-        table.setColumnCount(len(headings))
-        table.setHorizontalHeaderLabels(headings)
-        usable = qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable
-        for row, exam in enumerate(self._exams):
-            is_current = exam is self._current
-            for column, text in enumerate(presenter.cells(exam, is_current=is_current)):
-                item = qt.QTableWidgetItem(text)
-                item.setFlags(usable)
-                if column == presenter.EXAM:
-                    item.setFlags(usable if is_current else usable | qt.Qt.ItemIsUserCheckable)
-                    item.setCheckState(qt.Qt.Checked if self._ticks.get(_key(exam)) else qt.Qt.Unchecked)
-                elif column == presenter.DAY:
-                    item.setFlags(usable | qt.Qt.ItemIsEditable)
-                table.setItem(row, column, item)
-        table.resizeColumnsToContents()
-        table.resizeRowsToContents()
-        fit_height(table)
 
     def _show_button(self):
         has_result = self._current is not None
@@ -241,9 +221,16 @@ class FollowupSection(Section):
             running=self._run is not None, has_result=has_result, exams=self._chosen() if has_result else []
         )
         apply_control(self.ui.compareButton, control)
-        for widget in (self.ui.examsTable, self.ui.samePatientCheckBox, self.ui.onsetEdit):
-            widget.enabled = has_result and self._run is None
-        self.ui.addFolderButton.enabled = has_result and self._run is None
+        self._show_hint(presenter.hint(control, exams=len(self._exams)))
+        ui, may_change = self.ui, presenter.may_change(running=self._run is not None, has_result=has_result)
+        for widget in (ui.examsTable, ui.samePatientCheckBox, ui.onsetEdit, ui.addFolderButton):
+            widget.enabled = may_change
+
+    def _show_hint(self, hint):
+        """Say what is still to be done; other words stay."""
+        if hint or self.ui.followupLabel.text == self._hint:
+            say(self.ui.followupLabel, hint)
+        self._hint = hint
 
 
 def _key(exam):

@@ -1,6 +1,5 @@
 """The comparison in the follow-up section: changes, lesions, both exams side by side, the time course."""
 
-import qt
 import slicer
 import vtk
 
@@ -10,7 +9,8 @@ from COVIDQuantLib.scene.followup.side_by_side import point_of_lesion, release_v
 from COVIDQuantLib.scene.navigation import look_at
 from COVIDQuantPanel import views
 from COVIDQuantPanel.presenters import followup_changes as presenter
-from COVIDQuantPanel.sections.section import fit_height, say, silently
+from COVIDQuantPanel.sections.section import say, silently
+from COVIDQuantPanel.sections.table_view import TableView
 
 
 class FollowupViews:
@@ -29,9 +29,8 @@ class FollowupViews:
         self._lesions = []
         self._mark = views.Mark()
         ui = self._ui
+        self._changes, self._lesion_list = TableView(ui.changesTable), TableView(ui.lesionsTable)
         for table in (ui.changesTable, ui.lesionsTable):
-            table.verticalHeader().hide()
-            table.horizontalHeader().setHighlightSections(False)
             table.horizontalHeader().setStretchLastSection(True)
         ui.lesionsTable.connect("itemSelectionChanged()", self.on_lesion)
         ui.pairCombo.connect("currentIndexChanged(int)", self.on_pair)
@@ -51,8 +50,8 @@ class FollowupViews:
     @property
     def lesion(self):
         """The selected lesion; None if there is none."""
-        rows = [index.row() for index in self._ui.lesionsTable.selectionModel().selectedRows()]
-        return self._lesions[rows[0]] if rows and rows[0] < len(self._lesions) else None
+        row = self._lesion_list.row
+        return self._lesions[row] if row is not None and row < len(self._lesions) else None
 
     def on_reading(self):
         """Show the comparison of another result, or none."""
@@ -116,8 +115,8 @@ class FollowupViews:
     def on_region(self, *_arguments):
         """Show the changes of a region."""
         names, place = self._region_names(), self._ui.regionCombo.currentIndex
-        rows = presenter.change_rows(self.choice.pair, names[place]) if 0 <= place < len(names) else []
-        _fill(self._ui.changesTable, presenter.change_headings(), rows)
+        region, choice = names[place] if 0 <= place < len(names) else "", self.choice
+        self._changes.show(presenter.change_table(choice.pair if choice else None, region))
 
     def on_lesion(self):
         """Move the views of both exams to the selected lesion."""
@@ -198,13 +197,7 @@ class FollowupViews:
         followed = self.choice.followed if self.choice else None
         self._lesions = presenter.lesions_of(followed)
         say(self._ui.lesionsLabel, presenter.lesions_text(followed) if self.choice else "")
-        table = self._ui.lesionsTable
-        silently(table, lambda widget: widget.clear())
-        _fill(table, presenter.lesion_headings(), [presenter.lesion_cells(lesion) for lesion in self._lesions])
-        for row, lesion in enumerate(self._lesions):
-            colour = presenter.fate_colour(lesion)
-            if colour:
-                table.item(row, 1).setForeground(qt.QBrush(qt.QColor(colour)))
+        self._lesion_list.show(presenter.lesion_table(self._lesions))
         self._mark.put_back()
 
     def _show_warnings(self):
@@ -227,19 +220,3 @@ class FollowupViews:
         self._section.show_controls({"sideBySideButton": side, "courseButton": course, "changeMapCheckBox": changes})
         say(self._ui.changeMapLabel, presenter.change_legend(choice.followed) if has_map else "")
         silently(self._ui.sideBySideButton, lambda button: button.setChecked(views.shows_side_by_side()))
-
-
-def _fill(table, headings, rows):
-    """Fill a table with texts, numbers to the right."""
-    table.setRowCount(len(rows))
-    table.setColumnCount(len(headings))
-    table.setHorizontalHeaderLabels(headings)
-    for row, texts in enumerate(rows):
-        for column, text in enumerate(texts):
-            item = qt.QTableWidgetItem(text)
-            if text[:1] in {*"+-±–−0123456789"}:
-                item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-            table.setItem(row, column, item)
-    table.resizeColumnsToContents()
-    table.resizeRowsToContents()
-    fit_height(table)

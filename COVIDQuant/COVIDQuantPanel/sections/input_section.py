@@ -79,10 +79,12 @@ class InputSection(Section):
 
     def on_install(self):
         """Install the packages for networks, at the reader's request."""
-        with slicer.util.tryWithErrorDisplay(_("The installation failed."), waitCursor=False):
-            say(self.ui.progressLabel, installing.install())
-        self._missing = installing.missing_packages()
-        self.on_parameters()
+        try:
+            with slicer.util.tryWithErrorDisplay(_("The installation failed."), waitCursor=False):
+                say(self.ui.progressLabel, installing.install())
+        finally:
+            # Newer Slicers raise the error again once it was displayed; some packages may be there all the same.
+            self.on_enter()
 
     def _poll(self):
         state = self._run.poll()

@@ -1,6 +1,5 @@
 """Readers: the rating by two readers, the record of edits, and reading aids."""
 
-import qt
 import slicer
 import vtk
 
@@ -8,7 +7,8 @@ from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.scene.export.edits_job import EditsJob
 from COVIDQuantLib.scene.review.ai_result import has_original
 from COVIDQuantPanel.presenters import readers as presenter
-from COVIDQuantPanel.sections.section import Section, fit_height, say, silently, timer
+from COVIDQuantPanel.sections.section import Section, say, silently, timer
+from COVIDQuantPanel.sections.table_view import TableView
 
 _POLL_MS = 100
 
@@ -28,7 +28,7 @@ class ReadersSection(Section):
         ui.rateButton.connect("clicked(bool)", self.on_rate)
         ui.editsButton.connect("clicked(bool)", self.on_edits)
         ui.aidsBox.connect("contentsCollapsed(bool)", self._show_aids)
-        ui.aidsTable.verticalHeader().hide()
+        self._aids = TableView(ui.aidsTable, tight=False)
         ui.aidsTable.horizontalHeader().setStretchLastSection(True)
 
     def on_enter(self):
@@ -160,19 +160,7 @@ class ReadersSection(Section):
 
     def _show_aids(self, *_arguments):
         """Fill the table, only while it is open."""
-        table, reading = self.ui.aidsTable, self.panel.reading
+        reading = self.panel.reading
         metrics = None if reading is None or self.ui.aidsBox.collapsed else reading.live.metrics
-        rows = presenter.aid_rows(metrics) if metrics is not None else []
-        headings = presenter.aid_headings()
-        table.setColumnCount(len(headings))
-        table.setHorizontalHeaderLabels(headings)
-        table.setRowCount(len(rows))
-        for place, (cells, tip) in enumerate(rows):
-            for column, text in enumerate(cells):
-                item = qt.QTableWidgetItem(text)
-                item.setToolTip(tip)
-                table.setItem(place, column, item)
-        if rows:
-            table.resizeColumnsToContents()
-            fit_height(table)
-        say(self.ui.aidsLabel, presenter.aid_notice(metrics) if rows else "")
+        self._aids.show(presenter.aid_table(metrics))
+        say(self.ui.aidsLabel, presenter.aid_notice(metrics) if metrics is not None else "")

@@ -10,13 +10,8 @@ from COVIDQuantPanel.lobe_ticks import LobeTicks
 from COVIDQuantPanel.presenters import results as presenter
 from COVIDQuantPanel.presenters.controls import needs_result
 from COVIDQuantPanel.sections.grade_line import GradeLine
-from COVIDQuantPanel.sections.section import Section, fit_height, say, silently
-
-_SWATCH_PIXELS = 64
-# Of the colours in the table.
-_ICON_PIXELS = 12
-# On both sides together.
-_HEADING_MARGIN = 8
+from COVIDQuantPanel.sections.section import Section, say, silently
+from COVIDQuantPanel.sections.table_view import TableView
 
 
 class ResultsSection(Section):
@@ -25,19 +20,15 @@ class ResultsSection(Section):
     def setup(self):
         """Connect the widgets."""
         self._table = presenter.FiguresTable()
-        self._items = []
-        self._icons = {}
+        self._view = TableView(self.ui.figuresTable)
         self._lobe = None
         self._shown_thresholds = None
         self._ticks = LobeTicks(self.panel.observer)
         self._grade = GradeLine(self)
         ui = self.ui
-        ui.figuresTable.verticalHeader().hide()
-        ui.figuresTable.setIconSize(qt.QSize(_ICON_PIXELS, _ICON_PIXELS))
         ui.figuresTable.connect("cellClicked(int,int)", self.on_row)
         header = ui.figuresTable.horizontalHeader()
         header.setSectionsClickable(True)
-        header.setHighlightSections(False)
         header.connect("sectionClicked(int)", self.on_heading)
         ui.copyButton.connect("clicked(bool)", self.on_copy)
         ui.lobesChartButton.connect("clicked(bool)", lambda: self._show_chart("lobes"))
@@ -144,7 +135,7 @@ class ResultsSection(Section):
 
     def on_columns(self, *_arguments):
         """Store the chosen columns."""
-        self.panel.parameters.columns = [name for name, action in self._actions.items() if action.isChecked()]
+        self.panel.parameters.columns = [name for name, action in self._actions.items() if action.checked]
 
     def on_threshold(self, _value):
         """Apply the thresholds of the sliders; the slider that is not being moved gives way."""
@@ -178,57 +169,14 @@ class ResultsSection(Section):
         return actions
 
     def _lay_out_table(self):
-        """Create the cells for the chosen columns; figures are then written to them."""
-        table = self.ui.figuresTable
-        self._items = []
-        metrics = self.panel.reading.live.metrics if self.panel.reading else None
-        rows = len(metrics.rows) if metrics else 0
-        table.clear()
-        table.setRowCount(rows)
-        headings = self._table.headings()
-        table.setColumnCount(len(headings))
-        table.setHorizontalHeaderLabels([heading.text for heading in headings])
-        for column, heading in enumerate(headings):
-            table.horizontalHeaderItem(column).setToolTip(heading.tip)
-        for row in range(rows):
-            items = [qt.QTableWidgetItem() for _column in headings]
-            for column, item in enumerate(items):
-                if column:
-                    item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-                table.setItem(row, column, item)
-            self._items.append(items)
-        for column in range(len(headings)):
-            table.setColumnWidth(column, 0)
-        self._fill_table()
-        table.resizeRowsToContents()
-        fit_height(table)
-
-    def _widen_columns(self):
-        """Make columns as wide as their texts; the panel is wide enough for a few of them, and more are scrolled."""
-        table = self.ui.figuresTable
-        header = table.horizontalHeader()
-        header.setStretchLastSection(False)
-        metrics, total = header.fontMetrics(), 2 * table.frameWidth
-        for column, heading in enumerate(self._table.headings()):
-            words = max(metrics.width(line) for line in heading.text.splitlines())
-            needed = max(table.sizeHintForColumn(column), words + _HEADING_MARGIN)
-            if table.columnWidth(column) < needed:
-                table.setColumnWidth(column, needed)
-            total += needed
-        table.setMinimumWidth(total if self._table.fits else 0)
-        header.setStretchLastSection(self._table.fits)
+        """Show the chosen columns, with new cells."""
+        self._view.show(self._table.table(self.panel.reading.live.metrics if self.panel.reading else None))
 
     def _fill_table(self):
+        """Write new figures into the cells."""
         reading = self.panel.reading
-        if reading is None or reading.live.metrics is None or not self._items:
-            return
-        for items, texts in zip(self._items, self._table.fill(reading.live.metrics), strict=True):
-            items[0].setIcon(self._swatch(texts[0]))
-            for item, text in zip(items, texts, strict=True):
-                item.setText(text)
-            items[0].setText(presenter.short_name(texts[0]))
-            items[0].setToolTip(texts[0])
-        self._widen_columns()
+        if reading is not None and reading.live.metrics is not None:
+            self._view.update(self._table.table(reading.live.metrics))
 
     def _set_sliders(self, thresholds):
         silently(self.ui.ggoSlider, lambda slider: slider.setValue(thresholds.ggo_hu))
@@ -243,13 +191,3 @@ class ResultsSection(Section):
         views.show_surfaces(reading, visible=parameters.surfaces)
         views.show_rendering(reading, visible=parameters.rendering)
         self._shown_thresholds = reading.live.thresholds
-
-    def _swatch(self, region):
-        """A lobe's colour as an icon, as sharp as the screen is; none for other regions."""
-        if region not in self._icons:
-            colour = presenter.colour_of(region)
-            # Many more pixels than are shown, so that it stays sharp at any scale.
-            pixmap = qt.QPixmap(_SWATCH_PIXELS, _SWATCH_PIXELS)
-            pixmap.fill(qt.QColor.fromRgbF(*colour) if colour else qt.QColor(0, 0, 0, 0))
-            self._icons[region] = qt.QIcon(pixmap)
-        return self._icons[region]

@@ -1,10 +1,9 @@
-"""The panel's button that creates a sample CT in the background."""
+"""The panel's buttons that create sample CTs in the background."""
 
 import slicer
 from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
-from COVIDQuantPanel.sample import begin_sample, node_of_sample
 from COVIDQuantPanel.sections.section import timer
 
 _POLL_MS = 100
@@ -15,12 +14,16 @@ class SampleButton:
 
     Args:
         button: the push button.
-        panel: the panel, whose CT the sample becomes.
+        panel: the panel, whose CT the sample becomes, the last one if there are several.
+        begin: starts a ``BackgroundJob``.
+        nodes_of: the volume nodes of its result.
     """
 
-    def __init__(self, button, panel):
+    def __init__(self, button, panel, begin, nodes_of):
         self._button = button
         self._panel = panel
+        self._begin = begin
+        self._nodes_of = nodes_of
         self._text = button.text
         self._job = None
         self._timer = timer(_POLL_MS, self._poll)
@@ -32,7 +35,7 @@ class SampleButton:
             self.stop()
             return
         try:
-            self._job = begin_sample()
+            self._job = self._begin()
         except COVIDQuantError as error:
             self._panel.show_error(error)
             return
@@ -62,9 +65,9 @@ class SampleButton:
             return
         self._button.text = _("Stop ({n} %)").format(n=round(100 * fraction))
 
-    def _take(self, phantom):
+    def _take(self, result):
         self.stop()
-        volume = node_of_sample(phantom)
+        volume = self._nodes_of(result)[-1]
         slicer.util.setSliceViewerLayers(background=volume, fit=True)
         # A reader who has left the module finds it in the list of CTs.
         if self._panel.parameters is not None:

@@ -164,6 +164,11 @@ def make_course(
         yield exam
 
 
+def make_two_exams(settings: PhantomSettings, days: Sequence[float], report: Report = silent) -> tuple[Phantom, ...]:
+    """The exams of one patient along the severe course; arguments and errors as of :func:`make_course`."""
+    return tuple(exam.phantom for exam in make_course(settings, COURSES[SEVERE], days, report=report))
+
+
 def _tempo(seed: int, count: int) -> list[float]:
     """How much sooner or later than the whole each lesion comes and goes, in ranks per day."""
     rng = np.random.default_rng([seed, 14])
