@@ -104,7 +104,7 @@ def test_reading_aids_are_filled_once_they_are_opened(read):
     extent = read.panel.reading.live.metrics.value("whole lung", "extent_percent")
     assert rows[0][0] == f"Extent {extent:.2f} %"
     assert rows[0][1] == ("above" if extent > 0.5 else "not above")
-    assert rows[0][2] == "0.5 %: symptoms were more frequent"
+    assert rows[0][2] == "0.5 %: symptoms were more frequent; Yoo 2022, Table 2"
     assert len(rows) > len(CUT_OFFS)
     assert "not a diagnosis" in ui.aidsLabel.text
     assert "not a risk" in ui.aidsTable.item(0, 0).toolTip()

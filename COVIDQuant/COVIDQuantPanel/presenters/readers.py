@@ -125,7 +125,7 @@ _AMONG = 2
 
 def aid_headings():
     """The headings of the reading aids."""
-    return [_("This exam"), _("lies"), _("among"), _("Source")]
+    return [_("This exam"), _("lies"), _("among")]
 
 
 def aid_rows(metrics):
@@ -154,7 +154,7 @@ def _cut_off_row(one):
         outcome=outcome, ratio=ratio, low=low, high=high
     )
     published = f"{one['cut_off']:g} {one['unit']}: {outcome}"
-    cells = [_figure(one["measure"], one["value"]), _(one["position"] or ""), published, one["source"]]
+    cells = [_figure(one["measure"], one["value"]), _(one["position"] or ""), _sourced(published, one["source"])]
     return cells, escape(f"{said} {one['population']}. {one['says_not']}")
 
 
@@ -165,7 +165,7 @@ def _score_row(score):
     published = _("{told}, the extent of a CT score of {n}").format(n=score["score"], told=told)
     tip = f"{conversion['formula']}. {conversion['says_not']} {score['correction']}"
     measured = _figure("extent_percent", conversion["measured_percent"])
-    return [measured, _("beside"), published, conversion["source"].partition(" (")[0]], escape(tip)
+    return [measured, _("beside"), _sourced(published, conversion["source"])], escape(tip)
 
 
 def _group_row(one):
@@ -174,8 +174,13 @@ def _group_row(one):
         percentile = percentile_text(one["percentile_if_normal"])
         tip += " " + _("Percentile {n} of a normal distribution.").format(n=percentile)
     published = f"{one['group']}: {one['published']}"
-    source = one["source"].partition(" (")[0]
-    return [_figure(one["measure"], one["value"]), one["position"] or "", published, source], escape(tip)
+    cells = [_figure(one["measure"], one["value"]), one["position"] or "", _sourced(published, one["source"])]
+    return cells, escape(tip)
+
+
+def _sourced(published, source):
+    """What was published and where, without the source's remarks."""
+    return f"{published}; {source.partition(' (')[0]}"
 
 
 def _figure(measure, value):

@@ -8,6 +8,8 @@ from COVIDQuantPanel.sections.section import fit_height
 _SWATCH_PIXELS = 64
 # Of a swatch as it is shown, and around a heading.
 _ICON_PIXELS, _MARGIN = 12, 8
+# The least width of a column with texts of several lines.
+_WRAPPED_PIXELS = 180
 
 
 class TableView:
@@ -108,9 +110,11 @@ class TableView:
         header, mode = self._widget.horizontalHeader(), qt.QHeaderView
         if table.wraps is not None:
             header.setSectionResizeMode(mode.ResizeToContents)
+            others = sum(self._widget.columnWidth(n) for n in range(len(table.headings)) if n != table.wraps)
+            self._widget.setMinimumWidth(others + _WRAPPED_PIXELS)
             header.setSectionResizeMode(table.wraps, mode.Stretch)
             self._widget.verticalHeader().setSectionResizeMode(mode.ResizeToContents)
-        if table.fits:
+        elif table.fits:
             for column in range(len(table.headings)):
                 self._widget.setColumnWidth(column, 0)
             self._fit(table)
