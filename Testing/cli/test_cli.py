@@ -59,7 +59,7 @@ def test_phantom_writes_the_contract(phantom):
 
 
 def test_quantify_writes_the_contract(quantified):
-    assert names(quantified) == FILES | {"lobes.nii.gz", "lesions.nii.gz"}
+    assert names(quantified) == FILES | {"lobes.nii.gz", "lesions.nii.gz", "lesion_odds.nrrd"}
     rows = list(csv.reader((quantified / "metrics.csv").open()))
     assert tuple(rows[0]) == (*MEASURES.columns, "grade")
     assert [row[0] for row in rows[1:]] == [region.name for region in REGIONS]

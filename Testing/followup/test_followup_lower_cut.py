@@ -57,6 +57,15 @@ def test_two_that_were_followed_merge_though_one_was_missed():
     assert (record.fate, record.found_at_lower_cut) == ("merged", "baseline")
 
 
+def test_a_crumb_beside_a_lesion_of_its_own_changes_no_volume():
+    bridged, crumb = ((3, 5, 5), (6, 6, 16)), ((4, 6, 17), (3, 4, 4))
+    places = [(BIG, 3.0), (crumb, -4.0)]
+    plain = only(find_fates(*exams([BIG], [bridged]), registration()))
+    record = only(find_fates(*exams([BIG], [bridged], odds(GRID, places)), registration()))
+    assert record == plain
+    assert (record.fate, record.baseline_ml) == ("grown", pytest.approx(216 * 0.008))
+
+
 @pytest.mark.parametrize(
     ("places", "why"),
     [

@@ -73,7 +73,11 @@ def find_fates(
     linked = [pair for pair, share in shares.items() if share >= limits.link_share]
     groups = _groups(len(parts[0]), len(parts[1]), linked)
     records, too_small = [], 0
-    for old, new in groups:
+    for group in groups:
+        old, new = (
+            _telling(numbers, found, len(known), limits)
+            for numbers, found, known in zip(group, parts, own, strict=True)
+        )
         sides = (
             tuple(_part(parts[0][a], baseline.geometry, at_lower_cut=a >= len(own[0])) for a in old),
             tuple(_part(parts[1][b], followup.geometry, at_lower_cut=b >= len(own[1])) for b in new),
@@ -100,6 +104,17 @@ def _found_again(
         found_again(exams[0], seen[1], registration.to_followup, limits),
         found_again(exams[1], seen[0], registration.to_baseline, limits),
     ]
+
+
+def _telling(numbers: Sequence[int], found: Sequence[Component], own: int, limits: FateLimits) -> list[int]:
+    """Of a lesion's parts in one exam those that tell what became of it, by their places in ``found``.
+
+    Beside parts of the exam's own, the first ``own``, what a lower cut shows matters only if it is a lesion by itself;
+    otherwise it would change volumes that the exam has.
+    """
+    least = limits.least_member(found[n].volume_ml for n in numbers)
+    alone = all(n >= own for n in numbers)
+    return [n for n in numbers if n < own or alone or found[n].volume_ml >= least]
 
 
 def _own_ml(side: Sequence[LesionPart]) -> float:

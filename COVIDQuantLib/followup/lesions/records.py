@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -51,6 +51,10 @@ class FateLimits:
     unchanged_ratio: float = UNCHANGED_RATIO
     member_share: float = MEMBER_SHARE
     lower_cut_log_odds: float = LOWER_CUT
+
+    def least_member(self, volumes_ml: Iterable[float]) -> float:
+        """Least volume (mL) of one of several lesions beside others of these volumes."""
+        return max(self.lesion_ml, self.member_share * max(volumes_ml, default=0.0))
 
     def as_record(self) -> dict[str, float]:
         """Ready for JSON."""
@@ -216,5 +220,5 @@ def fate_of(old: Sequence[LesionPart], new: Sequence[LesionPart], limits: FateLi
 
 def _is_several(side: Sequence[LesionPart], limits: FateLimits) -> bool:
     """Whether parts are several lesions, beside which no other is a mere satellite."""
-    least = max(limits.lesion_ml, limits.member_share * max(part.volume_ml for part in side))
+    least = limits.least_member(part.volume_ml for part in side)
     return sum(part.volume_ml >= least for part in side) > 1
