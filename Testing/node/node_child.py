@@ -33,6 +33,8 @@ def quantified(images, out, plan, thresholds, objects, report):
 
 def _load(networks):
     """Load a network as the first series does, and fail if a later one had to."""
-    loaded = ("lesions", "axial") in networks._loaded
+    from COVIDQuantLib.inference.lesions import AXIAL
+
+    loaded = ("lesions", AXIAL) in networks._loaded
     assert loaded == (len(_served) > 1)
-    networks._network("lesions", "axial")
+    networks._network("lesions", AXIAL)
