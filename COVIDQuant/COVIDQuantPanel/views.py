@@ -123,7 +123,8 @@ class Mark:
         """Show it, unless the reader already does."""
         node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
         if node is not None and node.GetCrosshairMode() == slicer.vtkMRMLCrosshairNode.NoCrosshair:
-            node.SetCrosshairMode(slicer.vtkMRMLCrosshairNode.ShowSmallBasic)
+            # Its lines lead to the place, which need not be in the middle of the view.
+            node.SetCrosshairMode(slicer.vtkMRMLCrosshairNode.ShowBasic)
             self._node = node
 
     def put_back(self):
