@@ -90,14 +90,15 @@ class NodeProcess:
             node = psutil.Process(self._process.pid)
             family = [node, *node.children(recursive=True)]
             self.peak_bytes = max(self.peak_bytes, sum(one.memory_info().rss for one in family))
-            times = node.cpu_times()
-            self._spent[node.pid] = times.user + times.system + times.children_user + times.children_system
+            for one in family:
+                times = one.cpu_times()
+                self._spent[one.pid] = times.user + times.system
         except psutil.Error:
             pass
 
     @property
     def processor_seconds(self):
-        """Of the node, before and after it was killed, and its jobs that ended."""
+        """Of the node and its jobs, before and after it was killed, as far as they were looked at."""
         return sum(self._spent.values())
 
     def units(self):
