@@ -11,6 +11,8 @@ from COVIDQuantLib.system.processors import usable_processors
 # The weights of the pipeline's stages are seconds measured with this many cores and voxels.
 _MEASURED_CORES = 2
 _MEASURED_MEGAVOXELS = 512 * 512 * 300 / 1e6
+# Seconds that a CT of any size takes on as many cores: chests are looked at on lattices of their own.
+_SECONDS_OF_ANY = {NETWORK: 6.0, MODEL_FREE: 5.0}
 # What the first job of a process waits for: its libraries and the weights. A disk that was not read before, or a virus
 # scanner, makes it several times as long, which is learnt.
 _SECONDS_TO_LOAD = {NETWORK: 12.0, MODEL_FREE: 2.0}
@@ -89,7 +91,7 @@ def _measured_seconds(method: str, megavoxels: float) -> float:
     """The duration for a CT of any size on this computer's cores, scaled from the reference measurements."""
     speedup = min(max(usable_processors() / _MEASURED_CORES, 0.5), _MOST_SPEEDUP)
     share = max(megavoxels, _LEAST_MEGAVOXELS) / _MEASURED_MEGAVOXELS
-    return sum(stage.weight for stage in STAGES_OF[method]) * share / speedup
+    return (_SECONDS_OF_ANY[method] + sum(stage.weight for stage in STAGES_OF[method]) * share) / speedup
 
 
 def _key(method: str, device: str, what: str) -> str:

@@ -273,7 +273,7 @@ def test_estimates_grow_with_the_ct_and_learn_from_runs():
     times.learn(NETWORK, "cuda", 50.0, 5.0)
     times.learn(NETWORK, "cpu", 100.0, 33.0)
     again = RunTimes(times.text)
-    assert again.seconds(NETWORK, "cuda", 100.0) == pytest.approx(10.0)
+    assert 5.0 < again.seconds(NETWORK, "cuda", 100.0) < 10.0
     assert again.seconds(NETWORK, "cpu", 100.0) == pytest.approx(33.0)
     again.learn(NETWORK, "cpu", 100.0, 43.0)
     assert again.seconds(NETWORK, "cpu", 100.0) == pytest.approx(38.0)
@@ -285,7 +285,9 @@ def test_what_the_first_run_loads_is_learnt_apart_from_the_work():
     assert times.seconds(NETWORK, "cpu", 100.0, first=True) > work
     times.learn(NETWORK, "cpu", 100.0, work + 44.0, first=True)
     assert times.seconds(NETWORK, "cpu", 100.0) == pytest.approx(work), "loading does not slow later runs"
-    assert times.seconds(NETWORK, "cpu", 10.0, first=True) == pytest.approx(work / 10 + 44.0)
+    small = RunTimes().seconds(NETWORK, "cpu", 10.0)
+    assert small > work / 10, "a small CT takes more than its share"
+    assert times.seconds(NETWORK, "cpu", 10.0, first=True) == pytest.approx(small + 44.0)
     times.learn(NETWORK, "cpu", 100.0, 2 * work)
     assert RunTimes(times.text).seconds(NETWORK, "cpu", 100.0, first=True) == pytest.approx(2 * work + 44.0)
     times.learn(NETWORK, "cuda", 100.0, 30.0, first=True)
