@@ -26,9 +26,9 @@ class ChestLimit:
         """Whether the reader wants lobes to stay in the chest."""
         return self._section.ui.chestCheckBox.checked
 
-    def prepare(self, role, *, erasing):
-        """Look for the chest in the background if a lobe may be painted next."""
-        if role in {None, LESION_ROLE} or erasing or not self.is_wanted or self._bound is not None or self._failed:
+    def prepare(self, role, *, painting):
+        """Look for the chest in the background if a lobe is painted next."""
+        if role in {None, LESION_ROLE} or not painting or not self.is_wanted or self._bound is not None or self._failed:
             return
         try:
             volume = self._section.panel.reading.volume

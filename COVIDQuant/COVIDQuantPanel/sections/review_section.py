@@ -77,7 +77,7 @@ class ReviewSection(Section):
         """Update the statuses; a painted lobe stays in the chest, and takes the voxels from its neighbours."""
         reading = self.panel.reading
         if reading is not None and self._role not in {None, LESION_ROLE}:
-            self._chest.prepare(self._role, erasing=self._erasing)
+            self._chest.prepare(self._role, painting=not self._erasing)
             if self._paints():
                 self._chest.apply(self.ui.editor.currentSegmentID())
             reading.settle_overlap(self.ui.editor.currentSegmentID())
@@ -106,11 +106,13 @@ class ReviewSection(Section):
         The eraser needs no such bounds, and Slicer is several times faster on a large CT without them.
         """
         node = _editor_node()
-        role, erasing = self._roles().get(self.ui.editor.currentSegmentID()), node.GetActiveEffectName() == "Erase"
+        role, effect = self._roles().get(self.ui.editor.currentSegmentID()), node.GetActiveEffectName()
+        erasing = effect == "Erase"
+        # Without an effect nothing is painted yet, and the search for the chest begins with a copy of the CT.
+        self._chest.prepare(role, painting=bool(effect) and not erasing)
         if role is None or (role, erasing) == (self._role, self._erasing):
             return
         self._role, self._erasing = role, erasing
-        self._chest.prepare(role, erasing=erasing)
         segmentation = slicer.vtkMRMLSegmentationNode
         inside, everywhere = segmentation.EditAllowedInsideAllSegments, segmentation.EditAllowedEverywhere
         node.SetMaskMode(inside if is_bounded(role, erasing=erasing) else everywhere)
