@@ -244,7 +244,7 @@ def change_legend(followed):
     """The colours of the change map and how much there is of each, as rich text."""
     volumes = followed["change_map_ml"]
     return " ".join(
-        f'<span style="color:{colour}">■</span>&nbsp;{_CHANGE_TEXT[value]()} {volumes[CHANGE_LABELS[value]]:.1f} mL'
+        f'<span style="color:{colour}">■</span>\u00a0{_CHANGE_TEXT[value]()} {volumes[CHANGE_LABELS[value]]:.1f} mL'
         for value, colour in CHANGE_COLOURS.items()
     )
 
