@@ -168,6 +168,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/export/case_records.py
   COVIDQuantLib/export/csv_file.py
   COVIDQuantLib/export/exam_files.py
+  COVIDQuantLib/export/image_file.py
   COVIDQuantLib/export/labelmaps.py
   COVIDQuantLib/export/odds_file.py
   COVIDQuantLib/export/rated_result.py

@@ -42,10 +42,7 @@ def begin_sample():
     Raises:
         COVIDQuantError: the process cannot be started.
     """
-    from COVIDQuantLib.simulation.phantom import PhantomSettings
-
-    shared = SharedArguments({}, {"settings": PhantomSettings(**_SETTINGS)})
-    return BackgroundJob("COVIDQuantLib.simulation.phantom.make:make_phantom", shared, slicer.util.startupEnvironment())
+    return _begin("make:make_phantom", _SETTINGS)
 
 
 def begin_two_exams():
@@ -54,11 +51,15 @@ def begin_two_exams():
     Raises:
         COVIDQuantError: the process cannot be started.
     """
+    return _begin("course:make_two_exams", _PATIENT, days=list(_DAYS))
+
+
+def _begin(function, settings, **arguments):
+    """Call a function of the phantom's room in a background process."""
     from COVIDQuantLib.simulation.phantom import PhantomSettings
 
-    shared = SharedArguments({}, {"settings": PhantomSettings(**_PATIENT), "days": list(_DAYS)})
-    function = "COVIDQuantLib.simulation.phantom.course:make_two_exams"
-    return BackgroundJob(function, shared, slicer.util.startupEnvironment())
+    shared = SharedArguments({}, {"settings": PhantomSettings(**settings), **arguments})
+    return BackgroundJob(f"COVIDQuantLib.simulation.phantom.{function}", shared, slicer.util.startupEnvironment())
 
 
 def node_of_sample(phantom):

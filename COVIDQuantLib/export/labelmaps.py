@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
-from COVIDQuantLib.errors import OutputError
-from COVIDQuantLib.system.atomic_files import write_atomically
+from COVIDQuantLib.export.image_file import write_image
 from COVIDQuantLib.voxels.geometry import Geometry
 
 
@@ -25,13 +23,4 @@ def write_label_map(path: Path, labels: np.ndarray, geometry: Geometry) -> None:
         ValueError: the labels are not on the grid.
     """
     image = geometry.to_image(labels.astype(np.uint8, copy=False))
-
-    def write(target: Path) -> None:
-        try:
-            sitk.WriteImage(image, str(target), useCompression=True)
-        except RuntimeError as error:
-            raise OutputError(
-                "the label map cannot be written", str(path), "Check the file's extension, free space and permissions."
-            ) from error
-
-    write_atomically(path, write)
+    write_image(image, path, "the label map", "Check the file's extension, free space and permissions.")

@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from COVIDQuantLib.errors import OutputError
+from COVIDQuantLib.export.image_file import write_image
 from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.readers.identity import digest_of_counts
 from COVIDQuantLib.segmentation.log_odds import OddsMap
-from COVIDQuantLib.system.atomic_files import write_atomically
 from COVIDQuantLib.voxels.geometry import Geometry, Reorientation
 
 ODDS_FILE = "lesion_odds.nrrd"
@@ -45,16 +44,7 @@ def write_odds(path: Path, odds: OddsMap, geometry: Geometry, histogram: JointHi
     lattice = Geometry((k, j, i), (odds.step[2], odds.step[1], odds.step[0]), (x, y, z), upright.direction)
     image = lattice.to_image(np.maximum(odds.values, np.int8(_LEAST)))
     image.SetMetaData(_OF, digest_of_counts(histogram))
-
-    def write(target: Path) -> None:
-        try:
-            sitk.WriteImage(image, str(target), useCompression=True)
-        except RuntimeError as error:
-            raise OutputError(
-                "the networks' odds cannot be written", str(path), "Check free space and permissions."
-            ) from error
-
-    write_atomically(path, write)
+    write_image(image, path, "the networks' odds", "Check free space and permissions.")
 
 
 def read_odds(path: Path, geometry: Geometry, histogram: JointHistogram) -> OddsMap | None:
