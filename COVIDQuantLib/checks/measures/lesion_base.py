@@ -39,8 +39,9 @@ def dense_base(evidence: Evidence) -> Iterator[Measured]:
     above = np.zeros_like(lumps)
     above[:-1] = np.where(lumps[:-1] == 0, lumps[1:], 0)
     under = np.bincount(above.ravel(), minlength=count + 1)
-    faces: _Faces = np.nonzero((above > 0) & _soft(evidence) & evidence.cavity)
-    seamless = np.abs(_steps(evidence, lumps, faces)) < _NO_BORDER_HU
+    soft = _soft(evidence) & (lumps == 0)
+    faces: _Faces = np.nonzero((above > 0) & soft & evidence.cavity)
+    seamless = np.abs(_steps(evidence, lumps, soft, faces)) < _NO_BORDER_HU
     without = np.bincount(above[faces][seamless], minlength=count + 1)
     rests = without > _MOSTLY * under
     rests[0] = False
@@ -55,17 +56,17 @@ def _soft(evidence: Evidence) -> np.ndarray:
     return (evidence.block_hu > _SOFT_HU) & (evidence.lung_share < 0.5) & evidence.patient
 
 
-def _steps(evidence: Evidence, lumps: np.ndarray, faces: _Faces) -> np.ndarray:
+def _steps(evidence: Evidence, lumps: np.ndarray, soft: np.ndarray, faces: _Faces) -> np.ndarray:
     """HU above an underside minus HU below it, smoothed along it; NaN where a layer is missing.
 
     Args:
         evidence: the result.
         lumps: labels on the blocks, 0 outside.
+        soft: blocks of soft tissue outside lumps and lungs.
         faces: indices ``k, j, i`` of the blocks directly below lumps.
     """
     spacing = evidence.grids.block_spacing
     gap = max(1, round(_BORDER_MM / spacing[0]))
-    soft = _soft(evidence) & (lumps == 0)
     k, j, i = faces
     same = lumps[k + 1, j, i]
     higher = _layer(evidence, faces, 1 + gap, 1, lambda n: lumps[n, j, i] == same)
