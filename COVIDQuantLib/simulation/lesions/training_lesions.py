@@ -24,6 +24,7 @@ from COVIDQuantLib.simulation.lesions.training_spread import (
     Labels,
     Lesion,
     Lungs,
+    Style,
     draw_lesions,
     reach_box,
     side_table,
@@ -158,6 +159,7 @@ def insert_lesions(
     spacing_kji: npt.ArrayLike,
     rng: np.random.Generator,
     extent_percent: float,
+    style: Style | None = None,
 ) -> tuple[FloatArray, BoolArray]:
     """Puts COVID-19 pneumonia into a CT.
 
@@ -170,6 +172,7 @@ def insert_lesions(
         spacing_kji: mm.
         rng: random generator.
         extent_percent: wanted share of the labelled voxels, 0..100.
+        style: how the disease is spread; drawn if None.
 
     Returns:
         The CT with lesions (float32, within −1024..3071) and the lesion mask (bool).
@@ -182,7 +185,7 @@ def insert_lesions(
     if not len(lungs.points):
         return np.clip(image, HU_MIN, HU_MAX), np.zeros(lobes.shape, bool)
     fields = NoiseTiles(rng)
-    lesions, growth = draw_lesions(lungs, side_table(lobes), fields, rng, min(extent_percent, 95.0) / 100)
+    lesions, growth = draw_lesions(lungs, side_table(lobes), fields, rng, min(extent_percent, 95.0) / 100, style)
     thicker = float(rng.choice([0.0, rng.uniform(0.2, 0.9)]))
     blur = float(rng.uniform(0.2, 0.8))
     canvas = _Canvas(lobes, lungs, fields)

@@ -46,9 +46,10 @@ class Style:
     radius: float
 
 
+MANY_SMALL = Style("many small", 0.15, 0.5, 0.5, 0.6, 0, 9.0)
 STYLES = (
     Style("typical", 0.5, 0.75, 0.7, 0.7, 0, 15.0),
-    Style("many small", 0.15, 0.5, 0.5, 0.6, 0, 9.0),
+    MANY_SMALL,
     Style("diffuse", 0.12, 0.3, 0.2, 0.4, 0, 22.0),
     Style("peribronchial", 0.1, 0.4, 0.5, 0.15, 0, 13.0),
     Style("one lobe", 0.06, 0.5, 0.0, 0.5, 1, 16.0),
@@ -127,12 +128,13 @@ class _LesionDraw:
         lungs: the lungs.
         sides: lung of each label.
         rng: random generator.
+        style: how the disease is spread; None draws one of ``STYLES``.
     """
 
-    def __init__(self, lungs: Lungs, sides: Labels, rng: np.random.Generator) -> None:
+    def __init__(self, lungs: Lungs, sides: Labels, rng: np.random.Generator, style: Style | None) -> None:
         self._lungs, self._sides, self._rng = lungs, sides, rng
         shares = np.array([style.share for style in STYLES])
-        self.style = STYLES[int(rng.choice(len(STYLES), p=shares / shares.sum()))]
+        self.style = style or STYLES[int(rng.choice(len(STYLES), p=shares / shares.sum()))]
         # Each patient has a phase: some are all ground glass, some mostly consolidated.
         leaning = rng.gamma(0.9, 1.0, len(KINDS)) + 0.05
         kinds = leaning * [kind.share for kind in KINDS]
@@ -178,7 +180,12 @@ class _LesionDraw:
 
 
 def draw_lesions(
-    lungs: Lungs, sides: Labels, fields: NoiseTiles, rng: np.random.Generator, share: float
+    lungs: Lungs,
+    sides: Labels,
+    fields: NoiseTiles,
+    rng: np.random.Generator,
+    share: float,
+    style: Style | None = None,
 ) -> tuple[list[Lesion], float]:
     """Lesions that cover a share of the lungs, and by how many mm all must grow to do so exactly.
 
@@ -188,8 +195,9 @@ def draw_lesions(
         fields: noise.
         rng: random generator.
         share: wanted, 0..1.
+        style: how the disease is spread; drawn if None.
     """
-    draw = _LesionDraw(lungs, sides, rng)
+    draw = _LesionDraw(lungs, sides, rng, style)
     level = np.full(lungs.labels.shape, _NOWHERE_MM, np.float32)
     growth = (0.55 + 1.6 * share**0.5) * float(np.exp(rng.normal(0, 0.2)))
     lesions: list[Lesion] = []

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from monai.transforms import RandAffine
+from scipy import ndimage
 from torch.nn import functional
 
 from COVIDQuantLib.ct.volume import HU_MIN
@@ -19,6 +21,14 @@ WINDOW_HU = (-1350.0, 150.0)
 NEIGHBOUR_MM = 5.0
 # Pixels of a patch, rows and columns, in each plane.
 SHAPES = {"slices": (144, 208), "coronal": (160, 200), "sagittal": (160, 152)}
+# Lesions smaller than this weigh more in the loss: a lesion of 0.3 mL as much as one four times as large.
+_FULL_ML, _MOST_WEIGHT, _WEIGHT_STEPS = 5.0, 4.0, 32
+# Crumbs below this do not.
+_LEAST_ML = 0.1
+# Random pose of a patch.
+_DEGREES, _SCALE, _SHIFT = 12.0, (-0.15, 0.18), 0.06
+# Share of slices with a lesion, in chests that have any.
+_SICK = 0.6
 # Share of slices whose intensities are not changed.
 _AS_IT_IS = 0.4
 _DENSE_LOST, _DENSE_HU = 0.15, -300
@@ -27,8 +37,44 @@ _CHANNELS, _COLUMNS = 1, 3
 
 
 @dataclass(frozen=True)
+class Lesions:
+    """The connected lesions of a chest.
+
+    Attributes:
+        weight: uint8 ``[k, j, i]``, what a voxel weighs in the loss, in steps of 1/32; 0 outside lesions.
+        spans: first slice of each lesion of at least 0.1 mL, and the one after its last.
+    """
+
+    weight: np.ndarray
+    spans: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, lesions: np.ndarray, spacing: np.ndarray) -> Lesions:
+        """From a mask ``[k, j, i]`` with the distance of its points along ``k, j, i``, mm."""
+        pieces, count = ndimage.label(lesions)
+        ml = np.bincount(pieces.ravel(), minlength=count + 1) * float(np.prod(spacing)) / 1000.0
+        weights = np.where(ml < _LEAST_ML, 1.0, np.sqrt(_FULL_ML / ml.clip(min=_LEAST_ML)).clip(1.0, _MOST_WEIGHT))
+        weights[0] = 0.0
+        boxes = enumerate(ndimage.find_objects(pieces), start=1)
+        spans = tuple((box[0].start, box[0].stop) for number, box in boxes if ml[number] >= _LEAST_ML)
+        return cls((weights * _WEIGHT_STEPS).astype(np.uint8)[pieces], spans)
+
+    def draw_slice(self, rng: np.random.Generator) -> int:
+        """A slice through one of the lesions; each of them is as likely."""
+        return int(rng.integers(*self.spans[int(rng.integers(len(self.spans)))]))
+
+    def mask_and_weight(self, k: int) -> np.ndarray:
+        """A slice's lesions, 0 or 1, and their weights, float32 ``[2, j, i]``."""
+        weight = self.weight[k].astype(np.float32)
+        return np.stack([weight > 0, weight / _WEIGHT_STEPS]).astype(np.float32)
+
+
+@dataclass(frozen=True)
 class SliceBatches:
     """Slices with random pose and intensity, drawn again each epoch; half of them have lesions.
+
+    A lesion is drawn before the slice, so that a chest's small lesions are seen as often as its large ones, which cross
+    far more slices.
 
     Attributes:
         views: of :func:`~COVIDQuantLib.training.label_free.subjects.slices_view` or ``coronal_view``.
@@ -47,16 +93,19 @@ class SliceBatches:
     count: int = 100
     seed: int = 0
     weights: Sequence[float] | None = None
-    _sick: list[np.ndarray] = field(init=False, repr=False)
+    _lesions: list[Lesions] = field(init=False, repr=False)
     _lung: list[np.ndarray] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Find the slices with lesions and those with lung."""
-        object.__setattr__(self, "_sick", [np.flatnonzero(v["lesions"].any(axis=(1, 2))) for v in self.views])
+        """Find the lesions and the slices with lung."""
+        object.__setattr__(self, "_lesions", [Lesions.of(v["lesions"], v["spacing"]) for v in self.views])
         object.__setattr__(self, "_lung", [np.flatnonzero(v["lobes"].any(axis=(1, 2))) for v in self.views])
 
     def __call__(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch: input ``[b, channels, j, i]`` 0..1, lesion ``[b, 1, j, i]`` 0 or 1."""
+        """The batches of an epoch: input ``[b, channels, j, i]`` 0..1, target ``[b, 2, j, i]``.
+
+        The target's first channel is 1 in lesions, else 0; its second the weight of the pixel in the loss.
+        """
         rng = np.random.default_rng([self.seed, epoch])
         chance = None if self.weights is None else np.asarray(self.weights) / np.sum(self.weights)
         for _ in range(self.count):
@@ -66,8 +115,8 @@ class SliceBatches:
 
     def _one(self, number: int, rng: np.random.Generator) -> Batch:
         view = self.views[number]
-        candidates = self._sick[number] if len(self._sick[number]) and rng.random() < 0.6 else self._lung[number]
-        k = int(rng.choice(candidates))
+        lesions = self._lesions[number]
+        k = lesions.draw_slice(rng) if lesions.spans and rng.random() < _SICK else int(rng.choice(self._lung[number]))
         distance = max(1, round(NEIGHBOUR_MM / float(view["spacing"][0])))
         mirror = bool(rng.random() < 0.5)
         beside = (-distance, 0, distance) if self.channels == 3 else (0,)
@@ -76,18 +125,19 @@ class SliceBatches:
         rows = [min(max(k + step, 0), len(view["hu"]) - 1) for step in beside]
         hu = torch.from_numpy(view["hu"][rows]).float()
         lungs = torch.from_numpy((view["lobes"][rows] > 0).astype(np.float32))
-        lesion = torch.from_numpy(view["lesions"][k : k + 1].astype(np.float32))
-        across = mirror and PLANES[self.plane].sideways == _COLUMNS
-        hu, lungs, lesion = self._posed(hu, lungs, lesion, -1.0 if across else 1.0, rng)
+        lesion = torch.from_numpy(lesions.mask_and_weight(k))
+        hu, lungs, lesion = self._posed(hu, lungs, lesion, rng)
+        if mirror and PLANES[self.plane].sideways == _COLUMNS:
+            hu, lungs, lesion = (image.flip(2) for image in (hu, lungs, lesion))
         if rng.random() < _DENSE_LOST:
             # A lung mask may miss dense disease; the rest must be found nevertheless.
             middle = len(hu) // 2
-            gone = (lesion > 0.5) & (hu[middle : middle + 1] > _DENSE_HU)
+            gone = (lesion[:1] > 0.5) & (hu[middle : middle + 1] > _DENSE_HU)
             lungs, lesion = torch.where(gone, 0.0, lungs), torch.where(gone, 0.0, lesion)
         lungs = misjudged(lungs, rng)
-        return window(recoloured(hu, lungs, self._back(hu, rows, view), rng), *WINDOW_HU, lungs > 0.5), (
-            lesion > 0.5
-        ).float()
+        inside, weight = (lesion[:1] > 0.5).float(), lesion[1:].clamp(min=1)
+        image = window(recoloured(hu, lungs, self._back(hu, rows, view), rng), *WINDOW_HU, lungs > 0.5)
+        return image, torch.cat([inside, torch.where(inside > 0, weight, 1.0)])
 
     def _back(self, hu: torch.Tensor, rows: Sequence[int], view: View) -> torch.Tensor:
         """Position from front to back of the pixels of a patch, 0..1; broadcast against ``[c, rows, columns]``."""
@@ -97,22 +147,15 @@ class SliceBatches:
         return along.reshape([-1 if a == axis else 1 for a in range(3)])
 
     def _posed(
-        self, hu: torch.Tensor, lungs: torch.Tensor, lesion: torch.Tensor, mirror: float, rng: np.random.Generator
+        self, hu: torch.Tensor, lungs: torch.Tensor, lesion: torch.Tensor, rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        height, width = hu.shape[1:]
-        angle, scale = np.deg2rad(rng.uniform(-12, 12)), rng.uniform(0.85, 1.18, 2)
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag(scale)
-        turn = turn @ np.diag([mirror, 1.0])
-        # From the patch's pixels to grid_sample's −1..1 over the source.
-        rows, columns = SHAPES[self.plane]
-        to_pixels = np.diag([columns / 2, rows / 2])
-        theta = np.diag([2 / width, 2 / height]) @ turn @ to_pixels
-        shift = rng.uniform(-0.12, 0.12, 2)
-        matrix = torch.from_numpy(np.concatenate([theta, shift[:, None]], axis=1).astype(np.float32))[None]
-        together = torch.cat([hu - HU_MIN, lungs, lesion])[None]
-        grid = functional.affine_grid(matrix, [1, len(together[0]), rows, columns], align_corners=False)
-        sampled = functional.grid_sample(together, grid, align_corners=False)[0]
+        shift = [_SHIFT * length for length in hu.shape[1:]]
+        pose = RandAffine(
+            1.0, np.deg2rad(_DEGREES), None, shift, (_SCALE, _SCALE), SHAPES[self.plane], padding_mode="zeros"
+        )
+        pose.set_random_state(int(rng.integers(2**32)))
         count = len(hu)
+        sampled = pose(torch.cat([hu - HU_MIN, lungs, lesion]), mode="bilinear").as_tensor()
         return sampled[:count] + HU_MIN, sampled[count : 2 * count], sampled[2 * count :]
 
 

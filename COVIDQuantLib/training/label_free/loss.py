@@ -1,9 +1,9 @@
-"""The loss of the lobes networks, which also works where only the lungs are known, not the lobes."""
+"""The losses: of lobes, also where only the lungs are known, and of lesions, in which small ones weigh more."""
 
 from __future__ import annotations
 
 import torch
-from monai.losses import MaskedDiceLoss
+from monai.losses import DiceLoss, MaskedDiceLoss
 from torch.nn import functional
 
 from COVIDQuantLib.anatomy import labels_of_side
@@ -42,3 +42,17 @@ class LobesLoss(torch.nn.Module):
         if weights.shape[1]:
             entropy = entropy * weights
         return entropy.mean() + dice
+
+
+class LesionsLoss(torch.nn.Module):
+    """Weighted cross-entropy plus Dice of a batch's pixels; Dice alone hardly counts a small lesion."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._dice = DiceLoss(sigmoid=True, batch=True)
+
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The loss of logits ``[b, 1, j, i]`` for a target ``[b, 2, j, i]``: lesion 0 or 1, and the pixels' weights."""
+        lesion, weight = target[:, :1], target[:, 1:]
+        dice: torch.Tensor = self._dice(logits, lesion)
+        return dice + functional.binary_cross_entropy_with_logits(logits, lesion, weight)

@@ -18,6 +18,7 @@ from COVIDQuantLib.segmentation.lungs.model_free import find_lungs
 from COVIDQuantLib.simulation.lesions.training_consolidation import add_dense
 from COVIDQuantLib.simulation.lesions.training_lesions import insert_lesions
 from COVIDQuantLib.simulation.lesions.training_mimics import add_negatives
+from COVIDQuantLib.simulation.lesions.training_spread import MANY_SMALL
 from COVIDQuantLib.simulation.painted.lung_shapes import Margins
 from COVIDQuantLib.simulation.painted.painting import paint_person
 from COVIDQuantLib.simulation.painted.real_lobes import GRID_MM, place_lobes, read_lobes
@@ -26,11 +27,14 @@ from COVIDQuantLib.simulation.scanner.domain_randomisation import randomise
 from COVIDQuantLib.simulation.scanner.reconstruction import whole_hu
 from COVIDQuantLib.training.label_free.people import HELD_OUT, lobes_file
 from COVIDQuantLib.training.label_free.subjects import LEFT_LUNG, RIGHT_LUNG, Chest, plain_labels
+from COVIDQuantLib.voxels.geometry import Triple
 
 FIRST_SEED = 1000
 _THICKNESSES_MM = (1.25, 1.5, 1.5, 2.0, 3.0, 5.0, 5.0)
 # Phantoms with a greater share of diseased lung get no further lesions.
 _WELL_ENOUGH = 0.05
+# Share of the variants that get small lesions alone.
+_ONLY_SMALL = 0.3
 
 
 @dataclass(frozen=True)
@@ -109,11 +113,23 @@ def variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterator[Che
         hu = chest.hu.astype(np.float32)
         if rng.random() < 0.85:
             hu, _ = add_negatives(hu, labels, chest.spacing, rng)
-        extent = 0.0 if rng.random() < 0.3 else float(min(60.0, rng.lognormal(2.2, 1.0)))
-        hu, lesions = insert_lesions(hu, labels, chest.spacing, rng, extent)
+        hu, lesions = _pneumonia(hu, labels, chest.spacing, rng, 0.3, 2.2)
         if rng.random() < 0.6:
             hu, _ = randomise(hu, chest.spacing, rng, lungs=labels > 0)
         yield Chest(whole_hu(hu), chest.spacing, chest.lobes, lesions | chest.lesions, chest.body)
+
+
+def _pneumonia(
+    hu: np.ndarray, labels: np.ndarray, spacing: Triple, rng: np.random.Generator, none: float, usual: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """A CT with lesions of an extent around ``exp(usual)`` percent, with many small ones, or by chance ``none``."""
+    style, extent = None, float(min(60.0, rng.lognormal(usual, 1.0)))
+    if rng.random() < _ONLY_SMALL:
+        # Networks that see them only beside large lesions take small ones for vessels.
+        style, extent = MANY_SMALL, float(rng.uniform(0.1, 2.0))
+    elif rng.random() < none:
+        extent = 0.0
+    return insert_lesions(hu, labels, spacing, rng, extent, style)
 
 
 def dense_variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterator[Chest]:
@@ -129,9 +145,7 @@ def dense_variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterat
         labels = plain_labels(lobes)
         if rng.random() < 0.8:
             hu, _ = add_negatives(hu, labels, chest.spacing, rng)
-        lesions = np.zeros(lobes.shape, bool)
-        if rng.random() < 0.4:
-            hu, lesions = insert_lesions(hu, labels, chest.spacing, rng, float(min(60.0, rng.lognormal(2.0, 1.0))))
+        hu, lesions = _pneumonia(hu, labels, chest.spacing, rng, 0.5, 2.0)
         if rng.random() < 0.67:
             made = add_dense(hu, labels, chest.spacing, rng)
             hu, lesions = made.hu, (lesions & (made.lobes > 0)) | made.disease

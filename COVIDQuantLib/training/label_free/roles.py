@@ -21,7 +21,7 @@ from COVIDQuantLib.training.label_free import fissure_batches as fissures
 from COVIDQuantLib.training.label_free import lesion_batches as lesions
 from COVIDQuantLib.training.label_free.chests import View
 from COVIDQuantLib.training.label_free.lobe_batches import CoarseBatches, FineBatches, doubtful
-from COVIDQuantLib.training.label_free.loss import LobesLoss
+from COVIDQuantLib.training.label_free.loss import LesionsLoss, LobesLoss
 from COVIDQuantLib.training.label_free.subjects import COARSE_MM, FINE_MM, PIXEL_MM
 
 DICE = "dice"
@@ -98,7 +98,7 @@ def _of_slices(plane: str) -> Role:
             weights=draws,
             plane=plane,
         ),
-        lambda: DiceCELoss(sigmoid=True, batch=True),
+        LesionsLoss,
         _slices,
         2,
         lambda channels, plan: {
