@@ -18,8 +18,10 @@ from COVIDQuantLib.segmentation.log_odds import OddsMap
 from COVIDQuantLib.voxels.block_grid import block_means, block_shares
 from COVIDQuantLib.voxels.geometry import Geometry
 from COVIDQuantLib.voxels.sampling_grids import Grids
-from Testing.evaluation.checks_damage import DAMAGES, Right, continued_into_liver
 from Testing.evaluation.checks_injection import is_wrong, right_of
+from Testing.evaluation.damage.catalogue import DAMAGES
+from Testing.evaluation.damage.more_lung import continued_into_liver
+from Testing.evaluation.damage.right_masks import Right
 
 # A consolidation that is left out looks like chest wall.
 _UNSEEN = {"dense_left_out"}

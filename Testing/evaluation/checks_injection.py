@@ -3,9 +3,9 @@
     python Testing/evaluation/checks_injection.py --seeds 40-59 [--real CT LABELS …] [--values values.jsonl]
 
 Phantoms' true masks (and the labels of ``--real``: a CT, and a folder with ``lobes.nii.gz`` and ``lesions.nii.gz`` that
-were looked at and are right) are checked as they are and after each damage of :mod:`checks_damage`. A damaged result is
-*wrong* if its lung volume is off by more than 3 %, its extent by more than 2 points, or more than 3 % of the lungs lie
-in the wrong place; a damage that changes less is counted apart.
+were looked at and are right) are checked as they are and after each damage of ``damage/catalogue.py``. A damaged
+result is *wrong* if its lung volume is off by more than 3 %, its extent by more than 2 points, or more than 3 % of the
+lungs lie in the wrong place; a damage that changes less is counted apart.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.grades import CheckResult, Grade, grade_of
 from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
-from Testing.evaluation.checks_damage import DAMAGES, Right
+from Testing.evaluation.damage.catalogue import DAMAGES
+from Testing.evaluation.damage.right_masks import Right
 
 WRONG_VOLUME, WRONG_EXTENT, WRONG_PLACE = 3.0, 2.0, 3.0
 THICKNESSES = (1.5, 2.5, 5.0)
