@@ -1,0 +1,37 @@
+"""Work that is done in turns of the event loop, so that the window reacts in between."""
+
+from collections import deque
+
+from COVIDQuantPanel.sections.section import timer
+
+
+class Turns:
+    """Steps to come, one for each turn of the event loop, in the order in which they were given."""
+
+    def __init__(self):
+        self._steps = deque()
+        self._timer = timer(0, self._next, once=True)
+
+    @property
+    def are_waiting(self):
+        """Whether there are steps to come."""
+        return bool(self._steps)
+
+    def then(self, *steps):
+        """Have functions called, each in a turn of its own."""
+        self._steps.extend(steps)
+        self._timer.start()
+
+    def drop(self):
+        """Forget the steps that were not done yet."""
+        self._steps.clear()
+        self._timer.stop()
+
+    def _next(self):
+        if not self._steps:
+            return
+        step = self._steps.popleft()
+        if self._steps:
+            # First, so that an error in one step does not lose the others.
+            self._timer.start()
+        step()
