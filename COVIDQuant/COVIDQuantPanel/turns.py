@@ -4,13 +4,16 @@ from collections import deque
 
 from COVIDQuantPanel.sections.section import timer
 
+# Slicer draws a view 1/60 s after a change. What one step changes is drawn before the next one, not along with it.
+_GAP_MS = 25
+
 
 class Turns:
-    """Steps to come, one for each turn of the event loop, in the order in which they were given."""
+    """Steps to come, each in a turn of the event loop of its own, in the order in which they were given."""
 
     def __init__(self):
         self._steps = deque()
-        self._timer = timer(0, self._next, once=True)
+        self._timer = timer(_GAP_MS, self._next, once=True)
 
     @property
     def are_waiting(self):

@@ -48,9 +48,9 @@ class Outcome:
 class QuantifyRun:
     """At most one quantification of a CT node in a worker process.
 
-    The scene is modified only by the poll that has taken in the last piece of the result. The run ends, leaving nothing in the scene, when its
-    CT is removed, when the scene closes, when it is cancelled, and when this object is closed; the worker process ends
-    with this process in any case.
+    The scene is modified only by the poll that has taken in the last piece of the result. The run ends, leaving nothing
+    in the scene, when its CT is removed, when the scene closes, when it is cancelled, and when this object is closed;
+    the worker process ends with this process in any case.
 
     Args:
         make_worker: creates the worker at the first run; it then stays warm.

@@ -1,4 +1,4 @@
-"""What Slicer's segment editor does to a CT when it is given one, done before and in pieces; the same when it lets go."""
+"""What Slicer's segment editor does when it is given a large CT, done before and in pieces."""
 
 import slicer
 
