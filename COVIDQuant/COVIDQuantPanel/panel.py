@@ -281,7 +281,7 @@ class Panel:
         """Show a result once the sections have their size, as views that change theirs draw all that they show."""
         if place is not None:
             self.turns.then(partial(look_at, slicer.mrmlScene, place))
-        self.turns.then(partial(views.step_forward, reading))
+        self.turns.then(_leave_to_the_layout, partial(views.step_forward, reading))
 
     def _stop_following(self):
         self._timer.stop()
@@ -290,6 +290,10 @@ class Panel:
         reading, self.reading = self.reading, None
         if reading is not None:
             reading.close()
+
+
+def _leave_to_the_layout():
+    """A turn in which the window gives sections and views their new size."""
 
 
 def _is_there(reading):

@@ -65,6 +65,8 @@ def test_a_new_result_is_looked_at_then_shown_then_edited(world, phantom):
     turn(world)
     assert (is_shown(result), view.GetSliceOffset()) == (False, pytest.approx(before + 7.0))
     turn(world)
+    assert not is_shown(result), "the views get their new size before"
+    turn(world)
     assert (is_shown(result), editor.segmentationNode(), editor.enabled) == (True, None, False)
     world.settle()
     assert editor.segmentationNode() is result
@@ -76,7 +78,7 @@ def test_a_new_result_is_looked_at_then_shown_then_edited(world, phantom):
     )
 
 
-@pytest.mark.parametrize("turns", range(5))
+@pytest.mark.parametrize("turns", range(6))
 @pytest.mark.parametrize("end", ["close the scene", "remove the CT", "remove the result", "another result", "leave"])
 def test_what_happens_between_two_turns_leaves_scene_and_panel_sound(world, phantom, end, turns):
     volume = world.add_ct(phantom)

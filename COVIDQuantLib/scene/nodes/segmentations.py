@@ -140,7 +140,8 @@ def show_segments(node: Any) -> None:
     if node.GetDisplayNode() is None:
         node.CreateDefaultDisplayNodes()
     display, content = node.GetDisplayNode(), node.GetSegmentation()
-    _style(display, [kind for kind in (*LOBES, LESION) if content.GetSegment(kind.segment_id) is not None])
+    kinds: tuple[Lobe | LesionKind, ...] = (*LOBES, LESION)
+    _style(display, [kind for kind in kinds if content.GetSegment(kind.segment_id) is not None])
     display.SetVisibility(True)
 
 
