@@ -35,6 +35,7 @@ class ReviewSection(Section):
         ui.restoreAllButton.connect("clicked(bool)", self.on_restore_all)
         self._role = None
         self._erasing = False
+        self._wanted = None
         self.by_button = False
         self._entered = False
         self._show_what_can_be_done()
@@ -64,6 +65,7 @@ class ReviewSection(Section):
         self.findings.on_reading()
         self._chest.stop()
         self._role = None
+        self._wanted = None
         # Until it has the result, it still has the one before.
         self.ui.editor.enabled = False
         if reading is None:
@@ -119,10 +121,14 @@ class ReviewSection(Section):
         node.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
 
     def select_segment(self, segment_id):
-        """Select a segment for editing."""
-        if self._entered:
-            self.ui.editor.setCurrentSegmentID(segment_id)
-            self.on_segment()
+        """Select a segment for editing, once the editor has the result."""
+        if not self._entered:
+            return
+        if not self.ui.editor.enabled:
+            self._wanted = segment_id
+            return
+        self.ui.editor.setCurrentSegmentID(segment_id)
+        self.on_segment()
 
     def on_accept_segment(self):
         """Accept the segment selected in the editor."""
@@ -174,6 +180,8 @@ class ReviewSection(Section):
             self._role = None
             self._edit(reading)
         self.ui.editor.enabled = True
+        if self._wanted:
+            self.select_segment(self._wanted)
 
     def _release(self):
         if self._supply.release():
