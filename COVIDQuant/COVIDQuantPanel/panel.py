@@ -222,7 +222,7 @@ class Panel:
     def _propose_ct(self):
         """Choose the CT that is shown if none is chosen."""
         if self.parameters.inputVolume is None:
-            proposed = _proposed_ct()
+            proposed = views.proposed_ct()
             if proposed is not None:
                 self.parameters.inputVolume = proposed
 
@@ -281,7 +281,8 @@ class Panel:
         """Show a result once the sections have their size, as views that change theirs draw all that they show."""
         if place is not None:
             self.turns.then(partial(look_at, slicer.mrmlScene, place))
-        self.turns.then(_leave_to_the_layout, partial(views.step_forward, reading))
+        self.turns.leave_one()
+        self.turns.then(partial(views.step_forward, reading))
 
     def _stop_following(self):
         self._timer.stop()
@@ -292,17 +293,5 @@ class Panel:
             reading.close()
 
 
-def _leave_to_the_layout():
-    """A turn in which the window gives sections and views their new size."""
-
-
 def _is_there(reading):
     return all(slicer.mrmlScene.IsNodePresent(node) for node in (reading.volume, reading.segmentation))
-
-
-def _proposed_ct():
-    """The volume shown in a slice view, or else the first one; None if there is none."""
-    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-    volumes = [n for n in volumes if n.GetClassName() == "vtkMRMLScalarVolumeNode" and not n.GetHideFromEditors()]
-    shown = {view.GetBackgroundVolumeID() for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
-    return next((volume for volume in volumes if volume.GetID() in shown), volumes[0] if volumes else None)

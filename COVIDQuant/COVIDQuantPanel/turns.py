@@ -25,6 +25,10 @@ class Turns:
         self._steps.extend(steps)
         self._timer.start()
 
+    def leave_one(self):
+        """Leave a turn to the window, in which sections and views get a new size."""
+        self.then(lambda: None)
+
     def drop(self):
         """Forget the steps that were not done yet."""
         self._steps.clear()

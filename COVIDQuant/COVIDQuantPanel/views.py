@@ -223,3 +223,11 @@ def show_course(chart, *, beside_exams):
     for view in slicer.util.getNodesByClass("vtkMRMLPlotViewNode"):
         if view.IsMappedInLayout():
             view.SetPlotChartNodeID(chart.GetID())
+
+
+def proposed_ct():
+    """The volume shown in a slice view, or else the first one; None if there is none."""
+    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    volumes = [n for n in volumes if n.GetClassName() == "vtkMRMLScalarVolumeNode" and not n.GetHideFromEditors()]
+    shown = {view.GetBackgroundVolumeID() for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
+    return next((volume for volume in volumes if volume.GetID() in shown), volumes[0] if volumes else None)

@@ -9,9 +9,9 @@ from COVIDQuantLib.scene.nodes.segments import roles_of
 from COVIDQuantLib.scene.review.ai_result import has_original, restore_at
 from COVIDQuantLib.scene.review.segment_status import accept, statuses_of, take_back_acceptance
 from COVIDQuantLib.segment_roles import LESION_ROLE
+from COVIDQuantPanel.editor_supply import EditorSupply, editor_node
 from COVIDQuantPanel.presenters.review import ReviewState, is_bounded, restored_text
 from COVIDQuantPanel.sections.chest_limit import ChestLimit
-from COVIDQuantPanel.sections.editor_supply import EditorSupply, editor_node
 from COVIDQuantPanel.sections.findings_list import FindingsList
 from COVIDQuantPanel.sections.section import Section, say
 
