@@ -322,6 +322,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/review/status.py
   COVIDQuantLib/review/suspicion.py
   COVIDQuantLib/scene/__init__.py
+  COVIDQuantLib/scene/copied_job.py
   COVIDQuantLib/scene/export/__init__.py
   COVIDQuantLib/scene/export/edits_job.py
   COVIDQuantLib/scene/export/export_job.py

@@ -245,7 +245,11 @@ class SegmentEditorWidget(Widget):
             logic=logic, setMRMLSegmentEditorNode=logic.SetSegmentEditorNode, undo=logic.Undo, redo=logic.Redo,
             segmentationNode=logic.GetSegmentationNode, saveStateForUndo=logic.SaveStateForUndo,
             setCurrentSegmentID=logic.SetCurrentSegmentID, currentSegmentID=logic.GetCurrentSegmentID,
+            effectByName=lambda _name: SimpleNamespace(sourceVolumeImageData=self._aligned),
         )  # fmt: skip
+
+    def _aligned(self):
+        return self.logic.GetAlignedSourceVolume() if self.logic.UpdateAlignedSourceVolume() else None
 
     def setSegmentationNode(self, node):
         assert node is None or self.logic.GetSegmentEditorNode(), "the editor logs an error: it has no parameter node"

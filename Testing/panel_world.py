@@ -142,6 +142,12 @@ class PanelWorld:
             self.shots.pop()()
         for timer in self.running:
             self.fire(timer)
+        self.settle()
+
+    def settle(self):
+        """Do what the panel has left to later turns of the event loop."""
+        while self.panel is not None and self.panel.turns.are_waiting:
+            self.fire(self.panel.turns._timer)
 
     def until(self, condition):
         end = time.monotonic() + PATIENCE
@@ -180,6 +186,7 @@ class PanelWorld:
         found = Segmentation(phantom.lobes.astype(np.uint8), lesions, {"lobes": {"method": "given"}})
         node = _add_segmentation(volume, f"{volume.GetName()} pneumonia", ct_of_node(volume), found)
         self.panel.parameters.segmentation = node
+        self.settle()
         return node
 
     def whole(self, measure="extent_percent"):

@@ -7,6 +7,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
+from COVIDQuantLib.scene.navigation import look_at
 from COVIDQuantLib.scene.nodes.result_links import latest_result, results_of, volume_of, was_followed
 from COVIDQuantLib.scene.nodes.windows import WINDOWS, apply_to_shown, open_in_lung_window
 from COVIDQuantPanel import views
@@ -21,6 +22,7 @@ from COVIDQuantPanel.sections.readers_section import ReadersSection
 from COVIDQuantPanel.sections.results_section import ResultsSection
 from COVIDQuantPanel.sections.review_section import ReviewSection
 from COVIDQuantPanel.sections.section import timer
+from COVIDQuantPanel.turns import Turns
 
 # Edits at shorter intervals are counted together.
 _UPDATE_MS = 30
@@ -52,6 +54,7 @@ class Panel:
         parameters: the reader's choices; None while the scene closes or the module is left.
         reading: the result being followed; None if there is none.
         problem: why no result can be followed or its figures are out of date; empty if there is no problem.
+        turns: what is still to be done about the result that is followed, one step for each turn of the event loop.
     """
 
     def __init__(self, layout, logic, observer):
@@ -61,10 +64,11 @@ class Panel:
         self.problem = ""
         self.observer = observer
         self.events = PanelEvents()
+        self.turns = Turns()
         self._tags = []
         self._volume = None
         self._following = False
-        self._counts = None
+        self._new = (None, None, None)
         self._selection = None
         self._proposal = timer(_LOADED_MS, self._propose_ct, once=True)
         self._left = None
@@ -139,18 +143,19 @@ class Panel:
         self.close()
         self.events.quitting.emit()
 
-    def take(self, segmentation, counts=None):
+    def take(self, segmentation, counts=None, place=None):
         """Select a new result.
 
         Args:
-            segmentation: the vtkMRMLSegmentationNode.
+            segmentation: the vtkMRMLSegmentationNode; shown in a later turn of the event loop.
             counts: its counts, if they are known already; int64 ``[6, 2, 4096]``.
+            place: RAS position (mm) that the views go to; None to leave them where they are.
         """
-        self._counts = (segmentation, counts)
+        self._new = (segmentation, counts, place)
         try:
             self.parameters.segmentation = segmentation
         finally:
-            self._counts = None
+            self._new = (None, None, None)
 
     def update(self):
         """Update after edits since the last call."""
@@ -217,7 +222,7 @@ class Panel:
     def _propose_ct(self):
         """Choose the CT that is shown if none is chosen."""
         if self.parameters.inputVolume is None:
-            proposed = _proposed_ct()
+            proposed = views.proposed_ct()
             if proposed is not None:
                 self.parameters.inputVolume = proposed
 
@@ -257,20 +262,31 @@ class Panel:
         if before is not None:
             (views.step_back if _is_there(before) else views.let_go)(before)
         if segmentation is not None:
+            new, counts, place = self._new
             try:
-                counts = self._counts[1] if self._counts and self._counts[0] is segmentation else None
-                self.reading = self.logic.follow(volume, segmentation, self._timer.start, counts)
-                views.step_forward(self.reading)
+                self.reading = self.logic.follow(
+                    volume, segmentation, self._timer.start, counts if new is segmentation else None
+                )
+                self._show_later(self.reading, place if new is segmentation else None)
             except COVIDQuantError as error:
                 self.problem = error.line()
+                views.show_result(segmentation)
         # A node that is being removed still exists; check again later.
         self._left = before or self._left
         self._timer.start()
         self.events.reading_changed.emit()
         self.events.figures_changed.emit()
 
+    def _show_later(self, reading, place):
+        """Show a result once the sections have their size, as views that change theirs draw all that they show."""
+        if place is not None:
+            self.turns.then(partial(look_at, slicer.mrmlScene, place))
+        self.turns.leave_one()
+        self.turns.then(partial(views.step_forward, reading))
+
     def _stop_following(self):
         self._timer.stop()
+        self.turns.drop()
         self.problem = ""
         reading, self.reading = self.reading, None
         if reading is not None:
@@ -279,11 +295,3 @@ class Panel:
 
 def _is_there(reading):
     return all(slicer.mrmlScene.IsNodePresent(node) for node in (reading.volume, reading.segmentation))
-
-
-def _proposed_ct():
-    """The volume shown in a slice view, or else the first one; None if there is none."""
-    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-    volumes = [n for n in volumes if n.GetClassName() == "vtkMRMLScalarVolumeNode" and not n.GetHideFromEditors()]
-    shown = {view.GetBackgroundVolumeID() for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
-    return next((volume for volume in volumes if volume.GetID() in shown), volumes[0] if volumes else None)

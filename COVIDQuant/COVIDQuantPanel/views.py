@@ -139,7 +139,7 @@ def step_back(reading):
     if reading.density is not None:
         show_rendering(reading, visible=False)
         show_density(reading, visible=False)
-    _set_visible(reading, visible=False)
+    _set_visible(reading.segmentation, visible=False)
 
 
 def let_go(reading):
@@ -152,14 +152,19 @@ def let_go(reading):
 
 def step_forward(reading):
     """Show the selected result, and its CT if no slice view shows it."""
-    _set_visible(reading, visible=True)
+    show_result(reading.segmentation)
     composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
     if composites and not any(node.GetBackgroundVolumeID() == reading.volume.GetID() for node in composites):
         slicer.util.setSliceViewerLayers(background=reading.volume, fit=True)
 
 
-def _set_visible(reading, *, visible):
-    display = reading.segmentation.GetDisplayNode()
+def show_result(segmentation):
+    """Show the segments of a result that may be hidden."""
+    _set_visible(segmentation, visible=True)
+
+
+def _set_visible(segmentation, *, visible):
+    display = segmentation.GetDisplayNode()
     if display is not None:
         display.SetVisibility(visible)
 
@@ -218,3 +223,11 @@ def show_course(chart, *, beside_exams):
     for view in slicer.util.getNodesByClass("vtkMRMLPlotViewNode"):
         if view.IsMappedInLayout():
             view.SetPlotChartNodeID(chart.GetID())
+
+
+def proposed_ct():
+    """The volume shown in a slice view, or else the first one; None if there is none."""
+    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    volumes = [n for n in volumes if n.GetClassName() == "vtkMRMLScalarVolumeNode" and not n.GetHideFromEditors()]
+    shown = {view.GetBackgroundVolumeID() for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")}
+    return next((volume for volume in volumes if volume.GetID() in shown), volumes[0] if volumes else None)

@@ -176,3 +176,11 @@ class LabelledCopy(VoxelCopy):
         k, j, i = (int(np.ceil(_MARGIN_MM / mm)) for mm in geometry_of(self._volume).spacing_kji)
         around = Box(hull.shift((k, j, i), -1).start, hull.shift((k, j, i)).stop)
         return whole.intersect(around) or whole
+
+
+class WholeLabelledCopy(LabelledCopy):
+    """A whole CT with the segments of a result; arguments and errors as for :class:`LabelledCopy`."""
+
+    def _whole_box(self) -> Box:
+        k, j, i = voxels_of(self._volume).shape
+        return Box.of_shape((k, j, i))

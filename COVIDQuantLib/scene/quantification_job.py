@@ -67,7 +67,7 @@ class Taken:
     """A quantification's result in the scene.
 
     Attributes:
-        segmentation: the new vtkMRMLSegmentationNode.
+        segmentation: the new vtkMRMLSegmentationNode, hidden until whoever takes it up shows it.
         counts: its counts, by which its figures are known without a pass over the voxels; None if the CT was changed
             meanwhile.
         place: RAS position (mm) where most of the pneumonia is, else most of the lung; None without lungs.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        segmentation: the new vtkMRMLSegmentationNode; None if there is none.
+        segmentation: the new vtkMRMLSegmentationNode, still hidden; None if there is none.
         error: why it failed; None if it did not.
         cancelled: whether it was stopped, by the reader or because its scene or CT was removed.
         plan: how the CT was quantified.
@@ -48,9 +48,9 @@ class Outcome:
 class QuantifyRun:
     """At most one quantification of a CT node in a worker process.
 
-    The scene is modified only by the poll that finds the result. The run ends, leaving nothing in the scene, when its
-    CT is removed, when the scene closes, when it is cancelled, and when this object is closed; the worker process ends
-    with this process in any case.
+    The scene is modified only by the poll that has taken in the last piece of the result. The run ends, leaving nothing
+    in the scene, when its CT is removed, when the scene closes, when it is cancelled, and when this object is closed;
+    the worker process ends with this process in any case.
 
     Args:
         make_worker: creates the worker at the first run; it then stays warm.
@@ -61,6 +61,7 @@ class QuantifyRun:
         self._worker: Worker | None = None
         self._job: VolumeJob | None = None
         self._volume: Any = None
+        self._scene: Any = None
         self._plan = Plan()
         self._began = 0.0
         self._megavoxels = 0.0
@@ -106,12 +107,15 @@ class QuantifyRun:
         self._job = VolumeJob(volume, name, self._worker, plan, lobes_from)
         self._volume, self._plan = volume, plan
         self._megavoxels = volume.GetImageData().GetNumberOfPoints() / 1e6
-        scene = volume.GetScene()
+        self._scene = scene = volume.GetScene()
         self._observers.on(scene, (slicer.vtkMRMLScene.StartCloseEvent,), self.cancel)
         self._observers.on_node(scene, slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._on_node_removed)
 
     def poll(self) -> ProgressState | Outcome | None:
-        """The progress, the outcome (returned once), or None if nothing is running; never blocks."""
+        """The progress, the outcome (returned once), or None if nothing is running; never blocks.
+
+        A result is returned by the poll after the one that put it into the scene, so that the window reacts in between.
+        """
         if self._job is not None:
             try:
                 state, taken = self._job.poll()
@@ -123,11 +127,15 @@ class QuantifyRun:
                 if taken is None:
                     return state
                 self._end(taken)
+                return ProgressState("figures", 1.0, None)
         outcome, self._outcome = self._outcome, None
-        return outcome
+        if outcome is None or outcome.segmentation is None or self._scene.IsNodePresent(outcome.segmentation):
+            return outcome
+        # It was removed in between, by itself or with the scene.
+        return replace(outcome, segmentation=None, cancelled=True)
 
     def cancel(self) -> None:
-        """Cancel the run; the next poll reports it. Does nothing if nothing is running."""
+        """Cancel the run; the next poll reports it. A result that is in the scene already stays."""
         if self._job is not None:
             self._job.cancel()
             self._end(cancelled=True)

@@ -66,6 +66,19 @@ def decode_labels(text: str) -> np.ndarray:
     return labels
 
 
+def shape_of(text: str) -> tuple[int, int, int]:
+    """The shape of the array that :func:`encode_labels` wrote, without decoding it.
+
+    Raises:
+        UnfitInputError: the text is no such record.
+    """
+    try:
+        k, j, i = (int(n) for n in json.loads(text)["shape"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnfitInputError(f"the stored segments are damaged ({error})", remedy=_ADVICE) from error
+    return k, j, i
+
+
 def _labels_of(record: dict[str, Any]) -> np.ndarray:
     if record["format"] != FORMAT:
         raise ValueError("another format")

@@ -32,7 +32,6 @@ from COVIDQuantLib.scene.followup.run import FollowupRun
 from COVIDQuantLib.scene.nodes.volumes import node_of_ct
 from COVIDQuantLib.scene.quantification_run import QuantifyRun
 from COVIDQuantLib.segmentation.result import Segmentation
-from COVIDQuantLib.worker.process import child_command
 from COVIDQuantLib.worker.worker import Worker
 
 HERE = Path(__file__).resolve().parent
@@ -41,11 +40,10 @@ HERE = Path(__file__).resolve().parent
 class KnowingWorker(Worker):
     """A worker whose process answers with the chest's own lobes and lesions."""
 
-    def _command(self) -> list[str]:
-        return child_command(
-            f"sys.path[:0] = [{str(HERE.parent)!r}, {str(HERE)!r}]; import bench_window; bench_window.put_in_place()\n"
-            "from COVIDQuantLib.worker.child import main; main(None)"
-        )
+    def __init__(self) -> None:
+        super().__init__()
+        folders = [str(HERE.parent), str(HERE)]
+        self._imports = f"sys.path[:0] = {folders!r}; import bench_window; bench_window.put_in_place()"
 
 
 def put_in_place() -> None:

@@ -70,6 +70,8 @@ def test_a_click_on_a_finding_goes_to_its_place_and_selects_the_segment(world, p
     crosshair = world.scene.AddNewNodeByClass("vtkMRMLCrosshairNode", "default")
     world.ui.gradeLabel.emit("linkActivated", "0")
     assert crosshair.GetCrosshairRAS() == pytest.approx(point_of(found[0]))
+    # It is selected once the editor has the result.
+    world.settle()
     assert world.ui.editor.currentSegmentID() == "left_lower_lobe"
 
 
@@ -110,7 +112,7 @@ def test_accepting_what_was_checked_checks_nothing_again(world, phantom):
 def test_another_result_or_a_closed_scene_ends_a_check(world, phantom):
     world.add_result(phantom, world.add_ct(phantom))
     world.ui.gradeLabel.emit("linkActivated", "check")
-    process = world.panel.sections[1]._grade._job._job.pid
+    process = world.until(lambda: world.panel.sections[1]._grade._job._job.pid)
     world.scene.Clear(0)
     assert not is_running(process)
     assert not world.ui.gradeLabel.visible

@@ -144,9 +144,11 @@ def test_several_cts_keep_their_results_apart(world, phantom):
     of_two = world.add_result(phantom, two)
     world.panel.parameters.inputVolume = one
     assert world.panel.parameters.segmentation is of_one
+    world.process_events()
     assert of_one.GetDisplayNode().GetVisibility()
     assert not of_two.GetDisplayNode().GetVisibility()
     world.ui.segmentationSelector.setCurrentNode(of_two)
+    world.process_events()
     assert not of_one.GetDisplayNode().GetVisibility()
     assert of_two.GetDisplayNode().GetVisibility()
     assert world.panel.parameters.inputVolume is two

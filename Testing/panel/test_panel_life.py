@@ -93,6 +93,7 @@ def test_a_reloaded_panel_is_open_at_once(read):
     assert left.logic.GetSegmentEditorNode() is None
     read.widget.setup()
     assert read.panel.reading is not None
+    read.settle()
     assert read.ui.editor.segmentationNode() is read.panel.reading.segmentation
 
 

@@ -12,7 +12,7 @@ from worker_world import blocks_left, is_running, until
 
 from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.ct.volume import CTVolume
-from COVIDQuantLib.errors import OutputError, UsageError
+from COVIDQuantLib.errors import Cancelled, OutputError, UnfitInputError, UsageError
 from COVIDQuantLib.export.table_file import read_metrics
 from COVIDQuantLib.quantification.measures import MEASURES
 from COVIDQuantLib.quantification.thresholds import Thresholds
@@ -25,7 +25,7 @@ from COVIDQuantLib.scene.navigation import voxel_of_world
 from COVIDQuantLib.scene.nodes.volumes import node_of_ct
 from COVIDQuantLib.scene.quantification_job import _add_segmentation
 from COVIDQuantLib.scene.reading_session import Reading
-from COVIDQuantLib.scene.review.ai_result import has_original
+from COVIDQuantLib.scene.review.ai_result import ORIGINAL_ROLE, has_original
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.voxels.geometry import Geometry, Reorientation
 
@@ -226,13 +226,29 @@ def test_the_list_and_its_marks_are_the_same_after_reloading_and_editing(phantom
     assert again.findings.status(again.findings.found[-1]) is FindingStatus.REMOVED
 
 
-def test_a_search_can_be_ended_and_leaves_nothing(case):
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_search_can_be_ended_and_leaves_nothing(case, copied):
     job = case.reading.findings.search()
-    pid = job.pid
+    assert job.poll() < 0.1
+    pid = until(lambda: job.poll() and job.pid) if copied else None
     job.cancel()
     job.cancel()
-    assert not is_running(pid)
+    assert job.pid is None
+    assert pid is None or not is_running(pid)
     assert blocks_left() == []
+    with pytest.raises(Cancelled):
+        job.poll()
+
+
+def test_without_a_kept_result_the_segments_as_they_are_are_searched(phantom, case):
+    other = Case(phantom)
+    kept = other.node.GetNodeReference(ORIGINAL_ROLE)
+    kept.SetText("no result")
+    with pytest.raises(UnfitInputError, match="damaged"):
+        other.reading.findings.search()
+    other.scene.RemoveNode(kept)
+    assert not has_original(other.node)
+    assert [(p.finding.id, p.box) for p in other.found()] == [(p.finding.id, p.box) for p in case.found()]
 
 
 # -------------------------------------------------------------------------------------------------------- reading

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 import slicer
+import vtk
 from scene_world import SHAPE, World, array_of, raw_node
 from test_scene_export_job import done
 from test_scene_files import load
@@ -322,3 +323,14 @@ def test_the_seconds_grow_with_edits_and_are_kept(world):
         world.reading.update()
     assert clock.seconds == 21.0
     assert json.loads(world.node.GetAttribute(WORK_ATTRIBUTE))["seconds"] == 21.0
+
+
+def test_the_seconds_are_stored_without_an_event(world):
+    told = []
+    world.node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: told.append(1))
+    world.reading.readers.clock.seconds = 12.0
+    world.reading.close()
+    assert json.loads(world.node.GetAttribute(WORK_ATTRIBUTE))["seconds"] == 12.0
+    assert told == [], "each event updates every slice view"
+    world.node.SetAttribute("another", "told")
+    assert told

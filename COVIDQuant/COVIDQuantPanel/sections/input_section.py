@@ -1,11 +1,12 @@
 """Input: CT, method, device; Quantify, progress and Cancel."""
 
+from dataclasses import replace
+
 import qt
 import slicer
 from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
-from COVIDQuantLib.scene.navigation import look_at
 from COVIDQuantLib.scene.nodes.result_links import volume_of
 from COVIDQuantLib.scene.quantification_run import Outcome
 from COVIDQuantLib.scene.volume_fitness import look_at_volume
@@ -13,6 +14,7 @@ from COVIDQuantLib.worker.run_times import RunTimes
 from COVIDQuantPanel import installing
 from COVIDQuantPanel.presenters import quantify as presenter
 from COVIDQuantPanel.sections.section import Section, apply_control, say, timer
+from COVIDQuantPanel.views import show_result
 
 _POLL_MS = 100
 _TIMES_KEY = "COVIDQuant/RunTimes"
@@ -52,7 +54,10 @@ class InputSection(Section):
     def on_close(self):
         """Cancel the quantification of a CT that is removed."""
         self._run.cancel()
-        self._poll()
+        outcome = self._run.poll()
+        if isinstance(outcome, Outcome):
+            # A result that has just come goes with its scene, or is there when the panel is opened again.
+            self._finish(replace(outcome, segmentation=None, cancelled=outcome.error is None))
 
     def on_quit(self):
         """Shut down the worker."""
@@ -92,14 +97,14 @@ class InputSection(Section):
             self._timer.stop()
             return
         if isinstance(state, Outcome):
-            self._timer.stop()
-            self.ui.progressBar.hide()
-            self._end(state)
+            self._finish(state)
             return
         self.ui.progressBar.value = round(1000 * state.fraction)
         say(self.ui.progressLabel, presenter.progress_text(self._name, state))
 
-    def _end(self, outcome):
+    def _finish(self, outcome):
+        self._timer.stop()
+        self.ui.progressBar.hide()
         say(self.ui.progressLabel, presenter.end_text(self._name, outcome))
         if outcome.error is not None:
             self.panel.show_error(outcome.error)
@@ -115,10 +120,9 @@ class InputSection(Section):
         if self.panel.parameters is None:
             # The module was left; the result is shown when it is opened again.
             self.panel.logic.getParameterNode().segmentation = outcome.segmentation
-        elif self.panel.volume is volume_of(outcome.segmentation):
-            self.panel.take(outcome.segmentation, outcome.counts)
-            if outcome.place is not None:
-                look_at(slicer.mrmlScene, outcome.place)
+            show_result(outcome.segmentation)
+        elif self.panel.volume is not None and self.panel.volume is volume_of(outcome.segmentation):
+            self.panel.take(outcome.segmentation, outcome.counts, outcome.place)
             # What is loaded now need not be loaded for the next CT.
             self.on_parameters()
 

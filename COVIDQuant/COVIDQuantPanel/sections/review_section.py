@@ -9,12 +9,11 @@ from COVIDQuantLib.scene.nodes.segments import roles_of
 from COVIDQuantLib.scene.review.ai_result import has_original, restore_at
 from COVIDQuantLib.scene.review.segment_status import accept, statuses_of, take_back_acceptance
 from COVIDQuantLib.segment_roles import LESION_ROLE
+from COVIDQuantPanel.editor_supply import EditorSupply, editor_node
 from COVIDQuantPanel.presenters.review import ReviewState, is_bounded, restored_text
 from COVIDQuantPanel.sections.chest_limit import ChestLimit
 from COVIDQuantPanel.sections.findings_list import FindingsList
-from COVIDQuantPanel.sections.section import Section, say, timer
-
-_EDITOR_TAG = "COVIDQuant"
+from COVIDQuantPanel.sections.section import Section, say
 
 
 class ReviewSection(Section):
@@ -25,6 +24,7 @@ class ReviewSection(Section):
         ui = self.ui
         self.findings = FindingsList(self)
         self._chest = ChestLimit(self)
+        self._supply = EditorSupply(ui.editor)
         ui.editor.setSegmentationNodeSelectorVisible(False)
         ui.editor.setSourceVolumeNodeSelectorVisible(False)
         ui.editor.setSwitchToSegmentationsButtonVisible(False)
@@ -35,9 +35,9 @@ class ReviewSection(Section):
         ui.restoreAllButton.connect("clicked(bool)", self.on_restore_all)
         self._role = None
         self._erasing = False
+        self._wanted = None
         self.by_button = False
         self._entered = False
-        self._settle_timer = timer(0, self._settle, once=True)
         self._show_what_can_be_done()
 
     def keys(self):
@@ -61,16 +61,18 @@ class ReviewSection(Section):
 
     def on_reading(self):
         """Edit another result, or none."""
-        reading, editor = self.panel.reading, self.ui.editor
+        reading = self.panel.reading
         self.findings.on_reading()
         self._chest.stop()
         self._role = None
+        self._wanted = None
+        # Until it has the result, it still has the one before.
+        self.ui.editor.enabled = False
         if reading is None:
             self._let_go()
         elif self._entered:
-            self._edit(reading)
-            self._settle_timer.start()
-        editor.enabled = reading is not None
+            # Later than this turn, also because the editor's own selectors lose their nodes while a scene is loaded.
+            self.panel.turns.then(*self._supply.steps(reading), self._settle, self._release)
         self._show_what_can_be_done()
 
     def on_figures(self):
@@ -89,8 +91,8 @@ class ReviewSection(Section):
         self.findings.stop()
         self.findings.unmark()
         self._chest.stop()
-        self._settle_timer.stop()
         self.ui.editor.setActiveEffect(None)
+        self._supply.keep()
         self._let_go()
         self.ui.editor.removeViewObservations()
 
@@ -105,7 +107,7 @@ class ReviewSection(Section):
 
         The eraser needs no such bounds, and Slicer is several times faster on a large CT without them.
         """
-        node = _editor_node()
+        node = editor_node()
         role, effect = self._roles().get(self.ui.editor.currentSegmentID()), node.GetActiveEffectName()
         erasing = effect == "Erase"
         # Without an effect nothing is painted yet, and the search for the chest begins with a copy of the CT.
@@ -119,10 +121,14 @@ class ReviewSection(Section):
         node.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
 
     def select_segment(self, segment_id):
-        """Select a segment for editing."""
-        if self._entered:
-            self.ui.editor.setCurrentSegmentID(segment_id)
-            self.on_segment()
+        """Select a segment for editing, once the editor has the result."""
+        if not self._entered:
+            return
+        if not self.ui.editor.enabled:
+            self._wanted = segment_id
+            return
+        self.ui.editor.setCurrentSegmentID(segment_id)
+        self.on_segment()
 
     def on_accept_segment(self):
         """Accept the segment selected in the editor."""
@@ -153,7 +159,7 @@ class ReviewSection(Section):
 
     def _edit(self, reading):
         """Set a result in the editor, with its pneumonia selected."""
-        editor, node, observer = self.ui.editor, _editor_node(), self.panel.observer
+        editor, node, observer = self.ui.editor, editor_node(), self.panel.observer
         # The editor signals a segment only if it was chosen by a click; its node always does.
         if not observer.hasObserver(node, vtk.vtkCommand.ModifiedEvent, self.on_segment):
             observer.addObserver(node, vtk.vtkCommand.ModifiedEvent, self.on_segment)
@@ -166,11 +172,20 @@ class ReviewSection(Section):
             self.on_segment()
 
     def _settle(self):
-        """The editor's own selectors lose their nodes while a scene is loaded."""
+        """Give the editor the result, unless it has it already."""
         reading = self.panel.reading
-        if reading is not None and self._entered and self.ui.editor.segmentationNode() is not reading.segmentation:
+        if reading is None or not self._entered:
+            return
+        if self.ui.editor.segmentationNode() is not reading.segmentation:
             self._role = None
             self._edit(reading)
+        self.ui.editor.enabled = True
+        if self._wanted:
+            self.select_segment(self._wanted)
+
+    def _release(self):
+        if self._supply.release():
+            self.panel.turns.then(self._release)
 
     def _let_go(self):
         """Set the CT first: without a segmentation the editor accepts no other."""
@@ -185,7 +200,7 @@ class ReviewSection(Section):
 
     def _paints(self):
         """Whether a change is the reader's stroke, not one by a button or of a tool that only takes away."""
-        return not self.by_button and _editor_node().GetActiveEffectName() not in {"", None, "Erase"}
+        return not self.by_button and editor_node().GetActiveEffectName() not in {"", None, "Erase"}
 
     def _roles(self):
         reading = self.panel.reading
@@ -225,14 +240,3 @@ def _state_of(reading):
     return ReviewState(
         is_there=True, figures=reading.figures, statuses=statuses, has_original=kept, is_edited=reading.is_edited
     )
-
-
-def _editor_node():
-    """The settings of our editor, apart from those of Slicer's Segment Editor."""
-    node = slicer.mrmlScene.GetSingletonNode(_EDITOR_TAG, "vtkMRMLSegmentEditorNode")
-    if node is None:
-        made = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
-        made.UnRegister(None)
-        made.SetSingletonTag(_EDITOR_TAG)
-        node = slicer.mrmlScene.AddNode(made)
-    return node

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,19 +54,30 @@ def create_segmentation_node(scene: Any, volume: Any, result: Segmentation, name
     lesions = _cropped_labelmap(volume, (result.lesions != 0).view(np.uint8))
     node = node_of_labelmaps(scene, volume, lobes, lesions, name)
     write_provenance(node, result.provenance, result.warnings)
+    node.GetDisplayNode().SetVisibility(True)
     return node
 
 
 def node_of_labelmaps(scene: Any, volume: Any, lobes: Any, lesions: Any, name: str) -> Any:
-    """:func:`create_segmentation_node` from label maps (:func:`labelmap_of_part`), without provenance yet."""
-    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
-    node.CreateDefaultDisplayNodes()
-    node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
-    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    """:func:`create_segmentation_node` from label maps (:func:`labelmap_of_part`), without provenance yet and hidden.
+
+    It enters the scene with its segments and their display, and is hidden while it gets its attributes and links: each
+    change of a segmentation that is shown updates every slice view. Show it by ``SetVisibility`` of its display node.
+    """
+    node = scene.CreateNodeByClass("vtkMRMLSegmentationNode")
+    node.UnRegister(None)
+    node.SetName(name)
     for lobe in LOBES:
         _add_segment(node, lobe, lobes, lobe.label)
     _add_segment(node, LESION, lesions, LESION_LABEL)
-    show_segments(node)
+    display = scene.CreateNodeByClass("vtkMRMLSegmentationDisplayNode")
+    display.UnRegister(None)
+    display.SetVisibility(False)
+    node.SetAndObserveDisplayNodeID(scene.AddNode(display).GetID())
+    scene.AddNode(node)
+    _style(display, (*LOBES, LESION))
+    node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     return node
 
 
@@ -128,20 +139,25 @@ def show_segments(node: Any) -> None:
     """Show lobes as faint fill with outline and the pneumonia stronger, in slices only."""
     if node.GetDisplayNode() is None:
         node.CreateDefaultDisplayNodes()
-    display = node.GetDisplayNode()
+    display, content = node.GetDisplayNode(), node.GetSegmentation()
+    kinds: tuple[Lobe | LesionKind, ...] = (*LOBES, LESION)
+    _style(display, [kind for kind in kinds if content.GetSegment(kind.segment_id) is not None])
     display.SetVisibility(True)
+
+
+def _style(display: Any, kinds: Iterable[Lobe | LesionKind]) -> None:
+    # Every view is updated once.
+    was_modifying = display.StartModify()
     display.SetVisibility2DFill(True)
     display.SetVisibility2DOutline(True)
     display.SetVisibility3D(False)
-    kinds: tuple[Lobe | LesionKind, ...] = (*LOBES, LESION)
     for kind in kinds:
-        if node.GetSegmentation().GetSegment(kind.segment_id) is None:
-            continue
         is_lesion = kind is LESION
         display.SetSegmentVisibility(kind.segment_id, True)
         display.SetSegmentOpacity2DFill(kind.segment_id, LESION_FILL if is_lesion else LOBE_FILL)
         display.SetSegmentOpacity2DOutline(kind.segment_id, 1.0 if is_lesion else 0.8)
         display.SetSegmentOpacity3D(kind.segment_id, 1.0 if is_lesion else 0.25)
+    display.EndModify(was_modifying)
 
 
 def show_3d(node: Any, *, visible: bool) -> None:

@@ -67,6 +67,12 @@ def has_original(segmentation: Any) -> bool:
     return segmentation.GetNodeReference(ORIGINAL_ROLE) is not None
 
 
+def original_text(segmentation: Any) -> str:
+    """The kept result as it was encoded (``voxels/label_codec.py``); empty if none was kept."""
+    node = segmentation.GetNodeReference(ORIGINAL_ROLE)
+    return "" if node is None else str(node.GetText() or "")
+
+
 def original_labels(segmentation: Any) -> tuple[np.ndarray, np.ndarray]:
     """The kept lobes (uint8) and lesions (bool) ``[k, j, i]`` on the CT.
 

@@ -15,19 +15,18 @@ import numpy as np
 import vtk
 
 from COVIDQuantLib.errors import UnfitInputError
-from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.review.status import Decisions, FindingStatus
 from COVIDQuantLib.review.suspicion import Finding
 from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
 from COVIDQuantLib.scene.navigation import Point
 from COVIDQuantLib.scene.nodes.node_geometry import geometry_of
-from COVIDQuantLib.scene.nodes.volumes import ct_of_node
-from COVIDQuantLib.scene.review.ai_result import has_original, original_labels
+from COVIDQuantLib.scene.review.ai_result import original_text
 from COVIDQuantLib.scene.review.rank_job import RankJob
 from COVIDQuantLib.scene.review.segment_edits import add_to_lesion, remove_from_lesion, segments_of_role
 from COVIDQuantLib.segment_roles import LESION_ROLE
 from COVIDQuantLib.voxels.box import Box
 from COVIDQuantLib.voxels.geometry import Reorientation
+from COVIDQuantLib.voxels.label_codec import shape_of
 
 REVIEW_ATTRIBUTE = "COVIDQuant.review"
 # A tag of the pneumonia segment, so that Slicer's undo reverts it in order with the edits.
@@ -75,10 +74,7 @@ class Findings:
             WorkerError: the process cannot be started.
         """
         live = self._live
-        ct = ct_of_node(live.volume)
-        lobes, lesions = self._labels()
-        counts = JointHistogram.of(ct.hu, lobes, lesions, ct.geometry.voxel_volume_ml, ct.padding)
-        return RankJob(ct.hu, lesions, lobes, ct.geometry, counts, live.thresholds, environment)
+        return RankJob(live.volume, live.segmentation, self._kept(), live.thresholds, environment)
 
     def take(self, findings: Iterable[Finding]) -> None:
         """Set the findings of a search."""
@@ -148,13 +144,11 @@ class Findings:
         ]
         return [found for found in [*known, *decided] if found["status"] == FindingStatus.REMOVED]
 
-    def _labels(self) -> tuple[np.ndarray, np.ndarray]:
+    def _kept(self) -> str:
+        """The AI result as text; empty if none was kept, or of another CT."""
         size = self._live.volume.GetImageData().GetDimensions()
-        if has_original(self._live.segmentation):
-            lobes, lesions = original_labels(self._live.segmentation)
-            if lobes.shape == size[::-1]:
-                return lobes, lesions
-        return self._live.labels(Box.of_shape((size[2], size[1], size[0])))
+        text = original_text(self._live.segmentation)
+        return text if text and shape_of(text) == size[::-1] else ""
 
     def _look_again(self, some: Iterable[PlacedFinding]) -> None:
         for placed in some:

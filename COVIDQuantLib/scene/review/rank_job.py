@@ -3,65 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
-
-from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.quantification.thresholds import Thresholds
 from COVIDQuantLib.review.suspicion import Finding
-from COVIDQuantLib.voxels.geometry import Geometry, Reorientation
-from COVIDQuantLib.worker.frame import SharedArguments
-from COVIDQuantLib.worker.function_job import BackgroundJob
+from COVIDQuantLib.scene.copied_job import CopiedJob
+from COVIDQuantLib.scene.piecewise_copy import VoxelCopy, WholeLabelledCopy
+
+_FUNCTION = "COVIDQuantLib.worker.jobs.rank_findings:ranked"
 
 
 class RankJob:
-    """``review.suspicion.rank`` of arrays in any orientation, in the background.
+    """``review.suspicion.rank`` of a CT node and its segments, in the background.
+
+    The CT is copied in pieces, and what takes a pass over its voxels is done by the process.
 
     Args:
-        hu: whole Hounsfield units ``[k, j, i]``; copied, like the other arrays.
-        lesions: bool, same shape.
-        lobes: label values 0..5, same shape.
-        geometry: their grid.
-        counts: their joint histogram.
+        volume: the CT, a vtkMRMLScalarVolumeNode.
+        segmentation: its vtkMRMLSegmentationNode.
+        kept: the AI result of that CT as text, which is searched; empty to search the segments as they are.
         thresholds: for the effect of a removal.
         environment: of the process, in Slicer ``slicer.util.startupEnvironment()``.
 
     Raises:
-        WorkerError: the process cannot be started, or there is too little memory to share.
+        UnfitInputError: the CT or the segments cannot be read.
+        WorkerError: there is too little memory to share.
     """
 
     def __init__(
         self,
-        hu: np.ndarray,
-        lesions: np.ndarray,
-        lobes: np.ndarray,
-        geometry: Geometry,
-        counts: JointHistogram,
+        volume: Any,
+        segmentation: Any,
+        kept: str,
         thresholds: Thresholds,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        turn = Reorientation.of(geometry)
-        upright = {"hu": hu, "lesions": lesions, "lobes": lobes}
-        arguments = {name: turn.apply(array) for name, array in upright.items()} | {
-            "counts": counts.counts,
-            "spacing_kji": turn.canonical.spacing_kji,
-            "voxel_volume_ml": counts.voxel_volume_ml,
-            "thresholds": thresholds,
-        }
-        shared = SharedArguments({}, arguments)
-        self._job = BackgroundJob("COVIDQuantLib.worker.jobs.rank_findings:ranked", shared, environment)
+        copy = VoxelCopy(volume) if kept else WholeLabelledCopy(volume, segmentation)
+        arguments = {"geometry": copy.geometry, "kept": kept, "thresholds": thresholds}
+        self._job = CopiedJob(_FUNCTION, copy, arguments, environment)
 
     @property
     def pid(self) -> int | None:
-        """The process ID; None once the process has ended."""
+        """The process ID; None before the CT is copied, and once the process has ended."""
         return self._job.pid
 
     def poll(self) -> float | list[Finding]:
-        """The fraction done, or the findings on the canonical grid; never blocks.
+        """The fraction done, or the findings on the canonical grid; holds the window for one piece at most.
 
         Raises:
+            Cancelled: it was cancelled.
             COVIDQuantError: the search failed.
-            WorkerError: the process failed.
+            WorkerError: the process failed, or cannot be started.
         """
         fraction = self._job.poll()
         findings: list[Finding] = self._job.result

@@ -33,7 +33,7 @@ from COVIDQuantLib.voxels.box import Box
 RATING_ATTRIBUTE = "COVIDQuant.rating"
 EDITS_ATTRIBUTE = "COVIDQuant.edits"
 WORK_ATTRIBUTE = "COVIDQuant.work"
-# The attribute is written again after so many seconds of work, since each write is an event.
+# The attribute is written again after so many seconds of work.
 _WRITE_EVERY_S = 2.0
 
 
@@ -126,11 +126,13 @@ class ReaderDesk:
         self.write_work()
 
     def write_work(self) -> None:
-        """Store the seconds and the reader's initials."""
+        """Store the seconds and the reader's initials; nobody is told, as an event would update every view."""
         self._written_s = self.clock.seconds
         text = json.dumps({"seconds": round(self.clock.seconds, 1), "reader": self.reader})
-        if self._node.GetAttribute(WORK_ATTRIBUTE) != text:
-            self._node.SetAttribute(WORK_ATTRIBUTE, text)
+        was_silent = self._node.GetDisableModifiedEvent()
+        self._node.SetDisableModifiedEvent(True)
+        self._node.SetAttribute(WORK_ATTRIBUTE, text)
+        self._node.SetDisableModifiedEvent(was_silent)
 
     def notes(self) -> CaseNotes:
         """What the files of this case need beside its voxels."""

@@ -15,14 +15,14 @@ from typing import Any
 from COVIDQuantLib.anatomy import LESION, LOBES
 from COVIDQuantLib.grades import CheckResult, Grade, grade_of
 from COVIDQuantLib.quantification.histogram import JointHistogram
+from COVIDQuantLib.scene.copied_job import CopiedJob
 from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
 from COVIDQuantLib.scene.navigation import Point
-from COVIDQuantLib.scene.nodes.node_geometry import geometry_of
 from COVIDQuantLib.scene.nodes.segments import roles_of
 from COVIDQuantLib.scene.nodes.tables import CHECKS_ATTRIBUTE, write_checks
-from COVIDQuantLib.scene.shared_copy import share_labels
+from COVIDQuantLib.scene.piecewise_copy import WholeLabelledCopy
 from COVIDQuantLib.segment_roles import LESION_ROLE
-from COVIDQuantLib.worker.function_job import BackgroundJob
+from COVIDQuantLib.worker.jobs.check_result import Checked
 
 _FUNCTION = "COVIDQuantLib.worker.jobs.check_result:checked"
 
@@ -90,32 +90,35 @@ def segment_of(check: CheckResult, segmentation: Any) -> str:
 class ChecksJob:
     """Checks of the current state of the segments, in the background.
 
+    CT and segments are copied in pieces; an edit meanwhile has them copied anew, so that one state is checked.
+
     Args:
-        live: the figures of the segments; the labels as last counted are checked.
+        live: the figures of the segments.
         environment: of the process, in Slicer ``slicer.util.startupEnvironment()``.
 
     Raises:
-        UnfitInputError: the CT cannot be read.
-        WorkerError: the process cannot be started, or there is too little memory to share.
+        UnfitInputError: the CT or the segments cannot be read.
+        WorkerError: there is too little memory to share.
     """
 
     def __init__(self, live: LiveQuantification, environment: Mapping[str, str] | None = None) -> None:
         self._live = live
-        # A copy, as edits continue meanwhile.
-        self._histogram = JointHistogram(live.histogram.voxel_volume_ml, live.histogram.counts.copy())
-        self._job = BackgroundJob(_FUNCTION, share_labels(live, {"geometry": geometry_of(live.volume)}), environment)
+        copy = WholeLabelledCopy(live.volume, live.segmentation)
+        self._job = CopiedJob(_FUNCTION, copy, {"geometry": copy.geometry}, environment)
 
     def poll(self) -> KeptChecks | None:
-        """None while the job is running, then the checks, now stored with the nodes; never blocks.
+        """None while the job is running, then the checks, now stored with the nodes.
 
         Raises:
-            COVIDQuantError: the checks failed.
-            WorkerError: the process failed.
+            COVIDQuantError: the checks failed, or the segments cannot be read.
+            WorkerError: the process failed, or cannot be started.
         """
         self._job.poll()
         if not self._job.is_done:
             return None
-        keep_checks(self._live.segmentation, self._job.result, self._histogram)
+        found: Checked = self._job.result
+        counts = JointHistogram(self._live.histogram.voxel_volume_ml, found.counts)
+        keep_checks(self._live.segmentation, found.checks, counts)
         kept = kept_checks(self._live.segmentation)
         write_checks(self._live.table, kept.checks)
         return kept

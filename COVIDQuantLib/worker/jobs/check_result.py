@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from COVIDQuantLib.checks.run import check_labels
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.grades import CheckResult
 from COVIDQuantLib.progress import Report
+from COVIDQuantLib.quantification.histogram import JointHistogram
 from COVIDQuantLib.voxels.geometry import Geometry
 
 
-def checked(
-    values: np.ndarray, lobes: np.ndarray, lesions: np.ndarray, geometry: Geometry, report: Report
-) -> list[CheckResult]:
+@dataclass(frozen=True)
+class Checked:
+    """Checks, and of what.
+
+    Attributes:
+        checks: their results.
+        counts: of what was checked, int64 ``[6, 2, 4096]``.
+    """
+
+    checks: list[CheckResult]
+    counts: np.ndarray
+
+
+def checked(values: np.ndarray, lobes: np.ndarray, lesions: np.ndarray, geometry: Geometry, report: Report) -> Checked:
     """The checks of labels on a CT in any orientation.
 
     Args:
@@ -23,6 +37,8 @@ def checked(
         geometry: of the grid.
         report: progress.
     """
-    checks = check_labels(CTVolume.from_values(values, geometry), lobes, lesions)
+    ct = CTVolume.from_values(values, geometry)
+    checks = check_labels(ct, lobes, lesions)
+    counts = JointHistogram.of(ct.hu, lobes, lesions, geometry.voxel_volume_ml, ct.padding)
     report(1.0)
-    return checks
+    return Checked(checks, counts.counts)
