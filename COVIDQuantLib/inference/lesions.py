@@ -74,6 +74,8 @@ class LesionsNetwork:
             dropped; pneumonia of that size has a core that the networks are certain of, a diaphragm blurred by
             breathing does not. None keeps all components.
         small_piece_cut: the same for smaller components, in which every voxel is near the edge: lower, or None.
+        core_cut: the mean of a component is taken over its voxels above this probability; one without any is dropped.
+            Thus a lower cut, which draws outlines wider, does not make a component more doubtful. None for all voxels.
         mirrored: each slice is also processed with left and right exchanged, and the log odds are averaged.
     """
 
@@ -86,6 +88,7 @@ class LesionsNetwork:
     cut: float = 0.5
     piece_cut: float | None = None
     small_piece_cut: float | None = None
+    core_cut: float | None = None
     mirrored: bool = False
 
     @classmethod
@@ -108,6 +111,11 @@ class LesionsNetwork:
     def level(self) -> float:
         """The logit above which a voxel is lesion."""
         return _log_odds(self.cut)
+
+    @property
+    def core(self) -> float:
+        """The logit above which a voxel counts in the mean of its component."""
+        return self.level if self.core_cut is None else _log_odds(self.core_cut)
 
     @property
     def piece_means(self) -> tuple[float, float]:
@@ -163,10 +171,10 @@ def find_lesions_by_network(
         said = _look(ct, inside, even, other, PLANES[role], device, notices, next(spans))
         logits += between(said[None], even, lattice)[0]
     logits /= count
-    if max(network.piece_means) > network.level:
+    if max(*network.piece_means, network.core) > network.level:
         lung = sample(inside.view(np.uint8), spacing, lattice) > 0.5
         points = _PIECE_ML * 1000.0 / float(np.prod(lattice.step))
-        drop_doubtful_pieces(logits, lung, network.level, points, *network.piece_means)
+        drop_doubtful_pieces(logits, lung, network.level, points, *network.piece_means, core=network.core)
     if odds is not None:
         odds["lesions"] = OddsMap.of(logits.numpy() - network.level, lattice.start, lattice.step)
     box = lattice.box_in(ct.hu.shape, spacing)
@@ -185,6 +193,7 @@ def drop_doubtful_pieces(
     large_points: float,
     large_mean: float,
     small_mean: float = -np.inf,
+    core: float = -np.inf,
 ) -> None:
     """Drop connected components that are uncertain as a whole.
 
@@ -195,11 +204,16 @@ def drop_doubtful_pieces(
         large_points: points from which a component is large.
         large_mean: mean logit that a large component needs.
         small_mean: mean logit that a smaller one needs.
+        core: logit above which a point counts in the mean; a component without such points is dropped.
     """
     pieces, count = ndimage.label(((logits > level) & lung).numpy())
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)
-    sums = np.bincount(pieces.ravel(), weights=logits.numpy().ravel(), minlength=count + 1)
-    doubtful = sums / np.maximum(sizes, 1) < np.where(sizes >= large_points, large_mean, small_mean)
+    values = logits.numpy()
+    cores = np.where(values > core, pieces, 0).ravel()
+    points = np.bincount(cores, minlength=count + 1)
+    sums = np.bincount(cores, weights=values.ravel(), minlength=count + 1)
+    needed = np.where(sizes >= large_points, large_mean, small_mean)
+    doubtful = (points == 0) | (sums / np.maximum(points, 1) < needed)
     doubtful[0] = False
     logits.masked_fill_(torch.from_numpy(doubtful[pieces]), _NOWHERE)
 

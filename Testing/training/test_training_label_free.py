@@ -81,7 +81,7 @@ def test_a_bundle_from_nothing_but_phantoms(tmp_path, capsys, task):
     assert set(ours["training"]["networks"]) == set(NETWORKS[task])
     for role in NETWORKS[task]:
         assert bundle.network(role).input == ROLES[role].input(
-            1, {"cut": 0.5, "piece_cut": None, "small_piece_cut": None, "mirrored": False}
+            1, {"cut": 0.5, "piece_cut": None, "small_piece_cut": None, "core_cut": None, "mirrored": False}
         )
         assert bundle.load(role) is not None
     made = {path.stat().st_mtime_ns for path in (tmp_path / "out" / "cache").rglob("*.npz")}

@@ -58,6 +58,9 @@ _OF_SLICES: s.Schema = {
         s.number(None, "probability of the mean log odds below which a piece of 5 mL or more is dropped", 0.001, 0.999)
     ),
     "small_piece_cut": s.or_null(s.number(None, "the same for smaller pieces", 0.001, 0.999)),
+    "core_cut": s.or_null(
+        s.number(None, "probability above which a voxel counts in these means; null for all of the piece", 0.001, 0.999)
+    ),
     "mirrored": s.truth(False, "inference also runs on each slice mirrored left to right"),
 }
 _HEAD: s.Schema = {

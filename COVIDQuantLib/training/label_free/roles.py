@@ -110,6 +110,7 @@ def _of_slices(plane: str) -> Role:
             "cut": plan["cut"],
             "piece_cut": plan["piece_cut"],
             "small_piece_cut": plan["small_piece_cut"],
+            "core_cut": plan["core_cut"],
             "mirrored": plan["mirrored"],
         },
     )
