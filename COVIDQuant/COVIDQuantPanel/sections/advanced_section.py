@@ -6,6 +6,7 @@ from COVIDQuantPanel import sample
 from COVIDQuantPanel.models import bundles_for
 from COVIDQuantPanel.presenters.controls import needs_result
 from COVIDQuantPanel.presenters.quantify import model_choice
+from COVIDQuantPanel.qt_calls import fill
 from COVIDQuantPanel.sections.sample_button import SampleButton
 from COVIDQuantPanel.sections.section import Section, say, silently
 
@@ -80,5 +81,5 @@ class AdvancedSection(Section):
             names, texts, damaged = bundles_for(task)
             self._names[task] = names
             refused += damaged
-            silently(getattr(self.ui, combo), lambda c, t=texts: (c.clear(), c.addItems(t)))
+            fill(getattr(self.ui, combo), texts)
         say(self.ui.modelLabel, "\n".join(refused))

@@ -3,7 +3,6 @@
 import importlib.util
 from pathlib import Path
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -12,8 +11,9 @@ from COVIDQuantLib.progress import ProgressState
 from COVIDQuantLib.scene.export.export_job import ExportJob
 from COVIDQuantLib.scene.export.node_exam import files_in_the_way
 from COVIDQuantLib.scene.export.report_job import ReportJob, reports_in_the_way
+from COVIDQuantPanel import qt_calls
 from COVIDQuantPanel.presenters import exports as presenter
-from COVIDQuantPanel.sections.section import Section, apply_control, say, silently, timer
+from COVIDQuantPanel.sections.section import Section, apply_control, say, silently
 
 _POLL_MS = 100
 
@@ -25,19 +25,15 @@ class ExportSection(Section):
         """Create a checkbox for each export."""
         self._job = None
         self._name = ""
-        self._timer = timer(_POLL_MS, self._poll)
+        self._timer = qt_calls.timer(_POLL_MS, self._poll)
         self.ui.exportBar.hide()
         self._boxes = {}
         for export in presenter.CHOICES:
-            box = qt.QCheckBox(export.text)
-            box.setToolTip(", ".join(export.files))
-            box.connect("toggled(bool)", self.on_choice)
-            self.ui.filesWidget.layout().addWidget(box)
-            self._boxes[export.name] = box
+            self._boxes[export.name] = qt_calls.add_box(self.ui.filesWidget, export.text, self.on_choice)
         self.ui.folderEdit.connect("currentPathChanged(QString)", self.on_folder)
         self.ui.exportButton.connect("clicked(bool)", self.on_export)
         self.ui.reportButton.connect("clicked(bool)", self.on_report)
-        self.ui.doneLabel.connect("linkActivated(QString)", lambda link: qt.QDesktopServices.openUrl(qt.QUrl(link)))
+        self.ui.doneLabel.connect("linkActivated(QString)", qt_calls.open_link)
 
     def on_parameters(self):
         """Show the choices."""
