@@ -1,6 +1,5 @@
 """What Slicer's application and the panel's two files with Qt do without either; what slicer-core brings is real."""
 
-import dataclasses
 import json
 import typing
 from types import SimpleNamespace
@@ -8,10 +7,6 @@ from unittest.mock import Mock, create_autospec
 
 import slicer
 from panel_widgets import Widget, load_form
-
-
-class Choice(typing.NamedTuple):
-    choices: tuple
 
 
 def parameter_node_wrapper(kind):
@@ -33,7 +28,7 @@ def parameter_node_wrapper(kind):
             return json.loads(kept) if kept else getattr(kind, name, None) or plain[name]()
 
         def __setattr__(self, name, value):
-            (limit,) = getattr(limits[name], "__metadata__", [Choice([value])])
+            (limit,) = getattr(limits[name], "__metadata__", [SimpleNamespace(choices=[value])])
             if not (isinstance(value, plain[name]) or (name in nodes and value is None)) or value not in limit.choices:
                 raise ValueError(f"{name} cannot be {value!r}")
             if name in nodes:
@@ -45,12 +40,11 @@ def parameter_node_wrapper(kind):
     return Parameters
 
 
-@dataclasses.dataclass
 class Timer:
-    milliseconds: int
-    method: typing.Callable
-    once: bool = False
-    active: bool = False
+    active = False
+
+    def __init__(self, _milliseconds, method, *, once=False):
+        self.method, self.once = method, once
 
     def start(self):
         self.active = True
@@ -89,20 +83,17 @@ def qt_calls(world):
         combo.dynamic["texts"] = texts
         combo.values["currentIndex"] = place if texts else -1
 
-    def add_key(key, widget, command, **_):
-        world.keys[widget, key] = command
-        return widget, key
-
     return {
         "timer": lambda *given, **more: noted(world.timers, Timer(*given, **more)),
         "later": world.shots.append,
         "remember": world.settings.__setitem__,
         "remembered": lambda key: world.settings.get(key, ""),
-        "ask_for_folder": lambda _title: world.folder,
         "wait_dialog": lambda *_: noted(world.dialogs, Mock(["close"], value=0, wasCanceled=False)),
-        "shortcuts_in": lambda window: [(SimpleNamespace(enabled=True), k, None) for w, k in world.keys if w is window],
-        "add_key": add_key,
-        "remove_key": world.keys.pop,
+        "shortcuts_in": lambda window: [
+            (SimpleNamespace(enabled=True), k, None) for k, w, _ in world.keys if w is window
+        ],
+        "add_key": lambda key, widget, command, **_: noted(world.keys, (key, widget, command)),
+        "remove_key": world.keys.remove,
         "add_box": lambda _widget, text, changed: box(text, changed),
         "add_menu": lambda _button, choices, changed: {name: box(one.text, changed) for name, one in choices.items()},
         "fill": fill,
@@ -110,35 +101,36 @@ def qt_calls(world):
     }
 
 
-class Scripted:
-    """What the base classes of a scripted module's parts are asked for."""
-
-    world: typing.ClassVar = None
-
-    def __init__(self, _parent=None):
-        self.parent, self.layout = self.world.parent, SimpleNamespace(addWidget=id, addStretch=id)
-
-    def setup(self):
-        pass
-
-    def getParameterNode(self):
-        node = slicer.vtkMRMLScriptedModuleNode()
-        node.SetSingletonTag("COVIDQuant")
-        there = slicer.mrmlScene.GetSingletonNode("COVIDQuant", "vtkMRMLScriptedModuleNode")
-        return there or slicer.mrmlScene.AddNode(node)
-
-    def delayDisplay(self, text):
-        self.world.shown = text
-
-
 def modules(world):
     """Name → content of the modules that only the application has."""
+
+    class Scripted:
+        """What the base classes of a scripted module's parts are asked for."""
+
+        def __init__(self, _parent=None):
+            self.parent, self.layout = world.parent, Mock(["addWidget", "addStretch"])
+
+        def setup(self):
+            pass
+
+        def getParameterNode(self):
+            node = slicer.vtkMRMLScriptedModuleNode()
+            node.SetSingletonTag("COVIDQuant")
+            there = slicer.mrmlScene.GetSingletonNode("COVIDQuant", "vtkMRMLScriptedModuleNode")
+            return there or slicer.mrmlScene.AddNode(node)
+
+        def delayDisplay(self, text):
+            world.shown = text
+
     scripted = [f"ScriptedLoadableModule{part}" for part in ("", "Widget", "Logic", "Test")]
     return {
         "qt": {},
         "slicer.i18n": {"tr": lambda text: text, "translate": lambda _context, text: text},
-        "slicer.parameterNodeWrapper": {"parameterNodeWrapper": parameter_node_wrapper, "Choice": Choice},
-        "slicer.ScriptedLoadableModule": dict.fromkeys(scripted, type("Scripted", (Scripted,), {"world": world})),
+        "slicer.parameterNodeWrapper": {
+            "parameterNodeWrapper": parameter_node_wrapper,
+            "Choice": lambda choices: SimpleNamespace(choices=choices),
+        },
+        "slicer.ScriptedLoadableModule": dict.fromkeys(scripted, Scripted),
     }
 
 

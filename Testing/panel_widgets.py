@@ -4,7 +4,6 @@ Strict: a property, method or signal that the table does not give a kind is an e
 are kept, a change is told once, and calls that have no effect here are kept, too.
 """
 
-import functools
 import inspect
 import xml.etree.ElementTree as ET
 from typing import Any, NamedTuple
@@ -23,28 +22,25 @@ class Kind(NamedTuple):
 _WIDGET = {"enabled": True, "visible": True, "toolTip": "", "name": ""}
 _BUTTON = _WIDGET | {"text": "", "checked": False, "checkable": False}
 _CLICKS = ("clicked(bool)", "toggled(bool)")
-_SLIDER = _WIDGET | {"minimum": 0.0, "maximum": 99.0, "value": 0.0, "singleStep": 1.0, "pageStep": 10.0, "decimals": 2,
-                     "suffix": ""}  # fmt: skip
 KINDS = {
     "QWidget": Kind(_WIDGET),
     "QTableWidget": Kind(_WIDGET),
     "QLabel": Kind(_WIDGET | {"text": ""}, ("linkActivated(QString)",)),
-    "QLineEdit": Kind(_WIDGET | {"text": "", "placeholderText": ""}, ("textChanged(QString)", "editingFinished()")),
+    "QLineEdit": Kind(_WIDGET | {"text": ""}, ("textChanged(QString)", "editingFinished()")),
     "QPushButton": Kind(_BUTTON, _CLICKS),
     "QToolButton": Kind(_BUTTON, _CLICKS),
     "QCheckBox": Kind(_BUTTON | {"checkable": True}, _CLICKS),
     "QComboBox": Kind(_WIDGET | {"currentIndex": -1}, ("currentIndexChanged(int)",)),
-    "QProgressBar": Kind(_WIDGET | {"value": 0, "maximum": 100}),
+    "QProgressBar": Kind(_WIDGET | {"value": 0}),
     "ctkCollapsibleButton": Kind(_WIDGET | {"text": "", "collapsed": False}, ("contentsCollapsed(bool)",)),
     "ctkPathLineEdit": Kind(_WIDGET | {"currentPath": ""}, ("currentPathChanged(QString)",)),
-    "ctkSliderWidget": Kind(_SLIDER, ("valueChanged(double)",)),
+    "ctkSliderWidget": Kind(_WIDGET | {"value": 0.0}, ("valueChanged(double)",)),
     "qMRMLWidget": Kind(_WIDGET, (), ("setMRMLScene",)),
     "qMRMLNodeComboBox": Kind(_WIDGET | {"currentNodeID": ""}, ("currentNodeIDChanged(QString)",)),
-    "qMRMLSegmentEditorWidget": Kind(_WIDGET | {"maximumNumberOfUndoStates": 0}, (),
-        ("installKeyboardShortcuts", "uninstallKeyboardShortcuts", "removeViewObservations",
-         "setSegmentationNodeSelectorVisible", "setSourceVolumeNodeSelectorVisible",
-         "setSwitchToSegmentationsButtonVisible")),
-}  # fmt: skip
+    "qMRMLSegmentEditorWidget": Kind(
+        _WIDGET, (), ("installKeyboardShortcuts", "uninstallKeyboardShortcuts", "removeViewObservations")
+    ),
+}
 # Signals that are not named after the property whose change they tell.
 _TOLD_BY = {"checked": "toggled", "collapsed": "contentsCollapsed"}
 
@@ -55,16 +51,14 @@ class Widget:
     def __init__(self, kind):
         first, signals, idle = KINDS[kind]
         vars(self).update(kind=kind, first=first, signals=signals, idle=idle, values=dict(first), dynamic={})
-        vars(self).update(slots={}, calls={}, under=[], blocked=False, className=lambda: kind)
+        vars(self).update(slots={}, calls={}, under=[], blocked=False)
+        vars(self).update(className=lambda: kind, property=self.dynamic.get, children=lambda: self.under)
 
     def __getattr__(self, name):
-        values, setter = vars(self)["values"], name[3:4].lower() + name[4:]
-        if name in values:
-            return values[name]
+        if name in vars(self)["values"]:
+            return self.values[name]
         if name in self.idle:
             return lambda *arguments: self.calls.setdefault(name, []).append(arguments)
-        if name.startswith("set") and setter in values:
-            return functools.partial(setattr, self, setter)
         raise AttributeError(f"{self.kind} has no {name}")
 
     def __setattr__(self, name, value):
@@ -91,21 +85,9 @@ class Widget:
             self.checked = not self.checked
             self.emit("clicked", self.checked)
 
-    def property(self, name):
-        return self.dynamic.get(name)
-
-    def children(self):
-        return list(self.under)
-
     def blockSignals(self, block):
         was, vars(self)["blocked"] = self.blocked, block
         return was
-
-    def show(self):
-        self.visible = True
-
-    def hide(self):
-        self.visible = False
 
 
 class SegmentEditorWidget(Widget):
@@ -133,10 +115,6 @@ class SegmentEditorWidget(Widget):
     def setActiveEffectByName(self, name):
         if self.logic.GetSegmentEditorNode():
             self.logic.GetSegmentEditorNode().SetActiveEffectName(name)
-
-    def setActiveEffect(self, effect):
-        assert effect is None
-        self.setActiveEffectByName("")
 
 
 _READ = {"bool": "true".__eq__, "number": int, "double": float, "string": str}

@@ -33,21 +33,20 @@ class PanelWorld:
 
     Attributes:
         scene: the vtkMRMLScene.
-        folder: what is chosen where a folder is asked for.
         errors: what ``slicer.util.errorDisplay`` was told.
         questions: what the reader was asked; ``answer`` is given to each.
-        charts: the charts that were shown.
+        plot: the vtkMRMLPlotViewNode of the only plot view, and ``axis`` the one at its bottom.
         qt: the panel's calls of Qt, each of which is recorded.
         tables: name of a QTableWidget → what its table was told, and what is called when the reader does something.
-        keys: widget and key → what the key does.
+        keys: each key with its widget and what it does.
     """
 
     def __init__(self):
         self.session = HeadlessScene()
         self.scene = self.session.scene
-        self.errors, self.questions, self.charts, self.dialogs = [], [], [], []
-        self.timers, self.shots, self.settings, self.keys, self.tables = [], [], {}, {}, {}
-        self.answer, self.folder, self.shown = True, "", ""
+        self.errors, self.questions, self.dialogs = [], [], []
+        self.timers, self.shots, self.keys, self.settings, self.tables = [], [], [], {}, {}
+        self.answer, self.shown = True, ""
         self.window, self.parent = "main window", types.SimpleNamespace(isEntered=False)
         self._patch = pytest.MonkeyPatch()
         self._make_plot_view()
@@ -83,17 +82,15 @@ class PanelWorld:
         assert not calls, "these are no calls of Qt any more"
 
     def _logics(self):
-        """``slicer.modules``: Slicer's own logics, but for that of plots, which needs views."""
+        """``slicer.modules``: Slicer's own logics."""
         self.rendering, terms = slicer.vtkSlicerVolumeRenderingLogic(), slicer.vtkSlicerTerminologiesModuleLogic()
         # Terminologies are loaded without a scene, for which Slicer's default ones would be looked for.
-        self.rendering.SetMRMLScene(self.scene)
-        plots = types.SimpleNamespace(ShowChartInLayout=self._show_chart)
+        plots, self.application = slicer.vtkSlicerPlotsLogic(), slicer.vtkSlicerApplicationLogic()
+        for logic in (self.rendering, plots, self.application):
+            logic.SetMRMLScene(self.scene)
+        plots.SetMRMLApplicationLogic(self.application)
         logics = {"plots": plots, "terminologies": terms, "volumerendering": self.rendering}
         return types.SimpleNamespace(**{n: types.SimpleNamespace(logic=lambda v=v: v) for n, v in logics.items()})
-
-    def _show_chart(self, chart):
-        self.charts.append(chart)
-        self.plot.SetPlotChartNodeID(chart.GetID())
 
     @property
     def module(self):
@@ -126,14 +123,12 @@ class PanelWorld:
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_removed(self, _caller, _event, node):
         """Selectors go on to another node before theirs leaves the scene, as Slicer's do."""
+        others = [] if self.scene.IsClosing() else slicer.util.getNodesByClass(node.GetClassName())
+        ids = [one.GetID() for one in others if one is not node and not one.GetHideFromEditors()]
         for section in self.panel.sections if self.panel else ():
             for widget in slicer.util.findChildren(section.widget):
                 if widget.kind == "qMRMLNodeComboBox" and widget.currentNodeID == node.GetID():
-                    widget.currentNodeID = "" if self.scene.IsClosing() else self._another(widget, node)
-
-    def _another(self, selector, node):
-        nodes = (n for kind in selector.property("nodeTypes") for n in slicer.util.getNodesByClass(kind))
-        return next((n.GetID() for n in nodes if n is not node and not n.GetHideFromEditors()), "")
+                    widget.currentNodeID = ids[0] if ids else ""
 
     @property
     def running(self):
@@ -167,7 +162,9 @@ class PanelWorld:
 
     def press(self, key, table=None):
         """Press a key while a table has the focus, or anywhere in the window."""
-        self.keys[table or self.window, key]()
+        widget = self.window if table is None else table
+        (command,) = (command for known, of, command in self.keys if known == key and of is widget)
+        command()
 
     def add_ct(self, phantom, name="CT"):
         """A phantom's CT, chosen in the panel."""

@@ -133,7 +133,7 @@ class Story:
         editor.undo()
         self._wait(lambda: self._whole("extent_percent") == self._extent)
         self._test.assertIs(reading.figures, Figures.AI)
-        editor.setActiveEffect(None)
+        editor.setActiveEffectByName("")
 
     def edit(self):
         """Rub out half of the chest: the figures follow, undo brings them back"""
@@ -182,7 +182,7 @@ class Story:
         for initials, score in (("ab", 4), ("cd", 3)):
             self._test.assertNotIn("AB 4", ui.ratingLabel.text)
             ui.readerEdit.text = initials
-            ui.scoreCombo.setCurrentIndex(1 + score)
+            ui.scoreCombo.currentIndex = 1 + score
             ui.rateButton.click()
         self._test.assertIn("adequate", ui.ratingLabel.text)
         self._test.assertIn("AB 4", ui.ratingLabel.text)

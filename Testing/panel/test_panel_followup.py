@@ -130,8 +130,8 @@ def look_at_the_tables(world):
     assert fates <= {"shrunk", "resolved", "split", "unchanged"}
     assert "identifies the patient" in ui.followupWarningsLabel.text
     world.ui.courseButton.click()
-    assert world.charts[-1].GetTitle() == "Extent, whole lung"
-    assert world.charts[-1].GetNumberOfPlotSeriesNodes() == 4
+    assert world.plot.GetPlotChartNode().GetTitle() == "Extent, whole lung"
+    assert world.plot.GetPlotChartNode().GetNumberOfPlotSeriesNodes() == 4
 
 
 def look_side_by_side(world, results, layout):

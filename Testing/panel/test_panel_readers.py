@@ -19,7 +19,7 @@ def name_reader(ui, initials):
 def rate(world, initials, score, comment=""):
     ui = world.ui
     name_reader(ui, initials)
-    ui.scoreCombo.setCurrentIndex(score + 1)
+    ui.scoreCombo.currentIndex = score + 1
     ui.commentEdit.text = comment
     ui.rateButton.click()
 

@@ -107,10 +107,11 @@ def test_thresholds_act_at_once_and_never_cross(read):
 
 
 def test_charts_and_views(read):
-    read.ui.lobesChartButton.click()
-    read.ui.histogramChartButton.click()
     charts = read.panel.reading.charts
-    assert read.charts == [charts.lobes, charts.histogram]
+    read.ui.lobesChartButton.click()
+    assert read.plot.GetPlotChartNode() is charts.lobes
+    read.ui.histogramChartButton.click()
+    assert read.plot.GetPlotChartNode() is charts.histogram
     composite = read.scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode", "Red")
     display = read.panel.reading.segmentation.GetDisplayNode()
     fill = display.GetSegmentOpacity2DFill("pneumonia")

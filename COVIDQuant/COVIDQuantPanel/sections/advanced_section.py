@@ -44,7 +44,7 @@ class AdvancedSection(Section):
             names = self._names.get(task, [""])
             given = task == "lobes" and bool(parameters.lobesFrom)
             choice = model_choice(names, getattr(parameters, parameter), method=parameters.method, given=given)
-            silently(getattr(self.ui, combo), lambda c, p=choice.place: c.setCurrentIndex(p))
+            silently(getattr(self.ui, combo), currentIndex=choice.place)
             getattr(self.ui, combo).enabled = choice.enabled
 
     def on_reading(self):

@@ -26,7 +26,7 @@ class ExportSection(Section):
         self._job = None
         self._name = ""
         self._timer = qt_calls.timer(_POLL_MS, self._poll)
-        self.ui.exportBar.hide()
+        self.ui.exportBar.visible = False
         self._boxes = {}
         for export in presenter.CHOICES:
             self._boxes[export.name] = qt_calls.add_box(self.ui.filesWidget, export.text, self.on_choice)
@@ -37,7 +37,7 @@ class ExportSection(Section):
 
     def on_parameters(self):
         """Show the choices."""
-        silently(self.ui.folderEdit, self._show_folder)
+        self._show_folder()
         self._show_choices()
         self._show_button()
 
@@ -49,7 +49,7 @@ class ExportSection(Section):
             there = package is None or importlib.util.find_spec(package) is not None
             control = presenter.choice_control(export, can_be_written=there, images=images)
             apply_control(box, control)
-            silently(box, lambda b, on=control.enabled and export.name in chosen: b.setChecked(on))
+            silently(box, checked=control.enabled and export.name in chosen)
 
     def _images(self):
         """The DICOM files of the CT of the current result, if Slicer's database has them all."""
@@ -114,7 +114,7 @@ class ExportSection(Section):
             self._fail(error)
             return
         self.ui.exportBar.value = 0
-        self.ui.exportBar.show()
+        self.ui.exportBar.visible = True
         self._timer.start()
         self._show_button()
 
@@ -146,13 +146,13 @@ class ExportSection(Section):
         job, self._job = self._job, None
         if job is not None:
             job.cancel()
-        self.ui.exportBar.hide()
+        self.ui.exportBar.visible = False
         say(self.ui.doneLabel, text)
         self._show_button()
 
-    def _show_folder(self, edit):
-        if edit.currentPath != self.panel.parameters.exportFolder:
-            edit.currentPath = self.panel.parameters.exportFolder
+    def _show_folder(self):
+        if self.ui.folderEdit.currentPath != self.panel.parameters.exportFolder:
+            silently(self.ui.folderEdit, currentPath=self.panel.parameters.exportFolder)
 
     def _folder(self):
         """The chosen folder; None if there is none."""

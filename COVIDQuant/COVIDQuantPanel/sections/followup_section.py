@@ -35,7 +35,7 @@ class FollowupSection(Section):
         ui.addFolderButton.connect("clicked(bool)", self.on_add_folder)
         ui.samePatientCheckBox.connect("toggled(bool)", self.on_same_patient)
         ui.compareButton.connect("clicked(bool)", self.on_compare)
-        ui.followupBar.hide()
+        ui.followupBar.visible = False
         self.on_reading()
 
     def keys(self):
@@ -142,7 +142,7 @@ class FollowupSection(Section):
             self.panel.show_error(error)
             return
         self.ui.followupBar.value = 0
-        self.ui.followupBar.show()
+        self.ui.followupBar.visible = True
         self._timer.start()
         self._show_button()
 
@@ -172,7 +172,7 @@ class FollowupSection(Section):
         run, self._run = self._run, None
         if run is not None:
             run.cancel()
-        self.ui.followupBar.hide()
+        self.ui.followupBar.visible = False
         say(self.ui.followupLabel, text)
         self._show_button()
 

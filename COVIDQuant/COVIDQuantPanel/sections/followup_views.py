@@ -84,7 +84,7 @@ class FollowupViews:
         self._kept = kept
         # A loaded scene may show a map.
         shown = kept is not None and shows_change_map(kept)
-        silently(self._ui.changeMapCheckBox, lambda box: box.setChecked(shown))
+        silently(self._ui.changeMapCheckBox, checked=shown)
         self._choices = presenter.pair_choices(kept.record) if kept else []
         fill(self._ui.pairCombo, [choice.text for choice in self._choices])
         names, before = self._region_names(), max(0, self._ui.regionCombo.currentIndex)
@@ -142,7 +142,7 @@ class FollowupViews:
         """Show the next two exams side by side; whether that is how exams are shown."""
         if self._kept is None or not views.shows_side_by_side():
             return False
-        self._ui.pairCombo.setCurrentIndex(presenter.next_pair(self._choices, self._ui.pairCombo.currentIndex))
+        self._ui.pairCombo.currentIndex = presenter.next_pair(self._choices, self._ui.pairCombo.currentIndex)
         return True
 
     def on_outline(self, *_arguments):
@@ -207,4 +207,4 @@ class FollowupViews:
         changes = presenter.change_map_control(choice, has_map=has_map)
         self._section.show_controls({"sideBySideButton": side, "courseButton": course, "changeMapCheckBox": changes})
         say(self._ui.changeMapLabel, presenter.change_legend(choice.followed) if has_map else "")
-        silently(self._ui.sideBySideButton, lambda button: button.setChecked(views.shows_side_by_side()))
+        silently(self._ui.sideBySideButton, checked=views.shows_side_by_side())

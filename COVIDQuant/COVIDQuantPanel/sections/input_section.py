@@ -30,7 +30,7 @@ class InputSection(Section):
         self._fit = look_at_volume(None)
         self.ui.quantifyButton.connect("clicked(bool)", self.on_quantify)
         self.ui.installButton.connect("clicked(bool)", self.on_install)
-        self.ui.progressBar.hide()
+        self.ui.progressBar.visible = False
         qt_calls.fill(self.ui.methodCombo, presenter.method_texts())
         qt_calls.fill(self.ui.deviceCombo, presenter.device_texts())
 
@@ -73,7 +73,7 @@ class InputSection(Section):
             self.panel.show_error(error)
             return
         self.ui.progressBar.value = 0
-        self.ui.progressBar.show()
+        self.ui.progressBar.visible = True
         self._timer.start()
         self._show_button()
 
@@ -93,7 +93,7 @@ class InputSection(Section):
             return
         if isinstance(state, Outcome):
             self._timer.stop()
-            self.ui.progressBar.hide()
+            self.ui.progressBar.visible = False
             self._end(state)
             return
         self.ui.progressBar.value = round(1000 * state.fraction)

@@ -138,8 +138,8 @@ class ReadersSection(Section):
 
     def _clear_words(self):
         for edit in (self.ui.readerEdit, self.ui.commentEdit):
-            silently(edit, lambda e: setattr(e, "text", ""))
-        silently(self.ui.scoreCombo, lambda combo: combo.setCurrentIndex(0))
+            silently(edit, text="")
+        silently(self.ui.scoreCombo, currentIndex=0)
         self._show_buttons()
 
     def _show_buttons(self, *_arguments):

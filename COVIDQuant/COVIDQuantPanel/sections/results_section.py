@@ -51,7 +51,7 @@ class ResultsSection(Section):
         if self._table.choose(parameters.columns):
             chosen = {measure.name for measure in self._table.measures}
             for name, action in self._actions.items():
-                silently(action, lambda a, n=name: a.setChecked(n in chosen))
+                silently(action, checked=name in chosen)
             self._lay_out_table()
         self._show()
 
@@ -161,8 +161,8 @@ class ResultsSection(Section):
             self.view.update(self._table.table(reading.live.metrics))
 
     def _set_sliders(self, thresholds):
-        silently(self.ui.ggoSlider, lambda slider: slider.setValue(thresholds.ggo_hu))
-        silently(self.ui.consolidationSlider, lambda slider: slider.setValue(thresholds.consolidation_hu))
+        silently(self.ui.ggoSlider, value=thresholds.ggo_hu)
+        silently(self.ui.consolidationSlider, value=thresholds.consolidation_hu)
 
     def _show(self):
         """Apply the reader's display settings."""

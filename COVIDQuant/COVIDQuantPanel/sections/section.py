@@ -116,10 +116,11 @@ def say(label, text):
     label.visible = bool(text)
 
 
-def silently(widget, change):
-    """Change a widget with its signals blocked."""
+def silently(widget, **properties):
+    """Set properties of a widget with its signals blocked."""
     was_blocked = widget.blockSignals(True)
     try:
-        change(widget)
+        for name, value in properties.items():
+            setattr(widget, name, value)
     finally:
         widget.blockSignals(was_blocked)
