@@ -86,12 +86,9 @@ def qt_calls(world):
     return {
         "timer": lambda *given, **more: noted(world.timers, Timer(*given, **more)),
         "later": world.shots.append,
-        "remember": world.settings.__setitem__,
-        "remembered": lambda key: world.settings.get(key, ""),
+        "remembered": lambda _key: "",
         "wait_dialog": lambda *_: noted(world.dialogs, Mock(["close"], value=0, wasCanceled=False)),
-        "shortcuts_in": lambda window: [
-            (SimpleNamespace(enabled=True), k, None) for k, w, _ in world.keys if w is window
-        ],
+        "shortcuts_in": lambda window: [(Mock(enabled=True), key, None) for key, of, _ in world.keys if of is window],
         "add_key": lambda key, widget, command, **_: noted(world.keys, (key, widget, command)),
         "remove_key": world.keys.remove,
         "add_box": lambda _widget, text, changed: box(text, changed),

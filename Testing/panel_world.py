@@ -7,7 +7,7 @@ import pathlib
 import sys
 import time
 import types
-from unittest.mock import create_autospec
+from unittest.mock import Mock, create_autospec
 
 import numpy as np
 import pytest
@@ -45,9 +45,9 @@ class PanelWorld:
         self.session = HeadlessScene()
         self.scene = self.session.scene
         self.errors, self.questions, self.dialogs = [], [], []
-        self.timers, self.shots, self.keys, self.settings, self.tables = [], [], [], {}, {}
+        self.timers, self.shots, self.keys, self.tables = [], [], [], {}
         self.answer, self.shown = True, ""
-        self.window, self.parent = "main window", types.SimpleNamespace(isEntered=False)
+        self.window, self.parent = Mock(["statusBar"]), types.SimpleNamespace(isEntered=False)
         self._patch = pytest.MonkeyPatch()
         self._make_plot_view()
         self._put_in_place()
@@ -66,8 +66,8 @@ class PanelWorld:
         self._patch.syspath_prepend(MODULE)
         self._patch.setattr(slicer, "mrmlScene", self.scene, raising=False)
         # Slicer without its main window has no layout manager.
-        app = types.SimpleNamespace(processEvents=self.process_events, layoutManager=lambda: None)
-        self._patch.setattr(slicer, "app", app, raising=False)
+        answers = {"layoutManager": lambda: None, "testingEnabled": lambda: False, "processEvents": self.process_events}
+        self._patch.setattr(slicer, "app", types.SimpleNamespace(**answers), raising=False)
         self._patch.setattr(slicer, "modules", self._logics(), raising=False)
         for name, content in modules(self).items():
             self._patch.setitem(sys.modules, name, types.ModuleType(name))
@@ -125,10 +125,9 @@ class PanelWorld:
         """Selectors go on to another node before theirs leaves the scene, as Slicer's do."""
         others = [] if self.scene.IsClosing() else slicer.util.getNodesByClass(node.GetClassName())
         ids = [one.GetID() for one in others if one is not node and not one.GetHideFromEditors()]
-        for section in self.panel.sections if self.panel else ():
-            for widget in slicer.util.findChildren(section.widget):
-                if widget.kind == "qMRMLNodeComboBox" and widget.currentNodeID == node.GetID():
-                    widget.currentNodeID = ids[0] if ids else ""
+        for widget in vars(self.ui).values() if self.panel else ():
+            if widget.kind == "qMRMLNodeComboBox" and widget.currentNodeID == node.GetID():
+                widget.currentNodeID = ids[0] if ids else ""
 
     @property
     def running(self):

@@ -41,7 +41,13 @@ def open_3d_view():
         with_chart = any(view.IsMappedInLayout() for view in charts)
         _arrange(layout, kind.SlicerLayoutConventionalPlotView if with_chart else kind.SlicerLayoutFourUpView)
     # The object to centre is not in the view yet.
-    later(slicer.util.resetThreeDViews)
+    later(_centre_3d_views)
+
+
+def _centre_3d_views():
+    # Without its main window Slicer has none.
+    if slicer.app.layoutManager() is not None:
+        slicer.util.resetThreeDViews()
 
 
 def _arrange(layout, arrangement):

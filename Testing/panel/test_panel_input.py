@@ -83,7 +83,9 @@ def test_quantify_shows_its_result_and_learns_the_time(world, phantom, with_work
     assert world.panel.reading.volume is volume
     assert world.ui.segmentationSelector.currentNodeID == world.panel.reading.segmentation.GetID()
     assert world.view("figuresTable").table.shape[0] == 9
-    assert json.loads(world.settings["COVIDQuant/RunTimes"])
+    key, text = world.qt.remember.call_args.args
+    assert key == "COVIDQuant/RunTimes"
+    assert json.loads(text)
     first = world.panel.reading.segmentation
     world.ui.quantifyButton.click()
     world.until(lambda: world.panel.reading and world.panel.reading.segmentation is not first)

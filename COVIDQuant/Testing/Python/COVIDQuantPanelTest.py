@@ -7,7 +7,7 @@ import unittest
 import qt
 import slicer
 
-_INPUT, _RESULTS = 0, 1
+_INPUT, _RESULTS, _REVIEW = 0, 1, 2
 
 
 class COVIDQuantPanelTest(unittest.TestCase):
@@ -24,6 +24,35 @@ class COVIDQuantPanelTest(unittest.TestCase):
         self.panel.parameters.inputVolume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
         self.assertFalse(self.panel.sections[_INPUT].ui.quantifyButton.enabled)
         self.assertIn("no voxels", self.panel.sections[_INPUT].ui.fitnessLabel.text)
+
+    def test_widgets_show_the_parameters_and_store_what_is_chosen(self):
+        parameters, ui = self.panel.parameters, self.panel.sections[_INPUT].ui
+        parameters.method = "model-free"
+        self.assertEqual(ui.methodCombo.currentIndex, 1)
+        self.assertIn("model-free", ui.methodCombo.currentText)
+        ui.methodCombo.currentIndex = 0
+        self.assertEqual(parameters.method, "network")
+        first, second = (slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name) for name in "ab")
+        parameters.inputVolume = first
+        self.assertEqual(ui.inputSelector.currentNode(), first)
+        ui.inputSelector.setCurrentNode(second)
+        self.assertEqual(parameters.inputVolume, second)
+        box = self.panel.sections[_REVIEW].ui.chestCheckBox
+        before = box.checked
+        box.click()
+        self.assertEqual(parameters.keepInChest, not before)
+        parameters.keepInChest = before
+        self.assertEqual(box.checked, before)
+        slicer.util.selectModule("Data")
+        slicer.mrmlScene.RemoveNode(second)
+        slicer.util.selectModule("COVIDQuant")
+        self.assertEqual(ui.inputSelector.currentNode(), self.panel.parameters.inputVolume)
+
+    def test_the_editors_own_selectors_are_hidden(self):
+        editor = self.panel.sections[_REVIEW].ui.editor
+        self.assertFalse(editor.segmentationNodeSelectorVisible)
+        self.assertFalse(editor.sourceVolumeNodeSelectorVisible)
+        self.assertFalse(editor.switchToSegmentationsButtonVisible)
 
     def test_closing_the_scene_leaves_nothing_behind(self):
         slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
