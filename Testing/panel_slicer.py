@@ -87,6 +87,7 @@ def qt_calls(world):
         "timer": lambda *given, **more: noted(world.timers, Timer(*given, **more)),
         "later": world.shots.append,
         "remembered": lambda _key: "",
+        "copied_text": lambda: world.qt.copy_text.call_args.args[0],
         "wait_dialog": lambda *_: noted(world.dialogs, Mock(["close"], value=0, wasCanceled=False)),
         "shortcuts_in": lambda window: [(Mock(enabled=True), key, None) for key, of, _ in world.keys if of is window],
         "add_key": lambda key, widget, command, **_: noted(world.keys, (key, widget, command)),

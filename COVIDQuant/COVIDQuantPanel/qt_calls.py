@@ -38,6 +38,11 @@ def copy_text(text):
     slicer.app.clipboard().setText(text)
 
 
+def copied_text():
+    """The text on the clipboard."""
+    return slicer.app.clipboard().text()
+
+
 def open_link(link):
     """Open a file, a folder or a page as the desktop does."""
     qt.QDesktopServices.openUrl(qt.QUrl(link))

@@ -10,7 +10,7 @@ from COVIDQuantLib.review.status import Figures
 from COVIDQuantLib.scene.nodes.windows import LUNG
 from COVIDQuantLib.scene.review.segment_edits import remove_from_lesion
 from COVIDQuantLib.voxels.box import Box
-from COVIDQuantPanel.qt_calls import shortcuts_in
+from COVIDQuantPanel.qt_calls import copied_text, shortcuts_in
 from COVIDQuantPanel.self_test_followup import FOLLOWUP, SETTINGS, FollowupStory
 
 _PATIENCE_S = 300.0
@@ -101,7 +101,7 @@ class Story:
     def read(self):
         """Read the table, sort it, look at a lobe, move a threshold, show charts and colours"""
         ui = self._ui(_RESULTS)
-        self._test.assertEqual(ui.figuresTable.rowCount, 9)
+        self._test.assertEqual(self._panel.sections[_RESULTS].view.table.shape[0], 9)
         self._test.assertIn("AI result", ui.stateLabel.text)
         section = self._panel.sections[_RESULTS]
         section.on_heading(1)
@@ -113,7 +113,7 @@ class Story:
         self._ui(_ADVANCED).resetThresholdsButton.click()
         self._test.assertEqual(self._whole("consolidation_volume_ml"), before)
         ui.copyButton.click()
-        self._test.assertEqual(len(slicer.app.clipboard().text().splitlines()), 10)
+        self._test.assertEqual(len(copied_text().splitlines()), 10)
         ui.lobesChartButton.click()
         ui.histogramChartButton.click()
         for box in (ui.densityCheckBox, ui.surfacesCheckBox, ui.renderingCheckBox) * 2:

@@ -217,7 +217,7 @@ class QtCallsTest(unittest.TestCase):
         finally:
             qt.QSettings().remove(key)
         self.calls.copy_text("a\tb")
-        self.assertEqual(slicer.app.clipboard().text(), "a\tb")
+        self.assertEqual(self.calls.copied_text(), "a\tb")
 
     def test_a_key_is_of_its_widget_until_it_is_given_back(self):
         widget = qt.QWidget()
