@@ -74,7 +74,7 @@ class PanelWorld:
             vars(sys.modules[name]).update(content)
         for name, function in utilities(self).items():
             self._patch.setattr(slicer.util, name, function)
-        self.qt, table = (importlib.import_module(f"COVIDQuantPanel.qt_{name}") for name in ("calls", "table"))
+        self.qt, table = (importlib.import_module(f"COVIDQuantPanel.widgets.qt_{name}") for name in ("calls", "table"))
         table.QtTable = functools.partial(qt_table, self, table.QtTable)
         calls = qt_calls(self)
         for name, function in inspect.getmembers(self.qt, inspect.isfunction):

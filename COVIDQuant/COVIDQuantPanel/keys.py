@@ -6,7 +6,7 @@ effects; where both want a key it would reach neither, so the editor's is switch
 
 import slicer
 
-from COVIDQuantPanel.qt_calls import add_key, remove_key, shortcuts_in
+from COVIDQuantPanel.widgets.qt_calls import add_key, remove_key, shortcuts_in
 
 
 class Keys:

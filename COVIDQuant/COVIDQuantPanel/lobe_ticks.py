@@ -4,7 +4,7 @@ import vtk
 
 from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.scene.nodes.charts import LOBES_CHART_ROLE, is_chart
-from COVIDQuantPanel.qt_calls import plot_axes
+from COVIDQuantPanel.widgets.qt_calls import plot_axes
 
 
 class LobeTicks:

@@ -13,7 +13,6 @@ from COVIDQuantPanel import views
 from COVIDQuantPanel.events import PanelEvents
 from COVIDQuantPanel.keys import Keys
 from COVIDQuantPanel.presenters import opening
-from COVIDQuantPanel.qt_calls import timer
 from COVIDQuantPanel.sections.advanced_section import AdvancedSection
 from COVIDQuantPanel.sections.export_section import ExportSection
 from COVIDQuantPanel.sections.followup_section import FollowupSection
@@ -21,6 +20,7 @@ from COVIDQuantPanel.sections.input_section import InputSection
 from COVIDQuantPanel.sections.readers_section import ReadersSection
 from COVIDQuantPanel.sections.results_section import ResultsSection
 from COVIDQuantPanel.sections.review_section import ReviewSection
+from COVIDQuantPanel.widgets.qt_calls import timer
 
 # Edits at shorter intervals are counted together.
 _UPDATE_MS = 30

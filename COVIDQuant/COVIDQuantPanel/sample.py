@@ -12,7 +12,7 @@ from COVIDQuantLib.scene.followup.exams import set_day
 from COVIDQuantLib.scene.nodes.volumes import node_of_ct
 from COVIDQuantLib.worker.frame import SharedArguments
 from COVIDQuantLib.worker.function_job import BackgroundJob
-from COVIDQuantPanel.qt_calls import wait_dialog
+from COVIDQuantPanel.widgets.qt_calls import wait_dialog
 
 _NAME = "COVIDQuantPhantom"
 _ICON = Path(__file__).resolve().parent.parent / "Resources" / "Icons" / f"{_NAME}.png"

@@ -10,8 +10,8 @@ from COVIDQuantLib.review.status import Figures
 from COVIDQuantLib.scene.nodes.windows import LUNG
 from COVIDQuantLib.scene.review.segment_edits import remove_from_lesion
 from COVIDQuantLib.voxels.box import Box
-from COVIDQuantPanel.qt_calls import copied_text, shortcuts_in
 from COVIDQuantPanel.self_test_followup import FOLLOWUP, SETTINGS, FollowupStory
+from COVIDQuantPanel.widgets.qt_calls import copied_text, shortcuts_in
 
 _PATIENCE_S = 300.0
 _INPUT, _RESULTS, _REVIEW, _READERS, _EXPORT, _ADVANCED = 0, 1, 2, 3, 5, 6

@@ -18,7 +18,7 @@ from COVIDQuantLib.scene.followup.side_by_side import align_views, release_views
 from COVIDQuantLib.scene.nodes.segmentations import LESION_FILL, show_3d
 from COVIDQuantLib.scene.review.segment_edits import segments_of_role
 from COVIDQuantLib.segment_roles import LESION_ROLE
-from COVIDQuantPanel.qt_calls import later
+from COVIDQuantPanel.widgets.qt_calls import later
 
 _DENSITY_OPACITY = 0.7
 

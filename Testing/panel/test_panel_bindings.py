@@ -9,7 +9,7 @@ from COVIDQuantLib.pipeline import METHODS
 
 
 def test_every_parameter_is_shown_as_its_widget_shows_it_and_comes_back(world, phantom):
-    from COVIDQuantPanel.bindings import as_shown, as_stored
+    from COVIDQuantPanel.widgets.bindings import as_shown, as_stored
 
     volume = world.add_ct(phantom)
     shown = [as_shown("device", device) for device in DEVICES]

@@ -49,8 +49,8 @@ OWNERS = {
     "_run": (ROOT / "COVIDQuantLib" / "scene" / "quantification_run.py", "QuantifyRun"),
     "_times": (ROOT / "COVIDQuantLib" / "worker" / "run_times.py", "RunTimes"),
     "_fit": (ROOT / "COVIDQuantLib" / "scene" / "volume_fitness.py", "Fitness"),
-    "qt_calls": (PANEL / "qt_calls.py", None),
-    "_cells": (PANEL / "qt_table.py", "QtTable"),
+    "qt_calls": (PANEL / "widgets" / "qt_calls.py", None),
+    "_cells": (PANEL / "widgets" / "qt_table.py", "QtTable"),
     "charts": (ROOT / "COVIDQuantLib" / "scene" / "nodes" / "charts.py", "Charts"),
 }
 BASES = {
@@ -160,7 +160,9 @@ def test_bound_parameters_exist_and_each_is_bound_once():
 
 
 def test_what_is_bound_is_of_a_kind_that_can_be_bound():
-    values = {n.targets[0].id: n.value for n in parse(PANEL / "bindings.py").body if isinstance(n, ast.Assign)}
+    values = {
+        n.targets[0].id: n.value for n in parse(PANEL / "widgets" / "bindings.py").body if isinstance(n, ast.Assign)
+    }
     kinds = ast.literal_eval(values["_SHOWN_BY"])
     bound = {
         widget.get("class")

@@ -41,8 +41,8 @@ def test_a_change_is_told_once_and_not_while_signals_are_blocked():
 
 
 def test_only_calls_of_qt_that_there_are_can_be_made_and_only_as_they_are(world):
-    from COVIDQuantPanel import qt_calls
-    from COVIDQuantPanel.qt_table import QtTable
+    from COVIDQuantPanel.widgets import qt_calls
+    from COVIDQuantPanel.widgets.qt_table import QtTable
 
     assert not hasattr(qt_calls, "beep")
     with pytest.raises(TypeError, match="milliseconds"):

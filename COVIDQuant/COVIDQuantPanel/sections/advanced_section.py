@@ -6,9 +6,9 @@ from COVIDQuantPanel import sample
 from COVIDQuantPanel.models import bundles_for
 from COVIDQuantPanel.presenters.controls import needs_result
 from COVIDQuantPanel.presenters.quantify import model_choice
-from COVIDQuantPanel.qt_calls import fill
 from COVIDQuantPanel.sections.sample_button import SampleButton
 from COVIDQuantPanel.sections.section import Section, say, silently
+from COVIDQuantPanel.widgets.qt_calls import fill
 
 _TASKS = (("lobes", "lobesModelCombo", "lobesModel"), ("lesions", "lesionsModelCombo", "lesionsModel"))
 

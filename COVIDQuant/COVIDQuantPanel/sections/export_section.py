@@ -11,9 +11,9 @@ from COVIDQuantLib.progress import ProgressState
 from COVIDQuantLib.scene.export.export_job import ExportJob
 from COVIDQuantLib.scene.export.node_exam import files_in_the_way
 from COVIDQuantLib.scene.export.report_job import ReportJob, reports_in_the_way
-from COVIDQuantPanel import qt_calls
 from COVIDQuantPanel.presenters import exports as presenter
 from COVIDQuantPanel.sections.section import Section, apply_control, say, silently
+from COVIDQuantPanel.widgets import qt_calls
 
 _POLL_MS = 100
 

@@ -6,9 +6,9 @@ from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.scene.navigation import look_at
 from COVIDQuantPanel import views
 from COVIDQuantPanel.presenters import findings as presenter
-from COVIDQuantPanel.qt_calls import add_key, timer
 from COVIDQuantPanel.sections.section import say
 from COVIDQuantPanel.sections.table_view import TableView
+from COVIDQuantPanel.widgets.qt_calls import add_key, timer
 
 _POLL_MS = 100
 # More are scrolled, so that the editor below stays near.

@@ -8,11 +8,11 @@ from COVIDQuantLib.progress import ProgressState
 from COVIDQuantLib.scene.followup.exams import exam_of_folder, exam_of_result, other_exams, set_day
 from COVIDQuantLib.scene.followup.kept import keep
 from COVIDQuantLib.scene.followup.run import FollowupRun
-from COVIDQuantPanel import qt_calls
 from COVIDQuantPanel.presenters import followup_exams as presenter
 from COVIDQuantPanel.sections.followup_views import FollowupViews
 from COVIDQuantPanel.sections.section import Section, apply_control, say
 from COVIDQuantPanel.sections.table_view import TableView
+from COVIDQuantPanel.widgets import qt_calls
 
 _POLL_MS = 50
 

@@ -9,9 +9,9 @@ from COVIDQuantLib.scene.followup.side_by_side import point_of_lesion, release_v
 from COVIDQuantLib.scene.navigation import look_at
 from COVIDQuantPanel import views
 from COVIDQuantPanel.presenters import followup_changes as presenter
-from COVIDQuantPanel.qt_calls import fill
 from COVIDQuantPanel.sections.section import say, silently
 from COVIDQuantPanel.sections.table_view import TableView
+from COVIDQuantPanel.widgets.qt_calls import fill
 
 
 class FollowupViews:

@@ -9,9 +9,10 @@ from COVIDQuantLib.scene.nodes.result_links import volume_of
 from COVIDQuantLib.scene.quantification_run import Outcome
 from COVIDQuantLib.scene.volume_fitness import look_at_volume
 from COVIDQuantLib.worker.run_times import RunTimes
-from COVIDQuantPanel import installing, qt_calls
+from COVIDQuantPanel import installing
 from COVIDQuantPanel.presenters import quantify as presenter
 from COVIDQuantPanel.sections.section import Section, apply_control, say
+from COVIDQuantPanel.widgets import qt_calls
 
 _POLL_MS = 100
 _TIMES_KEY = "COVIDQuant/RunTimes"

@@ -7,9 +7,9 @@ from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.scene.export.edits_job import EditsJob
 from COVIDQuantLib.scene.review.ai_result import has_original
 from COVIDQuantPanel.presenters import readers as presenter
-from COVIDQuantPanel.qt_calls import fill, timer
 from COVIDQuantPanel.sections.section import Section, say, silently
 from COVIDQuantPanel.sections.table_view import TableView
+from COVIDQuantPanel.widgets.qt_calls import fill, timer
 
 _POLL_MS = 100
 

@@ -4,13 +4,14 @@ import slicer
 
 from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.scene.navigation import look_at, place_of_region
-from COVIDQuantPanel import qt_calls, views
+from COVIDQuantPanel import views
 from COVIDQuantPanel.lobe_ticks import LobeTicks
 from COVIDQuantPanel.presenters import results as presenter
 from COVIDQuantPanel.presenters.controls import needs_result
 from COVIDQuantPanel.sections.grade_line import GradeLine
 from COVIDQuantPanel.sections.section import Section, say, silently
 from COVIDQuantPanel.sections.table_view import TableView
+from COVIDQuantPanel.widgets import qt_calls
 
 
 class ResultsSection(Section):

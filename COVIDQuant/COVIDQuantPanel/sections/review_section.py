@@ -10,10 +10,10 @@ from COVIDQuantLib.scene.review.ai_result import has_original, restore_at
 from COVIDQuantLib.scene.review.segment_status import accept, statuses_of, take_back_acceptance
 from COVIDQuantLib.segment_roles import LESION_ROLE
 from COVIDQuantPanel.presenters.review import ReviewState, is_bounded, restored_text
-from COVIDQuantPanel.qt_calls import timer
 from COVIDQuantPanel.sections.chest_limit import ChestLimit
 from COVIDQuantPanel.sections.findings_list import FindingsList
 from COVIDQuantPanel.sections.section import Section, say
+from COVIDQuantPanel.widgets.qt_calls import timer
 
 _EDITOR_TAG = "COVIDQuant"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import slicer
 
-from COVIDQuantPanel.bindings import Bindings
 from COVIDQuantPanel.presenters.controls import Control
+from COVIDQuantPanel.widgets.bindings import Bindings
 
 _UI_FOLDER = Path(__file__).resolve().parents[2] / "Resources" / "UI"
 

@@ -1,7 +1,7 @@
 """Shows what a presenter says in a table of the form, and keeps the cells as long as the table keeps its shape."""
 
 from COVIDQuantPanel.presenters.tables import Table
-from COVIDQuantPanel.qt_table import QtTable
+from COVIDQuantPanel.widgets.qt_table import QtTable
 
 
 class TableView:

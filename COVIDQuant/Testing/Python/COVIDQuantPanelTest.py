@@ -77,7 +77,7 @@ class QtTableTest(unittest.TestCase):
     def setUp(self):
         slicer.util.selectModule("COVIDQuant")
         from COVIDQuantPanel.presenters.tables import Cell, Table
-        from COVIDQuantPanel.qt_table import QtTable
+        from COVIDQuantPanel.widgets.qt_table import QtTable
 
         self.cell, self.table, self.told = Cell, Table, []
         self.widget = qt.QTableWidget()
@@ -187,7 +187,7 @@ class QtCallsTest(unittest.TestCase):
 
     def setUp(self):
         slicer.util.selectModule("COVIDQuant")
-        from COVIDQuantPanel import qt_calls
+        from COVIDQuantPanel.widgets import qt_calls
 
         self.calls, self.told = qt_calls, []
 
