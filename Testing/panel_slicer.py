@@ -1,152 +1,142 @@
-"""Slicer's Python modules as the panel meets them without Qt; what slicer-core brings is real and not here."""
+"""What Slicer's application and the panel's two files with Qt do without either; what slicer-core brings is real."""
 
-import functools
 import json
 import typing
 from types import SimpleNamespace
+from unittest.mock import Mock, create_autospec
 
 import slicer
-import slicer.util
-import vtk
-from panel_widgets import KINDS, load_form, make
-
-
-class Choice(typing.NamedTuple):
-    choices: tuple
-
-
-class Parameters:
-    """The fields of a class, kept in a parameter node, and the widgets bound to them by their SlicerParameterName."""
-
-    # Name → its type, the choices or nothing, and its value at first. Kind of a widget → the property that shows it.
-    FIELDS: typing.ClassVar = {}
-    SHOWN_BY: typing.ClassVar = {
-        "QComboBox": "currentIndex",
-        "QCheckBox": "checked",
-        "qMRMLNodeComboBox": "currentNode()",
-    }
-
-    def __init__(self, node):
-        vars(self).update(node=node, bound={})
-
-    def __getattr__(self, name):
-        if name not in self.FIELDS:
-            return getattr(vars(self)["node"], name)
-        kind, _, first = self.FIELDS[name]
-        kept = self.node.GetParameter(name)
-        return json.loads(kept) if kept else self.node.GetNodeReference(name) if _is_node(kind) else first
-
-    def __setattr__(self, name, value):
-        kind, choices, _ = self.FIELDS[name]
-        if not isinstance(value, (kind, type(None)) if _is_node(kind) else kind) or value not in (choices or [value]):
-            raise ValueError(f"{name} cannot be {value!r}")
-        if _is_node(kind):
-            self.node.SetNodeReferenceID(name, value.GetID() if value else None)
-        else:
-            self.node.SetParameter(name, json.dumps(value))
-        self.node.Modified()
-
-    def connectGui(self, widget):
-        bound = []
-        for child in slicer.util.findChildren(widget):
-            if name := child.property("SlicerParameterName"):
-                if child.kind == "QComboBox":
-                    child.clear()
-                    child.addItems(self.FIELDS[name][1])
-                bound.append((child, name, functools.partial(self._read, child, name)))
-        self._show(bound)
-        for child, _, read in bound:
-            child.slots.setdefault("changed", []).append(read)
-        tag = self.node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._show(bound))
-        self.bound[tag] = bound
-        return tag
-
-    def disconnectGui(self, tag):
-        self.node.RemoveObserver(tag)
-        for child, _, read in self.bound.pop(tag):
-            child.slots["changed"].remove(read)
-
-    def _show(self, bound):
-        for child, name, _ in bound:
-            value, choices = getattr(self, name), self.FIELDS[name][1]
-            child.change(self.SHOWN_BY[child.kind], choices.index(value) if choices else value)
-
-    def _read(self, child, name):
-        value, choices = child.values[self.SHOWN_BY[child.kind]], self.FIELDS[name][1]
-        value = choices[value] if choices else value
-        if value != getattr(self, name):
-            setattr(self, name, value)
-
-
-def _is_node(kind):
-    return issubclass(kind, slicer.vtkMRMLNode)
+from panel_widgets import Widget, load_form
 
 
 def parameter_node_wrapper(kind):
-    """``slicer.parameterNodeWrapper.parameterNodeWrapper``, as far as the panel needs it."""
-    fields = {}
-    for name, hint in typing.get_type_hints(kind, include_extras=True).items():
-        plain, *more = typing.get_args(hint) if hasattr(hint, "__metadata__") else [typing.get_origin(hint) or hint]
-        first = getattr(kind, name, None if _is_node(plain) else plain())
-        fields[name] = (plain, more[0].choices if more else None, first)
-    return type(kind.__name__, (Parameters,), {"FIELDS": fields})
+    """``slicer.parameterNodeWrapper.parameterNodeWrapper``: the fields of a class, kept in a parameter node."""
+    plain = {name: typing.get_origin(hint) or hint for name, hint in typing.get_type_hints(kind).items()}
+    limits = typing.get_type_hints(kind, include_extras=True)
+    nodes = {name for name, its in plain.items() if issubclass(its, slicer.vtkMRMLNode)}
+
+    class Parameters:
+        def __init__(self, node):
+            vars(self)["node"] = node
+
+        def __getattr__(self, name):
+            if name not in plain:
+                return getattr(vars(self)["node"], name)
+            if name in nodes:
+                return self.node.GetNodeReference(name)
+            kept = self.node.GetParameter(name)
+            return json.loads(kept) if kept else getattr(kind, name, None) or plain[name]()
+
+        def __setattr__(self, name, value):
+            (limit,) = getattr(limits[name], "__metadata__", [SimpleNamespace(choices=[value])])
+            if not (isinstance(value, plain[name]) or (name in nodes and value is None)) or value not in limit.choices:
+                raise ValueError(f"{name} cannot be {value!r}")
+            if name in nodes:
+                self.node.SetNodeReferenceID(name, value.GetID() if value else None)
+            else:
+                self.node.SetParameter(name, json.dumps(value))
+            self.node.Modified()
+
+    return Parameters
 
 
-def modules(world):
-    """Name → content of the modules that only the application has; what they are told is noted in the world."""
+class Timer:
+    active = False
 
-    def timer():
-        world.timers.append(make("QTimer"))
-        return world.timers[-1]
+    def __init__(self, _milliseconds, method, *, once=False):
+        self.method, self.once = method, once
 
-    timer.singleShot = lambda _milliseconds, slot: world.shots.append(slot)
-    kept = world.settings
-    settings = SimpleNamespace(setValue=kept.__setitem__, value=kept.get, contains=kept.__contains__)
-    picture = type("Picture", (), {"__init__": lambda *_: None, "fill": lambda *_: None, "fromRgbF": lambda *_: None})
-    qt = {kind: functools.partial(make, kind) for kind in KINDS if kind.startswith("Q")} | {
-        "QTimer": timer, "QSettings": lambda: settings, "QUrl": str,
-        **dict.fromkeys(("QIcon", "QPixmap", "QColor", "QBrush", "QSize"), picture),
-        "QHeaderView": SimpleNamespace(Stretch=1, Interactive=0, ResizeToContents=3),
-        "QFileDialog": SimpleNamespace(getExistingDirectory=lambda _parent, _title: world.folder),
-        "QDesktopServices": SimpleNamespace(openUrl=world.opened.append),
-        "Qt": SimpleNamespace(AlignRight=2, AlignVCenter=128, WidgetShortcut=0, ApplicationModal=2, Unchecked=0,
-                              Checked=2, ItemIsSelectable=1, ItemIsEditable=2, ItemIsUserCheckable=16,
-                              ItemIsEnabled=32),
-    }  # fmt: skip
-    scripted = [f"ScriptedLoadableModule{part}" for part in ("", "Widget", "Logic", "Test")]
+    def start(self):
+        self.active = True
+
+    def stop(self):
+        self.active = False
+
+    def fire(self):
+        self.active = not self.once
+        self.method()
+
+
+def qt_table(world, kind, widget, **events):
+    """``QtTable``: what it is told is recorded; what a reader does there is called by the names of the events."""
+    world.tables[widget.name] = made = create_autospec(kind)(widget, **events)
+    made.configure_mock(**events)
+    made.select.side_effect = made.selected
+    made.tick.side_effect = lambda row, column, on=True: made.changed(row, column, "", on)
+    return made
+
+
+def qt_calls(world):
+    """Name → what stands for a function of ``qt_calls``; one that is not here is only recorded."""
+
+    def noted(kept, one):
+        kept.append(one)
+        return one
+
+    def box(text, changed):
+        made = Widget("QCheckBox")
+        made.text = text
+        made.connect("toggled(bool)", changed)
+        return made
+
+    def fill(combo, texts, place=0):
+        combo.dynamic["texts"] = texts
+        combo.values["currentIndex"] = place if texts else -1
+
     return {
-        "qt": qt,
-        "slicer.i18n": {"tr": lambda text: text, "translate": lambda _context, text: text},
-        "slicer.parameterNodeWrapper": {"parameterNodeWrapper": parameter_node_wrapper, "Choice": Choice},
-        "slicer.ScriptedLoadableModule": dict.fromkeys(scripted, type("Scripted", (Scripted,), {"world": world})),
+        "timer": lambda *given, **more: noted(world.timers, Timer(*given, **more)),
+        "later": world.shots.append,
+        "remembered": lambda _key: "",
+        "copied_text": lambda: world.qt.copy_text.call_args.args[0],
+        "wait_dialog": lambda *_: noted(world.dialogs, Mock(["close"], value=0, wasCanceled=False)),
+        "shortcuts_in": lambda window: [(Mock(enabled=True), key, None) for key, of, _ in world.keys if of is window],
+        "add_key": lambda key, widget, command, **_: noted(world.keys, (key, widget, command)),
+        "remove_key": world.keys.remove,
+        "add_box": lambda _widget, text, changed: box(text, changed),
+        "add_menu": lambda _button, choices, changed: {name: box(one.text, changed) for name, one in choices.items()},
+        "fill": fill,
+        "plot_axes": lambda: [(world.plot, world.axis)],
     }
 
 
-class Scripted:
-    """What the base classes of a scripted module's parts are asked for."""
+def modules(world):
+    """Name → content of the modules that only the application has."""
 
-    world: typing.ClassVar = None
+    class Scripted:
+        """What the base classes of a scripted module's parts are asked for."""
 
-    def __init__(self, _parent=None):
-        self.parent, self.layout = self.world.parent, make("QWidget").layout()
+        def __init__(self, _parent=None):
+            self.parent, self.layout = world.parent, Mock(["addWidget", "addStretch"])
 
-    def setup(self):
-        pass
+        def setup(self):
+            pass
 
-    def getParameterNode(self):
-        node = slicer.vtkMRMLScriptedModuleNode()
-        node.SetSingletonTag("COVIDQuant")
-        there = slicer.mrmlScene.GetSingletonNode("COVIDQuant", "vtkMRMLScriptedModuleNode")
-        return there or slicer.mrmlScene.AddNode(node)
+        def getParameterNode(self):
+            node = slicer.vtkMRMLScriptedModuleNode()
+            node.SetSingletonTag("COVIDQuant")
+            there = slicer.mrmlScene.GetSingletonNode("COVIDQuant", "vtkMRMLScriptedModuleNode")
+            return there or slicer.mrmlScene.AddNode(node)
 
-    def delayDisplay(self, text):
-        self.world.shown = text
+        def delayDisplay(self, text):
+            world.shown = text
+
+    scripted = [f"ScriptedLoadableModule{part}" for part in ("", "Widget", "Logic", "Test")]
+    return {
+        "qt": {},
+        "slicer.i18n": {"tr": lambda text: text, "translate": lambda _context, text: text},
+        "slicer.parameterNodeWrapper": {
+            "parameterNodeWrapper": parameter_node_wrapper,
+            "Choice": lambda choices: SimpleNamespace(choices=choices),
+        },
+        "slicer.ScriptedLoadableModule": dict.fromkeys(scripted, Scripted),
+    }
 
 
 def utilities(world):
     """Name → what stands for a function of ``slicer.util`` that needs the application."""
     return {
         "loadUI": load_form,
+        "mainWindow": lambda: world.window,
         "startupEnvironment": lambda: None,
         "errorDisplay": lambda text, **_: world.errors.append(text),
         "confirmOkCancelDisplay": lambda text, **_: world.questions.append(text) or world.answer,
@@ -155,21 +145,3 @@ def utilities(world):
         "saveScene": world.scene.WriteToMRB,
         "loadScene": world.scene.ReadFromMRB,
     }
-
-
-def application(world):
-    """``slicer.app``: the main window, the clipboard, a plot view and the red slice view."""
-    chart = SimpleNamespace(GetAxis={vtk.vtkAxis.BOTTOM: world.axis}.get)
-    view = SimpleNamespace(chart=lambda: chart)
-    plot = SimpleNamespace(mrmlPlotViewNode=lambda: world.plot, plotView=lambda: view)
-    style = SimpleNamespace(GetInteractor=lambda: world.mouse)
-    size = SimpleNamespace(GetDimensions=lambda: (400, 300, 1))
-    red = SimpleNamespace(mrmlSliceNode=lambda: size, interactorStyle=lambda: style)
-    layout = SimpleNamespace(
-        plotViewCount=1, plotWidget=[plot].__getitem__, sliceViewNames=lambda: ["Red"], sliceWidget={"Red": red}.get,
-        mrmlSliceLogics=vtk.vtkCollection, resetThreeDViews=lambda: None,
-    )  # fmt: skip
-    return SimpleNamespace(
-        processEvents=world.process_events, clipboard=lambda: world.clipboard, layoutManager=lambda: layout,
-        topLevelWidgets=lambda: [world.window], testingEnabled=lambda: False,
-    )  # fmt: skip

@@ -1,17 +1,19 @@
 """The panel opened on an empty scene, and what a reader does there: real nodes and logics, stand-ins for Qt."""
 
+import functools
 import importlib
+import inspect
 import pathlib
 import sys
 import time
 import types
+from unittest.mock import Mock, create_autospec
 
 import numpy as np
 import pytest
 import slicer
 import vtk
-from panel_slicer import application, modules, utilities
-from panel_widgets import make
+from panel_slicer import modules, qt_calls, qt_table, utilities
 
 from COVIDQuantLib.scene.followup.layouts import VIEWS
 from COVIDQuantLib.scene.headless_scene import HeadlessScene
@@ -31,24 +33,21 @@ class PanelWorld:
 
     Attributes:
         scene: the vtkMRMLScene.
-        folder: what is chosen where a folder is asked for.
         errors: what ``slicer.util.errorDisplay`` was told.
         questions: what the reader was asked; ``answer`` is given to each.
-        charts: the charts that were shown.
-        clipboard: the text on it.
-        opened: links that were followed.
-        mouse: the interactor of the red slice view.
+        plot: the vtkMRMLPlotViewNode of the only plot view, and ``axis`` the one at its bottom.
+        qt: the panel's calls of Qt, each of which is recorded.
+        tables: name of a QTableWidget → what its table was told, and what is called when the reader does something.
+        keys: each key with its widget and what it does.
     """
 
     def __init__(self):
         self.session = HeadlessScene()
         self.scene = self.session.scene
-        self.errors, self.questions, self.charts, self.opened = [], [], [], []
-        self.timers, self.shots, self.settings = [], [], {}
-        self.answer, self.folder, self.shown, self.clipboard = True, "", "", make("QClipboard")
-        self.window, self.parent = make("QMainWindow"), types.SimpleNamespace(isEntered=False)
-        self.mouse = vtk.vtkGenericRenderWindowInteractor()
-        self.mouse.Enable()
+        self.errors, self.questions, self.dialogs = [], [], []
+        self.timers, self.shots, self.keys, self.tables = [], [], [], {}
+        self.answer, self.shown = True, ""
+        self.window, self.parent = Mock(["statusBar"]), types.SimpleNamespace(isEntered=False)
         self._patch = pytest.MonkeyPatch()
         self._make_plot_view()
         self._put_in_place()
@@ -66,26 +65,32 @@ class PanelWorld:
     def _put_in_place(self):
         self._patch.syspath_prepend(MODULE)
         self._patch.setattr(slicer, "mrmlScene", self.scene, raising=False)
-        self._patch.setattr(slicer, "app", application(self), raising=False)
+        # Slicer without its main window has no layout manager.
+        answers = {"layoutManager": lambda: None, "testingEnabled": lambda: False, "processEvents": self.process_events}
+        self._patch.setattr(slicer, "app", types.SimpleNamespace(**answers), raising=False)
         self._patch.setattr(slicer, "modules", self._logics(), raising=False)
         for name, content in modules(self).items():
             self._patch.setitem(sys.modules, name, types.ModuleType(name))
             vars(sys.modules[name]).update(content)
         for name, function in utilities(self).items():
             self._patch.setattr(slicer.util, name, function)
+        self.qt, table = (importlib.import_module(f"COVIDQuantPanel.widgets.qt_{name}") for name in ("calls", "table"))
+        table.QtTable = functools.partial(qt_table, self, table.QtTable)
+        calls = qt_calls(self)
+        for name, function in inspect.getmembers(self.qt, inspect.isfunction):
+            setattr(self.qt, name, create_autospec(function, return_value=None, side_effect=calls.pop(name, None)))
+        assert not calls, "these are no calls of Qt any more"
 
     def _logics(self):
-        """``slicer.modules``: Slicer's own logics, but for that of plots, which needs views."""
+        """``slicer.modules``: Slicer's own logics."""
         self.rendering, terms = slicer.vtkSlicerVolumeRenderingLogic(), slicer.vtkSlicerTerminologiesModuleLogic()
         # Terminologies are loaded without a scene, for which Slicer's default ones would be looked for.
-        self.rendering.SetMRMLScene(self.scene)
-        plots = types.SimpleNamespace(ShowChartInLayout=self._show_chart)
+        plots, self.application = slicer.vtkSlicerPlotsLogic(), slicer.vtkSlicerApplicationLogic()
+        for logic in (self.rendering, plots, self.application):
+            logic.SetMRMLScene(self.scene)
+        plots.SetMRMLApplicationLogic(self.application)
         logics = {"plots": plots, "terminologies": terms, "volumerendering": self.rendering}
         return types.SimpleNamespace(**{n: types.SimpleNamespace(logic=lambda v=v: v) for n, v in logics.items()})
-
-    def _show_chart(self, chart):
-        self.charts.append(chart)
-        self.plot.SetPlotChartNodeID(chart.GetID())
 
     @property
     def module(self):
@@ -118,36 +123,28 @@ class PanelWorld:
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _on_removed(self, _caller, _event, node):
         """Selectors go on to another node before theirs leaves the scene, as Slicer's do."""
-        for section in self.panel.sections if self.panel else ():
-            for widget in slicer.util.findChildren(section.widget):
-                if widget.kind == "qMRMLNodeComboBox" and widget.currentNode() is node:
-                    widget.setCurrentNode(None if self.scene.IsClosing() else self._another(widget, node))
-
-    def _another(self, selector, node):
-        nodes = (n for kind in selector.property("nodeTypes") for n in slicer.util.getNodesByClass(kind))
-        return next((n for n in nodes if n is not node and not n.GetHideFromEditors()), None)
+        others = [] if self.scene.IsClosing() else slicer.util.getNodesByClass(node.GetClassName())
+        ids = [one.GetID() for one in others if one is not node and not one.GetHideFromEditors()]
+        for widget in vars(self.ui).values() if self.panel else ():
+            if widget.kind == "qMRMLNodeComboBox" and widget.currentNodeID == node.GetID():
+                widget.currentNodeID = ids[0] if ids else ""
 
     @property
     def running(self):
         """The timers that run."""
         return [timer for timer in self.timers if timer.active]
 
-    @staticmethod
-    def fire(timer):
-        timer.active = not timer.singleShot
-        timer.emit("timeout")
-
     def process_events(self, *_arguments):
         while self.shots:
             self.shots.pop()()
         for timer in self.running:
-            self.fire(timer)
+            timer.fire()
         self.settle()
 
     def settle(self):
         """Do what the panel has left to later turns of the event loop."""
         while self.panel is not None and self.panel.turns.are_waiting:
-            self.fire(self.panel.turns._timer)
+            self.panel.turns._timer.fire()
 
     def until(self, condition):
         end = time.monotonic() + PATIENCE
@@ -170,9 +167,9 @@ class PanelWorld:
 
     def press(self, key, table=None):
         """Press a key while a table has the focus, or anywhere in the window."""
-        shortcuts = (self.window if table is None else table).findChildren("QShortcut")
-        (shortcut,) = (one for one in shortcuts if one.key.toString() == key and one.enabled)
-        shortcut.emit("activated")
+        widget = self.window if table is None else table
+        (command,) = (command for known, of, command in self.keys if known == key and of is widget)
+        command()
 
     def add_ct(self, phantom, name="CT"):
         """A phantom's CT, chosen in the panel."""
@@ -215,6 +212,8 @@ class PanelWorld:
         brush = logic.GetModifierLabelmap()
         array_of_image(brush)[part.slices] = 1
         logic.SaveStateForUndo()
+        # It would log that this scene has no subject hierarchy.
+        logic.SetVerbose(False)
         mode = modes[logic.GetSegmentEditorNode().GetActiveEffectName()]
         logic.ModifySegmentByLabelmap(
             self.panel.reading.segmentation, logic.GetCurrentSegmentID(), brush, mode, False, False
@@ -226,7 +225,18 @@ class PanelWorld:
         labels = self.axis.GetTickLabels()
         return [labels.GetValue(place) for place in range(labels.GetNumberOfValues())] if labels else []
 
+    def view(self, name):
+        """A table of the panel by the name of its widget."""
+        _, results, review, readers, followup, *_ = self.panel.sections
+        return {
+            "figuresTable": results.view,
+            "findingsTable": review.findings.view,
+            "aidsTable": readers.aids,
+            "examsTable": followup.exam_list,
+            "changesTable": followup.views.changes,
+            "lesionsTable": followup.views.lesions,
+        }[name]
 
-def cells(table):
-    """Every cell of a table as text."""
-    return [[table.item(row, column).text() for column in range(table.columnCount)] for row in range(table.rowCount)]
+    def cells(self, name):
+        """Every cell of a table as text."""
+        return self.view(name).table.texts

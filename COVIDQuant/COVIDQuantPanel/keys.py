@@ -4,11 +4,9 @@ Qt asks a text field first, so what is typed there stays a text. Slicer's segmen
 effects; where both want a key it would reach neither, so the editor's is switched off while ours is there.
 """
 
-import qt
 import slicer
 
-# By this property, the number of an effect, Slicer's segment editor knows its own.
-_OF_EDITOR = "effectIndex"
+from COVIDQuantPanel.widgets.qt_calls import add_key, remove_key, shortcuts_in
 
 
 class Keys:
@@ -33,17 +31,13 @@ class Keys:
         window = slicer.util.mainWindow()
         if window is None:
             return
-        for shortcut in window.findChildren("QShortcut"):
-            if str(shortcut.property(_OF_EDITOR)) in self._commands:
+        for shortcut, _, effect in shortcuts_in(window):
+            if str(effect) in self._commands:
                 shortcut.enabled = False
-        for key, command in self._commands.items():
-            shortcut = qt.QShortcut(qt.QKeySequence(key), window)
-            shortcut.connect("activated()", command)
-            self._shortcuts.append(shortcut)
+        self._shortcuts = [add_key(key, window, command) for key, command in self._commands.items()]
 
     def remove(self):
         """Give the keys back."""
         shortcuts, self._shortcuts = self._shortcuts, []
         for shortcut in shortcuts:
-            shortcut.disconnect("activated()")
-            shortcut.setParent(None)
+            remove_key(shortcut)

@@ -1,10 +1,10 @@
 """Lobe names below the bars of the chart; Slicer's plot views would show numbers there."""
 
-import slicer
 import vtk
 
 from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.scene.nodes.charts import LOBES_CHART_ROLE, is_chart
+from COVIDQuantPanel.widgets.qt_calls import plot_axes
 
 
 class LobeTicks:
@@ -20,36 +20,28 @@ class LobeTicks:
 
     def watch(self):
         """Start with the existing plot views."""
-        for widget in _plot_widgets():
-            node = widget.mrmlPlotViewNode()
+        for node, _ in plot_axes():
             if not self._observer.hasObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_view):
                 self._observer.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_view)
         self._on_view()
 
     def close(self):
         """Reset every plot view to Slicer's default."""
-        for widget in _plot_widgets():
-            self._name(widget, wanted=False)
+        for node, axis in plot_axes():
+            self._name(node, axis, wanted=False)
 
     def _on_view(self, _caller=None, _event=None):
-        for widget in _plot_widgets():
-            chart = widget.mrmlPlotViewNode().GetPlotChartNode()
-            self._name(widget, wanted=chart is not None and is_chart(chart, LOBES_CHART_ROLE))
+        for node, axis in plot_axes():
+            chart = node.GetPlotChartNode()
+            self._name(node, axis, wanted=chart is not None and is_chart(chart, LOBES_CHART_ROLE))
 
-    def _name(self, widget, *, wanted):
-        name = widget.mrmlPlotViewNode().GetID()
+    def _name(self, node, axis, *, wanted):
+        name = node.GetID()
         if wanted == (name in self._named):
             return
         positions, labels = vtk.vtkDoubleArray(), vtk.vtkStringArray()
         for place, lobe in enumerate(LOBES):
             positions.InsertNextValue(place)
             labels.InsertNextValue(lobe.short)
-        axis = widget.plotView().chart().GetAxis(vtk.vtkAxis.BOTTOM)
         axis.SetCustomTickPositions(*((positions, labels) if wanted else (None, None)))
         (self._named.add if wanted else self._named.discard)(name)
-
-
-def _plot_widgets():
-    manager = slicer.app.layoutManager()
-    # There is none when Slicer runs without its main window.
-    return [manager.plotWidget(place) for place in range(manager.plotViewCount)] if manager is not None else []

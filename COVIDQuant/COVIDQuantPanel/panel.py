@@ -21,8 +21,8 @@ from COVIDQuantPanel.sections.input_section import InputSection
 from COVIDQuantPanel.sections.readers_section import ReadersSection
 from COVIDQuantPanel.sections.results_section import ResultsSection
 from COVIDQuantPanel.sections.review_section import ReviewSection
-from COVIDQuantPanel.sections.section import timer
 from COVIDQuantPanel.turns import Turns
+from COVIDQuantPanel.widgets.qt_calls import timer
 
 # Edits at shorter intervals are counted together.
 _UPDATE_MS = 30
@@ -65,7 +65,6 @@ class Panel:
         self.observer = observer
         self.events = PanelEvents()
         self.turns = Turns()
-        self._tags = []
         self._volume = None
         self._following = False
         self._new = (None, None, None)
@@ -106,7 +105,6 @@ class Panel:
         """Read the scene's settings, and propose a CT."""
         self._disconnect()
         self.parameters = self.logic.getParameterNode()
-        self._tags = [self.parameters.connectGui(section.widget) for section in self.sections]
         self.observer.addObserver(self.parameters, vtk.vtkCommand.ModifiedEvent, self._on_parameters)
         # It changes when a volume has been loaded and is shown.
         self._selection = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSelectionNode")
@@ -207,9 +205,6 @@ class Panel:
         self._proposal.stop()
         if self.parameters is None:
             return
-        for tag in self._tags:
-            self.parameters.disconnectGui(tag)
-        self._tags = []
         self.observer.removeObserver(self.parameters, vtk.vtkCommand.ModifiedEvent, self._on_parameters)
         if self._selection is not None:
             self.observer.removeObserver(self._selection, vtk.vtkCommand.ModifiedEvent, self._on_selection)
@@ -227,7 +222,11 @@ class Panel:
                 self.parameters.inputVolume = proposed
 
     def _on_parameters(self, _caller=None, _event=None):
-        if self._following or self.parameters is None:
+        if self.parameters is None:
+            return
+        for section in self.sections:
+            section.bindings.show()
+        if self._following:
             return
         self._following = True
         try:

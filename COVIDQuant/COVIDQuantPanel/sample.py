@@ -3,7 +3,6 @@
 from datetime import date, timedelta
 from pathlib import Path
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -13,6 +12,7 @@ from COVIDQuantLib.scene.followup.exams import set_day
 from COVIDQuantLib.scene.nodes.volumes import node_of_ct
 from COVIDQuantLib.worker.frame import SharedArguments
 from COVIDQuantLib.worker.function_job import BackgroundJob
+from COVIDQuantPanel.widgets.qt_calls import wait_dialog
 
 _NAME = "COVIDQuantPhantom"
 _ICON = Path(__file__).resolve().parent.parent / "Resources" / "Icons" / f"{_NAME}.png"
@@ -132,12 +132,7 @@ def _made_in_cache(address):
 def _wait_for_phantom():
     """Create the sample, with a progress dialog that can cancel it."""
     job = begin_sample()
-    dialog = slicer.util.createProgressDialog(
-        labelText=_("Creating a chest CT …"),
-        windowTitle=_("COVIDQuant"),
-        windowModality=qt.Qt.ApplicationModal,
-        autoClose=False,
-    )
+    dialog = wait_dialog(_("COVIDQuant"), _("Creating a chest CT …"))
     try:
         while not job.is_done:
             dialog.value = round(100 * job.poll())

@@ -11,6 +11,7 @@ from COVIDQuantLib.scene.nodes.windows import LUNG
 from COVIDQuantLib.scene.review.segment_edits import remove_from_lesion
 from COVIDQuantLib.voxels.box import Box
 from COVIDQuantPanel.self_test_followup import FOLLOWUP, SETTINGS, FollowupStory
+from COVIDQuantPanel.widgets.qt_calls import copied_text, shortcuts_in
 
 _PATIENCE_S = 300.0
 _INPUT, _RESULTS, _REVIEW, _READERS, _EXPORT, _ADVANCED = 0, 1, 2, 3, 5, 6
@@ -69,8 +70,7 @@ class Story:
 
     def _having(self, key):
         """How many shortcuts of the window a key would reach; two would reach nobody."""
-        shortcuts = slicer.util.mainWindow().findChildren("QShortcut")
-        return sum(bool(shortcut.enabled) and shortcut.key.toString() == key for shortcut in shortcuts)
+        return sum(bool(one.enabled) and its == key for one, its, _ in shortcuts_in(slicer.util.mainWindow()))
 
     def refuse(self):
         """Choose a volume that is no CT: the button says why not"""
@@ -101,7 +101,7 @@ class Story:
     def read(self):
         """Read the table, sort it, look at a lobe, move a threshold, show charts and colours"""
         ui = self._ui(_RESULTS)
-        self._test.assertEqual(ui.figuresTable.rowCount, 9)
+        self._test.assertEqual(self._panel.sections[_RESULTS].view.table.shape[0], 9)
         self._test.assertIn("AI result", ui.stateLabel.text)
         section = self._panel.sections[_RESULTS]
         section.on_heading(1)
@@ -113,7 +113,7 @@ class Story:
         self._ui(_ADVANCED).resetThresholdsButton.click()
         self._test.assertEqual(self._whole("consolidation_volume_ml"), before)
         ui.copyButton.click()
-        self._test.assertEqual(len(slicer.app.clipboard().text().splitlines()), 10)
+        self._test.assertEqual(len(copied_text().splitlines()), 10)
         ui.lobesChartButton.click()
         ui.histogramChartButton.click()
         for box in (ui.densityCheckBox, ui.surfacesCheckBox, ui.renderingCheckBox) * 2:
@@ -126,18 +126,14 @@ class Story:
         reading, editor = self._panel.reading, self._ui(_REVIEW).editor
         self._panel.sections[_RESULTS].on_row(0, 0)
         editor.setActiveEffectByName("Erase")
-        red = slicer.app.layoutManager().sliceWidget("Red")
-        middle = [size // 2 for size in red.mrmlSliceNode().GetDimensions()[:2]]
-        # The brush comes into being as the mouse moves over the view.
-        slicer.util.clickAndDrag(red, button="None", start=middle, end=middle)
-        slicer.util.clickAndDrag(red, start=middle, end=[middle[0] + 40, middle[1] + 20])
+        draw_in_red_view()
         self._wait(lambda: self._whole("extent_percent") < self._extent)
         self._test.assertIs(reading.figures, Figures.EDITED)
         self._test.assertIn("edited", self._ui(_RESULTS).stateLabel.text)
         editor.undo()
         self._wait(lambda: self._whole("extent_percent") == self._extent)
         self._test.assertIs(reading.figures, Figures.AI)
-        editor.setActiveEffect(None)
+        editor.setActiveEffectByName("")
 
     def edit(self):
         """Rub out half of the chest: the figures follow, undo brings them back"""
@@ -164,12 +160,13 @@ class Story:
         ui.suspectedCheckBox.checked = False
         ui.searchButton.click()
         self._wait(lambda: reading.findings.found)
-        self._test.assertEqual(ui.findingsTable.rowCount, len(reading.findings.found))
-        ui.findingsTable.selectRow(0)
+        findings = self._panel.sections[_REVIEW].findings.view
+        self._test.assertEqual(findings.table.shape[0], len(reading.findings.found))
+        findings.select(0)
         self._test.assertTrue(ui.removeButton.enabled)
         ui.removeButton.click()
         self._wait(lambda: reading.is_edited)
-        ui.findingsTable.selectRow(0)
+        findings.select(0)
         ui.reopenButton.click()
         self._wait(lambda: not reading.is_edited)
 
@@ -185,7 +182,7 @@ class Story:
         for initials, score in (("ab", 4), ("cd", 3)):
             self._test.assertNotIn("AB 4", ui.ratingLabel.text)
             ui.readerEdit.text = initials
-            ui.scoreCombo.setCurrentIndex(1 + score)
+            ui.scoreCombo.currentIndex = 1 + score
             ui.rateButton.click()
         self._test.assertIn("adequate", ui.ratingLabel.text)
         self._test.assertIn("AB 4", ui.ratingLabel.text)
@@ -215,7 +212,7 @@ class Story:
         self._test.assertIs(self._panel.reading.figures, Figures.ACCEPTED)
         self._test.assertEqual(self._panel.reading.readers.rating.mean, 3.5)
         self._test.assertIn("contracted", self._ui(FOLLOWUP).overviewLabel.text)
-        self._test.assertGreater(self._ui(FOLLOWUP).lesionsTable.rowCount, 0)
+        self._test.assertGreater(self._panel.sections[FOLLOWUP].views.lesions.table.shape[0], 0)
 
     def close(self):
         """Close the scene while a job runs: nothing is left"""
@@ -224,7 +221,7 @@ class Story:
         slicer.mrmlScene.Clear()
         self._test.assertIsNone(self._panel.reading)
         self._test.assertFalse(self._ui(_INPUT).quantifyButton.enabled)
-        self._test.assertEqual(self._ui(_RESULTS).figuresTable.rowCount, 0)
+        self._test.assertEqual(self._panel.sections[_RESULTS].view.table.shape[0], 0)
 
     def _ui(self, place):
         return self._panel.sections[place].ui
@@ -239,3 +236,12 @@ class Story:
             self._test.assertLess(time.monotonic(), end, "waited in vain")
             slicer.app.processEvents()
             time.sleep(0.01)
+
+
+def draw_in_red_view():
+    """Draw a line from the middle of the red slice view with the tool in hand, by the mouse."""
+    red = slicer.app.layoutManager().sliceWidget("Red")
+    middle = [size // 2 for size in red.mrmlSliceNode().GetDimensions()[:2]]
+    # The brush comes into being as the mouse moves over the view.
+    slicer.util.clickAndDrag(red, button="None", start=middle, end=middle)
+    slicer.util.clickAndDrag(red, start=middle, end=[middle[0] + 40, middle[1] + 20])

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import date
 
-import qt
 import slicer
 
 from COVIDQuantLib.pipeline import MODEL_FREE, Plan
@@ -19,6 +18,7 @@ from COVIDQuantLib.scene.followup.layouts import (
     slice_nodes,
 )
 from COVIDQuantLib.simulation.phantom import PhantomSettings
+from COVIDQuantPanel.presenters.followup_exams import EXAM
 
 FOLLOWUP = 4
 # Small, so that the model-free method takes seconds.
@@ -52,9 +52,9 @@ class FollowupStory:
         parameters.inputVolume = shown
         parameters.segmentation = segmentation
         self._section.on_enter()
-        self._test.assertEqual(ui.examsTable.rowCount, 2)
+        self._test.assertEqual(self._section.exam_list.table.shape[0], 2)
         self._test.assertFalse(ui.compareButton.enabled)
-        ui.examsTable.item(0, 0).setCheckState(qt.Qt.Checked)
+        self._section.exam_list.tick(0, EXAM)
         ui.onsetEdit.text = date(2020, 1, 28).isoformat()
         self._test.assertTrue(ui.compareButton.enabled)
         ui.compareButton.click()
@@ -62,7 +62,7 @@ class FollowupStory:
         self._wait(lambda: ui.compareButton.text == "Compare")
         self._test.assertIn("contracted", ui.overviewLabel.text)
         self._test.assertIn("Registration good", ui.lesionsLabel.text)
-        self._test.assertGreater(ui.lesionsTable.rowCount, 0)
+        self._test.assertGreater(self._section.views.lesions.table.shape[0], 0)
         self._test.assertEqual(self._extent(), before)
 
     def side_by_side(self):
@@ -77,7 +77,7 @@ class FollowupStory:
             volume = slicer.mrmlScene.GetNodeByID(shown[view.name].GetBackgroundVolumeID())
             self._test.assertEqual(volume.GetTransformNodeID() is not None, view.side == BEFORE)
             self._test.assertEqual(views[view.name].GetViewGroup(), view.group)
-        ui.lesionsTable.selectRow(0)
+        self._section.views.lesions.select(0)
         slicer.app.processEvents()
         depths = {views[view.name].GetSliceOffset() for view in VIEWS if view.orientation == "Axial"}
         self._test.assertEqual(len(depths), 1)

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from COVIDQuantPanel.sections.section import timer
+from COVIDQuantPanel.widgets.qt_calls import timer
 
 # Slicer draws a view 1/60 s after a change. What one step changes is drawn before the next one, not along with it.
 _GAP_MS = 25

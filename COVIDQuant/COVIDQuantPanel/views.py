@@ -1,6 +1,5 @@
 """How a result is shown in Slicer's views: charts, density colours, surfaces, volume rendering."""
 
-import qt
 import slicer
 import vtk
 
@@ -19,6 +18,7 @@ from COVIDQuantLib.scene.followup.side_by_side import align_views, release_views
 from COVIDQuantLib.scene.nodes.segmentations import LESION_FILL, show_3d
 from COVIDQuantLib.scene.review.segment_edits import segments_of_role
 from COVIDQuantLib.segment_roles import LESION_ROLE
+from COVIDQuantPanel.widgets.qt_calls import later
 
 _DENSITY_OPACITY = 0.7
 
@@ -41,7 +41,13 @@ def open_3d_view():
         with_chart = any(view.IsMappedInLayout() for view in charts)
         _arrange(layout, kind.SlicerLayoutConventionalPlotView if with_chart else kind.SlicerLayoutFourUpView)
     # The object to centre is not in the view yet.
-    qt.QTimer.singleShot(0, slicer.util.resetThreeDViews)
+    later(_centre_3d_views)
+
+
+def _centre_3d_views():
+    # Without its main window Slicer has none.
+    if slicer.app.layoutManager() is not None:
+        slicer.util.resetThreeDViews()
 
 
 def _arrange(layout, arrangement):
@@ -211,7 +217,7 @@ def fit_side_by_side(kept, earlier, then):
         align_views(slicer.mrmlScene, side)
         then()
 
-    qt.QTimer.singleShot(0, fit)
+    later(fit)
 
 
 def show_course(chart, *, beside_exams):

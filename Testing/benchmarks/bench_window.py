@@ -14,7 +14,6 @@ import platform
 import sys
 import time
 from datetime import date
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +72,7 @@ def ticks(world: PanelWorld, done: object) -> list[Seconds]:
     """Seconds of each turn of the timers until something is done."""
     seconds: list[Seconds] = []
     while not done():
-        seconds += [timed(partial(world.fire, timer)) for timer in world.running]
+        seconds += [timed(timer.fire) for timer in world.running]
         time.sleep(0.01)
     return seconds
 

@@ -15,7 +15,7 @@ def world(capfd):
     world.close()
     assert world.errors == []
     assert world.running == []
-    assert [one for one in world.window.findChildren("QProgressDialog") if one.visible] == []
+    assert all(one.close.called for one in world.dialogs)
     assert blocks_left() == []
     assert [line for line in capfd.readouterr().err.splitlines() if "ERR|" in line or "Traceback" in line] == []
 

@@ -1,11 +1,12 @@
 """The panel at a reader's desk: windows and keys, sections that open, a table that fits, on real nodes."""
 
+import types
+
 import pytest
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 import slicer
-from panel_world import cells
 
 from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.scene.nodes.volumes import node_of_ct
@@ -39,17 +40,21 @@ def test_the_keys_set_the_window_of_what_is_shown_while_the_module_is_open(world
         world.press(key)
         assert window_of(volume) == window_of(shown) == wanted
     world.leave()
-    assert world.window.findChildren("QShortcut") == []
+    table = world.ui.findingsTable
+    assert [key for key, widget, _ in world.keys if widget is not table] == []
     world.open()
-    ours = [one for one in world.window.findChildren("QShortcut") if one.property("effectIndex") is None]
-    assert sorted(one.key.toString() for one in ours) == ["1", "2", "3", "E", "L", "N"]
+    assert sorted(key for key, widget, _ in world.keys if widget is not table) == ["1", "2", "3", "E", "L", "N"]
 
 
 def test_the_segment_editors_keys_do_not_clash_with_ours(world):
-    off = [one.property("effectIndex") for one in world.window.findChildren("QShortcut") if not one.enabled]
-    assert off == [1, 2, 3]
-    world.widget.onSceneChanged(None, None)
-    keys = [one.key.toString() for one in world.window.findChildren("QShortcut") if one.enabled]
+    effects = [types.SimpleNamespace(enabled=True, effect=number) for number in (*range(21), -1)]
+    others = types.SimpleNamespace(enabled=True, effect=None)
+    world.qt.shortcuts_in.side_effect = lambda _window: [(one, "", one.effect) for one in (*effects, others)]
+    for _ in range(2):
+        world.widget.onSceneChanged(None, None)
+        assert [one.effect for one in effects if not one.enabled] == [1, 2, 3]
+    assert others.enabled
+    keys = [key for key, widget, _ in world.keys if widget is world.window]
     assert [keys.count(key) for key in world.panel.keys.known] == [1] * 6, "two of a key reach nobody"
 
 
@@ -79,8 +84,8 @@ def test_the_next_lobe_is_a_key_away(world, phantom):
     seen = []
     for _ in range(6):
         world.press("L")
-        row = world.ui.figuresTable.selected
-        seen.append(cells(world.ui.figuresTable)[row][0])
+        row = world.view("figuresTable").row
+        seen.append(world.cells("figuresTable")[row][0])
         assert red.GetSliceToRAS() is not None
     assert seen == [*(lobe.short for lobe in LOBES), LOBES[0].short]
 
@@ -102,13 +107,13 @@ def test_the_next_exam_is_a_key_away(world, phantom):
 
 def test_the_panel_is_as_wide_as_the_table_unless_many_columns_are_chosen(world, phantom):
     world.add_result(phantom, world.add_ct(phantom))
-    table = world.ui.figuresTable
-    assert table.minimumWidth > sum(6 * len(text) for text in cells(table)[0])
-    assert [row[0] for row in cells(table)][3:8] == [lobe.short for lobe in LOBES]
-    assert table.item(3, 0).toolTip() == LOBES[0].name
+    view = world.view("figuresTable")
+    assert view.table.fits
+    assert [row[0] for row in view.table.texts][3:8] == [lobe.short for lobe in LOBES]
+    assert view.table.rows[3][0].tip == LOBES[0].name
     for action in world.panel.sections[1]._actions.values():
-        action.setChecked(True)
-    assert table.minimumWidth == 0
+        action.checked = True
+    assert not view.table.fits
 
 
 def test_the_list_of_findings_takes_no_room_before_the_search(world, phantom):

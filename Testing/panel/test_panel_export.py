@@ -111,7 +111,7 @@ def test_export_asks_before_replacing_and_tells_what_failed(read, tmp_path):
     assert read_metrics(tmp_path / "case").metrics.rows == read.panel.reading.live.metrics.rows
     assert "metrics.csv" in ui.doneLabel.text
     ui.doneLabel.emit("linkActivated", (tmp_path / "case").as_uri())
-    assert read.opened == [(tmp_path / "case").as_uri()]
+    read.qt.open_link.assert_called_once_with((tmp_path / "case").as_uri())
     read.answer = False
     (tmp_path / "case" / "metrics.csv").write_text("mine", encoding="utf-8")
     ui.exportButton.click()

@@ -8,7 +8,6 @@ import pytest
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 import slicer
-from panel_world import cells
 
 from COVIDQuantLib.scene.followup.exams import set_day
 from COVIDQuantLib.scene.followup.layouts import AFTER, BEFORE, SIDE_BY_SIDE, VIEWS, WITH_CHART
@@ -39,19 +38,14 @@ def two(world, phantoms):
 
 
 def tick(world, row, on=True):
-    import qt
-
-    item = world.ui.examsTable.item(row, 0)
-    assert item.flags() & qt.Qt.ItemIsUserCheckable
-    item.setCheckState(qt.Qt.Checked if on else qt.Qt.Unchecked)
+    cell = world.view("examsTable").table.rows[row][0]
+    assert cell.can_be_ticked
+    world.tables["examsTable"].changed(row, 0, cell.text, on)
 
 
 def enter_day(world, text, row=0):
-    import qt
-
-    item = world.ui.examsTable.item(row, 1)
-    assert item.flags() & qt.Qt.ItemIsEditable
-    item.setText(text)
+    assert world.view("examsTable").table.rows[row][1].can_be_edited
+    world.tables["examsTable"].changed(row, 1, text, False)
     world.process_events()
 
 
@@ -60,13 +54,13 @@ def test_nothing_can_be_compared_without_exams_and_the_button_says_why(world, ph
     add_exam(world, phantoms[0], "only", _DAYS[0])
     assert not world.ui.compareButton.enabled
     assert "Tick the earlier exams" in world.ui.compareButton.toolTip
-    assert cells(world.ui.examsTable) == [["only pneumonia", "2020-02-01", "shown now"]]
+    assert world.cells("examsTable") == [["only pneumonia", "2020-02-01", "shown now"]]
     assert not world.ui.comparisonWidget.visible
 
 
 def test_exams_of_an_unknown_patient_are_offered_and_not_ticked(two):
     world, _ = two
-    assert cells(world.ui.examsTable)[0] == ["exam 0 pneumonia", "2020-02-01", "scene, patient unknown"]
+    assert world.cells("examsTable")[0] == ["exam 0 pneumonia", "2020-02-01", "scene, patient unknown"]
     assert not world.ui.compareButton.enabled
     assert "Tick the earlier exams" in world.ui.followupLabel.text
     tick(world, 0)
@@ -102,7 +96,7 @@ def test_the_scene_closes_while_exams_are_compared(two):
     world.until(lambda: world.panel.sections[4]._run._current.job is not None)
     world.scene.Clear(0)
     world.process_events()
-    assert world.ui.examsTable.rowCount == 0
+    assert world.view("examsTable").table.shape[0] == 0
     assert not world.ui.compareButton.enabled
 
 
@@ -123,21 +117,21 @@ def test_a_reader_compares_two_exams(two, tmp_path):
 
 def look_at_the_tables(world):
     ui = world.ui
-    assert ui.pairCombo.texts == ["2020-02-01 → 2020-02-11 (10 days)"]
+    assert ui.pairCombo.property("texts") == ["2020-02-01 → 2020-02-11 (10 days)"]
     assert "contracted" in ui.overviewLabel.text
-    rows = {row[0]: row for row in cells(ui.changesTable)}
+    rows = {row[0]: row for row in world.cells("changesTable")}
     assert rows["Extent, %"][3].startswith("-")
     assert rows["Extent, %"][5] in {"within error", "unclear", "exceeds error"}
     ui.regionCombo.currentIndex = 3
-    assert ui.regionCombo.texts[3] == "right upper lobe"
-    assert {row[0]: row for row in cells(ui.changesTable)}["Extent, %"] != rows["Extent, %"]
+    assert ui.regionCombo.property("texts")[3] == "right upper lobe"
+    assert {row[0]: row for row in world.cells("changesTable")}["Extent, %"] != rows["Extent, %"]
     assert "Registration good" in ui.lesionsLabel.text
-    fates = {row[1] for row in cells(ui.lesionsTable)}
+    fates = {row[1] for row in world.cells("lesionsTable")}
     assert fates <= {"shrunk", "resolved", "split", "unchanged"}
     assert "identifies the patient" in ui.followupWarningsLabel.text
     world.ui.courseButton.click()
-    assert world.charts[-1].GetTitle() == "Extent, whole lung"
-    assert world.charts[-1].GetNumberOfPlotSeriesNodes() == 4
+    assert world.plot.GetPlotChartNode().GetTitle() == "Extent, whole lung"
+    assert world.plot.GetPlotChartNode().GetNumberOfPlotSeriesNodes() == 4
 
 
 def look_side_by_side(world, results, layout):
@@ -163,7 +157,7 @@ def look_side_by_side(world, results, layout):
     assert not outline.GetVisibility()
     look_at_the_change_map(world, kept, shown)
     where = [node.GetSliceToRAS().GetElement(2, 3) for node in slicer.util.getNodesByClass("vtkMRMLSliceNode")]
-    ui.lesionsTable.selectRow(0)
+    world.view("lesionsTable").select(0)
     assert where != [node.GetSliceToRAS().GetElement(2, 3) for node in slicer.util.getNodesByClass("vtkMRMLSliceNode")]
     ui.courseButton.click()
     assert layout.GetViewArrangement() == WITH_CHART
@@ -197,7 +191,7 @@ def go_on_after_an_edit(world):
 
 def come_back(world, tmp_path):
     world.ui.regionCombo.currentIndex = 0
-    before = cells(world.ui.changesTable), cells(world.ui.lesionsTable)
+    before = world.cells("changesTable"), world.cells("lesionsTable")
     bundle = str(tmp_path / "case.mrb")
     assert slicer.util.saveScene(bundle)
     world.scene.Clear(0)
@@ -206,6 +200,6 @@ def come_back(world, tmp_path):
     world.process_events()
     assert world.ui.comparisonWidget.visible
     world.ui.regionCombo.currentIndex = 0
-    assert (cells(world.ui.changesTable), cells(world.ui.lesionsTable)) == before
+    assert (world.cells("changesTable"), world.cells("lesionsTable")) == before
     kept = world.panel.sections[4].views._kept
     assert kept.moved_volume(1).GetParentTransformNode() is kept.transform(1)

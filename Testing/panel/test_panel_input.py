@@ -42,7 +42,7 @@ def test_method_and_device_are_named_and_timed(world, phantom):
     assert not world.ui.deviceCombo.enabled
     assert world.ui.timeLabel.text.startswith("About")
     assert world.ui.quantifyButton.enabled
-    assert "model-free" in world.ui.methodCombo.texts[1]
+    assert "model-free" in world.ui.methodCombo.property("texts")[1]
     world.ui.methodCombo.currentIndex = 0
     world.ui.deviceCombo.currentIndex = 1
     assert world.panel.parameters.device == "cpu"
@@ -81,9 +81,11 @@ def test_quantify_shows_its_result_and_learns_the_time(world, phantom, with_work
     assert world.ui.quantifyButton.text == "Quantify"
     assert not world.ui.progressBar.visible
     assert world.panel.reading.volume is volume
-    assert world.ui.segmentationSelector.currentNode() is world.panel.reading.segmentation
-    assert world.ui.figuresTable.rowCount == 9
-    assert json.loads(world.settings["COVIDQuant/RunTimes"])
+    assert world.ui.segmentationSelector.currentNodeID == world.panel.reading.segmentation.GetID()
+    assert world.view("figuresTable").table.shape[0] == 9
+    key, text = world.qt.remember.call_args.args
+    assert key == "COVIDQuant/RunTimes"
+    assert json.loads(text)
     first = world.panel.reading.segmentation
     world.ui.quantifyButton.click()
     world.until(lambda: world.panel.reading and world.panel.reading.segmentation is not first)
@@ -147,7 +149,7 @@ def test_several_cts_keep_their_results_apart(world, phantom):
     world.process_events()
     assert of_one.GetDisplayNode().GetVisibility()
     assert not of_two.GetDisplayNode().GetVisibility()
-    world.ui.segmentationSelector.setCurrentNode(of_two)
+    world.ui.segmentationSelector.currentNodeID = of_two.GetID()
     world.process_events()
     assert not of_one.GetDisplayNode().GetVisibility()
     assert of_two.GetDisplayNode().GetVisibility()

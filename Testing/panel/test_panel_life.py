@@ -4,7 +4,6 @@ import pytest
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
-from panel_world import cells
 
 from COVIDQuantLib.scene.nodes.volumes import node_of_ct
 
@@ -16,14 +15,14 @@ def test_everything_is_restored_with_the_scene(read, tmp_path):
     lesions[: len(lesions) // 2] = False
     read.erase(lesions)
     ui.acceptAllButton.click()
-    texts, headline = cells(ui.figuresTable), ui.headlineLabel.text
+    texts, headline = read.cells("figuresTable"), ui.headlineLabel.text
     bundle = str(tmp_path / "case.mrb")
     assert read.scene.WriteToMRB(bundle)
     read.scene.Clear(0)
     assert read.panel.reading is None
-    assert ui.figuresTable.rowCount == 0
+    assert read.view("figuresTable").table.shape[0] == 0
     assert read.scene.ReadFromMRB(bundle)
-    assert cells(read.ui.figuresTable) == texts
+    assert read.cells("figuresTable") == texts
     assert read.ui.headlineLabel.text == headline
     assert read.ui.consolidationSlider.value == -500
     assert "accepted" in read.ui.stateLabel.text
@@ -52,7 +51,7 @@ def test_what_is_deleted_is_not_replaced_by_another_patients(read, phantom):
     of_first = read.panel.reading.segmentation
     second = read.add_ct(phantom, "second")
     read.add_result(phantom, second)
-    read.ui.inputSelector.setCurrentNode(first)
+    read.ui.inputSelector.currentNodeID = first.GetID()
     newer = read.add_result(phantom, first)
     read.scene.RemoveNode(newer)
     assert read.panel.reading.segmentation is of_first
@@ -73,7 +72,7 @@ def test_a_result_without_its_ct_is_not_counted_on_another(read, phantom):
     assert read.panel.volume is second
     assert read.panel.reading is None
     # The reader may still say that it belongs there.
-    read.ui.segmentationSelector.setCurrentNode(result)
+    read.ui.segmentationSelector.currentNodeID = result.GetID()
     assert read.panel.reading.volume is second
 
 
@@ -98,10 +97,10 @@ def test_a_reloaded_panel_is_open_at_once(read):
 
 
 def test_leaving_and_coming_back_keeps_the_figures(read):
-    texts, reading = cells(read.ui.figuresTable), read.panel.reading
+    texts, reading = read.cells("figuresTable"), read.panel.reading
     read.leave()
     read.erase()
     assert read.whole() == 0
     read.open()
     assert read.panel.reading is reading
-    assert cells(read.ui.figuresTable) != texts
+    assert read.cells("figuresTable") != texts

@@ -75,16 +75,18 @@ def test_segment_statistics_shows_the_tables_figures(read, monkeypatch):
 
 
 @pytest.mark.slow
-def test_slicers_self_test_runs_through(world):
+def test_slicers_self_test_runs_through(world, monkeypatch):
     """The story that Slicer's own self-test clicks through, a real run of the model-free way included."""
+    from COVIDQuantPanel import self_test
+
     strokes = []
 
-    def draw_over_the_lower_half(_caller, _event):
+    def draw_over_the_lower_half():
         editor, stop = world.ui.editor, world.lesions()[1].stop
         strokes.append((editor.logic.GetSegmentEditorNode().GetActiveEffectName(), editor.currentSegmentID()))
         world.stroke(Box((0, 0, 0), (stop[0] // 2, *stop[1:])))
 
-    world.mouse.AddObserver("LeftButtonReleaseEvent", draw_over_the_lower_half)
+    monkeypatch.setattr(self_test, "draw_in_red_view", draw_over_the_lower_half)
     world.make_views()
     test = world.module.COVIDQuantTest()
     for name in ("assertTrue", "assertFalse", "assertEqual", "assertIn", "assertNotIn", "assertIs", "assertIsNone",

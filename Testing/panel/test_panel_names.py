@@ -49,6 +49,8 @@ OWNERS = {
     "_run": (ROOT / "COVIDQuantLib" / "scene" / "quantification_run.py", "QuantifyRun"),
     "_times": (ROOT / "COVIDQuantLib" / "worker" / "run_times.py", "RunTimes"),
     "_fit": (ROOT / "COVIDQuantLib" / "scene" / "volume_fitness.py", "Fitness"),
+    "qt_calls": (PANEL / "widgets" / "qt_calls.py", None),
+    "_cells": (PANEL / "widgets" / "qt_table.py", "QtTable"),
     "charts": (ROOT / "COVIDQuantLib" / "scene" / "nodes" / "charts.py", "Charts"),
 }
 BASES = {
@@ -77,6 +79,10 @@ def widgets_of(path):
 
 def classes_of(path):
     return {node.name: node for node in parse(path).body if isinstance(node, ast.ClassDef)}
+
+
+def functions_of(path):
+    return {node.name for node in parse(path).body if isinstance(node, ast.FunctionDef)}
 
 
 def attributes_of(node):
@@ -153,8 +159,30 @@ def test_bound_parameters_exist_and_each_is_bound_once():
     assert len(bound) == len(set(bound))
 
 
+def test_what_is_bound_is_of_a_kind_that_can_be_bound():
+    values = {
+        n.targets[0].id: n.value for n in parse(PANEL / "widgets" / "bindings.py").body if isinstance(n, ast.Assign)
+    }
+    kinds = ast.literal_eval(values["_SHOWN_BY"])
+    bound = {
+        widget.get("class")
+        for path in UI.glob("*.ui")
+        for widget in ET.parse(path).getroot().iter("widget")
+        if any(part.get("name") == "SlicerParameterName" for part in widget.findall("property"))
+    }
+    assert bound == set(kinds)
+
+
+def test_qt_is_called_in_two_files_alone():
+    """What calls Qt's classes is tried in a real Slicer only, so it must stay thin."""
+    users = {
+        path.name for path in panel_files() if re.search(r"^\s*import qt\b", path.read_text("utf-8"), re.MULTILINE)
+    }
+    assert users == {"qt_calls.py", "qt_table.py"}
+
+
 def test_a_combo_box_is_bound_to_a_choice():
-    """Slicer's connector refuses any other text."""
+    """The parameter node refuses any other text."""
     node = classes_of(PANEL / "parameters.py")["COVIDQuantParameterNode"]
     choices = {
         part.target.id
@@ -190,8 +218,7 @@ def test_attributes_exist(path):
         owner = getattr(node.value, "attr", getattr(node.value, "id", ""))
         if owner in OWNERS:
             file, name = OWNERS[owner]
-            there = attributes_of(classes_of(file)[name])
-            there |= {"connectGui", "disconnectGui"} if owner == "parameters" else set()
+            there = attributes_of(classes_of(file)[name]) if name else functions_of(file)
             assert node.attr in there, f"{path.name}:{node.lineno}: {owner} has no {node.attr}"
     for kind in classes_of(path).values():
         there = attributes_of(kind) | {"__class__"}

@@ -5,7 +5,6 @@ import pytest
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
-from panel_world import cells
 
 from COVIDQuantLib.readers.literature import CUT_OFFS
 from COVIDQuantLib.readers.scale import Verdict
@@ -20,7 +19,7 @@ def name_reader(ui, initials):
 def rate(world, initials, score, comment=""):
     ui = world.ui
     name_reader(ui, initials)
-    ui.scoreCombo.setCurrentIndex(score + 1)
+    ui.scoreCombo.currentIndex = score + 1
     ui.commentEdit.text = comment
     ui.rateButton.click()
 
@@ -98,18 +97,18 @@ def test_closing_ends_a_comparison(read):
 
 def test_reading_aids_are_filled_once_they_are_opened(read):
     ui = read.ui
-    assert ui.aidsTable.rowCount == 0
+    assert read.view("aidsTable").table.shape[0] == 0
     ui.aidsBox.collapsed = False
-    rows = cells(ui.aidsTable)
+    rows = read.cells("aidsTable")
     extent = read.panel.reading.live.metrics.value("whole lung", "extent_percent")
     assert rows[0][0] == f"Extent {extent:.2f} %"
     assert rows[0][1] == ("above" if extent > 0.5 else "not above")
     assert rows[0][2] == "0.5 %: symptoms were more frequent; Yoo 2022, Table 2"
     assert len(rows) > len(CUT_OFFS)
     assert "not a diagnosis" in ui.aidsLabel.text
-    assert "not a risk" in ui.aidsTable.item(0, 0).toolTip()
+    assert "not a risk" in read.view("aidsTable").table.rows[0][0].tip
     ui.aidsBox.collapsed = True
-    assert ui.aidsTable.rowCount == 0
+    assert read.view("aidsTable").table.shape[0] == 0
 
 
 def test_moving_through_slices_is_work(read):

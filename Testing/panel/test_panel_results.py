@@ -6,45 +6,42 @@ pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 import slicer
 import vtk
-from panel_world import cells
 
 from COVIDQuantLib.anatomy import LOBES
 
 
 def test_table_headline_sorting_and_clipboard(read):
-    texts = cells(read.ui.figuresTable)
+    texts = read.cells("figuresTable")
     assert [row[0] for row in texts][:3] == ["whole lung", "right lung", "left lung"]
     assert f"{read.whole():.2f}" in texts[0]
     assert f"{read.whole():.2f} %" in read.ui.headlineLabel.text
     assert "AI result" in read.ui.stateLabel.text
-    read.ui.figuresTable.horizontalHeader().emit("sectionClicked", 1)
-    assert cells(read.ui.figuresTable) != texts
-    read.ui.figuresTable.horizontalHeader().emit("sectionClicked", 0)
-    assert cells(read.ui.figuresTable) == texts
+    read.tables["figuresTable"].sort(1)
+    assert read.cells("figuresTable") != texts
+    read.tables["figuresTable"].sort(0)
+    assert read.cells("figuresTable") == texts
     read.ui.copyButton.click()
-    assert len(read.clipboard.text().splitlines()) == 10
+    assert len(read.qt.copied_text().splitlines()) == 10
 
 
 def test_columns_are_chosen_and_kept(read):
     results = read.panel.sections[1]
-    before = read.ui.figuresTable.columnCount
+    before = read.view("figuresTable").table.shape[1]
     results._actions["lung_weight_g"].click()
     assert "lung_weight_g" in read.panel.parameters.columns
-    assert read.ui.figuresTable.columnCount == before + 1
+    assert read.view("figuresTable").table.shape[1] == before + 1
     results._actions["lung_weight_g"].click()
-    assert read.ui.figuresTable.columnCount == before
+    assert read.view("figuresTable").table.shape[1] == before
 
 
-def test_headings_are_narrow_and_the_table_is_as_high_as_its_rows(read):
-    headings = [item.text() for item in read.ui.figuresTable.headings]
+def test_headings_are_narrow(read):
+    headings = [cell.text for cell in read.view("figuresTable").table.headings]
     assert "Consol.\n%" in headings
     assert "Lesion\nHU" in headings
     assert "CT\nscore" in headings
     assert all(len(line) <= 8 for text in headings for line in text.splitlines())
-    heights = read.ui.figuresTable.calls["setFixedHeight"]
-    full = heights[-1]
     read.panel.parameters.segmentation = None
-    assert heights[-1] < full
+    assert read.view("figuresTable").table.shape == (0, len(headings))
 
 
 def test_the_bars_have_the_names_of_the_lobes(read):
@@ -88,8 +85,8 @@ def test_what_is_switched_on_in_3d_is_seen(read):
 def test_a_click_on_a_row_moves_the_slices(read):
     red = read.scene.AddNewNodeByClass("vtkMRMLSliceNode", "Red")
     matrix = [red.GetSliceToRAS().GetElement(n, 3) for n in range(3)]
-    row = [r[0] for r in cells(read.ui.figuresTable)].index(LOBES[2].short)
-    read.ui.figuresTable.emit("cellClicked", row, 0)
+    row = [r[0] for r in read.cells("figuresTable")].index(LOBES[2].short)
+    read.tables["figuresTable"].clicked(row, 0)
     assert [red.GetSliceToRAS().GetElement(n, 3) for n in range(3)] != matrix
 
 
@@ -109,10 +106,11 @@ def test_thresholds_act_at_once_and_never_cross(read):
 
 
 def test_charts_and_views(read):
-    read.ui.lobesChartButton.click()
-    read.ui.histogramChartButton.click()
     charts = read.panel.reading.charts
-    assert read.charts == [charts.lobes, charts.histogram]
+    read.ui.lobesChartButton.click()
+    assert read.plot.GetPlotChartNode() is charts.lobes
+    read.ui.histogramChartButton.click()
+    assert read.plot.GetPlotChartNode() is charts.histogram
     composite = read.scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode", "Red")
     display = read.panel.reading.segmentation.GetDisplayNode()
     fill = display.GetSegmentOpacity2DFill("pneumonia")

@@ -151,7 +151,7 @@ def test_sample_datas_button_shows_it(world, logic):
 
 def stop_soon(world):
     """The reader clicks on Cancel once the dialog is there."""
-    world.shots.append(lambda: setattr(world.window.findChildren("QProgressDialog")[-1], "wasCanceled", True))
+    world.shots.append(lambda: setattr(world.dialogs[-1], "wasCanceled", True))
 
 
 def test_it_can_be_stopped_in_sample_data(world, logic):

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 from COVIDQuantPanel.presenters import findings, followup_changes, followup_exams, readers, results
-from COVIDQuantPanel.presenters.tables import Cell, Table, plain_table
+from COVIDQuantPanel.presenters.tables import Cell, Table, fitted_widths, plain_table, shown_rows
 
 from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.quantification.histogram import JointHistogram
@@ -121,91 +121,58 @@ def test_plain_tables_tell_figures_from_words():
     assert [cell.to_right for cell in row] == [True, True, True, True, False, False]
 
 
-# --------------------------------------------------------------------------------------------------------- widget
+def test_columns_are_as_wide_as_their_widest_text_and_become_no_narrower():
+    assert fitted_widths([44, 14], [6, 30], [0, 0]) == ([44, 30], 74)
+    assert fitted_widths([44, 14], [6, 36], [44, 30]) == ([44, 36], 80), "a figure is never cut"
+    assert fitted_widths([44, 14], [6, 30], [44, 36]) == ([44, 36], 74), "columns do not jump while the reader paints"
+
+
+def test_a_long_table_shows_its_first_rows():
+    table = plain_table(["a"], [["1"]] * 4)
+    assert [shown_rows(table, most) for most in (None, 2, 9)] == [4, 2, 4]
+
+
+# ----------------------------------------------------------------------------------------------------------- view
 
 
 @pytest.fixture
 def shown(world):
-    """A view, and its widget with the signals that it emitted."""
+    """A view, what its QtTable was told, and how often the reader's selection was heard of."""
     from COVIDQuantPanel.sections.table_view import TableView
-    from panel_widgets import make
+    from panel_widgets import Widget
 
-    widget, told = make("QTableWidget"), []
-    for signal in ("cellChanged(int,int)", "itemSelectionChanged()"):
-        widget.connect(signal, lambda *arguments, name=signal: told.append((name, arguments)))
-    return TableView(widget, most=2), widget, told
+    heard = []
+    view = TableView(Widget("QTableWidget"), most=2, selected=lambda: heard.append(view.row))
+    return view, world.tables[""], heard
 
 
 TABLE = Table((Cell("a", tip="of a"), Cell("b")), tuple((Cell(f"{n}", swatch=()), Cell("x")) for n in range(4)))
 
 
 def test_a_table_is_shown_silently_and_no_row_is_selected(shown):
-    import qt
-
-    view, widget, told = shown
+    view, told, heard = shown
     view.show(TABLE)
-    assert told == []
-    assert [widget.item(n, 0).text() for n in range(4)] == ["0", "1", "2", "3"]
-    assert [widget.horizontalHeaderItem(n).toolTip() for n in range(2)] == ["of a", ""]
-    assert widget.calls["setFixedHeight"] == [(20 + 2 * 20 + 20 + 2,)], "two rows, more are scrolled"
-    assert not widget.item(0, 0).flags() & (qt.Qt.ItemIsEditable | qt.Qt.ItemIsUserCheckable)
-    widget.selectRow(3)
+    told.put.assert_called_once_with(TABLE, most=2, tight=True)
+    assert (view.table, view.row, heard) == (TABLE, None, [])
+    view.select(3)
     assert view.row == 3
     view.show(TABLE)
     assert view.row is None
-    assert [name for name, _ in told] == ["itemSelectionChanged()"]
+    assert heard == [3]
 
 
 def test_new_figures_keep_the_cells_and_the_selection(shown):
-    view, widget, _ = shown
+    view, told, _ = shown
     view.show(TABLE)
-    widget.selectRow(1)
-    item, layouts = widget.item(1, 1), len(widget.calls["resizeColumnsToContents"])
-    view.update(Table(TABLE.headings, tuple((Cell("n", "tip"), Cell("y")) for _ in range(4))))
-    assert widget.item(1, 1) is item
-    assert (item.text(), widget.item(1, 0).toolTip(), view.row) == ("y", "tip", 1)
-    assert len(widget.calls["resizeColumnsToContents"]) == layouts
+    view.select(1)
+    other = Table(TABLE.headings, tuple((Cell("n", "tip"), Cell("y")) for _ in range(4)))
+    view.update(other)
+    told.write.assert_called_once_with(other)
+    assert (view.table, view.row, told.put.call_count) == (other, 1, 1)
     view.update(Table(TABLE.headings, TABLE.rows[:3]))
-    assert (widget.rowCount, view.row) == (3, None)
+    assert (view.table.shape, view.row, told.put.call_count) == ((3, 2), None, 2)
+    assert told.write.call_count == 1
 
 
-def test_boxes_colours_and_text_fields_are_set_up(shown):
-    import qt
-
-    view, widget, told = shown
-    row = (Cell("a", ticked=False, can_be_ticked=True), Cell("b", can_be_edited=True, colour="#b3261e", to_right=True))
-    view.show(Table((Cell("1"), Cell("2")), (row,)))
-    box, field = widget.item(0, 0), widget.item(0, 1)
-    assert box.flags() & qt.Qt.ItemIsUserCheckable
-    assert not box.flags() & qt.Qt.ItemIsEditable
-    assert field.flags() & qt.Qt.ItemIsEditable
-    assert field.foreground() is not None
-    assert field.textAlignment() == qt.Qt.AlignRight | qt.Qt.AlignVCenter
-    box.setCheckState(qt.Qt.Checked)
-    assert told == [("cellChanged(int,int)", (0, 0))]
-    assert view.item(0, 1) is field
-
-
-def test_the_panel_is_as_wide_as_columns_that_fit(shown):
-    view, widget, _ = shown
-    wide = Table((Cell("Lesion\nHU"), Cell("n")), ((Cell("7"), Cell("389.6")),), fits=True)
-    view.show(wide)
-    margin = 8
-    assert widget.widths == {0: 6 * len("Lesion") + margin, 1: 6 * len("389.6")}
-    assert widget.minimumWidth == sum(widget.widths.values()) + 2 * widget.frameWidth
-    assert widget.horizontalHeader().stretchLastSection
-    view.update(Table(wide.headings, ((Cell("7"), Cell("1389.6")),), fits=True))
-    assert widget.widths[1] == 6 * len("1389.6"), "a figure is never cut"
-    view.update(wide)
-    assert widget.widths[1] == 6 * len("1389.6"), "columns do not jump while the reader paints"
-    view.show(Table(wide.headings, wide.rows))
-    assert widget.minimumWidth == 0
-
-
-def test_a_column_of_long_texts_takes_what_is_left_of_the_width(shown):
-    from qt import QHeaderView as Modes
-
-    view, widget, _ = shown
-    view.show(Table(TABLE.headings, TABLE.rows, wraps=1))
-    assert widget.horizontalHeader().calls["setSectionResizeMode"] == [(Modes.ResizeToContents,), (1, Modes.Stretch)]
-    assert widget.verticalHeader().calls["setSectionResizeMode"] == [(Modes.ResizeToContents,)]
+def test_the_list_of_findings_grows_with_what_was_decided():
+    assert findings.table([], None).grows == findings.STATUS

@@ -36,7 +36,7 @@ def table(placed, status_of):
         status_of: the decision on one of them.
     """
     rows = (tuple(map(Cell, cells(one.finding, status_of(one)))) for one in placed)
-    return Table(tuple(map(Cell, headings())), tuple(rows))
+    return Table(tuple(map(Cell, headings())), tuple(rows), grows=STATUS)
 
 
 def status_text(status):

@@ -40,12 +40,14 @@ class Table:
         rows: the cells of each row.
         fits: whether the panel is at least as wide as all columns; else they may be scrolled.
         wraps: a column that takes what is left of the width, its texts in several lines; None for none.
+        grows: a column that is fitted to its texts whenever they change; None for none.
     """
 
     headings: tuple[Cell, ...]
     rows: tuple[tuple[Cell, ...], ...]
     fits: bool = False
     wraps: int | None = None
+    grows: int | None = None
 
     @property
     def texts(self):
@@ -62,3 +64,23 @@ def plain_table(headings, rows):
     """A table of texts, figures to the right."""
     cells = (tuple(Cell(text, to_right=text[:1] in _SIGNS_AND_DIGITS) for text in row) for row in rows)
     return Table(tuple(map(Cell, headings)), tuple(cells))
+
+
+def shown_rows(table, most):
+    """How many rows are seen at once: all of them, or the first."""
+    return table.shape[0] if most is None else min(table.shape[0], most)
+
+
+def fitted_widths(headings, texts, now):
+    """Widths of columns that show every text.
+
+    Args:
+        headings: what each column needs for its heading, in pixels.
+        texts: what it needs for its cells.
+        now: its width so far; it becomes no narrower, so that columns do not jump.
+
+    Returns:
+        The widths, and how wide the columns need to be together.
+    """
+    needed = [max(pair) for pair in zip(headings, texts, strict=True)]
+    return [max(pair) for pair in zip(needed, now, strict=True)], sum(needed)

@@ -8,6 +8,7 @@ from COVIDQuantPanel.presenters.controls import needs_result
 from COVIDQuantPanel.presenters.quantify import model_choice
 from COVIDQuantPanel.sections.sample_button import SampleButton
 from COVIDQuantPanel.sections.section import Section, say, silently
+from COVIDQuantPanel.widgets.qt_calls import fill
 
 _TASKS = (("lobes", "lobesModelCombo", "lobesModel"), ("lesions", "lesionsModelCombo", "lesionsModel"))
 
@@ -43,7 +44,7 @@ class AdvancedSection(Section):
             names = self._names.get(task, [""])
             given = task == "lobes" and bool(parameters.lobesFrom)
             choice = model_choice(names, getattr(parameters, parameter), method=parameters.method, given=given)
-            silently(getattr(self.ui, combo), lambda c, p=choice.place: c.setCurrentIndex(p))
+            silently(getattr(self.ui, combo), currentIndex=choice.place)
             getattr(self.ui, combo).enabled = choice.enabled
 
     def on_reading(self):
@@ -80,5 +81,5 @@ class AdvancedSection(Section):
             names, texts, damaged = bundles_for(task)
             self._names[task] = names
             refused += damaged
-            silently(getattr(self.ui, combo), lambda c, t=texts: (c.clear(), c.addItems(t)))
+            fill(getattr(self.ui, combo), texts)
         say(self.ui.modelLabel, "\n".join(refused))

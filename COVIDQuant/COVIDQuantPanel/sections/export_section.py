@@ -3,7 +3,6 @@
 import importlib.util
 from pathlib import Path
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -13,7 +12,8 @@ from COVIDQuantLib.scene.export.export_job import ExportJob
 from COVIDQuantLib.scene.export.node_exam import files_in_the_way
 from COVIDQuantLib.scene.export.report_job import ReportJob, reports_in_the_way
 from COVIDQuantPanel.presenters import exports as presenter
-from COVIDQuantPanel.sections.section import Section, apply_control, say, silently, timer
+from COVIDQuantPanel.sections.section import Section, apply_control, say, silently
+from COVIDQuantPanel.widgets import qt_calls
 
 _POLL_MS = 100
 
@@ -25,23 +25,19 @@ class ExportSection(Section):
         """Create a checkbox for each export."""
         self._job = None
         self._name = ""
-        self._timer = timer(_POLL_MS, self._poll)
-        self.ui.exportBar.hide()
+        self._timer = qt_calls.timer(_POLL_MS, self._poll)
+        self.ui.exportBar.visible = False
         self._boxes = {}
         for export in presenter.CHOICES:
-            box = qt.QCheckBox(export.text)
-            box.setToolTip(", ".join(export.files))
-            box.connect("toggled(bool)", self.on_choice)
-            self.ui.filesWidget.layout().addWidget(box)
-            self._boxes[export.name] = box
+            self._boxes[export.name] = qt_calls.add_box(self.ui.filesWidget, export.text, self.on_choice)
         self.ui.folderEdit.connect("currentPathChanged(QString)", self.on_folder)
         self.ui.exportButton.connect("clicked(bool)", self.on_export)
         self.ui.reportButton.connect("clicked(bool)", self.on_report)
-        self.ui.doneLabel.connect("linkActivated(QString)", lambda link: qt.QDesktopServices.openUrl(qt.QUrl(link)))
+        self.ui.doneLabel.connect("linkActivated(QString)", qt_calls.open_link)
 
     def on_parameters(self):
         """Show the choices."""
-        silently(self.ui.folderEdit, self._show_folder)
+        self._show_folder()
         self._show_choices()
         self._show_button()
 
@@ -53,7 +49,7 @@ class ExportSection(Section):
             there = package is None or importlib.util.find_spec(package) is not None
             control = presenter.choice_control(export, can_be_written=there, images=images)
             apply_control(box, control)
-            silently(box, lambda b, on=control.enabled and export.name in chosen: b.setChecked(on))
+            silently(box, checked=control.enabled and export.name in chosen)
 
     def _images(self):
         """The DICOM files of the CT of the current result, if Slicer's database has them all."""
@@ -118,7 +114,7 @@ class ExportSection(Section):
             self._fail(error)
             return
         self.ui.exportBar.value = 0
-        self.ui.exportBar.show()
+        self.ui.exportBar.visible = True
         self._timer.start()
         self._show_button()
 
@@ -150,13 +146,13 @@ class ExportSection(Section):
         job, self._job = self._job, None
         if job is not None:
             job.cancel()
-        self.ui.exportBar.hide()
+        self.ui.exportBar.visible = False
         say(self.ui.doneLabel, text)
         self._show_button()
 
-    def _show_folder(self, edit):
-        if edit.currentPath != self.panel.parameters.exportFolder:
-            edit.currentPath = self.panel.parameters.exportFolder
+    def _show_folder(self):
+        if self.ui.folderEdit.currentPath != self.panel.parameters.exportFolder:
+            silently(self.ui.folderEdit, currentPath=self.panel.parameters.exportFolder)
 
     def _folder(self):
         """The chosen folder; None if there is none."""

@@ -1,14 +1,14 @@
 """The list of suspected artefacts in the review section, operated by mouse or keyboard."""
 
-import qt
 import slicer
 
 from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.scene.navigation import look_at
 from COVIDQuantPanel import views
 from COVIDQuantPanel.presenters import findings as presenter
-from COVIDQuantPanel.sections.section import say, timer
+from COVIDQuantPanel.sections.section import say
 from COVIDQuantPanel.sections.table_view import TableView
+from COVIDQuantPanel.widgets.qt_calls import add_key, timer
 
 _POLL_MS = 100
 # More are scrolled, so that the editor below stays near.
@@ -28,7 +28,8 @@ class FindingsList:
         self._ui = section.ui
         self._job = None
         self._shown = []
-        self._view = TableView(self._ui.findingsTable, most=_ROWS_SHOWN)
+        table = self._ui.findingsTable
+        self.view = TableView(table, most=_ROWS_SHOWN, selected=self.on_selection)
         self._mark = views.Mark()
         self._timer = timer(_POLL_MS, self._poll)
         self._commands = {
@@ -39,22 +40,15 @@ class FindingsList:
         }
         for name, command in self._commands.items():
             getattr(self._ui, name).connect("clicked(bool)", command)
-        table = self._ui.findingsTable
-        self._shortcuts = []
-        for key, command in (("K", self.on_keep), ("R", self.on_remove), ("U", self.on_reopen)):
-            shortcut = qt.QShortcut(qt.QKeySequence(key), table)
-            shortcut.setContext(qt.Qt.WidgetShortcut)
-            shortcut.connect("activated()", command)
-            self._shortcuts.append(shortcut)
-        table.horizontalHeader().setStretchLastSection(True)
-        table.connect("itemSelectionChanged()", self.on_selection)
+        keys = {"K": self.on_keep, "R": self.on_remove, "U": self.on_reopen}
+        self._shortcuts = [add_key(key, table, command, with_focus=True) for key, command in keys.items()]
         self._ui.searchButton.connect("clicked(bool)", self.on_search)
         self._ui.suspectedCheckBox.connect("toggled(bool)", self._lay_out)
 
     @property
     def current(self):
         """The selected finding; None if there is none."""
-        row = self._view.row
+        row = self.view.row
         return self._shown[row] if row is not None and row < len(self._shown) else None
 
     def on_reading(self):
@@ -78,8 +72,7 @@ class FindingsList:
         """Update the statuses."""
         if self._panel.reading is None:
             return
-        self._view.update(presenter.table(self._shown, self._panel.reading.findings.status))
-        self._ui.findingsTable.resizeColumnToContents(presenter.STATUS)
+        self.view.update(presenter.table(self._shown, self._panel.reading.findings.status))
         self._allow()
 
     def on_search(self):
@@ -127,7 +120,7 @@ class FindingsList:
         if placed is None:
             say(self._ui.reasonLabel, presenter.all_decided())
         elif placed in self._shown:
-            self._ui.findingsTable.selectRow(self._shown.index(placed))
+            self.view.select(self._shown.index(placed))
 
     def _decide(self, decide, *, go_on=True):
         placed = self.current
@@ -158,11 +151,11 @@ class FindingsList:
         say(self._ui.reasonLabel, presenter.summary(state))
 
     def _lay_out(self, *_arguments):
-        reading, table = self._panel.reading, self._ui.findingsTable
+        reading = self._panel.reading
         found = reading.findings.found if reading else ()
         self._shown = presenter.shown(found, only_suspected=self._ui.suspectedCheckBox.checked)
-        self._view.show(presenter.table(self._shown, reading.findings.status if reading else None))
-        table.visible = bool(self._shown)
+        self.view.show(presenter.table(self._shown, reading.findings.status if reading else None))
+        self._ui.findingsTable.visible = bool(self._shown)
         say(self._ui.reasonLabel, "")
         self._allow()
 

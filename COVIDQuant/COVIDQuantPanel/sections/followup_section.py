@@ -1,6 +1,5 @@
 """Follow-up: earlier exams of the patient chosen, compared in the background, and the comparison shown."""
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -11,8 +10,9 @@ from COVIDQuantLib.scene.followup.kept import keep
 from COVIDQuantLib.scene.followup.run import FollowupRun
 from COVIDQuantPanel.presenters import followup_exams as presenter
 from COVIDQuantPanel.sections.followup_views import FollowupViews
-from COVIDQuantPanel.sections.section import Section, apply_control, say, timer
+from COVIDQuantPanel.sections.section import Section, apply_control, say
 from COVIDQuantPanel.sections.table_view import TableView
+from COVIDQuantPanel.widgets import qt_calls
 
 _POLL_MS = 50
 
@@ -28,16 +28,14 @@ class FollowupSection(Section):
         self._exams = []
         self._folders = []
         self._ticks = {}
-        self._timer = timer(_POLL_MS, self._poll)
+        self._timer = qt_calls.timer(_POLL_MS, self._poll)
         self.views = FollowupViews(self)
         ui = self.ui
-        self._view = TableView(ui.examsTable)
-        ui.examsTable.horizontalHeader().setStretchLastSection(True)
-        ui.examsTable.connect("cellChanged(int,int)", self.on_cell)
+        self.exam_list = TableView(ui.examsTable, changed=self.on_cell)
         ui.addFolderButton.connect("clicked(bool)", self.on_add_folder)
         ui.samePatientCheckBox.connect("toggled(bool)", self.on_same_patient)
         ui.compareButton.connect("clicked(bool)", self.on_compare)
-        ui.followupBar.hide()
+        ui.followupBar.visible = False
         self.on_reading()
 
     def keys(self):
@@ -91,7 +89,7 @@ class FollowupSection(Section):
 
     def on_add_folder(self):
         """Add the exam of a folder written by quantify."""
-        path = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder written by quantify"))
+        path = qt_calls.ask_for_folder(_("Folder written by quantify"))
         if path:
             self.add_folder(path)
 
@@ -111,21 +109,21 @@ class FollowupSection(Section):
         """List exams of other patients, too, which the reader says are the same."""
         self._refresh()
 
-    def on_cell(self, row, column):
+    def on_cell(self, row, column, text, ticked):
         """An exam was ticked, or its date entered."""
-        exam, item = self._exams[row], self._view.item(row, column)
+        exam = self._exams[row]
         if column == presenter.EXAM:
-            self._ticks[_key(exam)] = item.checkState() != qt.Qt.Unchecked
+            self._ticks[_key(exam)] = ticked
             self._show_button()
             return
         try:
-            day = presenter.day_of_cell(item.text())
+            day = presenter.day_of_cell(text)
         except COVIDQuantError as error:
             self.panel.show_error(error)
         else:
             self._date(exam, day)
         # The cell is still being edited.
-        qt.QTimer.singleShot(0, self._refresh)
+        qt_calls.later(self._refresh)
 
     def on_compare(self):
         """Compare the ticked exams with the one shown, or stop comparing."""
@@ -144,7 +142,7 @@ class FollowupSection(Section):
             self.panel.show_error(error)
             return
         self.ui.followupBar.value = 0
-        self.ui.followupBar.show()
+        self.ui.followupBar.visible = True
         self._timer.start()
         self._show_button()
 
@@ -174,7 +172,7 @@ class FollowupSection(Section):
         run, self._run = self._run, None
         if run is not None:
             run.cancel()
-        self.ui.followupBar.hide()
+        self.ui.followupBar.visible = False
         say(self.ui.followupLabel, text)
         self._show_button()
 
@@ -212,7 +210,7 @@ class FollowupSection(Section):
     def _lay_out(self):
         """Fill the list of exams; the exam shown is the last row, as its date can be entered, too."""
         ticked = [bool(self._ticks.get(_key(exam))) for exam in self._exams]
-        self._view.show(presenter.table(self._exams, ticked, self._current))
+        self.exam_list.show(presenter.table(self._exams, ticked, self._current))
         self._show_button()
 
     def _show_button(self):

@@ -11,6 +11,7 @@ from COVIDQuantPanel import views
 from COVIDQuantPanel.presenters import followup_changes as presenter
 from COVIDQuantPanel.sections.section import say, silently
 from COVIDQuantPanel.sections.table_view import TableView
+from COVIDQuantPanel.widgets.qt_calls import fill
 
 
 class FollowupViews:
@@ -29,17 +30,15 @@ class FollowupViews:
         self._lesions = []
         self._mark = views.Mark()
         ui = self._ui
-        self._changes, self._lesion_list = TableView(ui.changesTable), TableView(ui.lesionsTable)
-        for table in (ui.changesTable, ui.lesionsTable):
-            table.horizontalHeader().setStretchLastSection(True)
-        ui.lesionsTable.connect("itemSelectionChanged()", self.on_lesion)
+        self.changes = TableView(ui.changesTable)
+        self.lesions = TableView(ui.lesionsTable, selected=self.on_lesion)
         ui.pairCombo.connect("currentIndexChanged(int)", self.on_pair)
         ui.regionCombo.connect("currentIndexChanged(int)", self.on_region)
         ui.sideBySideButton.connect("clicked(bool)", self.on_side_by_side)
         ui.outlineCheckBox.connect("toggled(bool)", self.on_outline)
         ui.changeMapCheckBox.connect("toggled(bool)", self.on_change_map)
         ui.courseButton.connect("clicked(bool)", self.on_course)
-        ui.courseCombo.addItems(list(presenter.course_names().values()))
+        fill(ui.courseCombo, list(presenter.course_names().values()))
 
     @property
     def choice(self):
@@ -50,7 +49,7 @@ class FollowupViews:
     @property
     def lesion(self):
         """The selected lesion; None if there is none."""
-        row = self._lesion_list.row
+        row = self.lesions.row
         return self._lesions[row] if row is not None and row < len(self._lesions) else None
 
     def on_reading(self):
@@ -85,10 +84,11 @@ class FollowupViews:
         self._kept = kept
         # A loaded scene may show a map.
         shown = kept is not None and shows_change_map(kept)
-        silently(self._ui.changeMapCheckBox, lambda box: box.setChecked(shown))
+        silently(self._ui.changeMapCheckBox, checked=shown)
         self._choices = presenter.pair_choices(kept.record) if kept else []
-        silently(self._ui.pairCombo, self._fill_pairs)
-        silently(self._ui.regionCombo, self._fill_regions)
+        fill(self._ui.pairCombo, [choice.text for choice in self._choices])
+        names, before = self._region_names(), max(0, self._ui.regionCombo.currentIndex)
+        fill(self._ui.regionCombo, names, before if before < len(names) else 0)
         self._ui.comparisonWidget.visible = kept is not None
         self._show_warnings()
         self.on_pair()
@@ -116,7 +116,7 @@ class FollowupViews:
         """Show the changes of a region."""
         names, place = self._region_names(), self._ui.regionCombo.currentIndex
         region, choice = names[place] if 0 <= place < len(names) else "", self.choice
-        self._changes.show(presenter.change_table(choice.pair if choice else None, region))
+        self.changes.show(presenter.change_table(choice.pair if choice else None, region))
 
     def on_lesion(self):
         """Move the views of both exams to the selected lesion."""
@@ -142,7 +142,7 @@ class FollowupViews:
         """Show the next two exams side by side; whether that is how exams are shown."""
         if self._kept is None or not views.shows_side_by_side():
             return False
-        self._ui.pairCombo.setCurrentIndex(presenter.next_pair(self._choices, self._ui.pairCombo.currentIndex))
+        self._ui.pairCombo.currentIndex = presenter.next_pair(self._choices, self._ui.pairCombo.currentIndex)
         return True
 
     def on_outline(self, *_arguments):
@@ -178,18 +178,6 @@ class FollowupViews:
         self.on_change_map()
         self._show_controls()
 
-    def _fill_pairs(self, combo):
-        combo.clear()
-        combo.addItems([choice.text for choice in self._choices])
-
-    def _fill_regions(self, combo):
-        before = max(0, combo.currentIndex)
-        names = self._region_names()
-        combo.clear()
-        combo.addItems(names)
-        if before < len(names):
-            combo.setCurrentIndex(before)
-
     def _region_names(self):
         return presenter.region_names(self._choices[0].pair) if self._choices else []
 
@@ -197,7 +185,7 @@ class FollowupViews:
         followed = self.choice.followed if self.choice else None
         self._lesions = presenter.lesions_of(followed)
         say(self._ui.lesionsLabel, presenter.lesions_text(followed) if self.choice else "")
-        self._lesion_list.show(presenter.lesion_table(self._lesions))
+        self.lesions.show(presenter.lesion_table(self._lesions))
         self._mark.put_back()
 
     def _show_warnings(self):
@@ -219,4 +207,4 @@ class FollowupViews:
         changes = presenter.change_map_control(choice, has_map=has_map)
         self._section.show_controls({"sideBySideButton": side, "courseButton": course, "changeMapCheckBox": changes})
         say(self._ui.changeMapLabel, presenter.change_legend(choice.followed) if has_map else "")
-        silently(self._ui.sideBySideButton, lambda button: button.setChecked(views.shows_side_by_side()))
+        silently(self._ui.sideBySideButton, checked=views.shows_side_by_side())

@@ -8,7 +8,8 @@ from COVIDQuantLib.scene.navigation import look_at
 from COVIDQuantLib.scene.review.result_checks import point_of, segment_of
 from COVIDQuantPanel import views
 from COVIDQuantPanel.presenters.grade import CHECK, grade_html
-from COVIDQuantPanel.sections.section import say, timer
+from COVIDQuantPanel.sections.section import say
+from COVIDQuantPanel.widgets.qt_calls import timer
 
 _POLL_MS = 100
 

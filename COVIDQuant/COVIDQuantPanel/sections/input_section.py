@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -13,8 +12,9 @@ from COVIDQuantLib.scene.volume_fitness import look_at_volume
 from COVIDQuantLib.worker.run_times import RunTimes
 from COVIDQuantPanel import installing
 from COVIDQuantPanel.presenters import quantify as presenter
-from COVIDQuantPanel.sections.section import Section, apply_control, say, timer
+from COVIDQuantPanel.sections.section import Section, apply_control, say
 from COVIDQuantPanel.views import show_result
+from COVIDQuantPanel.widgets import qt_calls
 
 _POLL_MS = 100
 _TIMES_KEY = "COVIDQuant/RunTimes"
@@ -25,15 +25,17 @@ class InputSection(Section):
 
     def setup(self):
         """Connect the buttons."""
-        self._timer = timer(_POLL_MS, self._poll)
+        self._timer = qt_calls.timer(_POLL_MS, self._poll)
         self._run = self.panel.logic.makeRun()
         self._name = ""
-        self._times = RunTimes(slicer.util.settingsValue(_TIMES_KEY, "") or "")
+        self._times = RunTimes(qt_calls.remembered(_TIMES_KEY))
         self._missing = installing.missing_packages()
         self._fit = look_at_volume(None)
         self.ui.quantifyButton.connect("clicked(bool)", self.on_quantify)
         self.ui.installButton.connect("clicked(bool)", self.on_install)
-        self.ui.progressBar.hide()
+        self.ui.progressBar.visible = False
+        qt_calls.fill(self.ui.methodCombo, presenter.method_texts())
+        qt_calls.fill(self.ui.deviceCombo, presenter.device_texts())
 
     def on_enter(self):
         """Refresh, as packages may have been installed elsewhere."""
@@ -42,7 +44,6 @@ class InputSection(Section):
 
     def on_parameters(self):
         """Show the size of the chosen CT, or why it cannot be quantified."""
-        self._name_choices()
         self._fit = look_at_volume(self.panel.volume)
         say(self.ui.fitnessLabel, self._fit.text)
         state = self._state()
@@ -78,7 +79,7 @@ class InputSection(Section):
             self.panel.show_error(error)
             return
         self.ui.progressBar.value = 0
-        self.ui.progressBar.show()
+        self.ui.progressBar.visible = True
         self._timer.start()
         self._show_button()
 
@@ -104,7 +105,7 @@ class InputSection(Section):
 
     def _finish(self, outcome):
         self._timer.stop()
-        self.ui.progressBar.hide()
+        self.ui.progressBar.visible = False
         say(self.ui.progressLabel, presenter.end_text(self._name, outcome))
         if outcome.error is not None:
             self.panel.show_error(outcome.error)
@@ -116,7 +117,7 @@ class InputSection(Section):
         """Show the result, unless the reader has chosen another CT."""
         plan = outcome.plan
         self._times.learn(plan.method, plan.device, outcome.megavoxels, outcome.seconds, first=outcome.was_first)
-        qt.QSettings().setValue(_TIMES_KEY, self._times.text)
+        qt_calls.remember(_TIMES_KEY, self._times.text)
         if self.panel.parameters is None:
             # The module was left; the result is shown when it is opened again.
             self.panel.logic.getParameterNode().segmentation = outcome.segmentation
@@ -147,13 +148,3 @@ class InputSection(Section):
         except COVIDQuantError:
             # The choices contradict each other, which the button says.
             return False
-
-    def _name_choices(self):
-        """Labels of the choices; the parameter node stores their index."""
-        names = (
-            (self.ui.methodCombo, presenter.method_texts()),
-            (self.ui.deviceCombo, presenter.device_texts()),
-        )
-        for combo, texts in names:
-            for place, text in enumerate(texts[: combo.count]):
-                combo.setItemText(place, text)

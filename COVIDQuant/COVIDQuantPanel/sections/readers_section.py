@@ -7,8 +7,9 @@ from COVIDQuantLib.errors import COVIDQuantError
 from COVIDQuantLib.scene.export.edits_job import EditsJob
 from COVIDQuantLib.scene.review.ai_result import has_original
 from COVIDQuantPanel.presenters import readers as presenter
-from COVIDQuantPanel.sections.section import Section, say, silently, timer
+from COVIDQuantPanel.sections.section import Section, say, silently
 from COVIDQuantPanel.sections.table_view import TableView
+from COVIDQuantPanel.widgets.qt_calls import fill, timer
 
 _POLL_MS = 100
 
@@ -21,15 +22,14 @@ class ReadersSection(Section):
         ui = self.ui
         self._job = None
         self._timer = timer(_POLL_MS, self._poll)
-        ui.scoreCombo.addItems(presenter.score_texts())
+        fill(ui.scoreCombo, presenter.score_texts())
         ui.scoreCombo.connect("currentIndexChanged(int)", self._show_buttons)
         ui.readerEdit.connect("textChanged(QString)", self._show_buttons)
         ui.readerEdit.connect("editingFinished()", self.on_reader)
         ui.rateButton.connect("clicked(bool)", self.on_rate)
         ui.editsButton.connect("clicked(bool)", self.on_edits)
         ui.aidsBox.connect("contentsCollapsed(bool)", self._show_aids)
-        self._aids = TableView(ui.aidsTable, tight=False)
-        ui.aidsTable.horizontalHeader().setStretchLastSection(True)
+        self.aids = TableView(ui.aidsTable, tight=False)
 
     def on_enter(self):
         """Count the time in which the reader moves through the slices."""
@@ -138,8 +138,8 @@ class ReadersSection(Section):
 
     def _clear_words(self):
         for edit in (self.ui.readerEdit, self.ui.commentEdit):
-            silently(edit, lambda e: setattr(e, "text", ""))
-        silently(self.ui.scoreCombo, lambda combo: combo.setCurrentIndex(0))
+            silently(edit, text="")
+        silently(self.ui.scoreCombo, currentIndex=0)
         self._show_buttons()
 
     def _show_buttons(self, *_arguments):
@@ -162,5 +162,5 @@ class ReadersSection(Section):
         """Fill the table, only while it is open."""
         reading = self.panel.reading
         metrics = None if reading is None or self.ui.aidsBox.collapsed else reading.live.metrics
-        self._aids.show(presenter.aid_table(metrics))
+        self.aids.show(presenter.aid_table(metrics))
         say(self.ui.aidsLabel, presenter.aid_notice(metrics) if metrics is not None else "")

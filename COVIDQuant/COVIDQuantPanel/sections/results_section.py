@@ -1,6 +1,5 @@
 """Results: headline figures, table, charts, thresholds, and display of the pneumonia."""
 
-import qt
 import slicer
 
 from COVIDQuantLib.errors import COVIDQuantError
@@ -12,6 +11,7 @@ from COVIDQuantPanel.presenters.controls import needs_result
 from COVIDQuantPanel.sections.grade_line import GradeLine
 from COVIDQuantPanel.sections.section import Section, say, silently
 from COVIDQuantPanel.sections.table_view import TableView
+from COVIDQuantPanel.widgets import qt_calls
 
 
 class ResultsSection(Section):
@@ -20,22 +20,18 @@ class ResultsSection(Section):
     def setup(self):
         """Connect the widgets."""
         self._table = presenter.FiguresTable()
-        self._view = TableView(self.ui.figuresTable)
+        self.view = TableView(self.ui.figuresTable, clicked=self.on_row, sort=self.on_heading)
         self._lobe = None
         self._shown_thresholds = None
         self._ticks = LobeTicks(self.panel.observer)
         self._grade = GradeLine(self)
         ui = self.ui
-        ui.figuresTable.connect("cellClicked(int,int)", self.on_row)
-        header = ui.figuresTable.horizontalHeader()
-        header.setSectionsClickable(True)
-        header.connect("sectionClicked(int)", self.on_heading)
         ui.copyButton.connect("clicked(bool)", self.on_copy)
         ui.lobesChartButton.connect("clicked(bool)", lambda: self._show_chart("lobes"))
         ui.histogramChartButton.connect("clicked(bool)", lambda: self._show_chart("histogram"))
         for slider in (ui.ggoSlider, ui.consolidationSlider):
             slider.connect("valueChanged(double)", self.on_threshold)
-        self._actions = self._add_column_menu()
+        self._actions = qt_calls.add_menu(ui.columnsButton, presenter.column_choices(), self.on_columns)
         self.on_reading()
 
     def keys(self):
@@ -47,7 +43,7 @@ class ResultsSection(Section):
         row = self._table.next_lobe(self._lobe)
         if self.panel.reading is not None and row is not None:
             self._lobe = self._table.region(row)
-            self.ui.figuresTable.selectRow(row)
+            self.view.select(row)
             self.on_row(row, 0)
 
     def on_parameters(self):
@@ -56,7 +52,7 @@ class ResultsSection(Section):
         if self._table.choose(parameters.columns):
             chosen = {measure.name for measure in self._table.measures}
             for name, action in self._actions.items():
-                silently(action, lambda a, n=name: a.setChecked(n in chosen))
+                silently(action, checked=name in chosen)
             self._lay_out_table()
         self._show()
 
@@ -131,7 +127,7 @@ class ResultsSection(Section):
 
     def on_copy(self):
         """Copy the table to the clipboard."""
-        slicer.app.clipboard().setText(self._table.as_text())
+        qt_calls.copy_text(self._table.as_text())
 
     def on_columns(self, *_arguments):
         """Store the chosen columns."""
@@ -155,32 +151,19 @@ class ResultsSection(Section):
         views.show_chart(chart, beside_3d=parameters.surfaces or parameters.rendering)
         self._ticks.watch()
 
-    def _add_column_menu(self):
-        menu = qt.QMenu(self.ui.columnsButton)
-        actions = {}
-        for name, choice in presenter.column_choices().items():
-            action = menu.addAction(choice.text)
-            action.setCheckable(True)
-            action.setToolTip(choice.tip)
-            action.connect("toggled(bool)", self.on_columns)
-            actions[name] = action
-        menu.setToolTipsVisible(True)
-        self.ui.columnsButton.setMenu(menu)
-        return actions
-
     def _lay_out_table(self):
         """Show the chosen columns, with new cells."""
-        self._view.show(self._table.table(self.panel.reading.live.metrics if self.panel.reading else None))
+        self.view.show(self._table.table(self.panel.reading.live.metrics if self.panel.reading else None))
 
     def _fill_table(self):
         """Write new figures into the cells."""
         reading = self.panel.reading
         if reading is not None and reading.live.metrics is not None:
-            self._view.update(self._table.table(reading.live.metrics))
+            self.view.update(self._table.table(reading.live.metrics))
 
     def _set_sliders(self, thresholds):
-        silently(self.ui.ggoSlider, lambda slider: slider.setValue(thresholds.ggo_hu))
-        silently(self.ui.consolidationSlider, lambda slider: slider.setValue(thresholds.consolidation_hu))
+        silently(self.ui.ggoSlider, value=thresholds.ggo_hu)
+        silently(self.ui.consolidationSlider, value=thresholds.consolidation_hu)
 
     def _show(self):
         """Apply the reader's display settings."""

@@ -25,9 +25,6 @@ class ReviewSection(Section):
         self.findings = FindingsList(self)
         self._chest = ChestLimit(self)
         self._supply = EditorSupply(ui.editor)
-        ui.editor.setSegmentationNodeSelectorVisible(False)
-        ui.editor.setSourceVolumeNodeSelectorVisible(False)
-        ui.editor.setSwitchToSegmentationsButtonVisible(False)
         ui.acceptSegmentButton.connect("clicked(bool)", self.on_accept_segment)
         ui.acceptAllButton.connect("clicked(bool)", lambda: self._accept(None))
         ui.takeBackButton.connect("clicked(bool)", self.on_take_back)
@@ -55,7 +52,7 @@ class ReviewSection(Section):
         """Release keyboard and views."""
         self._entered = False
         self.findings.unmark()
-        self.ui.editor.setActiveEffect(None)
+        self.ui.editor.setActiveEffectByName("")
         self.ui.editor.uninstallKeyboardShortcuts()
         self.ui.editor.removeViewObservations()
 
@@ -91,7 +88,7 @@ class ReviewSection(Section):
         self.findings.stop()
         self.findings.unmark()
         self._chest.stop()
-        self.ui.editor.setActiveEffect(None)
+        self.ui.editor.setActiveEffectByName("")
         self._supply.keep()
         self._let_go()
         self.ui.editor.removeViewObservations()

@@ -4,7 +4,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from COVIDQuantLib.errors import COVIDQuantError
-from COVIDQuantPanel.sections.section import timer
+from COVIDQuantPanel.widgets.qt_calls import timer
 
 _POLL_MS = 100
 

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-import qt
 import slicer
 
 from COVIDQuantPanel.presenters.controls import Control
+from COVIDQuantPanel.widgets.bindings import Bindings
 
 _UI_FOLDER = Path(__file__).resolve().parents[2] / "Resources" / "UI"
 
@@ -21,6 +21,7 @@ class Section:
     Attributes:
         widget: the section's widget.
         ui: its named child widgets.
+        bindings: those that show a parameter.
     """
 
     def __init__(self, panel):
@@ -29,6 +30,7 @@ class Section:
         self.widget = slicer.util.loadUI(str(_UI_FOLDER / f"{type(self).__name__}.ui"))
         self.ui = slicer.util.childWidgetVariables(self.widget)
         self.widget.setMRMLScene(slicer.mrmlScene)
+        self.bindings = Bindings(self.widget, lambda: panel.parameters)
         self.setup()
         self._connect(panel.events)
 
@@ -114,27 +116,11 @@ def say(label, text):
     label.visible = bool(text)
 
 
-def fit_height(table, most=None):
-    """Fix the height of a table to that of its rows, or the first of them, and a horizontal scroll bar."""
-    shown = table.rowCount if most is None else min(table.rowCount, most)
-    rows = sum(table.rowHeight(row) for row in range(shown))
-    bar = table.horizontalScrollBar().sizeHint.height()
-    table.setFixedHeight(table.horizontalHeader().sizeHint.height() + rows + bar + 2 * table.frameWidth)
-
-
-def timer(milliseconds, method, *, once=False):
-    """A timer, not started yet, that calls a method."""
-    made = qt.QTimer()
-    made.setSingleShot(once)
-    made.setInterval(milliseconds)
-    made.connect("timeout()", method)
-    return made
-
-
-def silently(widget, change):
-    """Change a widget with its signals blocked."""
+def silently(widget, **properties):
+    """Set properties of a widget with its signals blocked."""
     was_blocked = widget.blockSignals(True)
     try:
-        change(widget)
+        for name, value in properties.items():
+            setattr(widget, name, value)
     finally:
         widget.blockSignals(was_blocked)

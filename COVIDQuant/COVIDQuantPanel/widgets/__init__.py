@@ -1,0 +1,1 @@
+"""The widgets as Qt has them: what is asked of Qt itself, tables, and widgets that show a parameter."""
