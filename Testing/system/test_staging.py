@@ -72,7 +72,7 @@ def killed_at(step, do):
 
 
 def in_small_process(scenario, folder):
-    """Run a scenario in a process of its own: it forks often, and a fork of this one, as large as it gets, takes long."""
+    """Run a scenario in a process of its own: it forks often, and a fork of one as large as this takes long."""
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
     call = f"test_staging.{scenario.__name__}(Path({str(folder)!r}))"
     code = f"import sys; sys.path[:0] = {paths!r}; from pathlib import Path; import test_staging; {call}"
