@@ -127,6 +127,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/ct/masks/label_positions.py
   COVIDQuantLib/ct/masks/label_schemes.py
   COVIDQuantLib/ct/masks/slicer_segments.py
+  COVIDQuantLib/ct/masks/whole_labels.py
   COVIDQuantLib/ct/padding.py
   COVIDQuantLib/ct/read.py
   COVIDQuantLib/ct/source.py

@@ -32,7 +32,7 @@ def imports():
     rooms = {room_of(path) for path in files}
     found = {room: set() for room in rooms}
     for path in files:
-        for name, _ in imports_of(ast.parse(path.read_text(encoding="utf-8"))):
+        for name, _ in imports_of(path):
             top, *rest = name.split(".")
             if top == "COVIDQuantLib":
                 below = rest[0] if rest and rest[0] in rooms else BOTTOM

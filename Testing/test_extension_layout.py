@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 import xml.etree.ElementTree as ET
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -296,8 +297,13 @@ def part_of(path):
     return inside.parts[0] if len(inside.parts) > 1 else inside.stem.replace("__init__", "")
 
 
-def imports_of(tree):
-    """Every import: full module name, and whether it happens inside a function."""
+@cache
+def imports_of(path):
+    """Every import of a file: full module name, and whether it happens inside a function."""
+    return list(_imports(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def _imports(tree):
     inside = {id(n) for f in ast.walk(tree) if isinstance(f, (ast.FunctionDef, ast.Lambda)) for n in ast.walk(f)}
     typing_only = {
         id(n)
@@ -329,7 +335,7 @@ def test_imports_only_go_down():
 @pytest.mark.parametrize("path", sorted(LIBRARY.rglob("*.py")), ids=lambda p: p.relative_to(LIBRARY).as_posix())
 def test_imports_from_outside_are_only_those_of_the_floor(path):
     part = part_of(path)
-    for name, later in imports_of(ast.parse(path.read_text(encoding="utf-8"))):
+    for name, later in imports_of(path):
         top = name.split(".")[0]
         if top != "COVIDQuantLib" and top not in sys.stdlib_module_names:
             assert top in EVERYWHERE | FOREIGN.get(part, set()), f"{part} may not import {top}"
@@ -367,8 +373,7 @@ def test_the_module_calls_no_one():
     network = {"urllib", "http", "socket", "ssl", "ftplib", "requests", "smtplib"}
     # The node is what talks to others; nothing in Slicer imports it.
     for path in (path for path in python_files() if LIBRARY / "node" not in path.parents):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        assert not {name.split(".")[0] for name, _ in imports_of(tree)} & network, path
+        assert not {name.split(".")[0] for name, _ in imports_of(path)} & network, path
 
 
 if __name__ == "__main__":

@@ -20,6 +20,12 @@ def test_importing_the_package_imports_nothing_else():
     assert not {"numpy", "scipy", "SimpleITK", "pydicom", "torch", "monai", "matplotlib"} & set(result.stdout.split())
 
 
+def test_what_every_worker_loads_does_not_wait_for_files_networks_or_optimisers():
+    code = LIGHT.replace("COVIDQuantLib", "COVIDQuantLib.pipeline").replace(".split('.')[0]", "")
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {"pydicom", "scipy.optimize", "torch", "matplotlib"} & set(result.stdout.split())
+
+
 def test_every_call_offered_is_there_and_is_the_one_defined_below():
     for name in COVIDQuantLib.__all__:
         assert getattr(COVIDQuantLib, name) is not None

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from COVIDQuantLib.ct.dicom.series.stack import MIN_SLICES
-from COVIDQuantLib.ct.volume import HU_MIN, CTVolume, CTWarning
+from COVIDQuantLib.ct.volume import HU_MIN, MIN_SLICES, CTVolume, CTWarning
 from COVIDQuantLib.voxels.geometry import Geometry
 
 # Largest share of slices that is estimated; one is always allowed.

@@ -9,6 +9,8 @@ import numpy as np
 from COVIDQuantLib.ct.source import CTSource
 from COVIDQuantLib.voxels.geometry import Geometry, Reorientation
 
+# A chest CT has at least so many.
+MIN_SLICES = 5
 HU_MIN = -1024
 HU_MAX = 3071
 # Below any air a scanner measures, even overshooting at sharp kernels: filler outside the field of view.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from COVIDQuantLib.ct.dicom.headers import read_header
-from COVIDQuantLib.ct.dicom.series.stack import MIN_SLICES
+from COVIDQuantLib.ct.volume import MIN_SLICES
 from COVIDQuantLib.errors import COVIDQuantError, OutputError
 from COVIDQuantLib.inference.device import MemoryRanOutError
 from COVIDQuantLib.node.config import NodeConfig

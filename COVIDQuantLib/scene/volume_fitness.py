@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from COVIDQuantLib.ct.dicom.series.stack import MIN_SLICES
+from COVIDQuantLib.ct.volume import MIN_SLICES
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.scene.nodes.node_geometry import geometry_of
 from COVIDQuantLib.scene.nodes.volumes import voxels_of

@@ -122,12 +122,10 @@ def test_a_finding_names_the_place_and_the_region_at_fault(right, bounds):
     assert finding_line(found).endswith(f"{'S' if up >= 0 else 'I'}{abs(up):.0f}")
 
 
-def test_every_region_is_a_row_of_the_table_or_the_pneumonia(right, bounds):
-    case, ct = right
+def test_every_region_is_a_row_of_the_table_or_the_pneumonia(checks_of):
     names = {region.name for region in REGIONS} | {LESION.name, ""}
     for damage in DAMAGES[:6]:
-        checks = run_checks(ct, *damage(case, np.random.default_rng(1)), bounds)
-        assert {check.region for check in checks} <= names
+        assert {check.region for check in checks_of(damage)} <= names
 
 
 def test_the_same_is_said_in_any_orientation(phantom, right):

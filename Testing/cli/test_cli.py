@@ -20,7 +20,8 @@ from COVIDQuantLib.export.table_file import read_metrics
 from COVIDQuantLib.quantification.measures import MEASURES
 
 # Small enough to be quick, whole enough to have every lobe.
-PHANTOM = ["--matrix", "128", "--thickness", "4", "--slices", "40", "--seed", "1001", "--quiet"]
+PHANTOM = ["--matrix", "64", "--thickness", "8", "--slices", "20", "--seed", "1001", "--quiet"]
+MODEL_FREE = ["--method", "model-free", "--no-picture"]
 FILES = {"segmentation.seg.nrrd", "metrics.csv", "metrics.json", "overlay.png"}
 
 
@@ -42,6 +43,12 @@ def quantified(phantom, once):
         assert main(["quantify", str(phantom / "ct.nrrd"), "--out", str(folder), "--nifti"]) == 0
 
     return once.folder("cli-quantified", fill)
+
+
+@pytest.fixture(scope="module")
+def model_free(phantom, once):
+    """The folder of what quantify finds without networks, which takes less time; tests read it only."""
+    return once.folder("cli-model-free", lambda folder: quantify(phantom, folder, *MODEL_FREE))
 
 
 def quantify(phantom, out, *options, ct="ct.nrrd"):
@@ -112,17 +119,17 @@ def test_masks_in_any_orientation_give_the_same_figures(phantom, tmp_path, orien
         assert row["weight_g"] == pytest.approx(expected["weight_g"], rel=1e-6)
 
 
-def test_a_ct_in_another_orientation_gives_the_same_figures(phantom, quantified, tmp_path):
+def test_a_ct_in_another_orientation_gives_the_same_figures(phantom, model_free, tmp_path):
     ct = sitk.DICOMOrient(sitk.ReadImage(str(phantom / "ct.nrrd")), "SAR")
     sitk.WriteImage(ct, str(tmp_path / "turned.nrrd"))
-    assert quantify(tmp_path, tmp_path / "out", "--no-picture", ct="turned.nrrd") == 0
-    assert read_metrics(tmp_path / "out").metrics.rows == read_metrics(quantified).metrics.rows
+    assert quantify(tmp_path, tmp_path / "out", *MODEL_FREE, ct="turned.nrrd") == 0
+    assert read_metrics(tmp_path / "out").metrics.rows == read_metrics(model_free).metrics.rows
 
 
 def test_given_lungs_take_the_place_of_found_ones(phantom, tmp_path):
     lobes = sitk.ReadImage(str(phantom / "lobes.nrrd"))
     sitk.WriteImage(lobes > 0, str(tmp_path / "lungs.nrrd"))
-    assert quantify(phantom, tmp_path / "out", "--lungs", tmp_path / "lungs.nrrd", "--no-picture") == 0
+    assert quantify(phantom, tmp_path / "out", "--lungs", tmp_path / "lungs.nrrd", *MODEL_FREE) == 0
     found = read_metrics(tmp_path / "out")
     voxel_ml = np.prod(lobes.GetSpacing()) / 1000
     volume = np.count_nonzero(sitk.GetArrayFromImage(lobes)) * voxel_ml
@@ -230,6 +237,8 @@ def test_interrupt_leaves_no_file(phantom, tmp_path):
         str(phantom / "ct.nrrd"),
         "--out",
         str(tmp_path / "o"),
+        "--method",
+        "model-free",
     ]
     # The stage is shown on a terminal alone.
     ours, theirs = os.openpty()
@@ -259,9 +268,9 @@ def test_earlier_results_survive_a_failed_run(phantom, tmp_path):
     assert names(out) == {"metrics.csv", "overlay.png"}
 
 
-def test_runs_are_repeatable(phantom, quantified, tmp_path):
-    assert quantify(phantom, tmp_path, "--no-picture") == 0
-    assert (tmp_path / "metrics.json").read_bytes() == (quantified / "metrics.json").read_bytes()
+def test_runs_are_repeatable(phantom, model_free, tmp_path):
+    assert quantify(phantom, tmp_path, *MODEL_FREE) == 0
+    assert (tmp_path / "metrics.json").read_bytes() == (model_free / "metrics.json").read_bytes()
 
 
 # ------------------------------------------------------------------------------------------------------------ grade

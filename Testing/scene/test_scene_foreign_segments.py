@@ -10,6 +10,7 @@ from scene_world import World, oblique, slab_lobes
 
 from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.errors import UnfitInputError
+from COVIDQuantLib.pipeline import MODEL_FREE, Plan
 from COVIDQuantLib.scene.given_lobes import given_lobes
 from COVIDQuantLib.scene.live.live_quantification import LiveQuantification
 from COVIDQuantLib.scene.nodes.segmentations import segmentation_of_node
@@ -17,7 +18,6 @@ from COVIDQuantLib.scene.nodes.segments import roles_of
 from COVIDQuantLib.scene.nodes.volumes import node_of_ct
 from COVIDQuantLib.scene.quantification_job import quantify_volume
 from COVIDQuantLib.segment_roles import LESION_ROLE
-from COVIDQuantLib.simulation.phantom import PhantomSettings, make_phantom
 
 # Rows of totalsegmentator_snomed_mapping.csv of the Slicer extension: name, codes of type, modifier, region; and what
 # the segment is to us. The middle lobe has no side there.
@@ -136,12 +136,12 @@ def test_lobes_on_a_coarser_grid_are_given_with_a_warning():
     assert set(np.unique(masks.lobes)) == set(range(6))
 
 
-def test_a_ct_is_quantified_in_foreign_lobes():
+def test_a_ct_is_quantified_in_foreign_lobes(once):
     world = World(33)
-    phantom = make_phantom(PhantomSettings(seed=3, thickness_mm=8.0, matrix=80, extent_percent=10.0))
+    phantom = once.phantom(seed=1, thickness_mm=10.0, matrix=64, extent_percent=10.0)
     world.volume = node_of_ct(world.scene, phantom.ct, "CT")
     foreign = foreign_node(world, phantom.lobes)
-    node = quantify_volume(world.volume, "CT pneumonia", lobes_from=foreign)
+    node = quantify_volume(world.volume, "CT pneumonia", plan=Plan(MODEL_FREE), lobes_from=foreign)
     result = segmentation_of_node(node, world.volume)
     assert np.array_equal(result.lobes, phantom.lobes)
     assert result.lesions.any()

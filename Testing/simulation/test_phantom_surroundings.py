@@ -1,6 +1,7 @@
 """What is around the phantom: outside the body something is there, inside nothing changes, by default nothing is."""
 
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ SETTINGS = {"seed": 31, "matrix": 84, "pixel_mm": 5.6, "thickness_mm": 8.0, "noi
 ADDED = {"table": 0.3, "couch": 1.0, "cushion": 0.2, "blanket": 0.1, "cables": 0.002, "arms-down": 0.3, "arms-up": 0.1}
 
 
+@cache
 def made(*names: str, **settings) -> Phantom:
+    """Made once for all tests; they read it only."""
     return make_phantom(PhantomSettings(**{**SETTINGS, **settings}, surroundings=names))
 
 

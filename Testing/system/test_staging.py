@@ -71,8 +71,22 @@ def killed_at(step, do):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
 
 
+def in_small_process(scenario, folder):
+    """Run a scenario in a process of its own: it forks often, and a fork of one as large as this takes long."""
+    paths = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+    call = f"test_staging.{scenario.__name__}(Path({str(folder)!r}))"
+    code = f"import sys; sys.path[:0] = {paths!r}; from pathlib import Path; import test_staging; {call}"
+    done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @FORK
-def test_killed_at_any_step_it_is_the_old_set_or_the_new_one_and_nothing_is_left(tmp_path):
+@pytest.mark.parametrize("scenario", ["killed_at_any_step", "killed_while_clearing_up", "killed_while_putting_back"])
+def test_killed_at_any_step_it_is_the_old_set_or_the_new_one_and_nothing_is_left(scenario, tmp_path):
+    in_small_process(globals()[scenario], tmp_path)
+
+
+def killed_at_any_step(tmp_path):
     seen, step = set(), 0
     while True:
         step += 1
@@ -91,8 +105,8 @@ def test_killed_at_any_step_it_is_the_old_set_or_the_new_one_and_nothing_is_left
     assert seen == {3, 4}
 
 
-@FORK
-def test_killed_while_it_clears_up_after_a_killed_one(tmp_path):
+def killed_while_clearing_up(tmp_path):
+    """Killed while it clears up after a killed one."""
     for first in range(1, 40, 4):
         for second in range(1, 12, 2):
             folder = old_result(tmp_path / f"{first}-{second}")
@@ -102,8 +116,7 @@ def test_killed_while_it_clears_up_after_a_killed_one(tmp_path):
             assert content(folder) in (OLD, NEW), (first, second)
 
 
-@FORK
-def test_killed_while_it_puts_the_old_set_back(tmp_path):
+def killed_while_putting_back(tmp_path):
     """A move fails, the process begins to undo the others, and is killed at any step of that."""
 
     def fail(folder):

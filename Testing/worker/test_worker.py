@@ -13,7 +13,7 @@ from worker_world import WorkerThat, is_running, small_ct, until, until_stage
 
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import Cancelled, COVIDQuantError, UnfitInputError, UsageError
-from COVIDQuantLib.pipeline import DEFAULT_PLAN, METHODS, GivenMasks, Plan, segment_ct
+from COVIDQuantLib.pipeline import DEFAULT_PLAN, MODEL_FREE, NETWORK, GivenMasks, Plan, segment_ct
 from COVIDQuantLib.progress import StagedProgress
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.voxels.geometry import Geometry
@@ -24,6 +24,8 @@ from COVIDQuantLib.worker.process import clean_environment
 from COVIDQuantLib.worker.worker import Worker
 
 pytestmark = pytest.mark.usefixtures("no_file_is_left", "no_block_is_left")
+# Small networks find the same, and are refused, in every run: test_worker_faults.py, damaged weights and whole ones.
+BOTH = [MODEL_FREE, pytest.param(NETWORK, marks=pytest.mark.slow)]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def phantom(once):
     return once.phantom(seed=1, thickness_mm=10.0, matrix=64, slices=12, extent_percent=10.0).ct
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", BOTH)
 def test_the_result_is_that_of_the_pipeline_here_and_the_process_stays_warm(phantom, method):
     plan = Plan(method, "cpu")
     here = segment_ct(phantom, GivenMasks(), StagedProgress(plan.stages), plan)
@@ -84,7 +86,7 @@ def test_the_result_is_that_of_the_pipeline_here_and_the_process_stays_warm(phan
     assert not is_running(pid)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", BOTH)
 def test_errors_of_the_job_are_the_pipelines_own_and_do_not_end_the_process(phantom, method):
     plan = Plan(method, "cpu")
     air = dataclasses.replace(phantom, hu=np.full_like(phantom.hu, -1000))

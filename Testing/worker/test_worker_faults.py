@@ -35,7 +35,8 @@ from COVIDQuantLib.errors import Cancelled, COVIDQuantError, UnfitInputError
 from COVIDQuantLib.inference.device import MemoryRanOutError
 from COVIDQuantLib.models import TrainedNetwork, write_bundle
 from COVIDQuantLib.networks.registry import build_network
-from COVIDQuantLib.pipeline import MODEL_FREE, NETWORK, GivenMasks, Plan
+from COVIDQuantLib.pipeline import MODEL_FREE, NETWORK, GivenMasks, Plan, segment_ct
+from COVIDQuantLib.progress import StagedProgress
 from COVIDQuantLib.segmentation.result import Segmentation
 from COVIDQuantLib.voxels.geometry import Geometry
 from COVIDQuantLib.worker import blocks
@@ -190,13 +191,6 @@ def test_cancel_at_every_stage_of_the_job_without_models(real, phantom, stage):
         assert real.pid == pid
     else:
         cancel_at(stage, job, pid)
-
-
-@pytest.mark.parametrize("stage", ["at once", "lobes", "lesions"])
-def test_cancel_at_every_stage_of_the_job_by_networks(slow, chest, models, stage):
-    ct, given = chest
-    job = slow.submit(ct, given if stage == "lesions" else GivenMasks(), Plan(NETWORK, "cpu", *models))
-    cancel_at(stage, job, slow.pid)
 
 
 def cancel_at(stage, job, pid):
@@ -377,24 +371,39 @@ def test_a_real_gpu_that_is_full_from_the_beginning_is_passed_over(chest, models
     assert np.mean(result.lesions != plain.lesions) < 0.02
 
 
-def test_damaged_weights_are_refused_through_the_worker(chest, models, tmp_path):
+# The first of these to load torch is the only one but for the last: cancelled at a stage, a process is gone.
+
+
+def test_damaged_weights_are_refused_and_whole_ones_find_what_they_find_here(slow, chest, models, tmp_path):
     lobes, whole = models
-    with Worker() as worker:
-        for damage in ("cut", "changed", "gone"):
-            folder = write_lesions(tmp_path / damage)
-            weights = folder / "models" / "slices.safetensors"
-            data = bytearray(weights.read_bytes())
-            if damage == "gone":
-                weights.unlink()
-            else:
-                data[-1] ^= 1
-                weights.write_bytes(data[: len(data) // 2] if damage == "cut" else data)
-            with pytest.raises(UnfitInputError, match=damage) as caught:
-                worker.submit(*chest, Plan(NETWORK, "cpu", lobes, str(folder))).wait()
-            assert caught.value.remedy
-            pid = worker.pid
-        worker.submit(*chest, Plan(NETWORK, "cpu", lobes, whole)).wait()
-        assert worker.pid == pid
+    for damage in ("cut", "changed", "gone"):
+        folder = write_lesions(tmp_path / damage)
+        weights = folder / "models" / "slices.safetensors"
+        data = bytearray(weights.read_bytes())
+        if damage == "gone":
+            weights.unlink()
+        else:
+            data[-1] ^= 1
+            weights.write_bytes(data[: len(data) // 2] if damage == "cut" else data)
+        with pytest.raises(UnfitInputError, match=damage) as caught:
+            slow.submit(*chest, Plan(NETWORK, "cpu", lobes, str(folder))).wait()
+        assert caught.value.remedy
+        pid = slow.pid
+    plan = Plan(NETWORK, "cpu", lobes, whole)
+    there = slow.submit(*chest, plan).wait()
+    assert slow.pid == pid
+    here = segment_ct(*chest, StagedProgress(plan.stages), plan)
+    assert 0 < there.lesions.sum() < there.lesions.size
+    assert np.array_equal(there.lesions, here.lesions)
+    assert np.array_equal(there.lobes, here.lobes)
+    assert (there.provenance, there.warnings, there.checks) == (here.provenance, here.warnings, here.checks)
+
+
+@pytest.mark.parametrize("stage", ["lobes", "lesions", "at once"])
+def test_cancel_at_every_stage_of_the_job_by_networks(slow, chest, models, stage):
+    ct, given = chest
+    job = slow.submit(ct, given if stage == "lesions" else GivenMasks(), Plan(NETWORK, "cpu", *models))
+    cancel_at(stage, job, slow.pid)
 
 
 def test_every_error_here_is_the_users_to_read():

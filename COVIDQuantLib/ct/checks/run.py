@@ -51,8 +51,7 @@ from COVIDQuantLib.ct.checks.hounsfield_units import check_values
 from COVIDQuantLib.ct.checks.image_checks import foreign_slices, has_bright_blood, noise_hu
 from COVIDQuantLib.ct.checks.lung_checks import check_lungs
 from COVIDQuantLib.ct.checks.sharp_kernels import is_sharp
-from COVIDQuantLib.ct.dicom.series.stack import MIN_SLICES
-from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN, CTVolume, CTWarning
+from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN, MIN_SLICES, CTVolume, CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 
 __all__ = ["HeaderFacts", "check_ct", "check_lungs"]

@@ -10,9 +10,9 @@ import numpy as np
 from scipy import ndimage
 
 from COVIDQuantLib.ct.masks.interpretation import as_asked
-from COVIDQuantLib.ct.masks.label_maps import whole_labels
 from COVIDQuantLib.ct.masks.label_positions import CONTRACT, label_counts
 from COVIDQuantLib.ct.masks.label_schemes import BY_PLACE, read_by_layout
+from COVIDQuantLib.ct.masks.whole_labels import whole_labels
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.segmentation.patient.bounds import ChestBounds

@@ -10,8 +10,7 @@ import numpy as np
 from COVIDQuantLib.ct.dicom.frames import Frame, frames_of
 from COVIDQuantLib.ct.dicom.headers import ImageFile, class_name
 from COVIDQuantLib.ct.dicom.series.outliers import along_normal, are_few, is_regular, left_out, settle
-from COVIDQuantLib.ct.dicom.series.stack import MIN_SLICES
-from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.ct.volume import MIN_SLICES, CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 
 CT_CLASSES = {

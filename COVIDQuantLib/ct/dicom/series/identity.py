@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from COVIDQuantLib.ct.dicom.headers import ImageFile
-from COVIDQuantLib.ct.dicom.series.stack import MIN_SLICES
-from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.ct.volume import MIN_SLICES, CTWarning
 
 # What slices of one reconstruction share besides the study, whatever their identifiers.
 _SHARED = (

@@ -12,7 +12,6 @@ from COVIDQuantLib.ct.blank_slices import is_blank
 from COVIDQuantLib.ct.dicom.frames import Frame
 from COVIDQuantLib.ct.dicom.pixels import peek
 from COVIDQuantLib.ct.dicom.series.stack import (
-    MIN_SLICES,
     MISSING_SLICE,
     ORIENTATION_TOLERANCE,
     SAME_POSITION,
@@ -20,7 +19,7 @@ from COVIDQuantLib.ct.dicom.series.stack import (
     stack_frames,
 )
 from COVIDQuantLib.ct.hu_normalisation import HUBuffer
-from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.ct.volume import MIN_SLICES, CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.voxels.geometry import Geometry
 

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 from COVIDQuantLib.ct.dicom.frames import Frame
 from COVIDQuantLib.ct.dicom.series.outliers import double_slices, is_regular, left_out
-from COVIDQuantLib.ct.dicom.series.stack import MIN_SLICES
-from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.ct.volume import MIN_SLICES, CTWarning
 
 # The marks of a frame that distinguish phases or reconstructions in one series, most reliable first.
 _PHASE_KEYS = (

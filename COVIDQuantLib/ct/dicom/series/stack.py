@@ -10,11 +10,10 @@ import numpy as np
 
 from COVIDQuantLib.ct.dicom.frames import Frame
 from COVIDQuantLib.ct.dicom.series.gantry_tilt import sideways, tilt_warning, too_tilted
-from COVIDQuantLib.ct.volume import CTWarning
+from COVIDQuantLib.ct.volume import MIN_SLICES, CTWarning
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.voxels.geometry import Geometry
 
-MIN_SLICES = 5
 # Intervals may differ from their median by this share before slices count as unevenly spaced, and by the
 # smaller share (plus the rounding of headers) before a warning.
 UNEVEN_STOPS = 0.20
