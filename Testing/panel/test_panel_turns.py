@@ -30,7 +30,7 @@ def is_shown(segmentation):
 
 
 def turn(world):
-    world.fire(world.panel.turns._timer)
+    world.panel.turns._timer.fire()
 
 
 def test_steps_are_done_one_at_a_time_whatever_becomes_of_the_others(world):
