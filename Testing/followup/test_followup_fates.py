@@ -153,6 +153,7 @@ def test_the_record_is_ready_for_json():
         "unchanged_ratio": 1.25,
         "member_share": 0.1,
         "lower_cut_log_odds": -5.0,
+        "again_share": 0.2,
     }
     row = record["lesions"][0]
     table = fates(mask(BIG, BESIDE), mask(BRIDGED)).rows()

@@ -72,6 +72,7 @@ def test_a_crumb_beside_a_lesion_of_its_own_changes_no_volume():
         ([(BIG, LOWER_CUT - 0.5)], "it is too unlikely"),
         ([(((12, 25, 40), (6, 6, 6)), 0.0)], "the other exam shows nothing there"),
         ([(((4, 6, 6), (2, 2, 2)), -1.0)], "it is smaller than what is followed at all"),
+        ([(((4, 6, 6), (4, 3, 3)), -1.0)], "it is a sixth of what the other exam shows"),
         ([], "there is nothing"),
     ],
 )

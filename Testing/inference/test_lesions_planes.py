@@ -1,5 +1,7 @@
 """Axial, coronal and sagittal slices, seen as they are and mirrored (COVIDQuantLib.inference.lesions)."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -128,6 +130,24 @@ def test_small_pieces_have_a_cut_of_their_own():
         found = logits.clone()
         drop_doubtful_pieces(found, lung, 0.0, 10, 3.0, small_mean)
         assert (found > 0).sum() == kept
+
+
+def test_a_wide_rim_makes_no_piece_more_doubtful():
+    logits = torch.full((5, 9, 9), -5.0)
+    logits[1, 1:8, 1:8] = -1.5
+    logits[1, 3:6, 3:6] = 2.0
+    logits[3, 1:4, 1:4] = -1.5
+    lung = torch.ones(logits.shape, dtype=torch.bool)
+    for core, kept in ((-np.inf, 0), (-1.0, 49), (3.0, 0)):
+        found = logits.clone()
+        drop_doubtful_pieces(found, lung, -2.0, 10, 1.0, core=core)
+        assert (found > -2).sum() == kept
+
+
+def test_the_core_of_a_piece_is_at_the_cut_unless_it_is_given():
+    network = LesionsNetwork(Says(nothing), cut=0.1, piece_cut=0.7)
+    assert network.core == network.level
+    assert replace(network, core_cut=0.5).core == 0
 
 
 def test_what_is_mirrored_prefers_no_side():

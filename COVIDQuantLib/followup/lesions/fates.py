@@ -74,9 +74,13 @@ def find_fates(
     groups = _groups(len(parts[0]), len(parts[1]), linked)
     records, too_small = [], 0
     for group in groups:
+        own_ml = [
+            sum(known[n].volume_ml for n in numbers if n < len(known))
+            for numbers, known in zip(group, own, strict=True)
+        ]
         old, new = (
-            _telling(numbers, found, len(known), limits)
-            for numbers, found, known in zip(group, parts, own, strict=True)
+            _telling(numbers, found, len(known), other_ml, limits)
+            for numbers, found, known, other_ml in zip(group, parts, own, reversed(own_ml), strict=True)
         )
         sides = (
             tuple(_part(parts[0][a], baseline.geometry, at_lower_cut=a >= len(own[0])) for a in old),
@@ -106,15 +110,20 @@ def _found_again(
     ]
 
 
-def _telling(numbers: Sequence[int], found: Sequence[Component], own: int, limits: FateLimits) -> list[int]:
+def _telling(
+    numbers: Sequence[int], found: Sequence[Component], own: int, other_ml: float, limits: FateLimits
+) -> list[int]:
     """Of a lesion's parts in one exam those that tell what became of it, by their places in ``found``.
 
     Beside parts of the exam's own, the first ``own``, what a lower cut shows matters only if it is a lesion by itself;
-    otherwise it would change volumes that the exam has.
+    otherwise it would change volumes that the exam has. Alone it matters if it is a good part of the ``other_ml`` that
+    the other exam has there: a few points above the lower cut are found in healthy lung, too.
     """
+    if all(n >= own for n in numbers):
+        enough = sum(found[n].volume_ml for n in numbers) >= limits.again_share * other_ml
+        return list(numbers) if enough else []
     least = limits.least_member(found[n].volume_ml for n in numbers)
-    alone = all(n >= own for n in numbers)
-    return [n for n in numbers if n < own or alone or found[n].volume_ml >= least]
+    return [n for n in numbers if n < own or found[n].volume_ml >= least]
 
 
 def _own_ml(side: Sequence[LesionPart]) -> float:

@@ -12,7 +12,7 @@ from COVIDQuantLib.voxels.geometry import Triple
 CRUMB_ML, LESION_ML = MIN_ML, 0.5
 LINK_SHARE, UNCHANGED_RATIO, MEMBER_SHARE = 0.1, 1.25, 0.1
 # Log odds below the network's own cut. Chosen on two made courses; see docs/follow-up.md.
-LOWER_CUT = -5.0
+LOWER_CUT, AGAIN_SHARE = -5.0, 0.2
 FATES = ("new", "grown", "unchanged", "shrunk", "resolved", "merged", "split", "merged and split")
 
 COLUMN_TEXTS = {
@@ -43,6 +43,7 @@ class FateLimits:
         unchanged_ratio: greatest ratio of the volumes of an unchanged lesion, 1 or more.
         member_share: least volume of one of several lesions that merged or came of a split, of the largest one's, 0..1.
         lower_cut_log_odds: log odds, from the network's cut, above which what the other exam shows is found again.
+        again_share: least volume found again where an exam has no lesion of its own, of what the other one has, 0..1.
     """
 
     lesion_ml: float = LESION_ML
@@ -51,6 +52,7 @@ class FateLimits:
     unchanged_ratio: float = UNCHANGED_RATIO
     member_share: float = MEMBER_SHARE
     lower_cut_log_odds: float = LOWER_CUT
+    again_share: float = AGAIN_SHARE
 
     def least_member(self, volumes_ml: Iterable[float]) -> float:
         """Least volume (mL) of one of several lesions beside others of these volumes."""
