@@ -60,7 +60,7 @@ def test_a_new_result_is_looked_at_then_shown_then_edited(world, phantom):
     before = view.GetSliceOffset()
     world.panel.take(result, place=(0.0, 0.0, before + 7.0))
     assert world.panel.reading.segmentation is result
-    assert world.ui.figuresTable.rowCount == 9
+    assert len(world.cells("figuresTable")) == 9
     assert (is_shown(result), editor.enabled, view.GetSliceOffset()) == (False, False, before)
     turn(world)
     assert (is_shown(result), view.GetSliceOffset()) == (False, pytest.approx(before + 7.0))
