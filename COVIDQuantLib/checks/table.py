@@ -17,6 +17,7 @@ CHECKS: tuple[Check, ...] = (
     Check("slice-jump", "jump of the lungs' area between slices", "%", at_most(15), shape.jumps),
     Check("lung-volume", "volume of the lungs", "mL", (1000, 9500), size.lung_volume, (300, 12000), whole=True),
     Check("left-share", "left lung's share of both", "%", (30, 59), size.left_share, (5, 90), whole=True),
+    Check("heart-side", "heart on the left", "%", at_least(49.5), size.heart_side, whole=True),
     Check("lobe-share", "a lobe's share of its lung", "% off", at_most(0), size.lobe_share, whole=True),
     Check("lung-of-chest", "lungs' share of the chest cavity", "%", (22, 101), size.lung_of_chest, whole=True),
     Check("lobe-order", "lobes in anatomical order", "mm", at_least(3), size.lobe_order, at_least(-20), whole=True),

@@ -99,6 +99,19 @@ def test_damage_is_seen_by_the_check_that_is_made_for_it(checks_of, name, code):
     assert code in codes(checks_of(next(d for d in DAMAGES if d.__name__ == name)))
 
 
+def test_a_ct_with_exchanged_sides_shows_its_heart_on_the_right(right, bounds):
+    case, ct = right
+    other_side = np.array([0, 4, 4, 5, 1, 3], np.uint8)
+    mirrored = CTVolume(np.ascontiguousarray(ct.hu[:, :, ::-1]), ct.geometry)
+    masks = (np.ascontiguousarray(mask[:, :, ::-1]) for mask in (other_side[case.lobes], case.lesions))
+    found = run_checks(mirrored, *masks, bounds_of(mirrored))
+    (heart,) = (check for check in found if check.code == "heart-side")
+    assert (heart.grade, heart.value) == (Grade.LOOK, pytest.approx(38, abs=10))
+    assert "lobe-order" not in codes(found)
+    (as_it_is,) = (check for check in run_checks(ct, case.lobes, case.lesions, bounds) if check.code == "heart-side")
+    assert as_it_is.value == pytest.approx(100 - heart.value, abs=2)
+
+
 def test_what_is_mostly_outside_the_patient_is_not_usable(right, bounds):
     case, ct = right
     lobes = case.lobes.copy()

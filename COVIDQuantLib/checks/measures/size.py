@@ -28,6 +28,37 @@ def left_share(evidence: Evidence) -> Iterator[Measured]:
     yield Measured(percent, f"the left lung is {percent:.0f} % of both", side)
 
 
+def heart_side(evidence: Evidence) -> Iterator[Measured]:
+    """Share of the tissue between the lungs, at the heart's height, that lies on the left, percent.
+
+    It is 50 or more unless the sides of the CT are exchanged, the organs are mirrored, or the heart is displaced.
+    """
+    lung = evidence.lung_share >= 0.5
+    sections = np.flatnonzero(lung.any(axis=(1, 2)))
+    low, high = (int(sections[0] + share * np.ptp(sections)) for share in _HEART_HEIGHT)
+    lung = lung[low : high + 1]
+    rows, columns = (np.flatnonzero(lung.any(axis=axes)) for axes in ((0, 2), (0, 1)))
+    if not len(rows):
+        return
+    lung = lung[:, : int(rows[0] + _HEART_FRONT * np.ptp(rows))]
+    i = np.arange(lung.shape[2])
+    middle = (columns[0] + columns[-1]) / 2
+    right, left = i < middle, i > middle
+    both = (lung & right).any(axis=2, keepdims=True) & (lung & left).any(axis=2, keepdims=True)
+    # Between the first and the last lung of each row.
+    within = np.maximum.accumulate(lung, axis=2) & np.maximum.accumulate(lung[:, :, ::-1], axis=2)[:, :, ::-1]
+    between = within & ~lung & both
+    on_left, on_right = (float(np.count_nonzero(between & side)) for side in (left, right))
+    if on_left + on_right:
+        percent = 100.0 * on_left / (on_left + on_right)
+        text = f"{percent:.0f} % of the heart's region is on the left: exchanged sides, or a heart on the right?"
+        yield Measured(percent, text, WHOLE_LUNG.name)
+
+
+# Share of the lungs' height, from below, and of their depth, from the front: the heart, above the domes.
+_HEART_HEIGHT, _HEART_FRONT = (0.25, 0.6), 0.8
+
+
 def lobe_share(evidence: Evidence) -> Iterator[Measured]:
     """Each lobe's share of its lung, as a ratio to the nearer end of the usual range (1 within it)."""
     for lobe in LOBES:
