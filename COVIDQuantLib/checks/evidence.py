@@ -16,7 +16,7 @@ from COVIDQuantLib.grades import Place
 from COVIDQuantLib.segmentation.log_odds import OddsMap
 from COVIDQuantLib.voxels.block_grid import block_means, block_shares
 from COVIDQuantLib.voxels.geometry import Geometry
-from COVIDQuantLib.voxels.morphology import close, dilate
+from COVIDQuantLib.voxels.morphology import close, dilate, mean_around
 from COVIDQuantLib.voxels.sampling_grids import Grids
 
 # A voxel is aerated below this and dense above that, far enough from the edge's own values on both sides.
@@ -195,7 +195,7 @@ class Evidence:
             return None
         size = [max(1, round(_PLACE_MM / mm)) for mm in self.grids.block_spacing]
         # For a thin structure only its own blocks count, so that the place is on it.
-        around = ndimage.uniform_filter(blocks.astype(np.float32), size, mode="constant") * (blocks > 0)
+        around = mean_around(blocks, blocks > 0, size) * (blocks > 0)
         found = np.unravel_index(int(around.argmax()), around.shape)
         k, j, i = (self.grids.middles(axis, int(n) + 1)[-1] for axis, n in enumerate(found))
         x, y, z = (self.geometry.index_to_lps @ (i, j, k, 1.0))[:3]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.voxels.morphology import Spacing, components, dilate, erode
+from COVIDQuantLib.voxels.morphology import Spacing, components, dilate, erode, mean_around
 
 AERATED_HU = -500.0
 # Lung tissue lies between these; anything less dense over a few millimetres is gas in an airway or the gut, or a bulla.
@@ -42,8 +42,8 @@ def aerated_lung(hu: np.ndarray, patient: np.ndarray, spacing: Spacing) -> np.nd
 
 def _gas(hu: np.ndarray, air: np.ndarray, tissue: np.ndarray, spacing: Spacing) -> np.ndarray:
     size = [max(1, round(_NEIGHBOURHOOD_MM / mm)) for mm in spacing]
-    around = ndimage.uniform_filter(tissue.astype(np.float32), size, mode="constant")
-    of_air = ndimage.uniform_filter(air.astype(np.float32), size, mode="constant")
+    around = mean_around(tissue, air, size)
+    of_air = mean_around(air, air, size)
     empty = air & (hu < GAS_HU) & (around < _TISSUE_SHARE * np.maximum(of_air, 0.05))
     cores = ndimage.binary_opening(empty, np.ones((1, 2, 2)))
     return air & dilate(cores, 1.01 * max(spacing), spacing)

@@ -119,17 +119,14 @@ def test_a_failure_is_told(world, monkeypatch):
     world.errors.clear()
 
 
-def test_download_sample_makes_it_without_a_network(world, logic, expected):
+def test_download_sample_makes_it_without_a_network_and_only_once(world, logic, monkeypatch, expected):
     volume = logic().downloadSample("COVIDQuantPhantom")
     assert volume.GetName() == "COVIDQuantPhantom"
     assert volume.GetStorageNode() is None
     assert same(volume, expected)
     assert logic.downloads == []
     assert cache(world) == [logic.sources[0].fileNames]
-
-
-def test_a_second_time_it_comes_from_the_cache(world, logic, monkeypatch, expected):
-    logic().downloadSample("COVIDQuantPhantom")
+    # A second time it comes from the cache.
     from COVIDQuantPanel import sample
 
     monkeypatch.setattr(sample, "begin_sample", None)

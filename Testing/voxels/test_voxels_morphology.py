@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from COVIDQuantLib.voxels import morphology
-from COVIDQuantLib.voxels.morphology import dilate, erode
+from COVIDQuantLib.voxels.morphology import dilate, erode, mean_around
 
 MASKS = arrays(bool, st.tuples(*[st.integers(1, 9)] * 3), elements=st.booleans(), fill=st.booleans())
 SPACINGS = st.tuples(*[st.sampled_from([0.68359375, 0.75, 1.0, 1.5, 2.5, 5.0])] * 3)
@@ -38,3 +38,18 @@ def test_both_ways_to_do_it_agree(monkeypatch, most_rows):
     monkeypatch.setattr(morphology, "_MOST_ROWS", most_rows)
     other = [does(mask, mm, spacing) for does in (dilate, erode) for mm in (1.5, 4.0)]
     assert all(np.array_equal(one, two) for one, two in zip(usual, other, strict=True))
+
+
+@pytest.mark.parametrize("size", [(1, 2, 3), (5, 5, 5), (4, 1, 30)])
+def test_a_mean_around_a_mask_is_the_plain_filters_there_to_the_last_bit(size):
+    rng = np.random.default_rng(7)
+    for low, high in (((2, 5, 1), (7, 19, 9)), ((0, 0, 0), (12, 30, 20)), ((11, 4, 4), (12, 5, 5))):
+        values = np.zeros((12, 30, 20))
+        box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        values[box] = rng.normal(size=values[box].shape)
+        where = (values != 0) & (rng.random(values.shape) < 0.9)
+        where[low] = where[tuple(b - 1 for b in high)] = True
+        means = mean_around(values, where, size)
+        plain = ndimage.uniform_filter(values.astype(np.float32), size, mode="constant")
+        assert np.array_equal(means[where], plain[where])
+    assert not mean_around(values, np.zeros(values.shape, bool), size).any()

@@ -10,7 +10,7 @@ from scipy import ndimage
 from COVIDQuantLib.anatomy import LESION
 from COVIDQuantLib.checks.evidence import Evidence
 from COVIDQuantLib.checks.record import Measured
-from COVIDQuantLib.voxels.morphology import open_
+from COVIDQuantLib.voxels.morphology import mean_around, open_
 
 _SOFT_HU = -200
 _LUMP_MM = 6.0
@@ -74,11 +74,13 @@ def _steps(evidence: Evidence, lumps: np.ndarray, soft: np.ndarray, faces: _Face
     steps = higher - lower
     known = np.isfinite(steps)
     size = [max(1, round(_SMOOTH_MM / mm)) for mm in spacing]
+    at_faces = np.zeros(lumps.shape, bool)
+    at_faces[faces] = True
     sums = []
     for values in (np.where(known, steps, 0.0), known):
         spread = np.zeros(lumps.shape, np.float32)
         spread[faces] = values
-        sums.append(ndimage.uniform_filter(spread, size, mode="constant")[faces])
+        sums.append(mean_around(spread, at_faces, size)[faces])
     enough = sums[1] > 1e-6
     return np.where(enough, sums[0] / np.where(enough, sums[1], 1.0), np.nan)
 

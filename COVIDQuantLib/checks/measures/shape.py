@@ -24,7 +24,9 @@ _ALL_AROUND = np.ones((3, 3, 3), bool)
 def pieces(evidence: Evidence) -> Iterator[Measured]:
     """For each lobe, the volume not connected to its largest piece, mL."""
     for lobe in LOBES:
-        share = evidence.lobe_shares[lobe.label]
+        all_of_it = evidence.lobe_shares[lobe.label]
+        box = bounding_box(all_of_it > 0) or (slice(0, 1),) * 3
+        share = all_of_it[box]
         # Any contact within a block connects, so separate parts are at least a block apart.
         labels, count = ndimage.label(share > 0, _ALL_AROUND)
         volumes = np.bincount(labels.ravel(), weights=share.ravel(), minlength=count + 1) * evidence.block_ml
@@ -32,7 +34,8 @@ def pieces(evidence: Evidence) -> Iterator[Measured]:
         largest = int(volumes.argmax())
         rest = float(volumes.sum() - volumes[largest])
         several = int(np.count_nonzero(volumes > 0.5))
-        where = share * ((labels != largest) & (labels > 0))
+        where = np.zeros_like(all_of_it)
+        where[box] = share * ((labels != largest) & (labels > 0))
         yield Measured(
             rest, f"the {lobe.name} is in {several} pieces, {rest:.0f} mL of it disconnected", lobe.name, where
         )
