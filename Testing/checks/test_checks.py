@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -104,7 +105,11 @@ def test_a_ct_with_exchanged_sides_shows_its_heart_on_the_right(right, bounds):
     other_side = np.array([0, 4, 4, 5, 1, 3], np.uint8)
     mirrored = CTVolume(np.ascontiguousarray(ct.hu[:, :, ::-1]), ct.geometry)
     masks = (np.ascontiguousarray(mask[:, :, ::-1]) for mask in (other_side[case.lobes], case.lesions))
-    found = run_checks(mirrored, *masks, bounds_of(mirrored))
+    assert not ct.hu.shape[2] % bounds.factors[2], "blocks of the mirrored CT are mirrored blocks"
+    chest = SimpleNamespace(
+        patient=bounds.patient[:, :, ::-1], cavity=bounds.cavity[:, :, ::-1], factors=bounds.factors
+    )
+    found = run_checks(mirrored, *masks, chest)
     (heart,) = (check for check in found if check.code == "heart-side")
     assert (heart.grade, heart.value) == (Grade.LOOK, pytest.approx(38, abs=10))
     assert "lobe-order" not in codes(found)
