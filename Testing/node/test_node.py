@@ -8,6 +8,7 @@ from node_world import Archive, association, node_in, run_until, sent, series, s
 from pydicom.uid import CTImageStorage
 
 from COVIDQuantLib.node.ledger import BY_NODE
+from COVIDQuantLib.node.network.service import Service
 
 
 def test_a_ct_comes_in_and_its_result_goes_out(tmp_path):
@@ -63,6 +64,14 @@ def test_a_series_that_broke_off_waits_for_its_rest(tmp_path):
         sent(node.service.port, images)
         run_until(node, lambda: states(node) == {"done": 1})
         assert [one.SeriesDescription for one in archive.datasets] == ["16 slices"]
+
+
+def test_a_connection_that_is_seen_to_close_before_its_release_broke_nothing_off(tmp_path, monkeypatch):
+    """Two threads tell of the two; on a busy machine the end of the connection may come first."""
+    monkeypatch.setattr(Service, "_on_released", lambda _service, _event: None)
+    with node_in(tmp_path, gather={"broken_off_seconds": 600}) as node:
+        sent(node.service.port, series())
+        run_until(node, lambda: states(node) == {"done": 1})
 
 
 def test_a_series_that_was_sent_when_the_node_was_ended_is_not_lost(tmp_path):

@@ -15,6 +15,7 @@ from weakref import WeakSet
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom import AE, _config, evt
+from pynetdicom.pdu import A_RELEASE_RQ
 
 from COVIDQuantLib.ct.dicom.series.fitness import CT_CLASSES
 from COVIDQuantLib.errors import OutputError, UsageError
@@ -79,6 +80,7 @@ class Service:
         self._again: Counter[object] = Counter()
         self._closing = False
         self._over: WeakSet[Any] = WeakSet()
+        self._releasing: WeakSet[Any] = WeakSet()
         # Each message of each association would be described, although nobody reads it; and by name of the patient.
         _config.LOG_HANDLER_LEVEL = "none"
         logging.getLogger("pynetdicom").addHandler(logging.NullHandler())
@@ -131,6 +133,7 @@ class Service:
             (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_N_EVENT_REPORT, self._on_commitment),
             (evt.EVT_REJECTED, self._on_rejected),
+            (evt.EVT_PDU_RECV, self._on_pdu),
             (evt.EVT_RELEASED, self._on_released),
             (evt.EVT_ABORTED, self._on_broken),
             (evt.EVT_CONN_CLOSE, self._on_broken),
@@ -216,12 +219,17 @@ class Service:
         why = f"a message of more than {size / 1e6:.1f} MB; the connection was closed [instance-too-large]"
         self._intake.refusals.add(_caller(association), why)
 
+    def _on_pdu(self, event: Any) -> None:
+        # Its sender closes the connection at once, which pynetdicom may tell before it tells the release.
+        if isinstance(event.pdu, A_RELEASE_RQ):
+            self._releasing.add(event.assoc)
+
     def _on_released(self, event: Any) -> None:
         self._ended(event.assoc, well=True)
 
     def _on_broken(self, event: Any) -> None:
         # After a release this finds nothing left to do.
-        self._ended(event.assoc, well=False)
+        self._ended(event.assoc, well=event.assoc in self._releasing)
 
     def _ended(self, association: Any, *, well: bool) -> None:
         came, again = self._came.pop(association, 0), self._again.pop(association, 0)
