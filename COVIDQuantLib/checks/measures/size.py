@@ -35,6 +35,8 @@ def heart_side(evidence: Evidence) -> Iterator[Measured]:
     """
     lung = evidence.lung_share >= 0.5
     sections = np.flatnonzero(lung.any(axis=(1, 2)))
+    if not len(sections):
+        return
     low, high = (int(sections[0] + share * np.ptp(sections)) for share in _HEART_HEIGHT)
     lung = lung[low : high + 1]
     rows, columns = (np.flatnonzero(lung.any(axis=axes)) for axes in ((0, 2), (0, 1)))
