@@ -50,7 +50,8 @@ _NETWORK: s.Schema = {
     "precision": s.choice(AUTO, "auto: what the device computes fastest", AUTO, *PRECISIONS),
     "seed": _whole(1, "of every draw"),
 }
-_OF_SLICES: s.Schema = {
+# What inference is told of a slice network besides its input.
+OF_SLICES: s.Schema = {
     "cut": s.number(
         0.5, "probability above which a pixel counts; of several networks the axial one's holds", 0.001, 0.999
     ),
@@ -90,7 +91,7 @@ _HEAD: s.Schema = {
 def network_schema(role: str) -> s.Schema:
     """The keys of a role's network."""
     fit = [name for name, record in ARCHITECTURES.items() if record.spatial_dims == _DIMENSIONS[role]]
-    more = _OF_SLICES if _DIMENSIONS[role] == 2 else {}
+    more = OF_SLICES if _DIMENSIONS[role] == 2 else {}
     return {"architecture": s.choice(s.REQUIRED, "the network", *fit), **_NETWORK, **more}
 
 

@@ -22,6 +22,7 @@ from COVIDQuantLib.training.label_free import lesion_batches as lesions
 from COVIDQuantLib.training.label_free.chests import View
 from COVIDQuantLib.training.label_free.lobe_batches import CoarseBatches, FineBatches, doubtful
 from COVIDQuantLib.training.label_free.loss import LesionsLoss, LobesLoss
+from COVIDQuantLib.training.label_free.recipe import OF_SLICES
 from COVIDQuantLib.training.label_free.subjects import COARSE_MM, FINE_MM, PIXEL_MM
 
 DICE = "dice"
@@ -107,11 +108,7 @@ def _of_slices(plane: str) -> Role:
             "least_section_mm": PIXEL_MM,
             "neighbour_mm": lesions.NEIGHBOUR_MM,
             "window_hu": list(lesions.WINDOW_HU),
-            "cut": plan["cut"],
-            "piece_cut": plan["piece_cut"],
-            "small_piece_cut": plan["small_piece_cut"],
-            "core_cut": plan["core_cut"],
-            "mirrored": plan["mirrored"],
+            **{name: plan[name] for name in OF_SLICES},
         },
     )
 
