@@ -58,11 +58,14 @@ def distance_to(mask: np.ndarray, spacing: Spacing) -> np.ndarray:
     """Distance in mm from each voxel's centre to the nearest true voxel's centre, float32; ``FAR`` if there is none."""
     if not mask.any():
         return np.full(mask.shape, FAR, np.float32)
-    image = sitk.GetImageFromArray(mask.view(np.uint8))
+    # Maurer's needs more than one voxel along each axis; ITK's other one, Danielsson's, errs at corners.
+    flat = [(0, int(size < 2)) for size in mask.shape]
+    image = sitk.GetImageFromArray(np.pad(mask, flat).view(np.uint8))
     image.SetSpacing(spacing[::-1])
-    # Maurer measures from the mask's border voxels, negative inside; it needs more than one voxel along each axis.
-    measure = sitk.DanielssonDistanceMap if min(mask.shape) < 2 else sitk.SignedMaurerDistanceMap
-    return np.maximum(sitk.GetArrayFromImage(measure(image, False, False, True)), 0.0)
+    # It measures from the mask's border voxels, negative inside.
+    distance = sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(image, False, False, True))
+    k, j, i = mask.shape
+    return np.maximum(distance[:k, :j, :i], 0.0)
 
 
 def dilate(mask: np.ndarray, mm: float, spacing: Spacing) -> np.ndarray:

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from COVIDQuantLib.voxels import morphology
-from COVIDQuantLib.voxels.morphology import dilate, erode, mean_around
+from COVIDQuantLib.voxels.morphology import dilate, distance_to, erode, mean_around
 
 MASKS = arrays(bool, st.tuples(*[st.integers(1, 9)] * 3), elements=st.booleans(), fill=st.booleans())
 SPACINGS = st.tuples(*[st.sampled_from([0.68359375, 0.75, 1.0, 1.5, 2.5, 5.0])] * 3)
@@ -28,6 +28,11 @@ def test_a_mask_grows_and_shrinks_as_the_distances_say(mask, mm, spacing):
     assert np.array_equal(dilate(mask, mm, spacing), within(mask, mm, spacing))
     assert np.array_equal(erode(mask, mm, spacing), ~within(~mask, mm, spacing))
     assert np.array_equal(mask, before)
+
+
+def test_a_mask_of_one_voxel_along_an_axis_is_measured_at_its_corners_too():
+    mask = np.array([[[True], [False]], [[False], [False]]])
+    assert np.allclose(distance_to(mask, (3.0, 4.0, 9.0))[:, :, 0], [[0, 4], [3, 5]])
 
 
 @pytest.mark.parametrize("most_rows", [0, 10_000])
