@@ -67,13 +67,19 @@ def sheet_terms(first: FloatArray, second: FloatArray, reach: FloatArray) -> Flo
         reach: range of each that landmarks cover, ``(2, 2)``; beyond, the surface is continued at constant level, since
             polynomials diverge outside their interval.
     """
+    across, along = _polynomials(first, second, reach)
+    return np.stack([across[..., a] * along[..., b] for a, b in _POWERS], axis=-1)
+
+
+def _polynomials(first: FloatArray, second: FloatArray, reach: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Chebyshev polynomials of both coordinates of a sheet, the degrees last; see :func:`sheet_terms`."""
     scaled = [
         np.clip(2 * (along - low) / (high - low) - 1, -1.0, 1.0)
         for along, (low, high) in zip((first, second), reach, strict=True)
     ]
     across = np.polynomial.chebyshev.chebvander(scaled[0], _DEGREE_ACROSS)
     along = np.polynomial.chebyshev.chebvander(scaled[1], _DEGREE_ALONG)
-    return np.stack([across[..., a] * along[..., b] for a, b in _POWERS], axis=-1)
+    return across, along
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,13 @@ class FissureModel:
     def terms(self, first: FloatArray, second: FloatArray) -> FloatArray:
         """The terms of :func:`sheet_terms` with this fissure's reach."""
         return sheet_terms(first, second, self.reach)
+
+    def level(self, weights: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:
+        """The surface's height as a function of its two coordinates, for these weights of the modes."""
+        products = np.zeros((_DEGREE_ACROSS + 1, _DEGREE_ALONG + 1))
+        products[tuple(np.transpose(_POWERS))] = self.mean + self.modes @ weights
+        across, along = _polynomials(first, second, self.reach)
+        return np.einsum("...b,...b->...", across @ products, along)
 
 
 @dataclass(frozen=True)
@@ -177,7 +190,7 @@ class FissureSheet:
 
     def smooth_level(self, first: FloatArray, second: FloatArray) -> FloatArray:
         """The level without the relief."""
-        return self.model.terms(first, second) @ (self.model.mean + self.model.modes @ self.weights)
+        return self.model.level(self.weights, first, second)
 
     def level(self, first: FloatArray, second: FloatArray) -> FloatArray:
         """The sheet's height as a function of its two coordinates."""

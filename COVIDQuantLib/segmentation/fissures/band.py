@@ -99,7 +99,7 @@ class Band:
         thin = -(-len(self.second) // points.shape[1])
         inside &= (self.second[::thin] <= self.sheet.model.reach[1, 1])[None, :, None]
         if below is not None:
-            inside &= below.height(points) * sheet_mm(below.fissure, below.frame)[2] > 2.0
+            inside[inside] = below.height(points[inside]) * sheet_mm(below.fissure, below.frame)[2] > 2.0
         return inside
 
     def blur_mm(self, thickness_mm: float) -> float:

@@ -76,9 +76,10 @@ class ImageEvidence:
         """See :class:`EvidenceSource`."""
         points = band.points()
         spacing = self.ct.geometry.spacing
-        index = (points / np.array(spacing, np.float32))[..., ::-1].transpose(3, 0, 1, 2)
-        hu = ndimage.map_coordinates(self.ct.hu, index, output=np.float32, order=1, mode="nearest")
         inside = band.inside(points, self.lungs, spacing, below, rim_mm=_RIM_MM)
+        hu = np.zeros(inside.shape, np.float32)
+        index = (points[inside] / np.array(spacing, np.float32))[:, ::-1].T
+        hu[inside] = ndimage.map_coordinates(self.ct.hu, index, output=np.float32, order=1, mode="nearest")
         cost = image_cost(hu, inside, (NODE_MM, NODE_MM, LEVEL_MM), band.blur_mm(spacing[2]))
         return cost[::THIN, ::THIN], inside[::THIN, ::THIN]
 

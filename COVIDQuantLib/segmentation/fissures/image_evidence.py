@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.voxels.morphology import Spacing
+from COVIDQuantLib.voxels.morphology import Spacing, bounding_box
 
 FloatArray = np.ndarray
 
@@ -24,7 +24,8 @@ def image_cost(hu: FloatArray, inside: np.ndarray, spacing: Spacing, width_mm: f
     """Low where a fissure is likely.
 
     Args:
-        hu: Hounsfield units, ``(first, second, levels)``: two directions along the sheet and one across.
+        hu: Hounsfield units, ``(first, second, levels)``: two directions along the sheet and one across; only those
+            inside count.
         inside: bool, where to search.
         spacing: millimetres between the values along each axis.
         width_mm: standard deviation of a plate across, as these sections show it.
@@ -32,10 +33,15 @@ def image_cost(hu: FloatArray, inside: np.ndarray, spacing: Spacing, width_mm: f
     Returns:
         float32 of the same shape; 0 is no evidence, −6 the clearest plate.
     """
-    value = np.clip(hu, _AIR_HU, _SOFT_HU)
-    back = _blurred(value, inside, [_BACKGROUND_MM / mm for mm in spacing])
-    plate = plate_evidence(hu - back, inside, spacing, width_mm)
-    return _VESSEL_COST * vessel_density(hu - back, inside, spacing) - plate
+    cost = np.full(hu.shape, _VESSEL_COST, np.float32)
+    box = bounding_box(inside)
+    if box is not None:
+        within = inside[box]
+        value = np.clip(hu[box], _AIR_HU, _SOFT_HU)
+        rise = hu[box] - _blurred(value, within, [_BACKGROUND_MM / mm for mm in spacing])
+        plate = plate_evidence(rise, within, spacing, width_mm)
+        cost[box] = _VESSEL_COST * vessel_density(rise, within, spacing) - plate
+    return cost
 
 
 def plate_evidence(rise: FloatArray, inside: np.ndarray, spacing: Spacing, width_mm: float) -> FloatArray:
