@@ -33,6 +33,9 @@ _BACK_RIGHT = ((-150, 14), (-60, 7), (-20, 9), (5, 16), (40, 14), (90, 24))
 _BACK_LEFT = ((-150, 14), (-60, 12), (0, 20), (40, 16), (90, 24))
 
 
+_Section = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
+
+
 class Thorax:
     """Implicit surfaces of one patient's chest; every method takes broadcastable LPS millimetres.
 
@@ -50,11 +53,21 @@ class Thorax:
             -1: [Table(points) for points in (_FRONT, _MIDDLE_RIGHT, _BACK_RIGHT)],
             1: [Table(points) for points in (_FRONT, _MIDDLE_LEFT, _BACK_LEFT)],
         }
+        self._sections: dict[float, _Section] = {}
         self._wall_bumps = SplineNoise(rng, 26.0)
         self._dome_bumps = SplineNoise(rng, 30.0)
 
-    def section(self, z: FloatArray | float) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    def section(self, z: FloatArray | float) -> _Section:
         """Centre ``|x|``, half width, centre ``y``, half depth of half the rib cage at a height."""
+        if np.ndim(z):
+            return self._section(z)
+        # Every part of the chest asks for that of the axial section being painted.
+        height = float(z)
+        if height not in self._sections:
+            self._sections[height] = self._section(height)
+        return self._sections[height]
+
+    def _section(self, z: FloatArray | float) -> _Section:
         p = self.patient
         t = (p.z_apex - np.asarray(z, np.float32)) / (p.z_apex - p.z_sulcus)
         centre_x, half_x, centre_y, half_y = (table(t) for table in self._tables)

@@ -57,21 +57,20 @@ def grow_tree(
         branches.append(_Branch(start, stop, direction, len(cloud)))
         onward = stop - start
         onward = onward / (np.linalg.norm(onward) + 1e-6)
-        first, second = _split(rng, cloud, onward)
+        first, second = (cloud[part] for part in _split(rng, cloud - middle, onward))
         waiting += [(stop, onward, first), (stop, onward, second)]
     return _curved(rng, branches, tip_radius)
 
 
-def _split(rng: np.random.Generator, cloud: FloatArray, onward: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Split a cloud in two across its longest extent perpendicular to the branch."""
-    spread = cloud - cloud.mean(axis=0)
-    spread = spread - 0.7 * np.outer(spread @ onward, onward)
+def _split(rng: np.random.Generator, spread: FloatArray, onward: FloatArray) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of both halves of a cloud about its middle, split across its longest extent across the branch."""
+    spread = spread - 0.7 * ((spread @ onward)[:, None] * onward)
     _, axes = np.linalg.eigh(spread.T @ spread)
     # The sign of an eigenvector is arbitrary and differs between machines.
     axis = axes[:, -1] * (1.0 if axes[np.argmax(np.abs(axes[:, -1])), -1] > 0 else -1.0)
     order = np.argsort(spread @ axis, kind="stable")
-    cut = int(np.clip(round(len(cloud) * rng.uniform(0.3, 0.7)), 1, len(cloud) - 1))
-    return cloud[order[:cut]], cloud[order[cut:]]
+    cut = min(max(round(len(order) * rng.uniform(0.3, 0.7)), 1), len(order) - 1)
+    return order[:cut], order[cut:]
 
 
 def _curved(rng: np.random.Generator, branches: list[_Branch], tip_radius: float) -> Tubes:
