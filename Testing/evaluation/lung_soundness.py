@@ -7,6 +7,8 @@ lung, or solid and more than 10 mm outside what a closing of the aerated lung by
 missed, and the number of pieces over 1 mL of every lobe. The sheet shows sections through all three axes.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 from collections.abc import Iterator
@@ -61,6 +63,33 @@ class Soundness:
 
 
 @dataclass(frozen=True)
+class Chest:
+    """What is known of a CT without any lobes, on a grid of about 2 mm.
+
+    Attributes:
+        hu: float32 ``[k, j, i]``.
+        body: bool.
+        aerated: bool.
+        beyond: bool, what lies beyond the chest.
+        spacing: of the grid, mm ``k, j, i``.
+    """
+
+    hu: np.ndarray
+    body: np.ndarray
+    aerated: np.ndarray
+    beyond: np.ndarray
+    spacing: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, ct: CTVolume) -> Chest:
+        """Look for the body and the aerated lung of a CT in canonical orientation."""
+        hu, spacing = _coarse_hu(ct)
+        body = find_body(hu, spacing)
+        aerated = find_aerated(hu, body, spacing)
+        return cls(hu, body, aerated, _beyond_chest(hu, aerated, spacing), spacing)
+
+
+@dataclass(frozen=True)
 class Seen:
     """A CT and lobes on a grid of about 2 mm, with the aerated lung and the body that were found there.
 
@@ -81,37 +110,41 @@ class Seen:
     spacing: tuple[float, float, float]
 
 
-def look(ct: CTVolume, lobes: np.ndarray) -> tuple[Soundness, Seen]:
+def look(ct: CTVolume, lobes: np.ndarray, chest: Chest | None = None) -> tuple[Soundness, Seen]:
     """Measure lobes on their CT, both in canonical orientation.
 
     Args:
         ct: the CT.
         lobes: uint8 labels 1..5 ``[k, j, i]`` on its grid.
+        chest: of this CT, if it is known.
     """
-    hu, labels, spacing = _coarse(ct, lobes)
-    body = find_body(hu, spacing)
-    aerated = find_aerated(hu, body, spacing)
+    chest = chest or Chest.of(ct)
+    labels = lobes[tuple(slice(n // 2, size - size % n, n) for n, size in zip(_factors(ct), lobes.shape, strict=True))]
     lung = labels > 0
-    beyond = lung & _beyond_chest(hu, aerated, spacing)
-    ml = float(np.prod(spacing)) / 1000
+    beyond = lung & chest.beyond
+    ml = float(np.prod(chest.spacing)) / 1000
     pieces = tuple(_pieces(labels == label, ml) for label in range(1, 6))
-    amounts = (mask.sum() * ml for mask in (lung, aerated, lung & ~body, beyond, aerated & ~lung))
+    amounts = (mask.sum() * ml for mask in (lung, chest.aerated, lung & ~chest.body, beyond, chest.aerated & ~lung))
     return Soundness(*(round(float(amount), 1) for amount in amounts), pieces), Seen(
-        hu, labels, aerated, body, beyond, spacing
+        chest.hu, labels, chest.aerated, chest.body, beyond, chest.spacing
     )
 
 
-def _coarse(ct: CTVolume, lobes: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float]]:
-    """Means of blocks of about 2 mm, the labels of their middles, and the blocks' size; padding is air."""
+def _factors(ct: CTVolume) -> list[int]:
+    """Voxels along each side of a block of about 2 mm."""
+    return [max(1, round(_GRID_MM / mm)) for mm in ct.geometry.spacing_kji]
+
+
+def _coarse_hu(ct: CTVolume) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """Means of blocks of about 2 mm, and the blocks' size; padding is air."""
     hu = ct.hu if ct.padding is None else np.where(ct.padding, -1000, ct.hu)
-    factors = [max(1, round(_GRID_MM / mm)) for mm in ct.geometry.spacing_kji]
+    factors = _factors(ct)
     shape = [n // factor for n, factor in zip(hu.shape, factors, strict=True)]
     cut = tuple(slice(0, n * factor) for n, factor in zip(shape, factors, strict=True))
     blocks = [part for n, factor in zip(shape, factors, strict=True) for part in (n, factor)]
     mean = hu[cut].reshape(blocks).mean(axis=(1, 3, 5), dtype=np.float32)
-    middles = tuple(slice(factor // 2, n * factor, factor) for n, factor in zip(shape, factors, strict=True))
     k, j, i = (float(mm * factor) for mm, factor in zip(ct.geometry.spacing_kji, factors, strict=True))
-    return mean, lobes[middles], (k, j, i)
+    return mean, (k, j, i)
 
 
 def _eroded(mask: np.ndarray, mm: float, spacing: tuple[float, ...]) -> np.ndarray:
