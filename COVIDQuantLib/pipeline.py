@@ -315,8 +315,8 @@ class _NetworkSteps(_Steps):
     def _lobes_by_networks(self) -> np.ndarray:
         networks = self._plan.networks()
         if self._given.lesions is None:
-            # Report a missing bundle now rather than after the lobes.
-            networks.bundle("lesions")
+            # Report missing or damaged weights now rather than after the lobes.
+            networks.load_lesions()
 
         def make(report: Report) -> np.ndarray:
             span = part(report, 0.0, 1.0 if networks.finds_lobes else 0.7)

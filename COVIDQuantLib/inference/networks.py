@@ -104,9 +104,17 @@ class Networks:
         odds: MutableMapping[str, OddsMap] | None = None,
     ) -> np.ndarray:
         """Bool mask of the pneumonia in the lungs of a canonical CT; see :func:`find_lesions_by_network`."""
-        planes = {role: self._of_slices("lesions", role) for role in PLANES if role in self.bundle("lesions").networks}
+        planes = self.load_lesions()
         axial = planes.pop(AXIAL)
         return find_lesions_by_network(ct, lungs, axial, self.device, notices, report, planes, odds)
+
+    def load_lesions(self) -> dict[str, LesionsNetwork]:
+        """The networks of the lesions by plane, read unless they were before.
+
+        Raises:
+            UnfitInputError: the bundle or its weights are missing or damaged.
+        """
+        return {role: self._of_slices("lesions", role) for role in PLANES if role in self.bundle("lesions").networks}
 
     def _of_slices(self, step: str, role: str) -> LesionsNetwork:
         return LesionsNetwork.of(self._network(step, role), self.bundle(step).network(role).input)
