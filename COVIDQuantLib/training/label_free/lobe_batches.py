@@ -18,7 +18,7 @@ from COVIDQuantLib.inference.lobes import CLASSES, lobes_window
 from COVIDQuantLib.simulation.fields.deformation import WarpRange, draw_warp, pull, smooth_noise
 from COVIDQuantLib.simulation.lesions.training_consolidation import add_dense
 from COVIDQuantLib.training.label_free.loss import LOBES_OF
-from COVIDQuantLib.training.label_free.subjects import COARSE_MM, FINE_MM, LEFT_LUNG, RIGHT_LUNG, UNKNOWN, plain_labels
+from COVIDQuantLib.training.label_free.subjects import FINE_MM, LEFT_LUNG, RIGHT_LUNG, UNKNOWN, plain_labels
 
 View = dict[str, np.ndarray]
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -27,14 +27,14 @@ HardPoints = tuple[tuple[float, np.ndarray], ...]
 DENSE_HU = -350
 _DENSE_WEIGHT = 8
 # The wall beside it weighs nearly as much, or lungs would leak into it.
-_BESIDE_WEIGHT, _BESIDE, _COARSE_BESIDE = 3, 5, 2
+_BESIDE_WEIGHT, _BESIDE = 3, 5
 # Shares of the patches centred on dense disease, at fissures and at the lungs' edge; every n-th such point is kept.
 _AT, _FEW = (0.35, 0.3, 0.2), 7
 # Share of the chests whose surroundings are blanked as in use, and how often that is done badly.
 _BLANKED, _BADLY, _BLANK_HU = 0.5, 0.3, -1000.0
 # Share of the coarse results with lung where there is none.
 _LEAKING = 0.4
-# Share of the chests and patches that get additional dense disease, drawn again in every epoch.
+# Share of the patches that get additional dense disease, drawn again in every epoch.
 _SICKER = 0.5
 # Share of the chests with left and right exchanged, and what each label then is: a lung of unknown lobes.
 _MIRRORED = 0.15
@@ -64,7 +64,7 @@ class CoarseBatches:
     seed: int = 0
 
     def __call__(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch: inputs ``[b, 1, k, j, i]``, targets (labels, weights) int64 ``[b, 2, k, j, i]``."""
+        """The batches of an epoch: input float ``[b, 1, k, j, i]``, labels int64 ``[b, 1, k, j, i]``."""
         rng = np.random.default_rng([self.seed, epoch])
         for _ in range(self.count):
             height = self.shape[0] if rng.random() < 0.67 else int(rng.integers(20, self.shape[0]))
@@ -79,12 +79,7 @@ class CoarseBatches:
         slack = np.maximum((size - np.array(shape)) / 2, (4.0, 5.0, 6.0))
         places = draw_warp(shape, (size - 1) / 2 + rng.uniform(-1, 1, 3) * slack, COARSE_WARP, rng)
         sampled, labels = _pulled(hu, lobes, places, mirrored=rng.random() < _MIRRORED)
-        weights = torch.ones_like(labels)
-        if rng.random() < _SICKER:
-            sampled, disease = _sicker(sampled, labels, None, COARSE_MM, rng)
-            weights = _weights(sampled, labels, disease, _COARSE_BESIDE)
-        image = lobes_window(blanked(recoloured(sampled, labels, rng), view, places, rng))
-        return image, torch.cat([labels, weights]).long()
+        return lobes_window(blanked(recoloured(sampled, labels, rng), view, places, rng)), labels.long()
 
 
 @dataclass(frozen=True)
@@ -170,8 +165,13 @@ class FineBatches(PatchBatches):
         if "lesions" in view and view["lesions"].any():
             lost = pull(torch.from_numpy(view["lesions"])[None].float(), places, nearest=True)
         if rng.random() < _SICKER:
-            sampled, lost = _sicker(sampled, labels, lost, FINE_MM, rng)
-        weights = torch.ones_like(labels) if lost is None else _weights(sampled, labels, lost, _BESIDE)
+            sampled, lost = _sicker(sampled, labels, lost, rng)
+        weights = torch.ones_like(labels)
+        if lost is not None:
+            # Dense disease is a small part of the lungs, and looks like the surrounding tissue.
+            dense = (lost > 0) & (sampled > DENSE_HU)
+            near = _greatest_near(dense.float(), _BESIDE) > 0
+            weights = weights + _DENSE_WEIGHT * dense + _BESIDE_WEIGHT * (near & (labels == 0) & (sampled > DENSE_HU))
         image = lobes_window(blanked(recoloured(sampled, labels, rng), view, places, rng))
         return torch.cat([image, doubtful(labels, lost, rng)]), torch.cat([labels, weights]).long()
 
@@ -187,24 +187,12 @@ def _pulled(
 
 
 def _sicker(
-    sampled: torch.Tensor, labels: torch.Tensor, lost: torch.Tensor | None, step_mm: float, rng: np.random.Generator
+    sampled: torch.Tensor, labels: torch.Tensor, lost: torch.Tensor | None, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A patch ``[1, k, j, i]`` of points ``step_mm`` apart, and its lesions, with dense disease added."""
-    made = add_dense(sampled[0].numpy(), plain_labels(labels[0].numpy()), (step_mm,) * 3, rng, effusion=0.0)
+    """A patch ``[1, k, j, i]`` and its lesions with dense disease added."""
+    made = add_dense(sampled[0].numpy(), plain_labels(labels[0].numpy()), (FINE_MM,) * 3, rng, effusion=0.0)
     disease = torch.from_numpy(made.disease)[None].float()
     return torch.from_numpy(made.hu)[None], disease if lost is None else torch.maximum(lost, disease)
-
-
-def _weights(sampled: torch.Tensor, labels: torch.Tensor, lost: torch.Tensor, beside: int) -> torch.Tensor:
-    """Weights of a patch's points in the loss, greater in dense disease and ``beside`` points around it.
-
-    Dense disease is a small part of the lungs, and looks like the surrounding tissue.
-    """
-    dense = (lost > 0) & (sampled > DENSE_HU)
-    near = _greatest_near(dense.float(), beside) > 0
-    return (
-        torch.ones_like(labels) + _DENSE_WEIGHT * dense + _BESIDE_WEIGHT * (near & (labels == 0) & (sampled > DENSE_HU))
-    )
 
 
 def _fissures(lobes: np.ndarray) -> np.ndarray:
