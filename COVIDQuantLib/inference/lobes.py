@@ -19,6 +19,7 @@ from COVIDQuantLib.inference.lattice import Lattice, between, sections_back
 from COVIDQuantLib.inference.lobes_bounds import keep_to_chest, keep_to_patient, lungs_on_grid, patient_alone
 from COVIDQuantLib.inference.lobes_rules import (
     leave_out_air,
+    leave_out_fat,
     take_in_dense_disease,
     take_in_likely_disease,
     tidy,
@@ -159,6 +160,7 @@ def _settle(logits: torch.Tensor, hu: torch.Tensor, bounds: ChestBounds, lattice
     """Apply the postprocessing rules to the fine network's logits ``[6, k, j, i]``, in place."""
     keep_to_chest(logits, bounds, lattice)
     leave_out_air(logits, hu)
+    leave_out_fat(logits, hu)
     tidy(logits)
     take_in_dense_disease(logits)
     take_in_likely_disease(logits, hu, lattice.step[0])

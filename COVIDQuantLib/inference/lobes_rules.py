@@ -1,4 +1,4 @@
-"""Postprocess the lobes networks' log odds: drop air, connect each lobe, include dense disease at the edge."""
+"""Postprocess the lobes networks' log odds: drop air and fat, connect each lobe, include dense disease at the edge."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ _CONCEIVABLE, _GAP = -2.9, 3
 _DENSE_HU, _AROUND_MM, _SURE, _FEW = -500.0, 4.0, 8.0, 0.05
 # The mean log odds that dense tissue needs, and the minimum of the point itself.
 _LIKELY, _HARDLY = -1.0, -5.0
+# Mean and standard deviation of the CT numbers in a cube of so many points within fat. With wider limits, consolidation
+# at the wall is dropped too.
+_FAT_HU, _FAT_SPREAD_HU, _FAT_POINTS = (-125.0, -85.0), 20.0, 3
+# A stretch of fat counts as outside the lungs if at least this share of it was found there.
+_OUTSIDE_SHARE = 0.5
 
 
 def without_crumbs(mask: np.ndarray) -> np.ndarray:
@@ -54,6 +59,28 @@ def leave_out_air(logits: torch.Tensor, hu: torch.Tensor) -> None:
         small = sizes[number - 1] < _SMALL_SHARE * sizes.max()
         if middle < _AIR_HU or (small and middle - quarter < _FOAM_HU):
             logits[(slice(1, None), *box)] -= NEVER * torch.from_numpy(here)
+
+
+def leave_out_fat(logits: torch.Tensor, hu: torch.Tensor) -> None:
+    """Drop fat that continues outside the lungs, such as that on the heart, which dense disease is taken for.
+
+    Aerated consolidation may have the same mean, but it is not as even, and ends where the lung does.
+
+    Args:
+        logits: ``[6, k, j, i]`` on the CPU, changed in place.
+        hu: the CT on the same points.
+    """
+    values = hu.numpy()
+    mean = ndimage.uniform_filter(values, _FAT_POINTS)
+    spread = ndimage.uniform_filter(values * values, _FAT_POINTS) - mean * mean
+    fat = (mean > _FAT_HU[0]) & (mean < _FAT_HU[1]) & (spread < _FAT_SPREAD_HU**2)
+    pieces, count = ndimage.label(fat)
+    outside = logits.argmax(dim=0).numpy() == 0
+    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
+    share = np.bincount(pieces[outside], minlength=count + 1) / np.maximum(sizes, 1)
+    continues = share >= _OUTSIDE_SHARE
+    continues[0] = False
+    logits[1:] -= NEVER * torch.from_numpy(continues[pieces])
 
 
 def tidy(logits: torch.Tensor) -> None:

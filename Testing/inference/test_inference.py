@@ -20,7 +20,13 @@ from COVIDQuantLib.inference.lobes import (
     LobesNetworks,
     find_lobes_by_networks,
 )
-from COVIDQuantLib.inference.lobes_rules import leave_out_air, take_in_dense_disease, take_in_likely_disease, tidy
+from COVIDQuantLib.inference.lobes_rules import (
+    leave_out_air,
+    leave_out_fat,
+    take_in_dense_disease,
+    take_in_likely_disease,
+    tidy,
+)
 from COVIDQuantLib.inference.networks import Networks, warm_networks
 from COVIDQuantLib.models import default_bundle
 from COVIDQuantLib.pipeline import DEFAULT_PLAN, MODEL_FREE, NETWORK, GivenMasks, Plan, quantify_ct
@@ -326,6 +332,22 @@ def test_air_is_no_lung():
     assert (labels[..., 12:18] == 4).all()
     assert (labels[..., 22:] == 0).all()
     assert (labels[:3, :3, 9:11] == 0).all()
+
+
+def test_fat_that_goes_on_outside_the_lungs_is_not_lung_and_aerated_consolidation_is():
+    logits = torch.zeros((6, 20, 20, 40))
+    logits[0] = 5.0
+    logits[1, :, :, :24] = 9.0
+    hu = torch.full((20, 20, 40), -850.0)
+    hu[:, :, 20:] = -100.0 + 10 * torch.randn((20, 20, 20), generator=torch.Generator().manual_seed(0))
+    hu[4:10, 4:10, 4:10] = -100.0  # as even as fat, but lung all around it
+    uneven = torch.randn((6, 6, 6), generator=torch.Generator().manual_seed(1))
+    hu[12:18, 12:18, 18:24] = -100.0 + 150 * uneven
+    leave_out_fat(logits, hu)
+    labels = logits.argmax(dim=0)
+    assert (labels[..., :19] == 1).all()
+    assert (labels[2:8, 2:18, 22:] == 0).all()
+    assert (labels[13:17, 13:17, 19:22] == 1).all()
 
 
 def test_a_notch_of_consolidation_is_taken_in_and_the_mediastinum_is_not():
