@@ -7,6 +7,7 @@ import torch
 from scipy import ndimage
 
 from COVIDQuantLib.anatomy import LOBES, SIDES, labels_of_side
+from COVIDQuantLib.voxels.morphology import components
 
 # Reduction of the log odds of an impossible class.
 NEVER = 1e4
@@ -32,10 +33,9 @@ _OUTSIDE_SHARE = 0.5
 
 def without_crumbs(mask: np.ndarray) -> np.ndarray:
     """A mask without components that are small relative to its largest."""
-    pieces, count = ndimage.label(mask)
-    if count <= 1:
+    pieces, sizes = components(mask)
+    if len(sizes) <= 2:
         return mask
-    sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     kept: np.ndarray = (sizes >= _PIECE_SHARE * sizes.max())[pieces]
     return kept
@@ -48,15 +48,15 @@ def leave_out_air(logits: torch.Tensor, hu: torch.Tensor) -> None:
         logits: ``[6, k, j, i]`` on the CPU, changed in place.
         hu: the CT on the same points.
     """
-    pieces, count = ndimage.label(logits.argmax(dim=0).numpy() > 0)
+    pieces, sizes = components(logits.argmax(dim=0).numpy() > 0)
+    sizes[0] = 0
     values = hu.numpy()
     boxes = ndimage.find_objects(pieces)
-    sizes = np.bincount(pieces.ravel())[1:]
-    for number in range(1, count + 1):
+    for number in range(1, len(sizes)):
         box = boxes[number - 1]
         here = pieces[box] == number
         quarter, middle = np.percentile(values[box][here], (25, 50))
-        small = sizes[number - 1] < _SMALL_SHARE * sizes.max()
+        small = sizes[number] < _SMALL_SHARE * sizes.max()
         if middle < _AIR_HU or (small and middle - quarter < _FOAM_HU):
             logits[(slice(1, None), *box)] -= NEVER * torch.from_numpy(here)
 
@@ -72,13 +72,10 @@ def leave_out_fat(logits: torch.Tensor, hu: torch.Tensor) -> None:
     """
     values = hu.numpy()
     mean = ndimage.uniform_filter(values, _FAT_POINTS)
-    spread = ndimage.uniform_filter(values * values, _FAT_POINTS) - mean * mean
-    fat = (mean > _FAT_HU[0]) & (mean < _FAT_HU[1]) & (spread < _FAT_SPREAD_HU**2)
-    pieces, count = ndimage.label(fat)
+    variance = ndimage.uniform_filter(values * values, _FAT_POINTS) - mean * mean
+    pieces, sizes = components((mean > _FAT_HU[0]) & (mean < _FAT_HU[1]) & (variance < _FAT_SPREAD_HU**2))
     outside = logits.argmax(dim=0).numpy() == 0
-    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
-    share = np.bincount(pieces[outside], minlength=count + 1) / np.maximum(sizes, 1)
-    continues = share >= _OUTSIDE_SHARE
+    continues = np.bincount(pieces[outside], minlength=len(sizes)) >= _OUTSIDE_SHARE * sizes
     continues[0] = False
     logits[1:] -= NEVER * torch.from_numpy(continues[pieces])
 

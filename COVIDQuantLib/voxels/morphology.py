@@ -54,13 +54,20 @@ def mean_around(values: np.ndarray, where: np.ndarray, size: Sequence[int]) -> n
     return means
 
 
+def on_both_sides(mask: np.ndarray, axis: int) -> np.ndarray:
+    """Where a mask has a true element on both sides along an axis, or itself."""
+    before = np.maximum.accumulate(mask, axis=axis)
+    after = np.flip(np.maximum.accumulate(np.flip(mask, axis), axis=axis), axis)
+    return np.asarray(before & after)
+
+
 def distance_to(mask: np.ndarray, spacing: Spacing) -> np.ndarray:
     """Distance in mm from each voxel's centre to the nearest true voxel's centre, float32; ``FAR`` if there is none."""
     if not mask.any():
         return np.full(mask.shape, FAR, np.float32)
     # Maurer's needs more than one voxel along each axis; ITK's other one, Danielsson's, errs at corners.
-    flat = [(0, int(size < 2)) for size in mask.shape]
-    image = sitk.GetImageFromArray(np.pad(mask, flat).view(np.uint8))
+    wide = np.pad(mask, [(0, int(size < 2)) for size in mask.shape]) if min(mask.shape) < 2 else mask
+    image = sitk.GetImageFromArray(wide.view(np.uint8))
     image.SetSpacing(spacing[::-1])
     # It measures from the mask's border voxels, negative inside.
     distance = sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(image, False, False, True))

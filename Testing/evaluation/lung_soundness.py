@@ -91,23 +91,15 @@ class Chest:
 
 @dataclass(frozen=True)
 class Seen:
-    """A CT and lobes on a grid of about 2 mm, with the aerated lung and the body that were found there.
+    """A chest and lobes on its grid, uint8."""
 
-    Attributes:
-        hu: float32 ``[k, j, i]``.
-        lobes: uint8.
-        aerated: bool.
-        body: bool.
-        beyond: bool, lungs beyond the chest.
-        spacing: of the grid, mm ``k, j, i``.
-    """
-
-    hu: np.ndarray
+    chest: Chest
     lobes: np.ndarray
-    aerated: np.ndarray
-    body: np.ndarray
-    beyond: np.ndarray
-    spacing: tuple[float, float, float]
+
+    @property
+    def beyond(self) -> np.ndarray:
+        """Lungs beyond the chest."""
+        return (self.lobes > 0) & self.chest.beyond
 
 
 def look(ct: CTVolume, lobes: np.ndarray, chest: Chest | None = None) -> tuple[Soundness, Seen]:
@@ -120,14 +112,11 @@ def look(ct: CTVolume, lobes: np.ndarray, chest: Chest | None = None) -> tuple[S
     """
     chest = chest or Chest.of(ct)
     labels = lobes[tuple(slice(n // 2, size - size % n, n) for n, size in zip(_factors(ct), lobes.shape, strict=True))]
-    lung = labels > 0
-    beyond = lung & chest.beyond
+    seen, lung, air = Seen(chest, labels), labels > 0, chest.aerated
     ml = float(np.prod(chest.spacing)) / 1000
     pieces = tuple(_pieces(labels == label, ml) for label in range(1, 6))
-    amounts = (mask.sum() * ml for mask in (lung, chest.aerated, lung & ~chest.body, beyond, chest.aerated & ~lung))
-    return Soundness(*(round(float(amount), 1) for amount in amounts), pieces), Seen(
-        chest.hu, labels, chest.aerated, chest.body, beyond, chest.spacing
-    )
+    amounts = (mask.sum() * ml for mask in (lung, air, lung & ~chest.body, seen.beyond, air & ~lung))
+    return Soundness(*(round(float(amount), 1) for amount in amounts), pieces), seen
 
 
 def _factors(ct: CTVolume) -> list[int]:
@@ -218,19 +207,19 @@ def _pieces(mask: np.ndarray, voxel_ml: float) -> int:
 
 def _planes(seen: Seen) -> Iterator[tuple[tuple, tuple[float, float]]]:
     """Where the sheet's pictures are cut, and their pixels' height and width in mm."""
-    k, j, i = seen.hu.shape
+    k, j, i = seen.chest.hu.shape
     for share in (0.12, 0.26, 0.4, 0.54, 0.68, 0.8, 0.9):
-        yield np.s_[int(k * share)], seen.spacing[1:]
+        yield np.s_[int(k * share)], seen.chest.spacing[1:]
     for share in (0.36, 0.45, 0.54, 0.63):
-        yield np.s_[::-1, int(j * share)], (seen.spacing[0], seen.spacing[2])
+        yield np.s_[::-1, int(j * share)], (seen.chest.spacing[0], seen.chest.spacing[2])
     for share in (0.27, 0.38, 0.62, 0.73):
-        yield np.s_[::-1, :, int(i * share)], seen.spacing[:2]
+        yield np.s_[::-1, :, int(i * share)], seen.chest.spacing[:2]
 
 
 def _picture(seen: Seen, cut: tuple, size: tuple[float, float], side: int) -> np.ndarray:
     """One picture: edges of the lobes, of the aerated lung (blue), of the body (grey); what lies beyond in orange."""
     hu, lobes, aerated, body, beyond = (
-        part[cut] for part in (seen.hu, seen.lobes, seen.aerated, seen.body, seen.beyond)
+        part[cut] for part in (seen.chest.hu, seen.lobes, seen.chest.aerated, seen.chest.body, seen.beyond)
     )
     grey = np.clip((hu + 1150) / 1500 * 255, 0, 255)
     colour = np.repeat(grey[..., None], 3, axis=-1)

@@ -11,7 +11,7 @@ from COVIDQuantLib.anatomy import LOBES, WHOLE_LUNG
 from COVIDQuantLib.checks.evidence import DENSE_HU, Evidence
 from COVIDQuantLib.checks.record import Measured
 from COVIDQuantLib.checks.second_path import AERATED_HU as AERATED_LUNG_HU
-from COVIDQuantLib.voxels.morphology import distance_to
+from COVIDQuantLib.voxels.morphology import distance_to, on_both_sides
 
 _LUNG = WHOLE_LUNG.name
 # The pleural gap is thinner; heart and great vessels are deeper.
@@ -70,16 +70,9 @@ def chest_gap(evidence: Evidence) -> Iterator[Measured]:
     lung = evidence.lung_share > 0.5
     at_wall = distance_to(~evidence.cavity, spacing) < _WALL_MM
     apart = distance_to(lung, spacing) > _APART_MM
-    between = _between(lung, 0) | _between(lung, 1)
+    between = on_both_sides(lung, 0) | on_both_sides(lung, 1)
     gap = evidence.cavity & at_wall & apart & between & evidence.lateral & (evidence.block_hu > AERATED_LUNG_HU)
     ml = float(np.count_nonzero(gap)) * evidence.block_ml
     percent = evidence.percent_of_lung(ml)
     text = f"{ml:.0f} mL of dense tissue are between lungs and chest wall: effusion, or dense lung left out"
     yield Measured(percent, text, _LUNG, gap)
-
-
-def _between(mask: np.ndarray, axis: int) -> np.ndarray:
-    """Where a mask is present on both sides along an axis."""
-    turned = np.moveaxis(mask, axis, 0)
-    both = np.maximum.accumulate(turned, axis=0) & np.maximum.accumulate(turned[::-1], axis=0)[::-1]
-    return np.moveaxis(both, 0, axis)

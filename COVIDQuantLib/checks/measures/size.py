@@ -10,6 +10,7 @@ from scipy import ndimage
 from COVIDQuantLib.anatomy import FISSURES, LOBES, OBLIQUE, SIDES, WHOLE_LUNG, labels_of_side
 from COVIDQuantLib.checks.evidence import Evidence
 from COVIDQuantLib.checks.record import Measured
+from COVIDQuantLib.voxels.morphology import on_both_sides
 
 _MIN_LOBE_ML = 10.0
 
@@ -47,9 +48,7 @@ def heart_side(evidence: Evidence) -> Iterator[Measured]:
     middle = (columns[0] + columns[-1]) / 2
     right, left = i < middle, i > middle
     both = (lung & right).any(axis=2, keepdims=True) & (lung & left).any(axis=2, keepdims=True)
-    # Between the first and the last lung of each row.
-    within = np.maximum.accumulate(lung, axis=2) & np.maximum.accumulate(lung[:, :, ::-1], axis=2)[:, :, ::-1]
-    between = within & ~lung & both
+    between = on_both_sides(lung, 2) & ~lung & both
     on_left, on_right = (float(np.count_nonzero(between & side)) for side in (left, right))
     if on_left + on_right:
         percent = 100.0 * on_left / (on_left + on_right)

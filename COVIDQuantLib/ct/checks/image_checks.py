@@ -10,6 +10,7 @@ from scipy import ndimage
 from COVIDQuantLib.ct.masks.label_positions import label_counts
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.voxels.geometry import Reorientation
+from COVIDQuantLib.voxels.morphology import on_both_sides
 
 _TISSUE_HU = (-20, 100)
 _SLICES = 24
@@ -123,7 +124,7 @@ def _between_lungs(blocks: _Blocks) -> np.ndarray:
     lung = (blocks.mean > _LUNG_HU[0]) & (blocks.mean < _LUNG_HU[1])
     # The blurred skin passes through these values too, but as a thin line.
     lung = ndimage.binary_opening(lung, np.ones((1, 3, 3)))
-    return np.maximum.accumulate(lung, axis=2) & np.maximum.accumulate(lung[:, :, ::-1], axis=2)[:, :, ::-1]
+    return on_both_sides(lung, 2)
 
 
 def _in_shell(region: np.ndarray, blocks: _Blocks) -> bool:

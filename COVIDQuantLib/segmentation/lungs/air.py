@@ -11,6 +11,7 @@ from COVIDQuantLib.voxels.morphology import (
     dilate,
     erode,
     fill_slices,
+    on_both_sides,
     slice_components,
     without_small,
 )
@@ -104,9 +105,8 @@ def _cut_walls(hu: np.ndarray, flesh: np.ndarray, seen: np.ndarray, spacing: Spa
             turn = (slice(None), slice(None, None, -1), slice(None, None, -1)) if backwards else (slice(None),)
             edge = _first_seen(seen[turn], axis)
             cut = (edge & flesh[turn]).any(axis=axis)
-            between = np.maximum.accumulate(cut, axis=1) & np.maximum.accumulate(cut[:, ::-1], axis=1)[:, ::-1]
             profile = np.where(edge, hu[turn], 0).sum(axis=axis)
-            closed = cut | _lung_runs(between & ~cut, profile, CUT_MM / step_mm)
+            closed = cut | _lung_runs(on_both_sides(cut, 1) & ~cut, profile, CUT_MM / step_mm)
             walls[turn] |= edge & np.expand_dims(closed, axis)
     return walls
 

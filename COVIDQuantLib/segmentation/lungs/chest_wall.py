@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from COVIDQuantLib.segmentation.patient.costal_surface import bones, costal_radius, weighted_mean
 from COVIDQuantLib.segmentation.patient.rays import ANGLES, rays_of
-from COVIDQuantLib.voxels.morphology import Spacing
+from COVIDQuantLib.voxels.morphology import Spacing, on_both_sides
 
 WALL_MM = (1.0, 9.0)
 LEAST_HEALTHY = 50
@@ -107,12 +107,10 @@ def believable(fill: np.ndarray, cell: tuple[float, float]) -> np.ndarray:
     deepest = np.where(backward > BACK, DEEPEST_BACK_MM, DEEPEST_MM)
     deep = np.bincount(labels.ravel(), weights=(fill > deepest).ravel())
     aerated = np.nan_to_num(fill, nan=np.inf) <= WALL_MM[1]
-    below = np.maximum.accumulate(aerated, axis=0)
-    above = np.maximum.accumulate(aerated[::-1], axis=0)[::-1]
     good = deep <= DEEP_SHARE * sizes
     good[0] = False
     tall = _above_dome(patch & (backward > BACK), aerated, fill <= deepest, wide, cell[0])
-    return good[labels] | tall | (patch & above & below & (backward > BESIDE))
+    return good[labels] | tall | (patch & on_both_sides(aerated, 0) & (backward > BESIDE))
 
 
 def _above_dome(
