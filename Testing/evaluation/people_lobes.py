@@ -20,6 +20,7 @@ from scipy.spatial import cKDTree
 
 from COVIDQuantLib.anatomy import FISSURE, LOBES
 from COVIDQuantLib.evaluation.overlap import dice
+from COVIDQuantLib.grades import Grade
 from COVIDQuantLib.pipeline import METHODS, Plan, quantify_ct
 from COVIDQuantLib.training.label_free.people import HELD_OUT
 from Testing.evaluation.people_ct import PaintedCT, painted_ct
@@ -27,6 +28,7 @@ from Testing.evaluation.people_ct import PaintedCT, painted_ct
 _FAR_MM = 100.0
 _DENSE_HU = -350
 _PIECE_ML = 1.0
+_GRADE = "grade"
 _SHOWN = (
     "lungs",
     "mean lobe",
@@ -37,6 +39,7 @@ _SHOWN = (
     "dense recall",
     "true %",
     "found %",
+    _GRADE,
     "s",
 )
 # What is asked of the held-out people: figure, how their figures are summed up, the bar.
@@ -94,6 +97,8 @@ def assess(made: PaintedCT, plan: Plan) -> dict[str, Any]:
         "fissures": apart,
         **lesion_figures(found.lesions, found.lobes, made),
         "warnings": [warning.code for warning in found.warnings],
+        _GRADE: str(exam.grade),
+        "doubts": sorted({check.code for check in exam.checks if check.grade is not Grade.SOUND}),
         "s": round(seconds, 1),
         "recipe": made.recipe,
     }
@@ -127,8 +132,9 @@ def summarise(rows: list[dict[str, Any]]) -> None:
     means = {
         name: float(np.mean(known)) if (known := [row[name] for row in rows if row[name] is not None]) else None
         for name in _SHOWN
+        if name != _GRADE
     }
-    show({"person": "mean", **means})
+    show({"person": "mean", _GRADE: None, **means})
     for name, how, bar in BARS:
         values = [row[name] for row in rows]
         value = float(np.mean(values) if how == "mean" else np.min(values))
