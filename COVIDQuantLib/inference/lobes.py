@@ -36,6 +36,8 @@ CLASSES = 6
 # Classes of the network of the fissures; 0 is none.
 FISSURE_CLASS = {OBLIQUE: 1, HORIZONTAL: 2}
 WINDOW_HU = (-1000.0, 400.0)
+# The lobes that appear as each lobe when left and right are exchanged; a left lung has no middle lobe.
+_MIRROR_OF = {1: (4,), 2: (), 3: (5,), 4: (1, 2), 5: (3,)}
 _MARGIN_MM = 16.0
 _LEAST_LUNG_ML = 30.0
 # Slab thickness in points, number of slabs per batch (halved when memory runs out), and the halo at a slab's ends.
@@ -55,6 +57,8 @@ class LobesNetworks:
         coarse_mm: spacing of the first pass.
         fine_mm: spacing of the others.
         window_hu: CT numbers that become −1 and 1.
+        mirrored: coarse and fine network also see the chest with left and right exchanged, and their log odds of lung
+            are averaged. What they take for lung on one side of the body alone, such as an aorta, then counts half.
     """
 
     coarse: nn.Module
@@ -63,14 +67,16 @@ class LobesNetworks:
     coarse_mm: float = 5.0
     fine_mm: float = 2.0
     window_hu: tuple[float, float] = WINDOW_HU
+    mirrored: bool = False
 
     @classmethod
     def of(cls, networks: Mapping[str, nn.Module], inputs: Mapping[str, Mapping[str, Any]]) -> LobesNetworks:
         """From a bundle's networks by role (``coarse``, ``fine``, perhaps ``fissures``) and their ``input`` records."""
         low, high = inputs["coarse"]["window_hu"]
         coarse_mm, fine_mm = (float(inputs[role]["spacing_mm"]) for role in ("coarse", "fine"))
+        mirrored = bool(inputs["coarse"].get("mirrored", False))
         fissures = networks.get("fissures")
-        return cls(networks["coarse"], networks["fine"], fissures, coarse_mm, fine_mm, (low, high))
+        return cls(networks["coarse"], networks["fine"], fissures, coarse_mm, fine_mm, (low, high), mirrored)
 
 
 def lobes_window(hu: torch.Tensor, window_hu: tuple[float, float] = WINDOW_HU) -> torch.Tensor:
@@ -113,7 +119,8 @@ def find_lobes_by_networks(
     lattice = Lattice.over(ct.hu.shape, spacing, (networks.coarse_mm,) * 3)
     seen = lobes_window(patient_alone(ct, patient, lattice), networks.window_hu)[None]
     report(0.1)
-    logits = _run(networks.coarse, seen, device, notices, part(report, 0.1, 0.25))
+    other_way = seen.flip(3) if networks.mirrored else None
+    logits = _both_ways(networks.coarse, seen, other_way, device, notices, part(report, 0.1, 0.25))
     keep_to_patient(logits, patient, lattice)
     chance = torch.softmax(logits, dim=0)
     coarse = without_crumbs(chance.argmax(dim=0).numpy() > 0)
@@ -122,12 +129,13 @@ def find_lobes_by_networks(
     fine = Lattice.over(ct.hu.shape, spacing, (networks.fine_mm,) * 3, box)
     hu = patient_alone(ct, patient, fine)
     report(0.4)
-    seen = torch.cat([lobes_window(hu, networks.window_hu)[None], between(chance, lattice, fine)])
-    logits = _run(networks.fine, seen, device, notices, part(report, 0.4, 0.6))
+    image, chance = lobes_window(hu, networks.window_hu)[None], between(chance, lattice, fine)
+    other_way = torch.cat([image, _exchanged(chance)]).flip(3) if networks.mirrored else None
+    seen = torch.cat([image, chance])
+    logits = _both_ways(networks.fine, seen, other_way, device, notices, part(report, 0.4, 0.6))
     _settle(logits, hu, bounds, fine)
     if odds is not None:
-        sure = torch.logsumexp(logits[1:], dim=0) - logits[0]
-        odds["lungs"] = OddsMap.of(sure.numpy(), fine.start, fine.step)
+        odds["lungs"] = OddsMap.of(_lung_odds(logits).numpy(), fine.start, fine.step)
     lobes = _labels(logits, fine, ct, part(report, 0.6, 0.7))
     if networks.fissures is None:
         report(1.0)
@@ -135,6 +143,35 @@ def find_lobes_by_networks(
     seen = lobes_window(hu, networks.window_hu)[None]
     logits = _run(networks.fissures, seen, device, notices, part(report, 0.7, 0.85))
     return _parted(lobes, logits, fine, ct, notices, part(report, 0.85, 1.0))
+
+
+def _both_ways(
+    network: nn.Module,
+    seen: torch.Tensor,
+    other_way: torch.Tensor | None,
+    device: Device,
+    notices: MutableSequence[CTWarning],
+    report: Report,
+) -> torch.Tensor:
+    """Logits ``[6, k, j, i]``; log odds of lung averaged with those for ``other_way``, left and right exchanged."""
+    if other_way is None:
+        return _run(network, seen, device, notices, report)
+    logits = _run(network, seen, device, notices, part(report, 0.0, 0.5))
+    there = _lung_odds(_run(network, other_way, device, notices, part(report, 0.5, 1.0)).flip(3))
+    # The lobes' shares stay.
+    logits[1:] += (there - _lung_odds(logits)) / 2
+    return logits
+
+
+def _exchanged(chances: torch.Tensor) -> torch.Tensor:
+    """The coarse probabilities of a chest whose left and right are exchanged, on the same points."""
+    empty = torch.zeros_like(chances[0])
+    return torch.stack([chances[0], *(sum((chances[n] for n in _MIRROR_OF[value]), empty) for value in _MIRROR_OF)])
+
+
+def _lung_odds(logits: torch.Tensor) -> torch.Tensor:
+    """Log odds of lung, ``[k, j, i]``, from logits ``[6, k, j, i]``."""
+    return torch.logsumexp(logits[1:], dim=0) - logits[0]
 
 
 def _parted(
@@ -234,7 +271,7 @@ def _labels(logits: torch.Tensor, lattice: Lattice, ct: CTVolume, report: Report
         lobe, best = _greatest(values)
         lobes[part] = lobe.numpy()
         here[part] = lobe.masked_fill_(best <= values[0], 0).numpy()
-        odds[part] = (torch.logsumexp(values[1:], dim=0) - values[0]).numpy()
+        odds[part] = _lung_odds(values).numpy()
     sharpen_lung_edge(here, odds, lobes, ct.hu[box])
     report(1.0)
     return labels

@@ -259,6 +259,34 @@ def test_little_memory_changes_the_slabs_and_not_the_labels():
     assert np.array_equal(answers[0] > 0, ct.hu < -500)
 
 
+class OneSided(nn.Module):
+    """Says lung (mostly the last lobe) where there is air, and a little in whatever lies at the patient's right."""
+
+    def forward(self, x):
+        lung = torch.where(x[:, :1] < -0.2, 8.0, -8.0)
+        right = torch.arange(x.shape[4]) < x.shape[4] // 4
+        lung = torch.where((lung < 0) & right, 2.0, lung)
+        return torch.cat([-lung, *([lung] * 4), lung + 1.0], dim=1)
+
+
+class Agrees(nn.Module):
+    """Says what the coarse probabilities say."""
+
+    def forward(self, x):
+        return torch.log(x[:, 1:].clamp(min=1e-6))
+
+
+@pytest.mark.parametrize("fine", [Agrees, OneSided])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_what_one_side_alone_calls_lung_counts_half(mirrored, fine):
+    ct = box_ct()
+    found = find_lobes_by_networks(ct, LobesNetworks(OneSided(), fine(), mirrored=mirrored), CPU, [])
+    air = ct.hu < -500
+    assert (found[air] == 5).all()
+    wrong = (found > 0) & ~air
+    assert wrong.any() != mirrored
+
+
 def test_little_memory_changes_the_batches_and_not_the_lesions():
     ct = box_ct()
     lungs = (ct.hu < -500).astype(np.uint8)

@@ -126,7 +126,8 @@ ROLES: dict[str, Role] = {
         LobesLoss,
         _coarse,
         CLASSES,
-        lambda _, __: {"spacing_mm": COARSE_MM, **_LOBES_INPUT},
+        # Of the fine network too: both then also see the chest with left and right exchanged.
+        lambda _, __: {"spacing_mm": COARSE_MM, **_LOBES_INPUT, "mirrored": True},
     ),
     "fine": Role(
         _volumes(FineBatches),
