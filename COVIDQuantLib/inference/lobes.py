@@ -20,6 +20,7 @@ from COVIDQuantLib.inference.lobes_bounds import keep_to_chest, keep_to_patient,
 from COVIDQuantLib.inference.lobes_rules import (
     leave_out_air,
     leave_out_fat,
+    lung_odds,
     take_in_dense_disease,
     take_in_likely_disease,
     tidy,
@@ -135,7 +136,7 @@ def find_lobes_by_networks(
     logits = _both_ways(networks.fine, seen, other_way, device, notices, part(report, 0.4, 0.6))
     _settle(logits, hu, bounds, fine)
     if odds is not None:
-        odds["lungs"] = OddsMap.of(_lung_odds(logits).numpy(), fine.start, fine.step)
+        odds["lungs"] = OddsMap.of(lung_odds(logits).numpy(), fine.start, fine.step)
     lobes = _labels(logits, fine, ct, part(report, 0.6, 0.7))
     if networks.fissures is None:
         report(1.0)
@@ -157,9 +158,9 @@ def _both_ways(
     if other_way is None:
         return _run(network, seen, device, notices, report)
     logits = _run(network, seen, device, notices, part(report, 0.0, 0.5))
-    there = _lung_odds(_run(network, other_way, device, notices, part(report, 0.5, 1.0)).flip(3))
+    there = lung_odds(_run(network, other_way, device, notices, part(report, 0.5, 1.0)).flip(3))
     # The lobes' shares stay.
-    logits[1:] += (there - _lung_odds(logits)) / 2
+    logits[1:] += (there - lung_odds(logits)) / 2
     return logits
 
 
@@ -167,11 +168,6 @@ def _exchanged(chances: torch.Tensor) -> torch.Tensor:
     """The coarse probabilities of a chest whose left and right are exchanged, on the same points."""
     empty = torch.zeros_like(chances[0])
     return torch.stack([chances[0], *(sum((chances[n] for n in _MIRROR_OF[value]), empty) for value in _MIRROR_OF)])
-
-
-def _lung_odds(logits: torch.Tensor) -> torch.Tensor:
-    """Log odds of lung, ``[k, j, i]``, from logits ``[6, k, j, i]``."""
-    return torch.logsumexp(logits[1:], dim=0) - logits[0]
 
 
 def _parted(
@@ -271,7 +267,7 @@ def _labels(logits: torch.Tensor, lattice: Lattice, ct: CTVolume, report: Report
         lobe, best = _greatest(values)
         lobes[part] = lobe.numpy()
         here[part] = lobe.masked_fill_(best <= values[0], 0).numpy()
-        odds[part] = _lung_odds(values).numpy()
+        odds[part] = lung_odds(values).numpy()
     sharpen_lung_edge(here, odds, lobes, ct.hu[box])
     report(1.0)
     return labels

@@ -31,6 +31,11 @@ _FAT_HU, _FAT_SPREAD_HU, _FAT_POINTS = (-125.0, -85.0), 20.0, 3
 _OUTSIDE_SHARE = 0.5
 
 
+def lung_odds(logits: torch.Tensor) -> torch.Tensor:
+    """Log odds of lung, ``[k, j, i]``, from logits ``[6, k, j, i]``."""
+    return torch.logsumexp(logits[1:], dim=0) - logits[0]
+
+
 def without_crumbs(mask: np.ndarray) -> np.ndarray:
     """A mask without components that are small relative to its largest."""
     pieces, sizes = components(mask)
@@ -105,7 +110,7 @@ def take_in_dense_disease(logits: torch.Tensor) -> None:
         logits: ``[6, k, j, i]`` on the CPU, changed in place.
     """
     labels = logits.argmax(dim=0).numpy()
-    conceivable = (torch.logsumexp(logits[1:], dim=0) - logits[0] > _CONCEIVABLE).numpy() & (labels == 0)
+    conceivable = (lung_odds(logits) > _CONCEIVABLE).numpy() & (labels == 0)
     for side in SIDES:
         filled = np.isin(labels, labels_of_side(side)).astype(np.uint8)
         for filter_line in (ndimage.maximum_filter1d, ndimage.minimum_filter1d):
@@ -126,7 +131,7 @@ def take_in_likely_disease(logits: torch.Tensor, hu: torch.Tensor, step_mm: floa
         hu: the CT on the same points.
         step_mm: distance of the points.
     """
-    odds = (torch.logsumexp(logits[1:], dim=0) - logits[0]).numpy()
+    odds = lung_odds(logits).numpy()
     dense = (hu > _DENSE_HU).numpy()
     sigma = _AROUND_MM / step_mm
     weight = ndimage.gaussian_filter(dense.astype(np.float32), sigma, truncate=3.0)
