@@ -10,7 +10,7 @@ CHECKS: tuple[Check, ...] = (
     Check("outside-chest", "lung outside the chest cavity", "%", at_most(0.6), containment.outside_chest, at_most(15)),
     Check("missed-air", "aerated lung left out", "%", at_most(0.9), containment.missed_air, at_most(25)),
     Check("dense-rim", "dense tissue in the lungs' outermost layer", "%", at_most(1.8), containment.dense_rim),
-    Check("chest-gap", "dense tissue between lungs and chest wall", "%", at_most(0.6), containment.chest_gap),
+    Check("chest-gap", "dense tissue between lungs and chest wall", "%", at_most(0.8), containment.chest_gap),
     Check("lobe-pieces", "volume apart from a lobe's largest piece", "mL", at_most(8), shape.pieces),
     Check("lobe-blades", "volume of a lobe within another", "mL", at_most(9), shape.blades),
     Check("lung-holes", "holes in the lungs", "%", at_most(0.6), shape.holes, at_most(20)),

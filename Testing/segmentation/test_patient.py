@@ -134,6 +134,19 @@ def test_a_field_of_view_that_cuts_the_sides_keeps_the_lungs():
     assert kept.sum() > 0.97 * lung[:, :, left:right].sum()
 
 
+def test_a_quilt_in_the_corners_of_a_tight_field_of_view_is_not_the_patient():
+    hu, lung = chest()
+    hu[:, ellipse(100, 150) & ~ellipse(92, 142)] = -100
+    quilt = np.broadcast_to(~ellipse(100, 150) & (np.mgrid[: SHAPE[1], : SHAPE[2]][0] < 55), SHAPE)
+    hu[quilt] = -700
+    tight = (slice(None), slice(24, None), slice(20, 110))
+    found = find_patient(ct_of(np.ascontiguousarray(hu[tight])))
+    mask = found.on_ct(found.mask)
+    assert (mask & lung[tight]).sum() == lung[tight].sum()
+    # What touches the skin may stay, a voxel thick.
+    assert (mask & quilt[tight]).sum() < 0.1 * quilt[tight].sum()
+
+
 def test_padding_is_not_the_patient():
     hu, _ = chest()
     padding = np.zeros(SHAPE, bool)

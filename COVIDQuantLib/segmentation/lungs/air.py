@@ -27,6 +27,9 @@ LUNG_EDGE_SHARE = 0.5
 CUT_MM = 250.0
 CORNER_MM = 300.0
 CORNER_HU = -925.0
+# More than this share of fat in the flesh up to this far away lies under skin, not beside a lung.
+BESIDE_MM, FAT_HU, FAT_SHARE = 8.0, -30, 0.5
+_FAR_MM = 1e5
 # Range of the threshold between lung and soft tissue.
 THRESHOLD_HU = (-500.0, -300.0)
 SOFT_TISSUE_HU = (-200, 200)
@@ -85,8 +88,32 @@ def body_mask(hu: np.ndarray, padding: np.ndarray, spacing: Spacing) -> np.ndarr
     near = dilate(flesh, THIN_SKIN_MM, spacing)
     walls = _cut_walls(hu, near, ~padding, spacing) | _corner_walls(hu, near, ~padding, spacing)
     rim = dilate(walls, THIN_SKIN_MM, spacing) & ~flesh
-    filled = _without_gaps(fill_slices(flesh | rim), spacing)
+    filled = _without_gaps(_closed(flesh, rim, hu, spacing), spacing)
     return filled & ~padding & ~(rim & (hu < FREE_AIR_HU))
+
+
+def _closed(flesh: np.ndarray, rim: np.ndarray, hu: np.ndarray, spacing: Spacing) -> np.ndarray:
+    """Flesh, filled, with the lungs that the rim closes, but without the cloth and the air beside skin that it closes.
+
+    Free air is less dense than lung. A blanket may be as dense, but what lies beside it is the fat under the skin, and
+    beside a lung muscle and rib.
+    """
+    alone = fill_slices(flesh)
+    gaps = fill_slices(flesh | rim) & ~alone
+    if not gaps.any():
+        return alone
+    pieces, counts = slice_components(gaps)
+    # Slices are far apart, so that each point's nearest gap is that of its own slice.
+    apart = (_FAR_MM, *spacing[1:])
+    away, nearest = ndimage.distance_transform_edt(pieces == 0, sampling=apart, return_indices=True)
+    beside = flesh & (away <= BESIDE_MM)
+    piece = pieces[tuple(nearest)][beside]
+    flesh_count = np.bincount(piece, minlength=len(counts))
+    fat_count = np.bincount(piece[hu[beside] < FAT_HU], minlength=len(counts))
+    dense_count = np.bincount(pieces[gaps & (hu >= NOT_FREE_AIR_HU)], minlength=len(counts))
+    of_lung = (fat_count <= FAT_SHARE * flesh_count) & (dense_count >= LUNG_EDGE_SHARE * counts)
+    of_lung[0] = False
+    return alone | of_lung[pieces]
 
 
 def _without_gaps(body: np.ndarray, spacing: Spacing) -> np.ndarray:
