@@ -28,7 +28,7 @@ CHECKS: tuple[Check, ...] = (
         "lung-dense", "soft tissue in the lungs that is not lesion", "%", at_most(3.0), density.lung_dense, at_most(35)
     ),
     Check("lung-lump", "dense lumps in the lungs that are not lesion", "mL", at_most(18), density.lung_lump),
-    Check("lung-air", "plain air in the lungs", "%", at_most(12), density.lung_air, at_most(60)),
+    Check("lung-air", "plain air in the lungs", "%", at_most(20), density.lung_air, at_most(60)),
     Check("gas-lump", "gas of the trachea, gut or stomach in the lungs", "mL", at_most(12), density.gas_lump),
     Check("far-from-air", "dense lung far from aerated lung", "%", at_most(16), density.far_from_air),
     Check("far-in-middle", "the same in mediastinum or wall", "%", at_most(3.0), density.far_in_the_middle),

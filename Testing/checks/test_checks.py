@@ -18,6 +18,7 @@ from COVIDQuantLib.grades import CheckResult, Grade, finding_line, findings_of, 
 from COVIDQuantLib.segmentation.log_odds import OddsMap
 from COVIDQuantLib.voxels.block_grid import block_means, block_shares
 from COVIDQuantLib.voxels.geometry import Geometry
+from COVIDQuantLib.voxels.morphology import distance_to
 from COVIDQuantLib.voxels.sampling_grids import Grids
 from Testing.evaluation.checks_injection import is_wrong, right_of
 from Testing.evaluation.damage.catalogue import DAMAGES
@@ -98,6 +99,18 @@ def test_damage_is_seen(right, checks_of, damage):
 )
 def test_damage_is_seen_by_the_check_that_is_made_for_it(checks_of, name, code):
     assert code in codes(checks_of(next(d for d in DAMAGES if d.__name__ == name)))
+
+
+def test_emphysema_is_no_gas_within_walls(right, bounds):
+    case, ct = right
+    lung = case.lobes > 0
+    # The deeper in the lungs the emptier, to plain air.
+    deep_mm = distance_to(~lung | case.lesions, ct.geometry.spacing_kji)
+    emptier = ct.hu - np.clip((deep_mm - 6) / 12, 0, 1) * (ct.hu + 985) * (ct.hu < -600)
+    sparse = CTVolume(emptier.astype(np.int16), ct.geometry)
+    assert np.count_nonzero(lung & (emptier < -940)) * ct.geometry.voxel_volume_ml > 200
+    value = {c.code: c.value for c in run_checks(sparse, case.lobes, case.lesions, bounds)}
+    assert value["gas-lump"] < 5
 
 
 def test_a_ct_with_exchanged_sides_shows_its_heart_on_the_right(right, bounds):

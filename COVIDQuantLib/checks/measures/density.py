@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from scipy import ndimage
 
 from COVIDQuantLib.anatomy import WHOLE_LUNG
 from COVIDQuantLib.checks.evidence import Evidence
@@ -17,6 +18,8 @@ _SOFT_HU = -200
 _AIR_HU = -970
 # A lump survives an opening with a ball of this radius; vessels and fissures do not.
 _LUMP_MM = 5.0
+# More than this share of the blocks around emphysema are less dense than that; around gas within walls, at most 0.38.
+_LUNG_HU, _EMPHYSEMA_SHARE = -800, 0.5
 
 
 def lung_median(evidence: Evidence) -> Iterator[Measured]:
@@ -54,8 +57,17 @@ def lung_air(evidence: Evidence) -> Iterator[Measured]:
 
 
 def gas_lump(evidence: Evidence) -> Iterator[Measured]:
-    """Lumps of plain air in the lungs that the second method does not count as lung (trachea, stomach), mL."""
-    lumps = (evidence.block_hu < -940) & (evidence.lung_share > 0.5) & ~evidence.aerated
+    """Lumps of plain air in the lungs that the second method does not count as lung (trachea, stomach), mL.
+
+    Emphysema passes into less empty lung, gas in trachea, gut or stomach ends at a wall.
+    """
+    gas, count = ndimage.label((evidence.block_hu < -940) & (evidence.lung_share > 0.5) & ~evidence.aerated)
+    around = np.where(gas == 0, ndimage.maximum_filter(gas, 3), 0)
+    beside = np.bincount(around.ravel(), minlength=count + 1)
+    lung_beside = np.bincount(around[evidence.block_hu < _LUNG_HU], minlength=count + 1)
+    walled = lung_beside < _EMPHYSEMA_SHARE * beside
+    walled[0] = False
+    lumps = walled[gas]
     ml = float(np.count_nonzero(lumps)) * evidence.block_ml
     region = lobe_at_fault(evidence, evidence.on_samples(lumps)) if ml else _LUNG
     yield Measured(ml, f"{ml:.0f} mL of the lungs look like gas in the trachea, gut or stomach", region, lumps)
