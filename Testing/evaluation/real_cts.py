@@ -1,15 +1,15 @@
 """The real CTs of ``../shared/data`` by both paths: are the lungs sound, and what agrees with what is known of them.
 
-    python -m Testing.evaluation.real_cts --out DIR [--only NAME …] [--method network model-free] [--thickness 3 5]
-        [--mirror] [--lobes-model B] [--lesions-model B]
+    python -m Testing.evaluation.real_cts --out DIR [--only NAME …] [--files CT …] [--method network model-free]
+        [--thickness 3 5] [--mirror] [--lobes-model B] [--lesions-model B]
 
 A line per CT, path, thickness and way round: lung volume, extent, seconds, what lung_soundness.py measures with the
 faults in words, warnings, and the tool's own grade with the checks below sound. ``--thickness`` measures each CT again
 with its sections averaged to so many millimetres (what is as thick already is left out), ``--mirror`` each also with
-left and right exchanged, and says how well each lung agrees with the other side's of the picture as it is. On the COVID
-slab: the share of the published network's lesion (probability above one half) that lies in the lungs, and Dice with it
-inside the lungs; on cip_ct64 the Dice of the lungs with its label map. That network is no expert truth, see the data's
-README. ``DIR`` gets the lines and a sheet to look at for each.
+left and right exchanged, and says how well each lung agrees with the other side's of the picture as it is. ``--files``
+measures other CTs instead. On the COVID slab: the share of the published network's lesion (probability above one half)
+that lies in the lungs, and Dice with it inside the lungs; on cip_ct64 the Dice of the lungs with its label map. That
+network is no expert truth, see the data's README. ``DIR`` gets the lines and a sheet to look at for each.
 """
 
 import argparse
@@ -64,7 +64,7 @@ class Run:
     """One way to measure one CT.
 
     Attributes:
-        name: of ``CTS``.
+        name: of ``CTS``, or the path of another CT.
         method: path.
         thickness_mm: to which the sections are averaged; None for as they are.
         mirror: with left and right exchanged.
@@ -79,13 +79,18 @@ class Run:
     def label(self) -> str:
         """A name for its sheet."""
         thick = f"-{self.thickness_mm:g}mm" if self.thickness_mm else ""
-        return f"{self.name}-{self.method}{thick}{'-mirror' if self.mirror else ''}"
+        return f"{Path(self.name).name}-{self.method}{thick}{'-mirror' if self.mirror else ''}"
 
     def ct(self, data: Path = DATA) -> CTVolume:
         """The CT as it is to be measured, in canonical orientation."""
-        ct = read_ct(data / CTS[self.name]).canonical()[0]
+        ct = read_ct(path_of(self.name, data)).canonical()[0]
         ct = thicker(ct, self.thickness_mm) if self.thickness_mm else ct
         return mirrored(ct) if self.mirror else ct
+
+
+def path_of(name: str, data: Path = DATA) -> Path:
+    """The file or folder of a CT of ``CTS``, or the path that the name is."""
+    return data / CTS[name] if name in CTS else Path(name)
 
 
 def labels(name: str) -> np.ndarray:
@@ -113,8 +118,8 @@ FIGURES = {"slab": slab_figures, "cip_ct64": cip_figures}
 
 def runs_of(arguments: argparse.Namespace) -> Iterator[Run]:
     """Every run that was asked for, those of one CT one after another."""
-    for name in arguments.only:
-        spacing = read_ct(DATA / CTS[name]).canonical()[0].geometry.spacing[2]
+    for name in arguments.files or arguments.only:
+        spacing = read_ct(path_of(name)).canonical()[0].geometry.spacing[2]
         thicknesses = [None, *(mm for mm in arguments.thickness if mm > 1.05 * spacing)]
         for method in arguments.method:
             for thickness in thicknesses:
@@ -170,6 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="folder for the lines and the sheets")
     parser.add_argument("--only", nargs="*", choices=CTS, default=list(CTS))
+    parser.add_argument("--files", nargs="+", metavar="CT", help="CTs that are not of the data folder")
     parser.add_argument("--method", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--thickness", nargs="+", type=float, default=[], metavar="MM")
     parser.add_argument("--mirror", action="store_true")
