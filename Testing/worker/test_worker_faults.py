@@ -306,11 +306,12 @@ def models(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def chest():
-    """A CT and lobes on it, for the lesions network alone."""
-    hu = np.random.default_rng(0).integers(-1000, 100, (12, 40, 40), dtype=np.int16)
-    lobes = np.zeros(hu.shape, np.uint8)
+    """A CT and lobes on it, for the lesions network alone: noise in two boxes of flesh."""
+    noise = np.random.default_rng(0).integers(-1000, 100, (12, 40, 40), dtype=np.int16)
+    lobes = np.zeros(noise.shape, np.uint8)
     lobes[1:11, 5:35, 4:18] = 1
     lobes[1:11, 5:35, 22:36] = 4
+    hu = np.where(lobes > 0, noise, np.int16(40))
     return CTVolume(hu, Geometry(hu.shape, (6.0, 6.0, 20.0))), GivenMasks(lobes=lobes)
 
 
