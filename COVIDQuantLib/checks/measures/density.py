@@ -11,7 +11,7 @@ from COVIDQuantLib.anatomy import WHOLE_LUNG
 from COVIDQuantLib.checks.evidence import Evidence
 from COVIDQuantLib.checks.measures.containment import lobe_at_fault
 from COVIDQuantLib.checks.record import Measured
-from COVIDQuantLib.voxels.morphology import open_
+from COVIDQuantLib.voxels.morphology import components, open_
 
 _LUNG = WHOLE_LUNG.name
 _SOFT_HU = -200
@@ -61,10 +61,10 @@ def gas_lump(evidence: Evidence) -> Iterator[Measured]:
 
     Emphysema passes into less empty lung, gas in trachea, gut or stomach ends at a wall.
     """
-    gas, count = ndimage.label((evidence.block_hu < -940) & (evidence.lung_share > 0.5) & ~evidence.aerated)
+    gas, counts = components((evidence.block_hu < -940) & (evidence.lung_share > 0.5) & ~evidence.aerated)
     around = np.where(gas == 0, ndimage.maximum_filter(gas, 3), 0)
-    beside = np.bincount(around.ravel(), minlength=count + 1)
-    lung_beside = np.bincount(around[evidence.block_hu < _LUNG_HU], minlength=count + 1)
+    beside = np.bincount(around.ravel(), minlength=len(counts))
+    lung_beside = np.bincount(around[evidence.block_hu < _LUNG_HU], minlength=len(counts))
     walled = lung_beside < _EMPHYSEMA_SHARE * beside
     walled[0] = False
     lumps = walled[gas]
