@@ -466,6 +466,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/simulation/lesions/training_spread.py
   COVIDQuantLib/simulation/painted/__init__.py
   COVIDQuantLib/simulation/painted/chest_wall.py
+  COVIDQuantLib/simulation/painted/colon.py
   COVIDQuantLib/simulation/painted/drawn_lobes.py
   COVIDQuantLib/simulation/painted/lung_shapes.py
   COVIDQuantLib/simulation/painted/mediastinum.py

@@ -10,6 +10,7 @@ from scipy import ndimage
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.simulation.fields.shapes import cover, paint, smooth_step
 from COVIDQuantLib.simulation.painted.chest_wall import ChestFields, Habitus, SectionFields
+from COVIDQuantLib.simulation.painted.colon import Colon
 
 _ANGLES = 720
 # Window in which the descending aorta is placed: to the left of the midline and before the back of the lungs' hull.
@@ -77,6 +78,7 @@ class InnerOrgans:
         bubbles: gas below the diaphragm.
         sources: x, y, lowest and highest z, strength of streaks and CT number of what casts them, ``[n, 6]``.
         seed: of the streaks.
+        colon: what of it lies near the diaphragm.
     """
 
     heart: FloatArray
@@ -85,6 +87,7 @@ class InnerOrgans:
     bubbles: tuple[Bubble, ...]
     sources: FloatArray
     seed: int
+    colon: Colon
 
     @classmethod
     def draw(
@@ -108,10 +111,11 @@ class InnerOrgans:
             tuple(_bubbles(rng, fields)),
             np.array(sources, np.float32).reshape(-1, 6),
             int(rng.integers(1 << 31)),
+            Colon.draw(rng, fields),
         )
 
     def paint(self, hu: FloatArray, fields: SectionFields, body: Habitus, mm: float) -> None:
-        """Paint heart, oesophagus and gas into one section, in place; lungs are painted over it."""
+        """Paint heart, oesophagus, gas and colon into one section, in place; lungs are painted over it."""
         x, y, z, gap = (fields[name] for name in ("x", "y", "z", "gap"))
         (cx, cy, cz), (rx, ry, rz) = self.heart
         far = np.sqrt(((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 + ((z - cz) / rz) ** 2)
@@ -127,6 +131,7 @@ class InnerOrgans:
             if air:
                 paint(hu, -950.0, cover(tube - radius + air, mm))
         self._gas(hu, fields, mm)
+        self.colon.paint(hu, fields, mm)
 
     def _gas(self, hu: FloatArray, fields: SectionFields, mm: float) -> None:
         x, y, z = fields["x"], fields["y"], float(fields["z"][0, 0])
