@@ -100,8 +100,10 @@ def _closed(flesh: np.ndarray, rim: np.ndarray, hu: np.ndarray, spacing: Spacing
     """
     alone = fill_slices(flesh)
     gaps = fill_slices(flesh | rim) & ~alone
-    if not gaps.any():
+    cut = gaps.any(axis=(1, 2))
+    if not cut.any():
         return alone
+    gaps, flesh, hu = gaps[cut], flesh[cut], hu[cut]
     pieces, counts = slice_components(gaps)
     # Slices are far apart, so that each point's nearest gap is that of its own slice.
     apart = (_FAR_MM, *spacing[1:])
@@ -113,7 +115,8 @@ def _closed(flesh: np.ndarray, rim: np.ndarray, hu: np.ndarray, spacing: Spacing
     dense_count = np.bincount(pieces[gaps & (hu >= NOT_FREE_AIR_HU)], minlength=len(counts))
     of_lung = (fat_count <= FAT_SHARE * flesh_count) & (dense_count >= LUNG_EDGE_SHARE * counts)
     of_lung[0] = False
-    return alone | of_lung[pieces]
+    alone[cut] |= of_lung[pieces]
+    return alone
 
 
 def _without_gaps(body: np.ndarray, spacing: Spacing) -> np.ndarray:
