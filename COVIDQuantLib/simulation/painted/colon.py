@@ -11,6 +11,7 @@ from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.simulation.fields.shapes import cover, paint, smooth_step
 from COVIDQuantLib.simulation.painted.chest_wall import ChestFields, SectionFields
 
+# How often colon lies close to the diaphragm; in life less often.
 _SHARE = 0.55
 # The splenic flexure lies higher than the hepatic one.
 _LEFT = 0.75
