@@ -22,8 +22,6 @@ from COVIDQuantLib.simulation.fields.shapes import smooth_step
 from COVIDQuantLib.simulation.fields.tiled_noise import NoiseTiles
 
 _MARGIN = 4
-# Dependent density: how far it reaches from the dorsal surface, mm; how often far, and how often in stacks of sections.
-_SHALLOW_MM, _DEEP_MM, _DEEP, _BANDED = (5, 30), (30, 80), 0.35, 0.3
 
 
 @dataclass(frozen=True)
@@ -76,20 +74,11 @@ def _dependent(scene: Scene, rng: np.random.Generator) -> FloatArray:
     steps = np.arange(scene.hu.shape[1], dtype=np.float32)[None, :, None]
     away = np.maximum((steps if prone else steps[:, ::-1]) - first, 0) * scene.spacing[1]
     wave = scene.fields.rough.at(scene.axes, float(rng.uniform(40, 90)), float(rng.uniform(0, 40)))
-    deep = rng.random() < _DEEP
-    reach = float(rng.uniform(*(_DEEP_MM if deep else _SHALLOW_MM))) * (1 + 0.3 * wave)
+    reach = float(rng.uniform(5, 30)) * (1 + 0.3 * wave)
     layer = np.maximum(1 - away / np.maximum(reach, 2), 0) ** float(rng.uniform(0.8, 2))
     lower = 1 - float(rng.uniform(0, 0.9)) * scene.height()
     slope = float(rng.uniform(0, 60)) * np.exp(-away / 70)
-    rise = float(rng.uniform(80, 250)) * layer * lower + slope
-    return scene.hu + scene.air() * rise * (_breaths(scene, rng) if rng.random() < _BANDED else 1)
-
-
-def _breaths(scene: Scene, rng: np.random.Generator) -> FloatArray:
-    """Quiet breathing during the scan: stacks of sections with more or less air, ``[z, 1, 1]`` around 1."""
-    edges = np.cumsum(rng.uniform(6, 30, 1 + int(scene.axes[0][-1] / 6)))
-    factors = rng.uniform(0.3, 1.25, len(edges) + 1)
-    return factors[np.searchsorted(edges, scene.axes[0])].astype(np.float32)[:, None, None]
+    return scene.hu + scene.air() * (float(rng.uniform(80, 250)) * layer * lower + slope)
 
 
 def _expiration(scene: Scene, rng: np.random.Generator) -> FloatArray:

@@ -11,9 +11,10 @@ from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.simulation.fields.shapes import cover, paint, smooth_step
 from COVIDQuantLib.simulation.painted.chest_wall import ChestFields, SectionFields
 
-# How often colon lies close to the diaphragm; in life less often.
+# How often colon may lie close to the diaphragm; in life less often.
 _SHARE = 0.55
-# The splenic flexure lies higher than the hepatic one.
+# The splenic flexure lies higher than the hepatic one: a quarter of the draws allow either side, a half the left alone,
+# a quarter neither.
 _LEFT = 0.75
 # Points of the tile of noise that stool is made of, and how far apart they lie.
 _TILE, _TILE_MM = 40, 2.0

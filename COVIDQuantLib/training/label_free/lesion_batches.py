@@ -199,7 +199,7 @@ def _gravity(back: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Dependent density: HU to add, in the shape of the positions from front to back."""
     start = float(rng.uniform(0.3, 0.85))
     rise = torch.clamp((back - start) / (1 - start), 0, 1) ** float(rng.uniform(0.7, 2.5))
-    return rise * float(rng.uniform(0, 170 if rng.random() < 0.7 else 300))
+    return rise * float(rng.uniform(0, 170))
 
 
 def _clouds(shape: torch.Size, rng: np.random.Generator) -> torch.Tensor:
