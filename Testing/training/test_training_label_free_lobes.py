@@ -127,9 +127,26 @@ def test_coarse_patches_reach_the_ends_of_a_long_ct():
     labels[:3], labels[:, :, -4:] = 3, 5
     seen = set()
     for _, target in CoarseBatches([view], shape=(24, 24, 32), count=60, seed=2)(0):
-        seen |= set(target.unique().tolist())
+        seen |= set(target[:, 0].unique().tolist())
+        assert target.shape[1] == 2
+        assert bool((target[:, 1] == 1).all())
     # Mirrored, a lobe is a lung of unknown lobes on the other side.
     assert {0, 3, 5} <= seen <= {0, 3, 5, 6, 7}
+
+
+def test_dense_disease_and_the_wall_beside_it_weigh_more_in_coarse_chests():
+    labels = np.zeros((30, 30, 40), np.uint8)
+    labels[:, 5:20, 8:32] = 3
+    lesions = np.zeros(labels.shape, bool)
+    lesions[:, 12:20, 8:32] = True
+    hu = np.where(lesions, 20, np.where(labels > 0, -850, 30)).astype(np.int16)
+    view = {"hu": hu, "lobes": labels, "lesions": lesions}
+    of_lung, of_rest = set(), set()
+    for _, target in CoarseBatches([view], shape=(24, 24, 32), count=8, seed=3)(0):
+        of_lung |= set(target[:, 1][target[:, 0] > 0].unique().tolist())
+        of_rest |= set(target[:, 1][target[:, 0] == 0].unique().tolist())
+    assert of_lung == {1, 4}
+    assert of_rest == {1, 3}
 
 
 def test_mirrored_patches_know_the_lung_alone(monkeypatch):

@@ -25,9 +25,8 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 HardPoints = tuple[tuple[float, np.ndarray], ...]
 # Disease denser than this is easily mistaken for chest wall.
 DENSE_HU = -350
-_DENSE_WEIGHT = 8
-# The wall beside it weighs nearly as much, or lungs would leak into it.
-_BESIDE_WEIGHT, _BESIDE = 3, 5
+# What it weighs more than the rest, and the wall beside it, into which lungs would leak otherwise; points to that wall.
+_FINE_DENSE, _COARSE_DENSE = (8, 3, 5), (3, 2, 2)
 # Shares of the patches centred on dense disease, at fissures and at the lungs' edge; every n-th such point is kept.
 _AT, _FEW = (0.35, 0.3, 0.2), 7
 # Share of the chests whose surroundings are blanked as in use, and how often that is done badly.
@@ -64,7 +63,7 @@ class CoarseBatches:
     seed: int = 0
 
     def __call__(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch: input float ``[b, 1, k, j, i]``, labels int64 ``[b, 1, k, j, i]``."""
+        """The batches of an epoch: input float ``[b, 1, k, j, i]``; labels and weights int64 ``[b, 2, k, j, i]``."""
         rng = np.random.default_rng([self.seed, epoch])
         for _ in range(self.count):
             height = self.shape[0] if rng.random() < 0.67 else int(rng.integers(20, self.shape[0]))
@@ -79,7 +78,9 @@ class CoarseBatches:
         slack = np.maximum((size - np.array(shape)) / 2, (4.0, 5.0, 6.0))
         places = draw_warp(shape, (size - 1) / 2 + rng.uniform(-1, 1, 3) * slack, COARSE_WARP, rng)
         sampled, labels = _pulled(hu, lobes, places, mirrored=rng.random() < _MIRRORED)
-        return lobes_window(blanked(recoloured(sampled, labels, rng), view, places, rng)), labels.long()
+        weights = _weights(sampled, labels, _lesions(view, places), _COARSE_DENSE)
+        image = lobes_window(blanked(recoloured(sampled, labels, rng), view, places, rng))
+        return image, torch.cat([labels, weights]).long()
 
 
 @dataclass(frozen=True)
@@ -161,17 +162,10 @@ class FineBatches(PatchBatches):
     def _shown(
         self, view: View, places: torch.Tensor, sampled: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
     ) -> Batch:
-        lost = None
-        if "lesions" in view and view["lesions"].any():
-            lost = pull(torch.from_numpy(view["lesions"])[None].float(), places, nearest=True)
+        lost = _lesions(view, places)
         if rng.random() < _SICKER:
             sampled, lost = _sicker(sampled, labels, lost, rng)
-        weights = torch.ones_like(labels)
-        if lost is not None:
-            # Dense disease is a small part of the lungs, and looks like the surrounding tissue.
-            dense = (lost > 0) & (sampled > DENSE_HU)
-            near = _greatest_near(dense.float(), _BESIDE) > 0
-            weights = weights + _DENSE_WEIGHT * dense + _BESIDE_WEIGHT * (near & (labels == 0) & (sampled > DENSE_HU))
+        weights = _weights(sampled, labels, lost, _FINE_DENSE)
         image = lobes_window(blanked(recoloured(sampled, labels, rng), view, places, rng))
         return torch.cat([image, doubtful(labels, lost, rng)]), torch.cat([labels, weights]).long()
 
@@ -184,6 +178,33 @@ def _pulled(
         places[..., 2] = hu.shape[3] - 1 - places[..., 2]
     labels = pull(lobes, places, nearest=True)
     return pull(hu, places, outside=HU_MIN), _OTHER_SIDE[labels.long()].float() if mirrored else labels
+
+
+def _lesions(view: View, places: torch.Tensor) -> torch.Tensor | None:
+    """Lesions at the places, ``[1, k, j, i]``; None if the view has none."""
+    if "lesions" not in view or not view["lesions"].any():
+        return None
+    return pull(torch.from_numpy(view["lesions"])[None].float(), places, nearest=True)
+
+
+def _weights(
+    sampled: torch.Tensor, labels: torch.Tensor, lesions: torch.Tensor | None, more: tuple[int, int, int]
+) -> torch.Tensor:
+    """Weights in the loss, ``[1, k, j, i]``: dense disease is a small part of the lungs and looks like the wall.
+
+    Args:
+        sampled: CT numbers.
+        labels: lobes.
+        lesions: above 0 in them; None without.
+        more: weight of dense disease and of dense tissue beside it above 1, and how many points away that may be.
+    """
+    weights = torch.ones_like(labels)
+    if lesions is None:
+        return weights
+    solid = sampled > DENSE_HU
+    dense = (lesions > 0) & solid
+    near = _greatest_near(dense.float(), more[2]) > 0
+    return weights + more[0] * dense + more[1] * (near & (labels == 0) & solid)
 
 
 def _sicker(

@@ -82,7 +82,7 @@ def plain_labels(lobes: np.ndarray) -> np.ndarray:
 
 
 def coarse_view(chest: Chest) -> dict[str, np.ndarray]:
-    """The whole CT at 5 mm: ``hu`` int16, ``lobes`` uint8 and, if it is known, ``body``, all ``[k, j, i]``."""
+    """The whole CT at 5 mm: ``hu`` int16, ``lobes`` uint8, ``lesions`` and, if it is known, ``body``, ``[k, j, i]``."""
     return _view(chest, Lattice.over(chest.hu.shape, chest.spacing, (COARSE_MM,) * 3))
 
 
@@ -90,32 +90,30 @@ def fine_view(chest: Chest) -> dict[str, np.ndarray]:
     """The lungs' box at 2 mm: ``hu``, ``lobes``, ``lesions`` and, if it is known, ``body``."""
     margin = MARGIN_MM if chest.body is None else _WIDE_MARGIN_MM
     lattice = Lattice.over(chest.hu.shape, chest.spacing, (FINE_MM,) * 3, chest.box(margin))
-    return _view(chest, lattice, lesions=True)
+    return _view(chest, lattice)
 
 
 def slices_view(chest: Chest) -> dict[str, np.ndarray]:
     """The lungs' box at 1.5 mm in plane and the CT's own sections (at least 1.5 mm apart), with ``spacing``."""
     step = (max(PIXEL_MM, chest.spacing[0]), PIXEL_MM, PIXEL_MM)
     lattice = Lattice.over(chest.hu.shape, chest.spacing, step, chest.box(6.0))
-    return {**_view(chest, lattice, lesions=True), "spacing": np.array(step, np.float32)}
+    return {**_view(chest, lattice), "spacing": np.array(step, np.float32)}
 
 
 def plane_view(chest: Chest, plane: str) -> dict[str, np.ndarray]:
     """The lungs' box at 1.5 mm cut into coronal or sagittal slices (``PLANES``), with ``spacing`` in that order."""
     step = (PIXEL_MM,) * 3
-    view = _view(chest, Lattice.over(chest.hu.shape, chest.spacing, step, chest.box(6.0)), lesions=True)
+    view = _view(chest, Lattice.over(chest.hu.shape, chest.spacing, step, chest.box(6.0)))
     turned = {name: np.ascontiguousarray(array.transpose(PLANES[plane].order)) for name, array in view.items()}
     return {**turned, "spacing": np.array(step, np.float32)}
 
 
-def _view(chest: Chest, lattice: Lattice, *, lesions: bool = False) -> dict[str, np.ndarray]:
+def _view(chest: Chest, lattice: Lattice) -> dict[str, np.ndarray]:
     view = {
         "hu": sample(chest.hu, chest.spacing, lattice).round().short().numpy(),
         "lobes": labels_on(chest.lobes, chest.spacing, lattice),
     }
-    masks = {"body": chest.body} if chest.body is not None else {}
-    if lesions:
-        masks["lesions"] = chest.lesions
+    masks = {"lesions": chest.lesions} | ({"body": chest.body} if chest.body is not None else {})
     for name, mask in masks.items():
         view[name] = (sample(mask.astype(np.float32), chest.spacing, lattice) > 0.5).numpy()
     return view
