@@ -558,6 +558,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/training/label_free/__init__.py
   COVIDQuantLib/training/label_free/chests.py
   COVIDQuantLib/training/label_free/fissure_batches.py
+  COVIDQuantLib/training/label_free/hard_examples.py
   COVIDQuantLib/training/label_free/lesion_batches.py
   COVIDQuantLib/training/label_free/lobe_batches.py
   COVIDQuantLib/training/label_free/loss.py

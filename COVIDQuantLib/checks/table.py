@@ -47,7 +47,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check("lesion-missed", "opaque lung not marked as pneumonia", "%", at_most(0.25), lesions.clouded_left_out),
     Check("lung-doubt", "the networks' uncertainty about the lungs", "%", at_most(9), doubt.lung_doubt),
-    Check("lesion-doubt", "the networks' uncertainty about the pneumonia", "%", at_most(3), doubt.lesion_doubt),
+    Check("lesion-doubt", "the networks' uncertainty about the pneumonia", "%", at_most(2), doubt.lesion_doubt),
     Check("unlike-air", "HU of the air around the patient", "HU", (-1024, -900), picture.air_hu, (-1024, -700)),
     Check("unlike-flesh", "HU of soft tissue and fat", "HU", (-115, 90), picture.flesh_hu, (-180, 160)),
     Check("unlike-body", "width of the patient", "mm", (180, 620), picture.body_width, (80, 900)),

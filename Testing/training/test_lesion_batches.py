@@ -7,6 +7,7 @@ import torch
 from COVIDQuantLib.inference.lesions import PLANES
 from COVIDQuantLib.training.label_free.lesion_batches import SHAPES, Lesions, SliceBatches
 from COVIDQuantLib.training.label_free.loss import LesionsLoss
+from COVIDQuantLib.training.label_free.subjects import FALSE, MISSED, UNSEEN
 
 SPACING = np.full(3, 2.0, np.float32)
 LARGE, SMALL = slice(4, 36), slice(44, 47)
@@ -36,14 +37,52 @@ def test_each_lesion_is_as_likely_whatever_its_size():
 
 def test_weights_grow_as_lesions_get_smaller():
     lesions = Lesions.of(chest()["lesions"], SPACING)
-    weights = {k: lesions.mask_and_weight(k) for k in (0, 20, 45, 50)}
-    assert not weights[0].any()
+    weights = {k: lesions.mask_and_weights(k) for k in (0, 20, 45, 50)}
+    assert not weights[0][:2].any()
     for k, expected in ((20, 1.0), (45, 4.0), (50, 1.0)):
-        mask, weight = weights[k]
+        mask, weight, rest = weights[k]
         assert set(np.unique(mask)) == {0, 1}
         np.testing.assert_allclose(weight[mask > 0], expected)
+        assert (rest == 1).all()
     (one_ml,) = np.unique(Lesions.of(np.ones((5, 5, 5), bool), SPACING).weight)
     assert one_ml / 32 == pytest.approx(np.sqrt(5), abs=0.05)
+
+
+def test_lesions_too_faint_to_see_are_left_out_and_missed_ones_are_looked_for_more():
+    view = chest()
+    hard = np.zeros(view["lesions"].shape, np.uint8)
+    hard[LARGE][view["lesions"][LARGE]] = UNSEEN
+    hard[SMALL][view["lesions"][SMALL]] = MISSED
+    hard[10:14, 30:40, 30:40] = FALSE
+    lesions = Lesions.of(view["lesions"], SPACING, hard)
+    assert lesions.spans == ((44, 47),)
+    assert lesions.false_spans == ((10, 14),)
+    mask, _, rest = lesions.mask_and_weights(20)
+    assert not mask.any()
+    assert (rest[view["lesions"][20]] == 0).all()
+    assert lesions.mask_and_weights(45)[1].max() == pytest.approx(7.5, abs=0.05), "twice as much, up to a limit"
+    assert set(np.unique(lesions.mask_and_weights(12)[2])) == {0, 1, 3}
+    assert 10 <= lesions.draw_false_slice(np.random.default_rng(0)) < 14
+
+
+def test_missed_lesions_are_drawn_four_times_as_often():
+    view = chest()
+    hard = np.where(view["lesions"], MISSED, 0).astype(np.uint8)
+    hard[LARGE] = 0
+    lesions = Lesions.of(view["lesions"], SPACING, hard)
+    rng = np.random.default_rng(1)
+    small = [SMALL.start <= lesions.draw_slice(rng) < SMALL.stop for _ in range(400)]
+    assert np.mean(small) == pytest.approx(0.8, abs=0.07)
+
+
+def test_what_cannot_be_seen_has_no_part_in_the_loss():
+    view = chest()
+    hard = np.where(view["lesions"], UNSEEN, 0).astype(np.uint8)
+    batches = SliceBatches([view | {"hard": hard}], channels=1, size=8, count=4, seed=4)
+    targets = torch.cat([target for _, target in batches(1)])
+    assert not targets[:, 0].any()
+    assert float((targets[:, 1] == 0).float().mean()) > 0.001
+    assert targets[:, 1].max() == 1
 
 
 @pytest.mark.parametrize("plane", PLANES)

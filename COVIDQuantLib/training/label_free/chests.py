@@ -6,16 +6,20 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
+from COVIDQuantLib.inference.device import choose_device
+from COVIDQuantLib.inference.lesions import LesionsNetwork
+from COVIDQuantLib.models import find_bundle
 from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.simulation.painted.painting import draw_subject, paint_chest
 from COVIDQuantLib.simulation.scanner.reconstruction import whole_hu
 from COVIDQuantLib.simulation.scanner.sections import thick_sections
 from COVIDQuantLib.system.atomic_files import make_folder, write_atomically
+from COVIDQuantLib.training.label_free.hard_examples import mark_hard_examples
 from COVIDQuantLib.training.label_free.make import (
     FIRST_SEED,
     REAL_CTS,
@@ -123,7 +127,8 @@ class ChestStore:
 
     def __init__(self, recipe: LabelFreeRecipe, data: Path | None, folder: Path) -> None:
         self._recipe, self._data = recipe, data
-        key = json.dumps([_VERSION, recipe["chests"], recipe.roles], sort_keys=True)
+        hard = find_bundle(recipe["start"]).record() if recipe.hard_examples else None
+        key = json.dumps([_VERSION, recipe["chests"], recipe.roles, hard], sort_keys=True)
         self._folder = folder / hashlib.sha256(key.encode()).hexdigest()[:12]
         self.subjects = tuple(self._subjects())
 
@@ -212,9 +217,21 @@ class ChestStore:
                 self._make(subject)
         report(1.0)
 
+    @cached_property
+    def _present(self) -> dict[str, LesionsNetwork]:
+        """The networks that show what is hard; none if the recipe does not ask for it."""
+        if not self._recipe.hard_examples:
+            return {}
+        bundle = find_bundle(self._recipe["start"])
+        return {
+            role: LesionsNetwork.of(bundle.load(role).eval(), record.input) for role, record in bundle.networks.items()
+        }
+
     def _make(self, subject: Subject) -> None:
         made = []
         for number, (group, chest) in enumerate(subject.chests()):
+            if self._recipe["task"] == "lesions":
+                mark_hard_examples(chest, self._present, choose_device("auto"))
             kinds = dict.fromkeys(_VIEW_OF.get(role, role) for role in self._recipe.roles)
             arrays = {f"{kind}_{name}": array for kind in kinds for name, array in _VIEWS[kind](chest).items()}
             name = f"{subject.name}-{number}.npz"

@@ -14,6 +14,7 @@ from torch.nn import functional
 from COVIDQuantLib.ct.volume import HU_MIN
 from COVIDQuantLib.inference.lesions import PLANES
 from COVIDQuantLib.inference.slice_input import window
+from COVIDQuantLib.training.label_free.subjects import FALSE, MISSED, UNSEEN
 
 View = dict[str, np.ndarray]
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -25,6 +26,10 @@ SHAPES = {"slices": (144, 208), "coronal": (160, 200), "sagittal": (160, 152)}
 _FULL_ML, _MOST_WEIGHT, _WEIGHT_STEPS = 5.0, 4.0, 32
 # Crumbs below this do not.
 _LEAST_ML = 0.1
+# Hard examples: how much more a missed lesion weighs, the most that the steps can hold, how much more often it is
+# drawn; what something taken for a lesion weighs, and its share of the slices that are not chosen for a lesion.
+_MISSED_WEIGHT, _LIMIT, _MISSED_DRAWS = 2.0, 7.5, 4.0
+_FALSE_WEIGHT, _FALSE_SHARE = 3, 0.5
 # Random pose of a patch.
 _DEGREES, _SCALE, _SHIFT = 12.0, (-0.15, 0.18), 0.06
 # Share of slices with a lesion, in chests that have any.
@@ -32,41 +37,66 @@ _SICK = 0.6
 # Share of slices whose intensities are not changed.
 _AS_IT_IS = 0.4
 _DENSE_LOST, _DENSE_HU = 0.15, -300
+# Mask and weights of healthy lung.
+_HEALTHY = [[[0.0]], [[0.0]], [[1.0]]]
 # Axes of a network's input that can run from right to left.
 _CHANNELS, _COLUMNS = 1, 3
 
 
 @dataclass(frozen=True)
 class Lesions:
-    """The connected lesions of a chest.
+    """The connected lesions of a chest, and what is taken for some.
 
     Attributes:
-        weight: uint8 ``[k, j, i]``, what a voxel weighs in the loss, in steps of 1/32; 0 outside lesions.
+        weight: uint8 ``[k, j, i]``, what a voxel weighs in the loss, in steps of 1/32; 0 outside visible lesions.
+        rest: uint8 ``[k, j, i]``, what it weighs outside them: 1, 0 in lesions too faint to see, 3 in false ones.
         spans: first slice of each lesion of at least 0.1 mL, and the one after its last.
+        draws: how often each of them is looked for, relative to the others.
+        false_spans: the same slices of what is taken for lesions.
     """
 
     weight: np.ndarray
+    rest: np.ndarray
     spans: tuple[tuple[int, int], ...]
+    draws: tuple[float, ...]
+    false_spans: tuple[tuple[int, int], ...] = ()
 
     @classmethod
-    def of(cls, lesions: np.ndarray, spacing: np.ndarray) -> Lesions:
-        """From a mask ``[k, j, i]`` with the distance of its points along ``k, j, i``, mm."""
-        pieces, count = ndimage.label(lesions)
+    def of(cls, lesions: np.ndarray, spacing: np.ndarray, hard: np.ndarray | None = None) -> Lesions:
+        """From a mask ``[k, j, i]`` with the distance of its points along ``k, j, i``, mm, and the hard examples."""
+        marks = np.zeros(lesions.shape, np.uint8) if hard is None else hard
+        seen = lesions & (marks != UNSEEN)
+        pieces, count = ndimage.label(seen)
         ml = np.bincount(pieces.ravel(), minlength=count + 1) * float(np.prod(spacing)) / 1000.0
+        missed = np.bincount(pieces[marks == MISSED], minlength=count + 1) > 0
         weights = np.where(ml < _LEAST_ML, 1.0, np.sqrt(_FULL_ML / ml.clip(min=_LEAST_ML)).clip(1.0, _MOST_WEIGHT))
+        weights = np.where(missed, _MISSED_WEIGHT * weights, weights).clip(max=_LIMIT)
         weights[0] = 0.0
-        boxes = enumerate(ndimage.find_objects(pieces), start=1)
-        spans = tuple((box[0].start, box[0].stop) for number, box in boxes if ml[number] >= _LEAST_ML)
-        return cls((weights * _WEIGHT_STEPS).astype(np.uint8)[pieces], spans)
+        boxes = ndimage.find_objects(pieces)
+        large = [number for number in range(1, count + 1) if ml[number] >= _LEAST_ML]
+        rest = np.where(marks == FALSE, _FALSE_WEIGHT, np.where(lesions & ~seen, 0, 1)).astype(np.uint8)
+        false = ndimage.find_objects(ndimage.label(marks == FALSE)[0])
+        return cls(
+            (weights * _WEIGHT_STEPS).astype(np.uint8)[pieces],
+            rest,
+            tuple((boxes[number - 1][0].start, boxes[number - 1][0].stop) for number in large),
+            tuple(_MISSED_DRAWS if missed[number] else 1.0 for number in large),
+            tuple((box[0].start, box[0].stop) for box in false),
+        )
 
     def draw_slice(self, rng: np.random.Generator) -> int:
-        """A slice through one of the lesions; each of them is as likely."""
-        return int(rng.integers(*self.spans[int(rng.integers(len(self.spans)))]))
+        """A slice through one of the lesions; each of them is as likely, those that are missed more so."""
+        chance = np.asarray(self.draws) / np.sum(self.draws)
+        return int(rng.integers(*self.spans[int(rng.choice(len(self.spans), p=chance))]))
 
-    def mask_and_weight(self, k: int) -> np.ndarray:
-        """A slice's lesions, 0 or 1, and their weights, float32 ``[2, j, i]``."""
+    def draw_false_slice(self, rng: np.random.Generator) -> int:
+        """A slice through something that is taken for a lesion."""
+        return int(rng.integers(*self.false_spans[int(rng.integers(len(self.false_spans)))]))
+
+    def mask_and_weights(self, k: int) -> np.ndarray:
+        """A slice's lesions, 0 or 1, their weights, and those of the rest, float32 ``[3, j, i]``."""
         weight = self.weight[k].astype(np.float32)
-        return np.stack([weight > 0, weight / _WEIGHT_STEPS]).astype(np.float32)
+        return np.stack([weight > 0, weight / _WEIGHT_STEPS, self.rest[k]]).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -98,7 +128,8 @@ class SliceBatches:
 
     def __post_init__(self) -> None:
         """Find the lesions and the slices with lung."""
-        object.__setattr__(self, "_lesions", [Lesions.of(v["lesions"], v["spacing"]) for v in self.views])
+        made = [Lesions.of(v["lesions"], v["spacing"], v.get("hard")) for v in self.views]
+        object.__setattr__(self, "_lesions", made)
         object.__setattr__(self, "_lung", [np.flatnonzero(v["lobes"].any(axis=(1, 2))) for v in self.views])
 
     def __call__(self, epoch: int) -> Iterator[Batch]:
@@ -116,7 +147,7 @@ class SliceBatches:
     def _one(self, number: int, rng: np.random.Generator) -> Batch:
         view = self.views[number]
         lesions = self._lesions[number]
-        k = lesions.draw_slice(rng) if lesions.spans and rng.random() < _SICK else int(rng.choice(self._lung[number]))
+        k = self._drawn(number, rng)
         distance = max(1, round(NEIGHBOUR_MM / float(view["spacing"][0])))
         mirror = bool(rng.random() < 0.5)
         beside = (-distance, 0, distance) if self.channels == 3 else (0,)
@@ -125,7 +156,7 @@ class SliceBatches:
         rows = [min(max(k + step, 0), len(view["hu"]) - 1) for step in beside]
         hu = torch.from_numpy(view["hu"][rows]).float()
         lungs = torch.from_numpy((view["lobes"][rows] > 0).astype(np.float32))
-        lesion = torch.from_numpy(lesions.mask_and_weight(k))
+        lesion = torch.from_numpy(lesions.mask_and_weights(k))
         hu, lungs, lesion = self._posed(hu, lungs, lesion, rng)
         if mirror and PLANES[self.plane].sideways == _COLUMNS:
             hu, lungs, lesion = (image.flip(2) for image in (hu, lungs, lesion))
@@ -133,11 +164,23 @@ class SliceBatches:
             # A lung mask may miss dense disease; the rest must be found nevertheless.
             middle = len(hu) // 2
             gone = (lesion[:1] > 0.5) & (hu[middle : middle + 1] > _DENSE_HU)
-            lungs, lesion = torch.where(gone, 0.0, lungs), torch.where(gone, 0.0, lesion)
+            lungs, lesion = torch.where(gone, 0.0, lungs), torch.where(gone, torch.tensor(_HEALTHY), lesion)
+        inside = lesion[:1] > 0.5
+        # Where the pose shows nothing of the chest, weights were padded with 0.
+        rest = torch.where(lungs[len(lungs) // 2][None] > 0.5, lesion[2:], 1.0)
+        weight = torch.where(inside, lesion[1:2].clamp(min=1), rest)
         lungs = misjudged(lungs, rng)
-        inside, weight = (lesion[:1] > 0.5).float(), lesion[1:].clamp(min=1)
         image = window(recoloured(hu, lungs, self._back(hu, rows, view), rng), *WINDOW_HU, lungs > 0.5)
-        return image, torch.cat([inside, torch.where(inside > 0, weight, 1.0)])
+        return image, torch.cat([inside.float(), weight])
+
+    def _drawn(self, number: int, rng: np.random.Generator) -> int:
+        """The slice of a chest to show."""
+        lesions = self._lesions[number]
+        if lesions.spans and rng.random() < _SICK:
+            return lesions.draw_slice(rng)
+        if lesions.false_spans and rng.random() < _FALSE_SHARE:
+            return lesions.draw_false_slice(rng)
+        return int(rng.choice(self._lung[number]))
 
     def _back(self, hu: torch.Tensor, rows: Sequence[int], view: View) -> torch.Tensor:
         """Position from front to back of the pixels of a patch, 0..1; broadcast against ``[c, rows, columns]``."""

@@ -95,8 +95,17 @@ def network_schema(role: str) -> s.Schema:
     return {"architecture": s.choice(s.REQUIRED, "the network", *fit), **_NETWORK, **more}
 
 
+_OF_TASK: dict[str, s.Schema] = {
+    "lobes": {},
+    "lesions": {
+        "hard_examples": s.truth(
+            False, "lesions that the bundle in start misses, and what it takes for some, are drawn more and weigh more"
+        )
+    },
+}
 SCHEMAS: dict[str, s.Schema] = {
-    task: {**_HEAD, "networks": {role: network_schema(role) for role in roles}} for task, roles in ROLES.items()
+    task: {**_HEAD, **_OF_TASK[task], "networks": {role: network_schema(role) for role in roles}}
+    for task, roles in ROLES.items()
 }
 
 
@@ -107,6 +116,11 @@ class LabelFreeRecipe(CheckedRecipe):
     def roles(self) -> tuple[str, ...]:
         """The networks it trains."""
         return ROLES[self["task"]]
+
+    @property
+    def hard_examples(self) -> bool:
+        """Whether what its starting bundle gets wrong is drawn more and weighs more."""
+        return bool(self.values.get("hard_examples"))
 
     def network_settings(self, role: str) -> dict[str, Any]:
         """All settings of a role's network."""
@@ -154,6 +168,8 @@ def check_label_free(document: Any, where: str) -> LabelFreeRecipe:
         if given.get("in_channels") not in _CHANNELS[role]:
             wanted = " or ".join(map(str, _CHANNELS[role]))
             raise UsageError(f"networks.{role}.settings.in_channels is not {wanted}", where, f"Give {wanted}.")
+    if recipe.hard_examples and not recipe["start"]:
+        raise UsageError("hard_examples without start", where, "Name the bundle that shows what is hard.")
     chests = values["chests"]
     trained = range(chests["first_phantom"], chests["first_phantom"] + chests["phantoms"])
     tuned = range(chests["first_tuning_phantom"], chests["first_tuning_phantom"] + chests["tuning_phantoms"])

@@ -26,6 +26,8 @@ _WIDE_MARGIN_MM = 26.0
 RIGHT_LUNG, LEFT_LUNG = 6, 7
 # Not known whether it is lung; left out of the loss.
 UNKNOWN = 8
+# Hard examples: lesions too faint to be seen, lesions that networks miss, and what they take for lesions.
+UNSEEN, MISSED, FALSE = 1, 2, 3
 
 
 @dataclass
@@ -38,6 +40,7 @@ class Chest:
         lobes: uint8, 1..5 as in the contract, 6 and 7 right and left lung of unknown lobe, 8 unknown.
         lesions: bool, the pneumonia.
         body: bool, the patient; None if that is not known.
+        hard: uint8, ``UNSEEN``, ``MISSED``, ``FALSE``, else 0; None if they are not marked.
     """
 
     hu: np.ndarray
@@ -45,6 +48,7 @@ class Chest:
     lobes: np.ndarray
     lesions: np.ndarray
     body: np.ndarray | None = None
+    hard: np.ndarray | None = None
 
     def box(self, margin_mm: float = MARGIN_MM) -> tuple[slice, slice, slice]:
         """The box of the lungs with a margin.
@@ -116,4 +120,6 @@ def _view(chest: Chest, lattice: Lattice) -> dict[str, np.ndarray]:
     masks = {"lesions": chest.lesions} | ({"body": chest.body} if chest.body is not None else {})
     for name, mask in masks.items():
         view[name] = (sample(mask.astype(np.float32), chest.spacing, lattice) > 0.5).numpy()
+    if chest.hard is not None:
+        view["hard"] = labels_on(chest.hard, chest.spacing, lattice)
     return view
