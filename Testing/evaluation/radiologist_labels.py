@@ -8,7 +8,7 @@ FOLDER is a copy of the collection (Afshar et al., Sci Data 2021, doi:10.1038/s4
 each slice in which lobes there is infection, not its outline. A lobe in a slice is positive here if its pneumonia
 covers more than ``--least-mm2`` there. A line per patient: the area under the ROC curve of that area, sensitivity and
 specificity over the lobes seen in each slice, and the same over slices. DIR gets the results, so that another size is
-quick to ask for.
+quick to ask for; give other models a folder of their own.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import rankdata
 
 from COVIDQuantLib.anatomy import LOBES
 from COVIDQuantLib.ct.read import read_ct
 from COVIDQuantLib.pipeline import NETWORK, Plan, quantify_ct
+from COVIDQuantLib.statistics.methods.roc import roc_of
 
 # The last axis of the collection's lobe labels.
 LABEL_ORDER = ("LLL", "LUL", "RLL", "RML", "RUL")
@@ -51,13 +51,10 @@ class Agreement:
 def agreement(area: np.ndarray, marked: np.ndarray, least: float) -> Agreement:
     """Of areas with marks of the same shape, bool; found is an area above ``least``."""
     area, marked = area.ravel(), marked.ravel()
-    found, yes, no = area > least, int(marked.sum()), int((~marked).sum())
-    auc = float("nan")
-    if yes and no:
-        auc = float((rankdata(area)[marked].sum() - yes * (yes + 1) / 2) / (yes * no))
+    found, curve = area > least, roc_of(marked, area)
     share = [float((hit & of).sum() / of.sum()) if of.any() else float("nan")
              for hit, of in ((found, marked), (~found, ~marked))]  # fmt: skip
-    return Agreement(yes, auc, share[0], share[1])
+    return Agreement(int(marked.sum()), float("nan") if curve is None else curve.area, share[0], share[1])
 
 
 def areas(lobes: np.ndarray, lesions: np.ndarray, pixel_mm2: float) -> tuple[np.ndarray, np.ndarray]:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from COVIDQuantLib.inference.device import choose_device
-from COVIDQuantLib.inference.lesions import LesionsNetwork
+from COVIDQuantLib.inference.networks import Networks
 from COVIDQuantLib.models import find_bundle
 from COVIDQuantLib.progress import Report, silent
 from COVIDQuantLib.simulation.painted.painting import draw_subject, paint_chest
@@ -123,10 +122,11 @@ class ChestStore:
         recipe: which chests.
         data: folder with the lobe atlas and the real CTs that may be trained on; None for phantoms alone.
         folder: gets the views, in a folder of their own for each choice of chests.
+        device: where hard examples are looked for: ``auto``, ``cpu``, ``cuda`` or ``mps``.
     """
 
-    def __init__(self, recipe: LabelFreeRecipe, data: Path | None, folder: Path) -> None:
-        self._recipe, self._data = recipe, data
+    def __init__(self, recipe: LabelFreeRecipe, data: Path | None, folder: Path, device: str = "auto") -> None:
+        self._recipe, self._data, self._device = recipe, data, device
         hard = find_bundle(recipe["start"]).record() if recipe.hard_examples else None
         key = json.dumps([_VERSION, recipe["chests"], recipe.roles, hard], sort_keys=True)
         self._folder = folder / hashlib.sha256(key.encode()).hexdigest()[:12]
@@ -218,20 +218,16 @@ class ChestStore:
         report(1.0)
 
     @cached_property
-    def _present(self) -> dict[str, LesionsNetwork]:
-        """The networks that show what is hard; none if the recipe does not ask for it."""
-        if not self._recipe.hard_examples:
-            return {}
-        bundle = find_bundle(self._recipe["start"])
-        return {
-            role: LesionsNetwork.of(bundle.load(role).eval(), record.input) for role, record in bundle.networks.items()
-        }
+    def _present(self) -> Networks:
+        """The networks that show what is hard."""
+        return Networks(lesions=self._recipe["start"], device=self._device)
 
     def _make(self, subject: Subject) -> None:
         made = []
         for number, (group, chest) in enumerate(subject.chests()):
             if self._recipe["task"] == "lesions":
-                mark_hard_examples(chest, self._present, choose_device("auto"))
+                planes = self._present.load_lesions() if self._recipe.hard_examples else {}
+                mark_hard_examples(chest, planes, self._present.device)
             kinds = dict.fromkeys(_VIEW_OF.get(role, role) for role in self._recipe.roles)
             arrays = {f"{kind}_{name}": array for kind in kinds for name, array in _VIEWS[kind](chest).items()}
             name = f"{subject.name}-{number}.npz"

@@ -11,12 +11,10 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
-from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.inference.device import Device
 from COVIDQuantLib.inference.lesions import AXIAL, LesionsNetwork, find_lesions_by_network
 from COVIDQuantLib.training.label_free.subjects import FALSE, MISSED, UNSEEN, Chest, plain_labels
 from COVIDQuantLib.voxels.box import Slices
-from COVIDQuantLib.voxels.geometry import Geometry
 from COVIDQuantLib.voxels.morphology import components, dilate
 
 # A lesion smaller than this, and denser than the lung around it by less, is not visible.
@@ -62,9 +60,7 @@ def _found(chest: Chest, networks: Mapping[str, LesionsNetwork], device: Device)
         plane: replace(network, piece_cut=None, small_piece_cut=None, core_cut=None, mirrored=False)
         for plane, network in networks.items()
     }
-    k_mm, j_mm, i_mm = chest.spacing
-    ct = CTVolume(chest.hu, Geometry(chest.hu.shape, (i_mm, j_mm, k_mm)))
-    return find_lesions_by_network(ct, plain_labels(chest.lobes), plain.pop(AXIAL), device, [], beside=plain)
+    return find_lesions_by_network(chest.ct, plain_labels(chest.lobes), plain.pop(AXIAL), device, [], beside=plain)
 
 
 def _contrast(chest: Chest, lesions: np.ndarray, number: int, box: Slices) -> float:

@@ -9,7 +9,6 @@ import numpy as np
 from torch import nn
 
 from COVIDQuantLib.anatomy import LOBES
-from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.errors import UnfitInputError
 from COVIDQuantLib.evaluation.overlap import dice
 from COVIDQuantLib.inference.device import Device
@@ -17,7 +16,6 @@ from COVIDQuantLib.inference.lesions import AXIAL, LesionsNetwork, find_lesions_
 from COVIDQuantLib.inference.lobes import LobesNetworks, find_lobes_by_networks
 from COVIDQuantLib.progress import Report
 from COVIDQuantLib.training.label_free.subjects import Chest
-from COVIDQuantLib.voxels.geometry import Geometry
 
 
 def measure(
@@ -45,12 +43,10 @@ def measure(
     figures: dict[str, list[float]] = {}
     for _, chest in chests:
         report(0.0)
-        i_j_k = (chest.spacing[2], chest.spacing[1], chest.spacing[0])
-        ct = CTVolume(chest.hu, Geometry(chest.hu.shape, i_j_k))
         if task == "lobes":
-            found = _lobes(ct, chest, networks, inputs, device)
+            found = _lobes(chest, networks, inputs, device)
         else:
-            found = _lesions(ct, chest, networks, inputs, device)
+            found = _lesions(chest, networks, inputs, device)
         for name, value in found.items():
             figures.setdefault(name, []).append(value)
     return [
@@ -60,7 +56,6 @@ def measure(
 
 
 def _lobes(
-    ct: CTVolume,
     chest: Chest,
     networks: Mapping[str, nn.Module],
     inputs: Mapping[str, dict[str, Any]],
@@ -68,7 +63,7 @@ def _lobes(
 ) -> dict[str, float]:
     together = LobesNetworks.of({role: network.eval() for role, network in networks.items()}, inputs)
     try:
-        found = find_lobes_by_networks(ct, together, device, [])
+        found = find_lobes_by_networks(chest.ct, together, device, [])
     except UnfitInputError:
         found = np.zeros(chest.lobes.shape, np.uint8)
     each = [dice(found == lobe.label, chest.lobes == lobe.label) for lobe in LOBES if (chest.lobes == lobe.label).any()]
@@ -76,7 +71,6 @@ def _lobes(
 
 
 def _lesions(
-    ct: CTVolume,
     chest: Chest,
     networks: Mapping[str, nn.Module],
     inputs: Mapping[str, dict[str, Any]],
@@ -84,7 +78,7 @@ def _lesions(
 ) -> dict[str, float]:
     lungs = (chest.lobes > 0).astype(np.uint8)
     planes = {role: LesionsNetwork.of(network.eval(), inputs[role]) for role, network in networks.items()}
-    found = find_lesions_by_network(ct, lungs, planes.pop(AXIAL), device, [], beside=planes)
+    found = find_lesions_by_network(chest.ct, lungs, planes.pop(AXIAL), device, [], beside=planes)
     if not chest.lesions.any():
         return {"extent found where there is none, percent": 100.0 * float(found.sum()) / float(lungs.sum())}
     return {"lesion dice": dice(found, chest.lesions)}

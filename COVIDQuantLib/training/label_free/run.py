@@ -61,7 +61,7 @@ def train_label_free(
     """
     progress = progress or StagedProgress(STAGES)
     chosen = choose_device(device)
-    store = ChestStore(recipe, data, out / "cache")
+    store = ChestStore(recipe, data, out / "cache", device)
     for role in recipe.roles:
         _drawn(recipe, role, store.groups)
     _begin(recipe, out, resume=resume)

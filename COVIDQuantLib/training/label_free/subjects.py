@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.inference.lattice import Lattice, sample
 from COVIDQuantLib.inference.lesions import PLANES
-from COVIDQuantLib.voxels.geometry import Triple
+from COVIDQuantLib.voxels.geometry import Geometry, Triple
 
 COARSE_MM = 5.0
 FINE_MM = 2.0
@@ -49,6 +50,12 @@ class Chest:
     lesions: np.ndarray
     body: np.ndarray | None = None
     hard: np.ndarray | None = None
+
+    @property
+    def ct(self) -> CTVolume:
+        """Its CT, on a grid along the canonical axes."""
+        k_mm, j_mm, i_mm = self.spacing
+        return CTVolume(self.hu, Geometry(self.hu.shape, (i_mm, j_mm, k_mm)))
 
     def box(self, margin_mm: float = MARGIN_MM) -> tuple[slice, slice, slice]:
         """The box of the lungs with a margin.
