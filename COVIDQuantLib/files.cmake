@@ -465,6 +465,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/simulation/lesions/training_shapes.py
   COVIDQuantLib/simulation/lesions/training_spread.py
   COVIDQuantLib/simulation/painted/__init__.py
+  COVIDQuantLib/simulation/painted/aorta.py
   COVIDQuantLib/simulation/painted/chest_wall.py
   COVIDQuantLib/simulation/painted/colon.py
   COVIDQuantLib/simulation/painted/drawn_lobes.py

@@ -6,6 +6,7 @@ from scipy import ndimage
 
 from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.simulation.lesions.training_consolidation import add_dense
+from COVIDQuantLib.simulation.painted.aorta import dilated_aorta, give_way
 from COVIDQuantLib.simulation.painted.lung_shapes import Margins
 from COVIDQuantLib.simulation.painted.painting import Look, paint_person
 from COVIDQuantLib.simulation.painted.real_lobes import GRID_MM, place_lobes, soft_lobes
@@ -102,6 +103,39 @@ def test_the_same_seed_paints_the_same_person(lobes):
     first, again, other = (paint_person(wide, SPACING, np.random.default_rng(n), STILL)[0] for n in (3, 3, 5))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).mean() > 1
+
+
+def test_lungs_give_way_to_a_dilated_aorta(lobes):
+    wide = np.pad(lobes, ((8, 8), (22, 22), (24, 24)))
+    spacing = np.array(SPACING)
+    for seed in range(4):
+        aorta = dilated_aorta(wide, spacing, np.random.default_rng(seed))
+        assert aorta.whole
+        assert 7 <= aorta.path[:, 3].min() <= aorta.path[:, 3].max() <= 29
+        given = give_way(wide, spacing, aorta, np.random.default_rng(seed))
+        assert np.array_equal(given, np.where(given > 0, wide, 0)), "no lung is added, no lobe is changed"
+        along = np.rint(aorta.path[:, 2::-1] / spacing).astype(int)
+        along = along[((along >= 0) & (along < wide.shape)).all(axis=1)]
+        assert not given[tuple(along.T)].any()
+        far = np.ones(wide.shape, bool)
+        far[tuple(along.T)] = False
+        away = ndimage.distance_transform_edt(far, sampling=spacing) > aorta.path[:, 3].max() + 4 + 8 + MM
+        assert np.array_equal(given[away], wide[away])
+        again = dilated_aorta(wide, spacing, np.random.default_rng(seed))
+        np.testing.assert_array_equal(again.path, aorta.path)
+
+
+def test_a_dilated_aorta_is_painted_with_blood(lobes):
+    wide = np.pad(lobes, ((8, 8), (22, 22), (24, 24)))
+    spacing, look = np.array(SPACING), Look(scan=False, contrast=True)
+    aorta = dilated_aorta(wide, spacing, np.random.default_rng(1))
+    given = give_way(wide, spacing, aorta, np.random.default_rng(1))
+    hu, _ = paint_person(given, SPACING, np.random.default_rng(4), look, aorta)
+    inside = aorta.path[-30:]
+    along = np.rint(inside[:, 2::-1] / spacing).astype(int)
+    along = along[((along >= 4) & (along < np.array(wide.shape) - 4)).all(axis=1)]
+    assert len(along) > 5
+    assert np.median(hu[tuple(along.T)]) > 105
 
 
 def test_dense_disease_is_as_dense_as_the_wall_and_stays_lung(painted):

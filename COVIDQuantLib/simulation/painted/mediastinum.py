@@ -1,4 +1,4 @@
-"""Structures beside the lungs that are easily mistaken for lung: aorta, heart, oesophagus, bowel gas, streaks."""
+"""Structures beside the lungs that are easily mistaken for lung: heart, oesophagus, bowel gas, streaks."""
 
 from __future__ import annotations
 
@@ -13,41 +13,6 @@ from COVIDQuantLib.simulation.painted.chest_wall import ChestFields, Habitus, Se
 from COVIDQuantLib.simulation.painted.colon import Colon
 
 _ANGLES = 720
-# Window in which the descending aorta is placed: to the left of the midline and before the back of the lungs' hull.
-_AORTA_X, _AORTA_Y, _AORTA_MM = (4.0, 44.0), (-66.0, -16.0), 15.0
-
-
-def aorta_path(fields: ChestFields, upper: float, rng: np.random.Generator) -> FloatArray:
-    """The descending aorta where the lungs leave room for it, left of the spine.
-
-    Args:
-        fields: of the chest; positions are in its ``x``, ``y``, ``z``.
-        upper: height of the arch, millimetres above the lowest lung.
-        rng: for its width and place.
-
-    Returns:
-        x, y, z (as in the fields) and radius, millimetres, from the top down, ``[n, 4]``.
-    """
-    widest = float(rng.uniform(10, 16))
-    x, y, z = fields.x[0, 0], fields.y[0, :, 0], fields.z[:, 0, 0]
-    rows = np.flatnonzero(z <= upper)[::-3]
-    columns = np.flatnonzero((x > _AORTA_X[0]) & (x < _AORTA_X[1]))
-    middle = int(np.argmin(np.abs(x)))
-    points = []
-    for k in rows:
-        within = np.flatnonzero(fields.outside[k, :, middle] < 0)
-        back = y[within[-1]] if within.size else y.max() * 0.6
-        lines = np.flatnonzero((y > back + _AORTA_Y[0]) & (y < back + _AORTA_Y[1]))
-        if not lines.size or not columns.size:
-            continue
-        room = fields.gap[k][np.ix_(lines, columns)]
-        wish = np.minimum(room, _AORTA_MM) - 0.012 * (x[columns][None] - 20) ** 2
-        wish = wish - 0.012 * (y[lines][:, None] - back + 36) ** 2
-        j, i = np.unravel_index(int(wish.argmax()), wish.shape)
-        points.append((x[columns[i]], y[lines[j]], z[k], np.clip(room[j, i] + 0.5, 6.0, widest)))
-    if len(points) < 3:
-        return np.zeros((0, 4), np.float32)
-    return np.asarray(ndimage.gaussian_filter1d(np.array(points), 1.5, axis=0, mode="nearest"), np.float32)
 
 
 @dataclass(frozen=True)

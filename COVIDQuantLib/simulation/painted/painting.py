@@ -22,6 +22,7 @@ from COVIDQuantLib.simulation.fields.gaussian_noise import gaussian_noise
 from COVIDQuantLib.simulation.fields.interpolation import enlarge, linear_weights
 from COVIDQuantLib.simulation.fields.section_grid import Grid
 from COVIDQuantLib.simulation.fields.shapes import cover, paint, smooth_step
+from COVIDQuantLib.simulation.painted.aorta import Aorta
 from COVIDQuantLib.simulation.painted.chest_wall import (
     ChestFields,
     Habitus,
@@ -69,19 +70,22 @@ class Look:
 class Structures:
     """Real structures to paint instead of drawn ones, None to draw.
 
-    Bool masks, or the share (0..1, float32) of each voxel that they fill, ``[k, j, i]`` on the lobes' grid.
+    But for the aorta, bool masks, or the share (0..1, float32) of each voxel that they fill, ``[k, j, i]`` on the
+    lobes' grid.
 
     Attributes:
         vessels: within the lungs.
         airways: lumen, with the trachea.
         fissures: thin sheets.
         nodules: solid nodules.
+        aorta: its course.
     """
 
     vessels: np.ndarray | None = None
     airways: np.ndarray | None = None
     fissures: np.ndarray | None = None
     nodules: np.ndarray | None = None
+    aorta: Aorta | None = None
 
 
 def draw_subject(rng: np.random.Generator, data: Path, spacing: Triple) -> np.ndarray:
@@ -135,7 +139,11 @@ def paint_chest(
 
 
 def paint_person(
-    lobes: np.ndarray, spacing: Triple, rng: np.random.Generator, look: Look | None = None
+    lobes: np.ndarray,
+    spacing: Triple,
+    rng: np.random.Generator,
+    look: Look | None = None,
+    aorta: Aorta | None = None,
 ) -> tuple[FloatArray, np.ndarray]:
     """A CT of a whole person of any build that has these lobes, with arms, table, cloth and other surroundings.
 
@@ -144,6 +152,7 @@ def paint_person(
         spacing: millimetres along k, j, i; j and i alike.
         rng: random generator.
         look: its appearance.
+        aorta: its course, where these lobes leave room for it; None to draw a usual one.
 
     Returns:
         float32 CT numbers, and whether a voxel is the patient, both ``[k, j, i]``.
@@ -152,7 +161,7 @@ def paint_person(
     contrast = _contrast(rng, look)
     body = draw_build(rng, contrast=contrast)
     blood = float(rng.uniform(110, 420)) if contrast else body.soft_hu
-    hu, patient = _painted(lobes, np.array(spacing), rng, Structures(), look, body, blood, whole=True)
+    hu, patient = _painted(lobes, np.array(spacing), rng, Structures(aorta=aorta), look, body, blood, whole=True)
     return hu, patient | (lobes > 0)
 
 
@@ -174,7 +183,7 @@ def _painted(
     """The CT, and where a whole person is."""
     frame = LungExtent.of(lobes, step)
     around = chest_fields(rng, lobes, step, frame)
-    person = Person.draw(rng, lobes.shape, around, frame, body, blood) if whole else None
+    person = Person.draw(rng, lobes.shape, around, frame, body, blood, given.aorta) if whole else None
     chest = _Sections(around, lobes.shape)
     grid = _grid(lobes.shape, step)
     mm = grid.pixel_mm
@@ -258,7 +267,7 @@ class _Layers:
         grid: Grid,
         frame: LungExtent,
         given: Structures,
-        aorta: FloatArray | None = None,
+        aorta: Aorta | None = None,
     ) -> _Layers:
         """Grown trees, or the given structures in their stead."""
         trees = grow_trees(rng, lobes, np.array([grid.z[1] - grid.z[0], grid.pixel_mm, grid.pixel_mm]), frame, aorta)

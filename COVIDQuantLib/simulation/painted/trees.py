@@ -11,6 +11,7 @@ from COVIDQuantLib.anatomy import LOBES, SIDES, labels_of_side
 from COVIDQuantLib.simulation.anatomy.trees import TIP_MM, VEIN_SHARE, beside_artery, grow_tree, jittered_points
 from COVIDQuantLib.simulation.anatomy.tubes import Tubes
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.painted.aorta import Aorta
 from COVIDQuantLib.simulation.painted.chest_wall import LungExtent
 
 _SMALLEST_AIRWAY_MM = 0.8
@@ -76,7 +77,7 @@ class _Lobes:
 
 
 def grow_trees(
-    rng: np.random.Generator, lobes: np.ndarray, spacing: FloatArray, frame: LungExtent, aorta: FloatArray | None = None
+    rng: np.random.Generator, lobes: np.ndarray, spacing: FloatArray, frame: LungExtent, aorta: Aorta | None = None
 ) -> Trees:
     """Grow the vessels and airways of one patient.
 
@@ -85,7 +86,7 @@ def grow_trees(
         lobes: uint8 ``[k, j, i]``, five lobes.
         spacing: millimetres along k, j, i.
         frame: of the lobes.
-        aorta: x, y, z and radius of the descending aorta, millimetres, from the top down; None for an approximate one.
+        aorta: its course; None for an approximate one.
     """
     look = _Lobes(lobes, spacing)
     trachea, hila = _trachea(rng, look, spacing, frame)
@@ -178,7 +179,7 @@ def _hilum(labels: np.ndarray, spacing: FloatArray, carina: FloatArray, side: st
     return nearest + 0.25 * (wanted - nearest)
 
 
-def _great(rng: np.random.Generator, hila: dict[str, FloatArray], aorta: FloatArray | None) -> Tubes:
+def _great(rng: np.random.Generator, hila: dict[str, FloatArray], aorta: Aorta | None) -> Tubes:
     """Approximate aorta, superior vena cava and pulmonary arteries."""
     right, left = hila["right"], hila["left"]
     centre = 0.5 * (right + left)
@@ -192,7 +193,9 @@ def _great(rng: np.random.Generator, hila: dict[str, FloatArray], aorta: FloatAr
         (((x + 10, y - 24, z), tuple(0.6 * left + 0.4 * centre), tuple(left)), 8),
     )
     tubes = [Tubes.smooth_path(np.array(way), np.full(len(way), size * radius)) for way, radius in ways]
-    if aorta is not None and len(aorta) > 3:
-        below = np.vstack([[x + 18, y + 20, z + 30, 13.0], aorta[aorta[:, 2] < z + 20]])
+    if aorta is not None and aorta.whole:
+        tubes[:2] = [Tubes.smooth_path(aorta.path[:, :3], aorta.path[:, 3])]
+    elif aorta is not None and len(aorta.path) > 3:
+        below = np.vstack([[x + 18, y + 20, z + 30, 13.0], aorta.path[aorta.path[:, 2] < z + 20]])
         tubes[1] = Tubes.smooth_path(below[:, :3], below[:, 3])
     return Tubes.joined(tubes)

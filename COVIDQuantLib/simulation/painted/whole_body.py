@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
+from COVIDQuantLib.simulation.painted.aorta import Aorta, descending_aorta
 from COVIDQuantLib.simulation.painted.chest_wall import ChestFields, Habitus, LungExtent, SectionFields
-from COVIDQuantLib.simulation.painted.mediastinum import InnerOrgans, aorta_path
+from COVIDQuantLib.simulation.painted.mediastinum import InnerOrgans
 from COVIDQuantLib.simulation.painted.surroundings import Surroundings
 
 
@@ -25,11 +26,11 @@ class Person:
 
     Attributes:
         body: whether each voxel is the patient, arms included, filled while painting.
-        aorta: x, y, z from voxel (0, 0, 0) and radius, millimetres, ``[n, 4]``.
+        aorta: its course.
     """
 
     body: np.ndarray
-    aorta: FloatArray
+    aorta: Aorta
     _around: Surroundings = field(repr=False)
     _inside: InnerOrgans = field(repr=False)
     _habitus: Habitus = field(repr=False)
@@ -43,6 +44,7 @@ class Person:
         frame: LungExtent,
         habitus: Habitus,
         blood: float,
+        aorta: Aorta | None = None,
     ) -> Person:
         """A person about given lobes.
 
@@ -53,13 +55,13 @@ class Person:
             frame: of the lobes.
             habitus: the chest wall.
             blood: CT number of blood.
+            aorta: its course; None for a usual one, where the lobes leave room.
         """
         half = 0.5 * (frame.high - frame.low)
         size = (float(half[0]), float(half[1]), float(2 * half[2]))
-        path = aorta_path(fields, 0.66 * size[2], rng)
-        path[:, :3] += np.array([frame.middle[0], frame.middle[1], frame.low[2]], np.float32)
+        aorta = aorta or descending_aorta(fields, frame, 0.66 * size[2], rng)
         inside = InnerOrgans.draw(rng, fields, size, blood)
-        return cls(np.zeros(shape, bool), path, Surroundings.draw(rng, size, habitus), inside, habitus)
+        return cls(np.zeros(shape, bool), aorta, Surroundings.draw(rng, size, habitus), inside, habitus)
 
     def wider(self, fields: SectionFields) -> FloatArray:
         """Millimetres by which the skin of a section is further out than the chest wall."""

@@ -19,6 +19,7 @@ from COVIDQuantLib.simulation.lesions.training_consolidation import add_dense
 from COVIDQuantLib.simulation.lesions.training_lesions import insert_lesions
 from COVIDQuantLib.simulation.lesions.training_mimics import add_negatives
 from COVIDQuantLib.simulation.lesions.training_spread import MANY_SMALL
+from COVIDQuantLib.simulation.painted.aorta import dilated_aorta, give_way
 from COVIDQuantLib.simulation.painted.lung_shapes import Margins
 from COVIDQuantLib.simulation.painted.painting import paint_person
 from COVIDQuantLib.simulation.painted.real_lobes import GRID_MM, place_lobes, read_lobes
@@ -33,6 +34,8 @@ FIRST_SEED = 1000
 _THICKNESSES_MM = (1.25, 1.5, 1.5, 2.0, 3.0, 5.0, 5.0)
 # Phantoms with a greater share of diseased lung get no further lesions.
 _WELL_ENOUGH = 0.05
+# Share of the people whose aorta is dilated.
+_DILATED = 0.3
 # Share of the variants that get small lesions alone.
 _ONLY_SMALL = 0.3
 
@@ -167,5 +170,9 @@ def person_chest(name: str, seed: int, data: Path) -> Chest:
     rng = np.random.default_rng([seed, int(name[1:])])
     shares, spacing = read_lobes(lobes_file(data, name))
     lobes = place_lobes(shares, spacing, Margins.draw(rng), rng, scale=float(rng.uniform(0.9, 1.1)))
-    hu, body = paint_person(lobes, (GRID_MM,) * 3, rng)
+    aorta, grid = None, np.full(3, GRID_MM)
+    if rng.random() < _DILATED:
+        aorta = dilated_aorta(lobes, grid, rng)
+        lobes = give_way(lobes, grid, aorta, rng)
+    hu, body = paint_person(lobes, (GRID_MM,) * 3, rng, aorta=aorta)
     return Chest(whole_hu(hu), (GRID_MM,) * 3, lobes, np.zeros(lobes.shape, bool), body)
