@@ -218,6 +218,8 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/inference/__init__.py
   COVIDQuantLib/inference/device.py
   COVIDQuantLib/inference/lattice.py
+  COVIDQuantLib/inference/lesion_density.py
+  COVIDQuantLib/inference/lesion_pieces.py
   COVIDQuantLib/inference/lesions.py
   COVIDQuantLib/inference/lobes.py
   COVIDQuantLib/inference/lobes_bounds.py

@@ -18,6 +18,8 @@ from torch import nn
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.inference.device import Device, autocast, with_less_memory
 from COVIDQuantLib.inference.lattice import Lattice, between, sample, sections_back
+from COVIDQuantLib.inference.lesion_density import doubt_what_is_not_dense
+from COVIDQuantLib.inference.lesion_pieces import NOWHERE, PieceLimits, drop_doubtful_pieces
 from COVIDQuantLib.inference.slice_input import neighbour_indices, window
 from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.segmentation.log_odds import OddsMap
@@ -76,6 +78,15 @@ class LesionsNetwork:
         small_piece_cut: the same for smaller components, in which every voxel is near the edge: lower, or None.
         core_cut: the mean of a component is taken over its voxels above this probability; one without any is dropped.
             Thus a lower cut, which draws outlines wider, does not make a component more doubtful. None for all voxels.
+        diseased_share: share of the lungs (0..1) from which they are diseased, by the components that the cuts above
+            keep; there milder ones hold, as a faint opacity is mostly disease then. None for never.
+        diseased_piece_cut: ``piece_cut`` in diseased lungs; None for the same.
+        diseased_small_piece_cut: ``small_piece_cut`` in diseased lungs; None for the same.
+        across_mm: standard deviation (mm) of a Gaussian over the log odds of neighbouring slices, which the network
+            sees one by one; 0 for none.
+        denser_hu: of all networks together, after the components: where the CT, averaged over about a millimetre, is
+            less than this above the median of healthy lung, the log odds are lowered.
+        odds_per_hu: by this for each HU that is missing; 0 for not at all.
         mirrored: each slice is also processed with left and right exchanged, and the log odds are averaged.
     """
 
@@ -89,6 +100,12 @@ class LesionsNetwork:
     piece_cut: float | None = None
     small_piece_cut: float | None = None
     core_cut: float | None = None
+    diseased_share: float | None = None
+    diseased_piece_cut: float | None = None
+    diseased_small_piece_cut: float | None = None
+    across_mm: float = 0.0
+    denser_hu: float = 0.0
+    odds_per_hu: float = 0.0
     mirrored: bool = False
 
     @classmethod
@@ -113,15 +130,16 @@ class LesionsNetwork:
         return _log_odds(self.cut)
 
     @property
-    def core(self) -> float:
-        """The logit above which a voxel counts in the mean of its component."""
-        return self.level if self.core_cut is None else _log_odds(self.core_cut)
-
-    @property
-    def piece_means(self) -> tuple[float, float]:
-        """Least mean logits of large and of small components; -inf where any is kept."""
-        large, small = (-np.inf if cut is None else _log_odds(cut) for cut in (self.piece_cut, self.small_piece_cut))
-        return large, small
+    def piece_limits(self) -> PieceLimits:
+        """What a component needs to be kept; without cuts, any is."""
+        cuts = (self.piece_cut, self.small_piece_cut)
+        milder = (self.diseased_piece_cut or cuts[0], self.diseased_small_piece_cut or cuts[1])
+        large, small, diseased_large, diseased_small = (
+            -np.inf if cut is None else _log_odds(cut) for cut in (*cuts, *milder)
+        )
+        core = self.level if self.core_cut is None else _log_odds(self.core_cut)
+        share = np.inf if self.diseased_share is None else self.diseased_share
+        return PieceLimits(self.level, large, small, core, share, diseased_large, diseased_small)
 
 
 def find_lesions_by_network(
@@ -171,10 +189,13 @@ def find_lesions_by_network(
         said = _look(ct, inside, even, other, PLANES[role], device, notices, next(spans))
         logits += between(said[None], even, lattice)[0]
     logits /= count
-    if max(*network.piece_means, network.core) > network.level:
-        lung = sample(inside.view(np.uint8), spacing, lattice) > 0.5
-        points = _PIECE_ML * 1000.0 / float(np.prod(lattice.step))
-        drop_doubtful_pieces(logits, lung, network.level, points, *network.piece_means, core=network.core)
+    lung = sample(inside.view(np.uint8), spacing, lattice) > 0.5
+    if network.piece_limits.drop_any:
+        drop_doubtful_pieces(logits, lung, network.piece_limits, _PIECE_ML * 1000.0 / float(np.prod(lattice.step)))
+    if network.odds_per_hu:
+        hu = sample(ct.hu, spacing, lattice)
+        limits = network.denser_hu, network.odds_per_hu
+        doubt_what_is_not_dense(logits, hu, lung, lattice.step, network.level, limits)
     if odds is not None:
         odds["lesions"] = OddsMap.of(logits.numpy() - network.level, lattice.start, lattice.step)
     box = lattice.box_in(ct.hu.shape, spacing)
@@ -184,38 +205,6 @@ def find_lesions_by_network(
     report(1.0)
     lesions &= inside
     return lesions
-
-
-def drop_doubtful_pieces(
-    logits: torch.Tensor,
-    lung: torch.Tensor,
-    level: float,
-    large_points: float,
-    large_mean: float,
-    small_mean: float = -np.inf,
-    core: float = -np.inf,
-) -> None:
-    """Drop connected components that are uncertain as a whole.
-
-    Args:
-        logits: ``[k, j, i]`` on the CPU, changed in place.
-        lung: bool, the same points.
-        level: logit above which a point is lesion.
-        large_points: points from which a component is large.
-        large_mean: mean logit that a large component needs.
-        small_mean: mean logit that a smaller one needs.
-        core: logit above which a point counts in the mean; a component without such points is dropped.
-    """
-    pieces, count = ndimage.label(((logits > level) & lung).numpy())
-    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
-    values = logits.numpy()
-    cores = np.where(values > core, pieces, 0).ravel()
-    points = np.bincount(cores, minlength=count + 1)
-    sums = np.bincount(cores, weights=values.ravel(), minlength=count + 1)
-    needed = np.where(sizes >= large_points, large_mean, small_mean)
-    doubtful = (points == 0) | (sums / np.maximum(points, 1) < needed)
-    doubtful[0] = False
-    logits.masked_fill_(torch.from_numpy(doubtful[pieces]), _NOWHERE)
 
 
 def _log_odds(probability: float) -> float:
@@ -241,6 +230,9 @@ def _look(
     section_mm = lattice.step[plane.order[0]]
     sideways = plane.sideways if network.mirrored else None
     said = run_slices(network, seen, lung, section_mm, device, notices, part(report, 0.2, 1.0), sideways)
+    if network.across_mm:
+        across = network.across_mm / section_mm
+        said = torch.from_numpy(ndimage.gaussian_filter1d(said.numpy(), across, axis=0, mode="nearest"))
     return said.permute(plane.back).contiguous()
 
 
@@ -261,7 +253,7 @@ def run_slices(
     distance = 1.0 if network.neighbour_mm is None else network.neighbour_mm / section_mm
     beside = neighbour_indices(len(seen), distance, network.channels)
     rows = torch.nonzero(lung.flatten(1).any(dim=1)).ravel()
-    logits = torch.full(seen.shape, _NOWHERE)
+    logits = torch.full(seen.shape, NOWHERE)
 
     def attempt(batch: int, where: Device) -> None:
         network.network.to(where.torch, memory_format=torch.channels_last)
@@ -279,10 +271,6 @@ def run_slices(
 
     with_less_memory(attempt, device, _BATCH, notices)
     return logits
-
-
-# Log odds of slices without lung.
-_NOWHERE = -6.0
 
 
 def _widened(box: Slices, shape: tuple[int, ...], spacing: Triple) -> Slices:

@@ -228,6 +228,24 @@ def test_doubt_of_the_networks_is_told_with_its_place(right, bounds):
     assert np.abs(np.array(said["lesion-doubt"].place) - (x, y, z)).max() < 80
 
 
+def test_doubtful_lung_apart_from_the_pneumonia_is_no_doubt_about_its_extent(right, bounds):
+    case, ct = right
+
+    def doubt(odds):
+        found = OddsMap.of(odds, (0, 0, 0), ct.geometry.spacing_kji)
+        checks = run_checks(ct, case.lobes, case.lesions, bounds, {"lesions": found})
+        return next(check.value for check in checks if check.code == "lesion-doubt")
+
+    middle = np.rint(np.argwhere(case.lobes == 1).mean(axis=0)).astype(int)
+    core = np.zeros(case.lobes.shape, bool)
+    core[tuple(slice(at - 2, at + 3) for at in middle)] = True
+    far = np.where(core, 8.0, np.where(case.lobes == 4, -0.5, -8.0))
+    joined = np.where(core, 8.0, np.where(case.lobes == 1, -0.5, -8.0))
+    assert doubt(far) == 0
+    share = np.count_nonzero((case.lobes == 1) & ~core) / np.count_nonzero(case.lobes)
+    assert doubt(joined) == pytest.approx(50 * share, rel=0.02)
+
+
 # ---------------------------------------------------------------------------------------------------------- records
 
 

@@ -8,7 +8,9 @@ import torch
 
 from COVIDQuantLib.ct.volume import CTVolume
 from COVIDQuantLib.inference.device import choose_device
-from COVIDQuantLib.inference.lesions import LesionsNetwork, drop_doubtful_pieces, find_lesions_by_network
+from COVIDQuantLib.inference.lesion_density import doubt_what_is_not_dense
+from COVIDQuantLib.inference.lesion_pieces import PieceLimits, drop_doubtful_pieces
+from COVIDQuantLib.inference.lesions import LesionsNetwork, find_lesions_by_network
 from COVIDQuantLib.voxels.geometry import Geometry
 
 CPU = choose_device("cpu")
@@ -117,7 +119,7 @@ def test_a_piece_keeps_its_doubtful_rim_if_its_core_is_sure_or_it_is_small():
     lung = torch.ones(logits.shape, dtype=torch.bool)
     for large_points, expected in ((3, 0), (2, 2)):
         found = logits.clone()
-        drop_doubtful_pieces(found, lung, 0.0, large_points, 1.0)
+        drop_doubtful_pieces(found, lung, PieceLimits(0.0, 1.0), large_points)
         assert ((logits > 0) & (found <= 0)).sum() == expected
         assert torch.equal(found[1:4], logits[1:4])
 
@@ -128,7 +130,7 @@ def test_small_pieces_have_a_cut_of_their_own():
     lung = torch.ones(logits.shape, dtype=torch.bool)
     for small_mean, kept in ((-np.inf, 4), (0.5, 2), (1.0, 0)):
         found = logits.clone()
-        drop_doubtful_pieces(found, lung, 0.0, 10, 3.0, small_mean)
+        drop_doubtful_pieces(found, lung, PieceLimits(0.0, 3.0, small_mean), 10)
         assert (found > 0).sum() == kept
 
 
@@ -140,14 +142,60 @@ def test_a_wide_rim_makes_no_piece_more_doubtful():
     lung = torch.ones(logits.shape, dtype=torch.bool)
     for core, kept in ((-np.inf, 9), (-1.0, 49), (3.0, 0)):
         found = logits.clone()
-        drop_doubtful_pieces(found, lung, -2.0, 10, 1.0, core=core)
+        drop_doubtful_pieces(found, lung, PieceLimits(-2.0, 1.0, core=core), 10)
         assert (found > -2).sum() == kept
 
 
 def test_the_core_of_a_piece_is_at_the_cut_unless_it_is_given():
     network = LesionsNetwork(Says(nothing), cut=0.1, piece_cut=0.7)
-    assert network.core == network.level
-    assert replace(network, core_cut=0.5).core == 0
+    assert network.piece_limits.core == network.level
+    assert replace(network, core_cut=0.5).piece_limits.core == 0
+
+
+def test_where_enough_is_certain_the_rest_needs_less():
+    logits = torch.full((5, 9, 9), -5.0)
+    logits[1, 1, 1:5], logits[3, 5, 5:7], logits[3, 1, 1:3] = 2.0, 0.8, 0.2
+    lung = torch.ones(logits.shape, dtype=torch.bool)
+    certain = 4 / lung.sum().item()
+    for share, kept in ((np.inf, 4), (1.01 * certain, 4), (0.99 * certain, 6)):
+        found = logits.clone()
+        limits = PieceLimits(0.0, 1.0, 1.0, 0.0, share, diseased_large=0.1, diseased_small=0.5)
+        drop_doubtful_pieces(found, lung, limits, 3)
+        assert (found > 0).sum() == kept
+    nothing_certain = logits.clone()
+    nothing_certain[1] = -5.0
+    drop_doubtful_pieces(nothing_certain, lung, PieceLimits(0.0, 1.0, 1.0, 0.0, 0.001, 0.1, 0.1), 3)
+    assert not (nothing_certain > 0).any()
+
+
+def test_diseased_lungs_have_the_cuts_of_others_unless_they_are_given():
+    network = LesionsNetwork(Says(nothing), cut=0.1, piece_cut=0.7, small_piece_cut=0.6, core_cut=0.2)
+    limits = network.piece_limits
+    assert limits.diseased_share == np.inf
+    assert (limits.diseased_large, limits.diseased_small) == (limits.large, limits.small)
+    milder = replace(network, diseased_share=0.01, diseased_piece_cut=0.5).piece_limits
+    assert (milder.diseased_share, milder.diseased_large, milder.diseased_small) == (0.01, 0.0, limits.small)
+    assert not LesionsNetwork(Says(nothing), cut=0.1).piece_limits.drop_any
+
+
+@pytest.mark.parametrize(("plane", "axis"), [("coronal", 1), ("sagittal", 2)])
+def test_a_plane_is_smoothed_across_its_slices_alone(plane, axis):
+    """What one slice says and its neighbours do not counts less; along the slices nothing changes."""
+
+    class Alternates(torch.nn.Module):
+        def forward(self, seen):
+            signs = 1 - 2 * (torch.arange(len(seen)) % 2)
+            return (9.0 * signs - 1.0)[:, None, None, None].expand(-1, 1, *seen.shape[2:]).clone()
+
+    ct, lungs = chest()
+    axial = LesionsNetwork(Says(lambda *_: torch.tensor([0.5])))
+    found = {}
+    for mm in (0.0, 4.0):
+        beside = {plane: LesionsNetwork(Alternates(), across_mm=mm)}
+        found[mm] = find_lesions_by_network(ct, lungs, axial, CPU, [], beside=beside)
+        filled = np.moveaxis(found[mm], axis, 0).any(axis=(1, 2))
+        whole = np.moveaxis(lungs, axis, 0).any(axis=(1, 2))
+        assert 0 < filled.sum() < whole.sum() if mm == 0.0 else not filled[4:-4].any()
 
 
 def test_what_is_mirrored_prefers_no_side():
@@ -194,3 +242,33 @@ def test_a_mirrored_sagittal_slice_keeps_its_place_and_changes_its_neighbours():
     for plain, mirrored in zip(seen_at[::2], seen_at[1::2], strict=True):
         assert torch.equal(plain.flip(1), mirrored)
         assert not torch.equal(plain, mirrored)
+
+
+def test_lung_that_is_no_denser_than_healthy_lung_is_doubted():
+    hu = torch.full((6, 20, 20), -850.0)
+    hu[:, 5:15, 5:15] = -400.0
+    lung = torch.ones(hu.shape, dtype=torch.bool)
+    lung[:, :, 18:] = False
+    hu[~lung] = 50.0
+    logits = torch.full(hu.shape, -9.0)
+    logits[:, 3:17, 3:17] = 3.0
+    found = logits.clone()
+    doubt_what_is_not_dense(found, hu, lung, (1.5, 1.5, 1.5), 0.0, (100.0, 0.05))
+    # The outline was two points too wide.
+    assert (found[:, 5:15, 5:15] == 3.0).all()
+    wide = logits > 0
+    wide[:, 4:16, 4:16] = False
+    assert (found[wide] < 0).all()
+    assert torch.equal(found[~lung], logits[~lung])
+    alone = logits.clone()
+    doubt_what_is_not_dense(alone, hu, lung, (1.5, 1.5, 1.5), 0.0, (100.0, 0.0))
+    assert torch.equal(alone, logits)
+
+
+def test_without_healthy_lung_there_is_nothing_to_compare_with():
+    hu, lung = torch.full((4, 9, 9), -500.0), torch.ones((4, 9, 9), dtype=torch.bool)
+    logits = torch.full(hu.shape, 2.0)
+    logits[0, 0] = -2.0
+    found = logits.clone()
+    doubt_what_is_not_dense(found, hu, lung, (1.5, 1.5, 1.5), 0.0, (100.0, 0.05))
+    assert torch.equal(found, logits)

@@ -20,6 +20,7 @@ from COVIDQuantLib.training.label_free.make import REAL_CTS
 from COVIDQuantLib.training.label_free.people import HELD_OUT
 from COVIDQuantLib.training.label_free.real_cts import WHOLE_CTS
 from COVIDQuantLib.training.label_free.recipe import (
+    OF_SLICES,
     PAINTED,
     PEOPLE,
     PHANTOM_VARIANTS,
@@ -81,7 +82,7 @@ def test_a_bundle_from_nothing_but_phantoms(tmp_path, capsys, task):
     assert set(ours["training"]["networks"]) == set(NETWORKS[task])
     for role in NETWORKS[task]:
         assert bundle.network(role).input == ROLES[role].input(
-            1, {"cut": 0.5, "piece_cut": None, "small_piece_cut": None, "core_cut": None, "mirrored": False}
+            1, {name: setting.default for name, setting in OF_SLICES.items()}
         )
         assert bundle.load(role) is not None
     made = {path.stat().st_mtime_ns for path in (tmp_path / "out" / "cache").rglob("*.npz")}

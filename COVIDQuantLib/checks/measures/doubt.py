@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from scipy import ndimage
 
 from COVIDQuantLib.anatomy import LESION, WHOLE_LUNG
 from COVIDQuantLib.checks.evidence import Evidence
@@ -19,24 +20,31 @@ def lung_doubt(evidence: Evidence) -> Iterator[Measured]:
     """Uncertain lung by the networks' odds, percent of the lungs; mostly the width of the edge."""
     odds = evidence.odds.get("lungs")
     if odds is not None:
-        percent, where = _doubtful(evidence, odds)
+        percent, where = _doubtful(evidence, odds, np.abs(odds.log_odds()) < _SURE)
         yield Measured(
             percent, f"the networks are uncertain about {percent:.0f} % of the lungs", WHOLE_LUNG.name, where
         )
 
 
 def lesion_doubt(evidence: Evidence) -> Iterator[Measured]:
-    """Uncertain pneumonia by the networks' odds, percent of the lungs."""
+    """Uncertain pneumonia by the networks' odds, percent of the lungs.
+
+    Beyond the outlines only what a looser threshold would join to the pneumonia counts: apart from it, doubtful lung is
+    no pneumonia at any threshold, as the networks drop doubtful pieces.
+    """
     odds = evidence.odds.get("lesions")
     if odds is not None:
-        percent, where = _doubtful(evidence, odds)
+        values = odds.log_odds()
+        joined, count = ndimage.label(values > -_SURE)
+        with_lesion = np.zeros(count + 1, bool)
+        with_lesion[joined[values > 0]] = True
+        percent, where = _doubtful(evidence, odds, (np.abs(values) < _SURE) & with_lesion[joined])
         text = f"the extent may be {percent:.1f} points more or less, given the networks' uncertainty"
         yield Measured(percent, text, LESION.name, where)
 
 
-def _doubtful(evidence: Evidence, odds: OddsMap) -> tuple[float, np.ndarray]:
+def _doubtful(evidence: Evidence, odds: OddsMap, doubtful: np.ndarray) -> tuple[float, np.ndarray]:
     """Half of the volume between certain and excluded, percent of the lungs, and where on the blocks it is."""
-    doubtful = np.abs(odds.log_odds()) < _SURE
     ml = float(np.count_nonzero(doubtful)) * float(np.prod(odds.step)) / 1000.0
     return evidence.percent_of_lung(ml / 2), _on_blocks(evidence, doubtful, odds)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -56,10 +57,14 @@ def _found(chest: Chest, networks: Mapping[str, LesionsNetwork], device: Device)
     """The networks' lesions, doubtful pieces included; None without networks."""
     if not networks:
         return None
-    plain = {
-        plane: replace(network, piece_cut=None, small_piece_cut=None, core_cut=None, mirrored=False)
-        for plane, network in networks.items()
+    raw: dict[str, Any] = {
+        "piece_cut": None,
+        "small_piece_cut": None,
+        "core_cut": None,
+        "diseased_share": None,
+        "odds_per_hu": 0.0,
     }
+    plain = {plane: replace(network, **raw, mirrored=False) for plane, network in networks.items()}
     return find_lesions_by_network(chest.ct, plain_labels(chest.lobes), plain.pop(AXIAL), device, [], beside=plain)
 
 

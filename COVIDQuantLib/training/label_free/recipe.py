@@ -62,6 +62,18 @@ OF_SLICES: s.Schema = {
     "core_cut": s.or_null(
         s.number(None, "probability above which a voxel counts in these means; null for all of the piece", 0.001, 0.999)
     ),
+    "diseased_share": s.or_null(
+        s.number(
+            None, "share of the lungs from which they are diseased, by the pieces kept; null for never", 0.001, 0.999
+        )
+    ),
+    "diseased_piece_cut": s.or_null(s.number(None, "`piece_cut` in diseased lungs; null for the same", 0.001, 0.999)),
+    "diseased_small_piece_cut": s.or_null(
+        s.number(None, "`small_piece_cut` in diseased lungs; null for the same", 0.001, 0.999)
+    ),
+    "across_mm": s.number(0.0, "inference smooths the log odds across the slices by this Gaussian, mm", 0),
+    "denser_hu": s.number(0.0, "HU above the median of healthy lung below which inference lowers the log odds", 0),
+    "odds_per_hu": s.number(0.0, "by how much for each HU that is missing", 0),
     "mirrored": s.truth(False, "inference also runs on each slice mirrored left to right"),
 }
 _HEAD: s.Schema = {

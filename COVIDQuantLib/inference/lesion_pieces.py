@@ -1,0 +1,67 @@
+"""Drop connected pieces of lesion that the networks doubt; beside enough certain disease a doubt weighs less."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+# Log odds of what is dropped, and of slices without lung.
+NOWHERE = -6.0
+
+
+@dataclass(frozen=True)
+class PieceLimits:
+    """What a connected piece needs to be kept; all but the share are log odds.
+
+    Pneumonia seldom comes as one piece: the same faint opacity that is an artefact in a healthy lung is mostly disease
+    in a diseased one.
+
+    Attributes:
+        level: a point above it is lesion.
+        large: least mean of a large piece.
+        small: least mean of a smaller one, in which every point is near the edge.
+        core: a point above it counts in the mean; a piece without such points is dropped.
+        diseased_share: share of the lungs from which they are diseased, by the pieces that the limits above keep.
+        diseased_large: least mean of a large piece in diseased lungs.
+        diseased_small: least mean of a smaller one in diseased lungs.
+    """
+
+    level: float
+    large: float = -np.inf
+    small: float = -np.inf
+    core: float = -np.inf
+    diseased_share: float = np.inf
+    diseased_large: float = np.inf
+    diseased_small: float = np.inf
+
+    @property
+    def drop_any(self) -> bool:
+        """Whether there can be a piece that does not meet them."""
+        return max(self.large, self.small, self.core) > self.level
+
+
+def drop_doubtful_pieces(logits: torch.Tensor, lung: torch.Tensor, limits: PieceLimits, large_points: float) -> None:
+    """Drop connected components that are uncertain as a whole.
+
+    Args:
+        logits: ``[k, j, i]`` on the CPU, changed in place.
+        lung: bool, the same points.
+        limits: what is kept.
+        large_points: points from which a component is large.
+    """
+    pieces, count = ndimage.label(((logits > limits.level) & lung).numpy())
+    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
+    values = logits.numpy()
+    cores = np.where(values > limits.core, pieces, 0).ravel()
+    points = np.bincount(cores, minlength=count + 1)
+    sums = np.bincount(cores, weights=values.ravel(), minlength=count + 1)
+    means = np.where(points > 0, sums / np.maximum(points, 1), -np.inf)
+    large = sizes >= large_points
+    kept = (points > 0) & (means >= np.where(large, limits.large, limits.small))
+    kept[0] = True
+    if sizes[1:][kept[1:]].sum() >= limits.diseased_share * np.count_nonzero(lung):
+        kept |= means >= np.where(large, limits.diseased_large, limits.diseased_small)
+    logits.masked_fill_(torch.from_numpy(~kept[pieces]), NOWHERE)
