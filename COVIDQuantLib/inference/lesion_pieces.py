@@ -14,7 +14,7 @@ NOWHERE = -6.0
 
 @dataclass(frozen=True)
 class PieceLimits:
-    """What a connected piece needs to be kept; all but the share are log odds.
+    """What a connected piece needs to be kept, in log odds.
 
     Pneumonia seldom comes as one piece: the same faint opacity that is an artefact in a healthy lung is mostly disease
     in a diseased one.
@@ -24,18 +24,15 @@ class PieceLimits:
         large: least mean of a large piece.
         small: least mean of a smaller one, in which every point is near the edge.
         core: a point above it counts in the mean; a piece without such points is dropped.
-        diseased_share: share of the lungs from which they are diseased, by the pieces that the limits above keep.
-        diseased_large: least mean of a large piece in diseased lungs.
-        diseased_small: least mean of a smaller one in diseased lungs.
+        diseased: milder limits for lungs with disease: share of the lungs from which they hold, by the pieces that
+            ``large`` and ``small`` keep, and the least means of large and of smaller pieces; shares ascending.
     """
 
     level: float
     large: float = -np.inf
     small: float = -np.inf
     core: float = -np.inf
-    diseased_share: float = np.inf
-    diseased_large: float = np.inf
-    diseased_small: float = np.inf
+    diseased: tuple[tuple[float, float, float], ...] = ()
 
     @property
     def drop_any(self) -> bool:
@@ -62,6 +59,8 @@ def drop_doubtful_pieces(logits: torch.Tensor, lung: torch.Tensor, limits: Piece
     large = sizes >= large_points
     kept = (points > 0) & (means >= np.where(large, limits.large, limits.small))
     kept[0] = True
-    if sizes[1:][kept[1:]].sum() >= limits.diseased_share * np.count_nonzero(lung):
-        kept |= means >= np.where(large, limits.diseased_large, limits.diseased_small)
+    certain = sizes[1:][kept[1:]].sum() / max(1, np.count_nonzero(lung))
+    for share, large_mean, small_mean in limits.diseased:
+        if certain >= share:
+            kept |= means >= np.where(large, large_mean, small_mean)
     logits.masked_fill_(torch.from_numpy(~kept[pieces]), NOWHERE)

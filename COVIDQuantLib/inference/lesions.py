@@ -78,10 +78,9 @@ class LesionsNetwork:
         small_piece_cut: the same for smaller components, in which every voxel is near the edge: lower, or None.
         core_cut: the mean of a component is taken over its voxels above this probability; one without any is dropped.
             Thus a lower cut, which draws outlines wider, does not make a component more doubtful. None for all voxels.
-        diseased_share: share of the lungs (0..1) from which they are diseased, by the components that the cuts above
-            keep; there milder ones hold, as a faint opacity is mostly disease then. None for never.
-        diseased_piece_cut: ``piece_cut`` in diseased lungs; None for the same.
-        diseased_small_piece_cut: ``small_piece_cut`` in diseased lungs; None for the same.
+        diseased: share of the lungs (0..1) from which they are diseased, by the components that the cuts above keep,
+            and the milder ``piece_cut`` and ``small_piece_cut`` there, as a faint opacity is mostly disease then;
+            several such, shares ascending.
         across_mm: standard deviation (mm) of a Gaussian over the log odds of neighbouring slices, which the network
             sees one by one; 0 for none.
         denser_hu: of all networks together, after the components: where the CT, averaged over about a millimetre, is
@@ -100,9 +99,7 @@ class LesionsNetwork:
     piece_cut: float | None = None
     small_piece_cut: float | None = None
     core_cut: float | None = None
-    diseased_share: float | None = None
-    diseased_piece_cut: float | None = None
-    diseased_small_piece_cut: float | None = None
+    diseased: tuple[tuple[float, float, float], ...] = ()
     across_mm: float = 0.0
     denser_hu: float = 0.0
     odds_per_hu: float = 0.0
@@ -112,8 +109,10 @@ class LesionsNetwork:
     def of(cls, network: nn.Module, record: dict[str, Any]) -> LesionsNetwork:
         """From a bundle's network and its ``input`` record."""
         low, high = record["window_hu"]
-        names = {field.name for field in fields(cls)} - {"network", "window_hu"}
-        return cls(network, window_hu=(low, high), **{name: record[name] for name in names if name in record})
+        names = {field.name for field in fields(cls)} - {"network", "window_hu", "diseased"}
+        given = {name: record[name] for name in names if name in record}
+        diseased = tuple((share, one, other) for share, one, other in record.get("diseased", ()))
+        return cls(network, window_hu=(low, high), diseased=diseased, **given)
 
     def step(self, spacing: Triple) -> Triple:
         """Distance of its input points for a CT with this spacing, along ``k, j, i``, millimetres."""
@@ -132,14 +131,10 @@ class LesionsNetwork:
     @property
     def piece_limits(self) -> PieceLimits:
         """What a component needs to be kept; without cuts, any is."""
-        cuts = (self.piece_cut, self.small_piece_cut)
-        milder = (self.diseased_piece_cut or cuts[0], self.diseased_small_piece_cut or cuts[1])
-        large, small, diseased_large, diseased_small = (
-            -np.inf if cut is None else _log_odds(cut) for cut in (*cuts, *milder)
-        )
+        large, small = (-np.inf if cut is None else _log_odds(cut) for cut in (self.piece_cut, self.small_piece_cut))
         core = self.level if self.core_cut is None else _log_odds(self.core_cut)
-        share = np.inf if self.diseased_share is None else self.diseased_share
-        return PieceLimits(self.level, large, small, core, share, diseased_large, diseased_small)
+        diseased = tuple((share, _log_odds(one), _log_odds(other)) for share, one, other in self.diseased)
+        return PieceLimits(self.level, large, small, core, diseased)
 
 
 def find_lesions_by_network(

@@ -81,6 +81,15 @@ def test_what_is_new_stays_new(places, why):
     assert (record.fate, record.found_at_lower_cut) == ("new", ""), why
 
 
+def test_what_only_a_lower_cut_shows_is_never_unchanged():
+    """Though it is exactly as large there as in the other exam."""
+    old, new = (odds(grid, [(BIG, -1.0)]) for grid in (GRID, MOVED))
+    gone = only(find_fates(*exams([BIG], [], None, new), registration()))
+    assert (gone.fate, gone.found_at_lower_cut) == ("shrunk", "followup")
+    back = only(find_fates(*exams([], [BIG], old), registration()))
+    assert (back.fate, back.found_at_lower_cut) == ("grown", "baseline")
+
+
 def test_the_rim_of_a_lesion_of_its_own_is_no_lesion():
     grown = ((3, 5, 5), (6, 6, 12))
     before = odds(GRID, [(grown, -1.0), (BIG, 3.0)])
@@ -117,7 +126,8 @@ def test_a_finer_ct_than_the_lattice():
     old, new = ExamImages(twice[0], twice[1] * 0, fine, odds=missed), ExamImages(*twice, fine)
     still = replace(registration(), to_followup=IDENTITY, to_baseline=IDENTITY)
     record = only(find_fates(old, new, still))
-    assert (record.fate, record.baseline_ml) == ("unchanged", pytest.approx(216 * 0.008))
+    # As large as the other exam's own, and yet there was less of it.
+    assert (record.fate, record.baseline_ml) == ("grown", pytest.approx(216 * 0.008))
 
 
 @settings(max_examples=30, deadline=None)

@@ -157,25 +157,30 @@ def test_where_enough_is_certain_the_rest_needs_less():
     logits[1, 1, 1:5], logits[3, 5, 5:7], logits[3, 1, 1:3] = 2.0, 0.8, 0.2
     lung = torch.ones(logits.shape, dtype=torch.bool)
     certain = 4 / lung.sum().item()
-    for share, kept in ((np.inf, 4), (1.01 * certain, 4), (0.99 * certain, 6)):
+    above, below = 1.01 * certain, 0.99 * certain
+    for diseased, kept in (
+        ((), 4),
+        (((above, 0.1, 0.1),), 4),
+        (((below, 0.1, 0.5),), 6),
+        (((below, 0.1, 0.5), (above, 0.1, 0.1)), 6),
+        (((0.5 * certain, 0.1, 0.5), (below, 0.1, 0.1)), 8),
+    ):
         found = logits.clone()
-        limits = PieceLimits(0.0, 1.0, 1.0, 0.0, share, diseased_large=0.1, diseased_small=0.5)
-        drop_doubtful_pieces(found, lung, limits, 3)
+        drop_doubtful_pieces(found, lung, PieceLimits(0.0, 1.0, 1.0, 0.0, diseased), 3)
         assert (found > 0).sum() == kept
     nothing_certain = logits.clone()
     nothing_certain[1] = -5.0
-    drop_doubtful_pieces(nothing_certain, lung, PieceLimits(0.0, 1.0, 1.0, 0.0, 0.001, 0.1, 0.1), 3)
+    drop_doubtful_pieces(nothing_certain, lung, PieceLimits(0.0, 1.0, 1.0, 0.0, ((0.001, 0.1, 0.1),)), 3)
     assert not (nothing_certain > 0).any()
 
 
-def test_diseased_lungs_have_the_cuts_of_others_unless_they_are_given():
-    network = LesionsNetwork(Says(nothing), cut=0.1, piece_cut=0.7, small_piece_cut=0.6, core_cut=0.2)
-    limits = network.piece_limits
-    assert limits.diseased_share == np.inf
-    assert (limits.diseased_large, limits.diseased_small) == (limits.large, limits.small)
-    milder = replace(network, diseased_share=0.01, diseased_piece_cut=0.5).piece_limits
-    assert (milder.diseased_share, milder.diseased_large, milder.diseased_small) == (0.01, 0.0, limits.small)
+def test_cuts_are_read_as_log_odds():
+    network = LesionsNetwork(Says(nothing), cut=0.1, piece_cut=0.5, core_cut=0.5, diseased=((0.01, 0.5, 0.5),))
+    assert network.piece_limits == PieceLimits(network.level, 0.0, -np.inf, 0.0, ((0.01, 0.0, 0.0),))
+    assert network.piece_limits.drop_any
     assert not LesionsNetwork(Says(nothing), cut=0.1).piece_limits.drop_any
+    record = {"window_hu": [-1350, 150], "cut": 0.1, "diseased": [[0.01, 0.5, 0.5]]}
+    assert LesionsNetwork.of(Says(nothing), record).diseased == ((0.01, 0.5, 0.5),)
 
 
 @pytest.mark.parametrize(("plane", "axis"), [("coronal", 1), ("sagittal", 2)])

@@ -11,7 +11,8 @@ merged                several lesions in the baseline, one in the follow-up
 split                 one in the baseline, several in the follow-up
 merged and split      several in both: some flowed together while others came apart
 unchanged             one in both, the follow-up's volume within a factor of ``UNCHANGED_RATIO`` of the baseline's
-grown, shrunk         one in both, the follow-up's volume beyond that
+grown, shrunk         one in both, the follow-up's volume beyond that; or only a lower cut shows it in the baseline, or
+                      in the follow-up
 ====================  ==============================================================================================
 
 A lesion is a part of at least ``LESION_ML`` (a ball 10 mm across). Smaller parts down to ``CRUMB_ML`` are followed too,

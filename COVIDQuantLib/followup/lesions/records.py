@@ -213,6 +213,15 @@ def fate_of(old: Sequence[LesionPart], new: Sequence[LesionPart], limits: FateLi
         return "merged and split"
     if merged or split:
         return "merged" if merged else "split"
+    return _change(old, new, limits)
+
+
+def _change(old: Sequence[LesionPart], new: Sequence[LesionPart], limits: FateLimits) -> str:
+    """The word for one lesion that both exams show."""
+    faint_before, faint_after = (all(part.at_lower_cut for part in side) for side in (old, new))
+    if faint_before != faint_after:
+        # The exam in which a lower cut alone shows it has less of it, whatever volume that cut draws.
+        return "grown" if faint_before else "shrunk"
     before, after = (sum(part.volume_ml for part in side) for side in (old, new))
     # Products, so that exchanging the exams cannot change the side of a limit.
     if after > limits.unchanged_ratio * before:

@@ -57,11 +57,8 @@ def _found(chest: Chest, networks: Mapping[str, LesionsNetwork], device: Device)
     """The networks' lesions, doubtful pieces included; None without networks."""
     if not networks:
         return None
-    raw: dict[str, Any] = {
-        "piece_cut": None,
-        "small_piece_cut": None,
-        "core_cut": None,
-        "diseased_share": None,
+    raw: dict[str, Any] = dict.fromkeys(("piece_cut", "small_piece_cut", "core_cut")) | {
+        "diseased": (),
         "odds_per_hu": 0.0,
     }
     plain = {plane: replace(network, **raw, mirrored=False) for plane, network in networks.items()}

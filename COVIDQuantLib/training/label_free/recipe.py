@@ -50,6 +50,16 @@ _NETWORK: s.Schema = {
     "precision": s.choice(AUTO, "auto: what the device computes fastest", AUTO, *PRECISIONS),
     "seed": _whole(1, "of every draw"),
 }
+
+
+def _is_stages(value: Any) -> bool:
+    if not isinstance(value, list) or not all(isinstance(stage, list) and len(stage) == 3 for stage in value):
+        return False
+    shares = [stage[0] for stage in value]
+    numbers = all(s.is_number(number) and 0 < number < 1 for stage in value for number in stage)
+    return numbers and shares == sorted(shares)
+
+
 # What inference is told of a slice network besides its input.
 OF_SLICES: s.Schema = {
     "cut": s.number(
@@ -62,14 +72,11 @@ OF_SLICES: s.Schema = {
     "core_cut": s.or_null(
         s.number(None, "probability above which a voxel counts in these means; null for all of the piece", 0.001, 0.999)
     ),
-    "diseased_share": s.or_null(
-        s.number(
-            None, "share of the lungs from which they are diseased, by the pieces kept; null for never", 0.001, 0.999
-        )
-    ),
-    "diseased_piece_cut": s.or_null(s.number(None, "`piece_cut` in diseased lungs; null for the same", 0.001, 0.999)),
-    "diseased_small_piece_cut": s.or_null(
-        s.number(None, "`small_piece_cut` in diseased lungs; null for the same", 0.001, 0.999)
+    "diseased": s.Setting(
+        [],
+        "a list of [share, cut, cut], shares ascending",
+        _is_stages,
+        "milder cuts for large and small pieces from this share of diseased lung on, by the pieces kept",
     ),
     "across_mm": s.number(0.0, "inference smooths the log odds across the slices by this Gaussian, mm", 0),
     "denser_hu": s.number(0.0, "HU above the median of healthy lung below which inference lowers the log odds", 0),
