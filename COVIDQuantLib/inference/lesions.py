@@ -184,13 +184,7 @@ def find_lesions_by_network(
         said = _look(ct, inside, even, other, PLANES[role], device, notices, next(spans))
         logits += between(said[None], even, lattice)[0]
     logits /= count
-    lung = sample(inside.view(np.uint8), spacing, lattice) > 0.5
-    if network.piece_limits.drop_any:
-        drop_doubtful_pieces(logits, lung, network.piece_limits, _PIECE_ML * 1000.0 / float(np.prod(lattice.step)))
-    if network.odds_per_hu:
-        hu = sample(ct.hu, spacing, lattice)
-        limits = network.denser_hu, network.odds_per_hu
-        doubt_what_is_not_dense(logits, hu, lung, lattice.step, network.level, limits)
+    _settle(logits, ct, inside, lattice, network)
     if odds is not None:
         odds["lesions"] = OddsMap.of(logits.numpy() - network.level, lattice.start, lattice.step)
     box = lattice.box_in(ct.hu.shape, spacing)
@@ -200,6 +194,17 @@ def find_lesions_by_network(
     report(1.0)
     lesions &= inside
     return lesions
+
+
+def _settle(logits: torch.Tensor, ct: CTVolume, inside: np.ndarray, lattice: Lattice, network: LesionsNetwork) -> None:
+    """Apply the rules on doubtful pieces and on density to the log odds of all networks, in place."""
+    spacing = ct.geometry.spacing_kji
+    lung = sample(inside.view(np.uint8), spacing, lattice) > 0.5
+    if network.piece_limits.drop_any:
+        drop_doubtful_pieces(logits, lung, network.piece_limits, _PIECE_ML * 1000.0 / float(np.prod(lattice.step)))
+    if network.odds_per_hu:
+        limits = network.denser_hu, network.odds_per_hu
+        doubt_what_is_not_dense(logits, sample(ct.hu, spacing, lattice), lung, lattice.step, network.level, limits)
 
 
 def _log_odds(probability: float) -> float:
