@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from COVIDQuantLib.simulation.fields.arrays import FloatArray
 from COVIDQuantLib.simulation.painted.chest_wall import ChestFields, LungExtent
-from COVIDQuantLib.voxels.morphology import close
+from COVIDQuantLib.voxels.morphology import bounding_box, close, distance_to
 
 # Window in which the descending aorta is placed: to the left of the midline and before the back of the lungs' hull.
 _X, _Y, _ROOM_MM = (4.0, 44.0), (-66.0, -16.0), 15.0
@@ -124,12 +124,11 @@ def give_way(lobes: np.ndarray, spacing: FloatArray, aorta: Aorta, rng: np.rando
     for x, y, z, radius in aorta.path:
         _stamp(taken, spacing, np.array([z, y, x]), float(radius) + more)
     k_mm, j_mm, i_mm = (float(mm) for mm in spacing)
-    box = ndimage.find_objects(taken.view(np.uint8))
-    if not box:
+    k, j, i = (int(np.ceil(2 * _RECESS_MM / mm)) for mm in spacing)
+    around = bounding_box(taken, (k, j, i))
+    if around is None:
         return lobes
-    reach = [int(np.ceil(2 * _RECESS_MM / mm)) for mm in spacing]
-    around = tuple(slice(max(0, s.start - n), s.stop + n) for s, n in zip(box[0], reach, strict=True))
-    near = ndimage.distance_transform_edt(~taken[around], sampling=spacing) < _RECESS_MM
+    near = distance_to(taken[around], (k_mm, j_mm, i_mm)) < _RECESS_MM
     closed = close((lobes[around] == 0) | taken[around], _RECESS_MM / 2, (k_mm, j_mm, i_mm))
     result = lobes.copy()
     result[around][taken[around] | (closed & near)] = 0
