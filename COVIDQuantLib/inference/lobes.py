@@ -37,6 +37,8 @@ CLASSES = 6
 # Classes of the network of the fissures; 0 is none.
 FISSURE_CLASS = {OBLIQUE: 1, HORIZONTAL: 2}
 WINDOW_HU = (-1000.0, 400.0)
+# The mediastinal window (W 400, L 40), in which effusion, muscle and consolidation differ.
+SOFT_WINDOW_HU = (-160.0, 240.0)
 # The lobes that appear as each lobe when left and right are exchanged; a left lung has no middle lobe.
 _MIRROR_OF = {1: (4,), 2: (), 3: (5,), 4: (1, 2), 5: (3,)}
 _MARGIN_MM = 16.0
@@ -52,12 +54,14 @@ class LobesNetworks:
     """The networks of the lobes.
 
     Attributes:
-        coarse: CT at ``coarse_mm`` to 6 logits.
+        coarse: CT at ``coarse_mm``, in one or two windows, to 6 logits.
         fine: CT at ``fine_mm`` and the 6 coarse probabilities to 6 logits.
         fissures: CT at ``fine_mm`` to 3 logits (none, oblique, horizontal fissure); None if there is none.
         coarse_mm: spacing of the first pass.
         fine_mm: spacing of the others.
         window_hu: CT numbers that become −1 and 1.
+        soft_window_hu: the same for a second channel of the coarse network, to tell soft tissues apart; None if it has
+            one channel.
         mirrored: coarse and fine network also see the chest with left and right exchanged, and their log odds of lung
             are averaged. What they take for lung on one side of the body alone, such as an aorta, then counts half.
     """
@@ -69,6 +73,7 @@ class LobesNetworks:
     fine_mm: float = 2.0
     window_hu: tuple[float, float] = WINDOW_HU
     mirrored: bool = False
+    soft_window_hu: tuple[float, float] | None = None
 
     @classmethod
     def of(cls, networks: Mapping[str, nn.Module], inputs: Mapping[str, Mapping[str, Any]]) -> LobesNetworks:
@@ -76,8 +81,19 @@ class LobesNetworks:
         low, high = inputs["coarse"]["window_hu"]
         coarse_mm, fine_mm = (float(inputs[role]["spacing_mm"]) for role in ("coarse", "fine"))
         mirrored = bool(inputs["coarse"].get("mirrored", False))
-        fissures = networks.get("fissures")
-        return cls(networks["coarse"], networks["fine"], fissures, coarse_mm, fine_mm, (low, high), mirrored)
+        fissures, soft = networks.get("fissures"), inputs["coarse"].get("soft_window_hu")
+        soft = None if soft is None else (float(soft[0]), float(soft[1]))
+        return cls(networks["coarse"], networks["fine"], fissures, coarse_mm, fine_mm, (low, high), mirrored, soft)
+
+
+def coarse_input(
+    hu: torch.Tensor,
+    window_hu: tuple[float, float] = WINDOW_HU,
+    soft_window_hu: tuple[float, float] | None = None,
+) -> torch.Tensor:
+    """The coarse network's input ``[c, k, j, i]``, a channel for each window, from CT numbers ``[k, j, i]``."""
+    windows = [window_hu] if soft_window_hu is None else [window_hu, soft_window_hu]
+    return torch.stack([lobes_window(hu, window) for window in windows])
 
 
 def lobes_window(hu: torch.Tensor, window_hu: tuple[float, float] = WINDOW_HU) -> torch.Tensor:
@@ -118,7 +134,7 @@ def find_lobes_by_networks(
     patient = patient or find_patient(ct)
     report(0.05)
     lattice = Lattice.over(ct.hu.shape, spacing, (networks.coarse_mm,) * 3)
-    seen = lobes_window(patient_alone(ct, patient, lattice), networks.window_hu)[None]
+    seen = coarse_input(patient_alone(ct, patient, lattice), networks.window_hu, networks.soft_window_hu)
     report(0.1)
     other_way = seen.flip(3) if networks.mirrored else None
     logits = _both_ways(networks.coarse, seen, other_way, device, notices, part(report, 0.1, 0.25))

@@ -287,6 +287,27 @@ def test_what_one_side_alone_calls_lung_counts_half(mirrored, fine):
     assert wrong.any() != mirrored
 
 
+class TellsSoftTissues(nn.Module):
+    """Says lung in air and, by its second channel, in what is as dense as consolidation (0 to 20 HU)."""
+
+    def forward(self, x):
+        dense = (x[:, 1:2] > -0.2) & (x[:, 1:2] < -0.1)
+        lung = torch.where((x[:, :1] < -0.2) | dense, 4.0, -4.0)
+        return torch.cat([-lung, *([lung] * 5)], dim=1)
+
+
+def test_the_coarse_network_may_see_a_second_window():
+    ct = box_ct()
+    ct.hu[20:40, 16:-16, 8:14] = 10
+    record = {"window_hu": [-1000, 400], "spacing_mm": 5.0}
+    inputs = {"coarse": record | {"soft_window_hu": [-160, 240]}, "fine": record | {"spacing_mm": 2.0}}
+    networks = LobesNetworks.of({"coarse": TellsSoftTissues(), "fine": Agrees()}, inputs)
+    assert networks.soft_window_hu == (-160, 240)
+    found = find_lobes_by_networks(ct, networks, CPU, []) > 0
+    assert found[22:38, 18:-18, 9:13].all()
+    assert not found[:, :6].any()
+
+
 def test_little_memory_changes_the_batches_and_not_the_lesions():
     ct = box_ct()
     lungs = (ct.hu < -500).astype(np.uint8)

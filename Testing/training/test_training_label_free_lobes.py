@@ -1,5 +1,7 @@
 """The batches of the lobes networks (COVIDQuantLib.training.label_free.lobe_batches)."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from COVIDQuantLib.inference.lobes import FISSURE_CLASS
 from COVIDQuantLib.simulation.fields.deformation import WarpRange, draw_warp
 from COVIDQuantLib.training.label_free import lobe_batches
 from COVIDQuantLib.training.label_free.fissure_batches import FissureBatches, fissure_labels
-from COVIDQuantLib.training.label_free.lobe_batches import CoarseBatches, FineBatches, blanked, doubtful
+from COVIDQuantLib.training.label_free.lobe_batches import CoarseBatches, FineBatches, blanked, doubtful, recoloured
 from COVIDQuantLib.training.label_free.loss import LobesLoss
 from COVIDQuantLib.training.label_free.subjects import UNKNOWN
 
@@ -147,6 +149,29 @@ def test_dense_disease_and_the_wall_beside_it_weigh_more_in_coarse_chests():
         of_rest |= set(target[:, 1][target[:, 0] == 0].unique().tolist())
     assert of_lung == {1, 4}
     assert of_rest == {1, 3}
+
+
+def test_a_second_window_tells_soft_tissues_apart():
+    labels = np.zeros((30, 30, 40), np.uint8)
+    labels[:, :, 20:] = 3
+    view = {"hu": np.where(labels == 3, -850, 40).astype(np.int16), "lobes": labels}
+    batches = CoarseBatches([view], shape=(24, 24, 32), count=4, seed=3, channels=2)
+    for (wide, _), (both, _) in zip(replace(batches, channels=1)(0), batches(0), strict=True):
+        assert torch.equal(both[:, :1], wide)
+        hu = 700 * wide - 300
+        # Where the wide window does not clip, the second one shows the same CT numbers, 400 HU wide around 40.
+        inside = (wide.abs() < 1.0) & (hu.abs() < 5000)
+        expected = ((hu - 40) / 200).clamp(-1, 1)
+        torch.testing.assert_close(both[:, 1:][inside], expected[inside], atol=1e-3, rtol=0)
+
+
+def test_consolidation_takes_up_contrast_medium_too():
+    labels = torch.zeros((1, 20, 20, 20))
+    labels[..., 10:] = 3
+    hu = torch.full(labels.shape, 40.0)
+    means = [float(recoloured(hu, labels, np.random.default_rng(seed))[..., 12:].mean()) for seed in range(30)]
+    assert max(means) > 75
+    assert min(means) < 50
 
 
 def test_mirrored_patches_know_the_lung_alone(monkeypatch):

@@ -14,7 +14,7 @@ from scipy import ndimage
 from torch.nn import functional
 
 from COVIDQuantLib.ct.volume import HU_MIN
-from COVIDQuantLib.inference.lobes import CLASSES, lobes_window
+from COVIDQuantLib.inference.lobes import CLASSES, SOFT_WINDOW_HU, coarse_input, lobes_window
 from COVIDQuantLib.simulation.fields.deformation import WarpRange, draw_warp, pull, smooth_noise
 from COVIDQuantLib.simulation.lesions.training_consolidation import add_dense
 from COVIDQuantLib.training.label_free.loss import LOBES_OF
@@ -29,8 +29,12 @@ DENSE_HU = -350
 _FINE_DENSE, _COARSE_DENSE = (8, 3, 5), (3, 2, 2)
 # Shares of the patches centred on dense disease, at fissures and at the lungs' edge; every n-th such point is kept.
 _AT, _FEW = (0.35, 0.3, 0.2), 7
+# The second window of a coarse network by its channels.
+SOFT_WINDOW_OF = {1: None, 2: SOFT_WINDOW_HU}
 # Share of the chests whose surroundings are blanked as in use, and how often that is done badly.
 _BLANKED, _BADLY, _BLANK_HU = 0.5, 0.3, -1000.0
+# Share of the chests whose dense disease takes up contrast medium.
+_ENHANCED = 0.5
 # Share of the coarse results with lung where there is none.
 _LEAKING = 0.4
 # Share of the patches that get additional dense disease, drawn again in every epoch.
@@ -54,6 +58,7 @@ class CoarseBatches:
         size: chests in a batch.
         count: batches in an epoch.
         seed: of all draws, with the epoch's number.
+        channels: 1 for the CT alone, 2 with the soft tissues' window beside it.
     """
 
     views: Sequence[View]
@@ -61,9 +66,10 @@ class CoarseBatches:
     size: int = 2
     count: int = 100
     seed: int = 0
+    channels: int = 1
 
     def __call__(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch: input float ``[b, 1, k, j, i]``; labels and weights int64 ``[b, 2, k, j, i]``."""
+        """The batches of an epoch: input float ``[b, channels, k, j, i]``, labels and weights int64 ``[b, 2, …]``."""
         rng = np.random.default_rng([self.seed, epoch])
         for _ in range(self.count):
             height = self.shape[0] if rng.random() < 0.67 else int(rng.integers(20, self.shape[0]))
@@ -79,7 +85,8 @@ class CoarseBatches:
         places = draw_warp(shape, (size - 1) / 2 + rng.uniform(-1, 1, 3) * slack, COARSE_WARP, rng)
         sampled, labels = _pulled(hu, lobes, places, mirrored=rng.random() < _MIRRORED)
         weights = _weights(sampled, labels, _lesions(view, places), _COARSE_DENSE)
-        image = lobes_window(blanked(recoloured(sampled, labels, rng), view, places, rng))
+        shown = blanked(recoloured(sampled, labels, rng), view, places, rng)[0]
+        image = coarse_input(shown, soft_window_hu=SOFT_WINDOW_OF[self.channels])
         return image, torch.cat([labels, weights]).long()
 
 
@@ -242,6 +249,10 @@ def recoloured(hu: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator)
         hu = hu + smooth_noise(shape, 16, rng) * float(rng.uniform(0, 50))
     tissue = (hu > -10) & (hu < 150) & ~lungs
     hu = torch.where(tissue, hu + torch.abs(smooth_noise(shape, 12, rng)) * float(rng.uniform(0, 120)), hu)
+    if rng.random() < _ENHANCED:
+        # Consolidation takes up contrast medium too, or whatever is bright would never be lung.
+        solid = (hu > -150) & (hu < 150) & lungs
+        hu = torch.where(solid, hu + torch.abs(smooth_noise(shape, 12, rng)) * float(rng.uniform(0, 120)), hu)
     if rng.random() < 0.4:
         hu = blurred(hu, float(rng.uniform(0.3, 0.9)))
     noise = torch.from_numpy(rng.standard_normal(hu.shape, dtype=np.float32))

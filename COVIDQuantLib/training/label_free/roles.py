@@ -14,13 +14,13 @@ from monai.metrics.meandice import compute_dice
 from torch import nn
 
 from COVIDQuantLib.inference.lesions import PLANES
-from COVIDQuantLib.inference.lobes import CLASSES, WINDOW_HU, lobes_window
+from COVIDQuantLib.inference.lobes import CLASSES, WINDOW_HU, coarse_input, lobes_window
 from COVIDQuantLib.inference.slice_input import neighbour_indices, window
 from COVIDQuantLib.training.feed import Batches
 from COVIDQuantLib.training.label_free import fissure_batches as fissures
 from COVIDQuantLib.training.label_free import lesion_batches as lesions
 from COVIDQuantLib.training.label_free.chests import View
-from COVIDQuantLib.training.label_free.lobe_batches import CoarseBatches, FineBatches, doubtful
+from COVIDQuantLib.training.label_free.lobe_batches import SOFT_WINDOW_OF, CoarseBatches, FineBatches, doubtful
 from COVIDQuantLib.training.label_free.loss import LesionsLoss, LobesLoss
 from COVIDQuantLib.training.label_free.recipe import OF_SLICES
 from COVIDQuantLib.training.label_free.subjects import COARSE_MM, FINE_MM, PIXEL_MM
@@ -56,8 +56,9 @@ def repeated(views: Sequence[View], draws: Sequence[float]) -> list[View]:
     return [view for view, often in zip(views, draws, strict=True) for _ in range(max(1, round(often / least)))]
 
 
-def _coarse(network: nn.Module, view: View, _channels: int) -> tuple[torch.Tensor, torch.Tensor]:
-    image = lobes_window(torch.from_numpy(view["hu"]).float())[None, None]
+def _coarse(network: nn.Module, view: View, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    hu = torch.from_numpy(view["hu"]).float()
+    image = coarse_input(hu, soft_window_hu=SOFT_WINDOW_OF[channels])[None]
     return _answer(network, image).argmax(1)[0], torch.from_numpy(view["lobes"])
 
 
@@ -113,8 +114,20 @@ def _of_slices(plane: str) -> Role:
     )
 
 
+def _coarse_batches(views: list[View], draws: list[float], plan: dict[str, Any], channels: int) -> Batches:
+    count, size, seed = plan["batches_per_epoch"], plan["batch_size"], plan["seed"]
+    return CoarseBatches(repeated(views, draws), count=count, size=size, seed=seed, channels=channels)
+
+
+def _coarse_record(channels: int, _plan: Mapping[str, Any]) -> dict[str, Any]:
+    soft = SOFT_WINDOW_OF[channels]
+    second = {} if soft is None else {"soft_window_hu": list(soft)}
+    # Mirrored holds for the fine network too: both then also see the chest with left and right exchanged.
+    return {"spacing_mm": COARSE_MM, **_LOBES_INPUT, **second, "mirrored": True}
+
+
 def _volumes(kind: Callable[..., Batches]) -> MakeBatches:
-    """Batches of chests or patches, for the roles in three dimensions."""
+    """Batches of patches, for the roles in three dimensions."""
     return lambda views, draws, plan, _: kind(
         repeated(views, draws), count=plan["batches_per_epoch"], size=plan["batch_size"], seed=plan["seed"]
     )
@@ -122,12 +135,11 @@ def _volumes(kind: Callable[..., Batches]) -> MakeBatches:
 
 ROLES: dict[str, Role] = {
     "coarse": Role(
-        _volumes(CoarseBatches),
+        _coarse_batches,
         LobesLoss,
         _coarse,
         CLASSES,
-        # Of the fine network too: both then also see the chest with left and right exchanged.
-        lambda _, __: {"spacing_mm": COARSE_MM, **_LOBES_INPUT, "mirrored": True},
+        _coarse_record,
     ),
     "fine": Role(
         _volumes(FineBatches),
