@@ -151,6 +151,19 @@ def test_dense_disease_and_the_wall_beside_it_weigh_more_in_coarse_chests():
     assert of_rest == {1, 3}
 
 
+def test_a_dilated_aorta_weighs_more_in_coarse_chests():
+    labels = np.zeros((30, 30, 40), np.uint8)
+    labels[:, 5:20, 8:20] = 3
+    aorta = np.zeros(labels.shape, bool)
+    aorta[:, 5:20, 20:30] = True
+    view = {"hu": np.where(labels > 0, -850, 40).astype(np.int16), "lobes": labels, "aorta": aorta}
+    weights = set()
+    for _, target in CoarseBatches([view], shape=(24, 24, 32), count=4, seed=3)(0):
+        assert bool((target[:, 1][target[:, 0] > 0] == 1).all())
+        weights |= set(target[:, 1].unique().tolist())
+    assert weights == {1, 7}
+
+
 def test_a_second_window_tells_soft_tissues_apart():
     labels = np.zeros((30, 30, 40), np.uint8)
     labels[:, :, 20:] = 3

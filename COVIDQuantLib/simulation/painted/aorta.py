@@ -36,6 +36,13 @@ class Aorta:
     path: FloatArray
     whole: bool = False
 
+    def mask(self, shape: tuple[int, ...], spacing: FloatArray, more_mm: float = 0.0) -> np.ndarray:
+        """The aorta, widened by so much, on a grid ``[k, j, i]`` from voxel (0, 0, 0); bool."""
+        taken = np.zeros(shape, bool)
+        for x, y, z, radius in self.path:
+            _stamp(taken, spacing, np.array([z, y, x]), float(radius) + more_mm)
+        return taken
+
 
 def descending_aorta(fields: ChestFields, frame: LungExtent, upper: float, rng: np.random.Generator) -> Aorta:
     """The descending aorta where the lungs leave room for it, left of the spine.
@@ -119,10 +126,7 @@ def give_way(lobes: np.ndarray, spacing: FloatArray, aorta: Aorta, rng: np.rando
     Returns:
         uint8, as ``lobes``; 0 where the aorta is, and in narrow recesses beside it.
     """
-    more = rng.uniform(*_AROUND_MM)
-    taken = np.zeros(lobes.shape, bool)
-    for x, y, z, radius in aorta.path:
-        _stamp(taken, spacing, np.array([z, y, x]), float(radius) + more)
+    taken = aorta.mask(lobes.shape, spacing, rng.uniform(*_AROUND_MM))
     k_mm, j_mm, i_mm = (float(mm) for mm in spacing)
     k, j, i = (int(np.ceil(2 * _RECESS_MM / mm)) for mm in spacing)
     around = bounding_box(taken, (k, j, i))

@@ -27,6 +27,8 @@ HardPoints = tuple[tuple[float, np.ndarray], ...]
 DENSE_HU = -350
 # What it weighs more than the rest, and the wall beside it, into which lungs would leak otherwise; points to that wall.
 _FINE_DENSE, _COARSE_DENSE = (8, 3, 5), (3, 2, 2)
+# What a dilated aorta weighs, which looks like consolidation beside the mediastinum.
+_AORTA = 7
 # Shares of the patches centred on dense disease, at fissures and at the lungs' edge; every n-th such point is kept.
 _AT, _FEW = (0.35, 0.3, 0.2), 7
 # The second window of a coarse network by its channels.
@@ -84,7 +86,10 @@ class CoarseBatches:
         slack = np.maximum((size - np.array(shape)) / 2, (4.0, 5.0, 6.0))
         places = draw_warp(shape, (size - 1) / 2 + rng.uniform(-1, 1, 3) * slack, COARSE_WARP, rng)
         sampled, labels = _pulled(hu, lobes, places, mirrored=rng.random() < _MIRRORED)
-        weights = _weights(sampled, labels, _lesions(view, places), _COARSE_DENSE)
+        weights = _weights(sampled, labels, _mask(view, "lesions", places), _COARSE_DENSE)
+        aorta = _mask(view, "aorta", places)
+        if aorta is not None:
+            weights = torch.where((aorta > 0) & (labels == 0), _AORTA, weights)
         shown = blanked(recoloured(sampled, labels, rng), view, places, rng)[0]
         image = coarse_input(shown, soft_window_hu=SOFT_WINDOW_OF[self.channels])
         return image, torch.cat([labels, weights]).long()
@@ -169,7 +174,7 @@ class FineBatches(PatchBatches):
     def _shown(
         self, view: View, places: torch.Tensor, sampled: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
     ) -> Batch:
-        lost = _lesions(view, places)
+        lost = _mask(view, "lesions", places)
         if rng.random() < _SICKER:
             sampled, lost = _sicker(sampled, labels, lost, rng)
         weights = _weights(sampled, labels, lost, _FINE_DENSE)
@@ -187,11 +192,11 @@ def _pulled(
     return pull(hu, places, outside=HU_MIN), _OTHER_SIDE[labels.long()].float() if mirrored else labels
 
 
-def _lesions(view: View, places: torch.Tensor) -> torch.Tensor | None:
-    """Lesions at the places, ``[1, k, j, i]``; None if the view has none."""
-    if "lesions" not in view or not view["lesions"].any():
+def _mask(view: View, name: str, places: torch.Tensor) -> torch.Tensor | None:
+    """One of the view's masks at the places, ``[1, k, j, i]``; None if it is missing or empty."""
+    if name not in view or not view[name].any():
         return None
-    return pull(torch.from_numpy(view["lesions"])[None].float(), places, nearest=True)
+    return pull(torch.from_numpy(view[name])[None].float(), places, nearest=True)
 
 
 def _weights(

@@ -119,7 +119,7 @@ def variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterator[Che
         hu, lesions = _pneumonia(hu, labels, chest.spacing, rng, 0.3, 2.2)
         if rng.random() < 0.6:
             hu, _ = randomise(hu, chest.spacing, rng, lungs=labels > 0)
-        yield Chest(whole_hu(hu), chest.spacing, chest.lobes, lesions | chest.lesions, chest.body)
+        yield Chest(whole_hu(hu), chest.spacing, chest.lobes, lesions | chest.lesions, chest.body, aorta=chest.aorta)
 
 
 def _pneumonia(
@@ -155,7 +155,7 @@ def dense_variants(chest: Chest, count: int, rng: np.random.Generator) -> Iterat
             lobes = np.where((labels > 0) & (made.lobes == 0), 0, lobes).astype(np.uint8)
         if rng.random() < 0.6:
             hu, _ = randomise(hu, chest.spacing, rng, lungs=labels > 0)
-        yield Chest(whole_hu(hu), chest.spacing, lobes, lesions, chest.body)
+        yield Chest(whole_hu(hu), chest.spacing, lobes, lesions, chest.body, aorta=chest.aorta)
 
 
 def person_chest(name: str, seed: int, data: Path) -> Chest:
@@ -175,4 +175,5 @@ def person_chest(name: str, seed: int, data: Path) -> Chest:
         aorta = dilated_aorta(lobes, grid, rng)
         lobes = give_way(lobes, grid, aorta, rng)
     hu, body = paint_person(lobes, (GRID_MM,) * 3, rng, aorta=aorta)
-    return Chest(whole_hu(hu), (GRID_MM,) * 3, lobes, np.zeros(lobes.shape, bool), body)
+    taken = None if aorta is None else aorta.mask(lobes.shape, grid)
+    return Chest(whole_hu(hu), (GRID_MM,) * 3, lobes, np.zeros(lobes.shape, bool), body, aorta=taken)

@@ -41,6 +41,7 @@ class Chest:
         lobes: uint8, 1..5 as in the contract, 6 and 7 right and left lung of unknown lobe, 8 unknown.
         lesions: bool, the pneumonia.
         body: bool, the patient; None if that is not known.
+        aorta: bool, a dilated aorta; None if there is none, or it is not known.
         hard: uint8, ``UNSEEN``, ``MISSED``, ``FALSE``, else 0; None if they are not marked.
     """
 
@@ -50,6 +51,7 @@ class Chest:
     lesions: np.ndarray
     body: np.ndarray | None = None
     hard: np.ndarray | None = None
+    aorta: np.ndarray | None = None
 
     @property
     def ct(self) -> CTVolume:
@@ -93,7 +95,7 @@ def plain_labels(lobes: np.ndarray) -> np.ndarray:
 
 
 def coarse_view(chest: Chest) -> dict[str, np.ndarray]:
-    """The whole CT at 5 mm: ``hu`` int16, ``lobes`` uint8, ``lesions`` and, if it is known, ``body``, ``[k, j, i]``."""
+    """The whole CT at 5 mm: ``hu`` int16, ``lobes`` uint8, ``lesions`` and, if known, ``body`` and ``aorta``."""
     return _view(chest, Lattice.over(chest.hu.shape, chest.spacing, (COARSE_MM,) * 3))
 
 
@@ -124,9 +126,10 @@ def _view(chest: Chest, lattice: Lattice) -> dict[str, np.ndarray]:
         "hu": sample(chest.hu, chest.spacing, lattice).round().short().numpy(),
         "lobes": labels_on(chest.lobes, chest.spacing, lattice),
     }
-    masks = {"lesions": chest.lesions} | ({"body": chest.body} if chest.body is not None else {})
+    masks = {"lesions": chest.lesions, "body": chest.body, "aorta": chest.aorta}
     for name, mask in masks.items():
-        view[name] = (sample(mask.astype(np.float32), chest.spacing, lattice) > 0.5).numpy()
+        if mask is not None:
+            view[name] = (sample(mask.astype(np.float32), chest.spacing, lattice) > 0.5).numpy()
     if chest.hard is not None:
         view["hard"] = labels_on(chest.hard, chest.spacing, lattice)
     return view
