@@ -21,7 +21,7 @@ from scipy import ndimage
 
 from COVIDQuantLib.evaluation.overlap import dice
 from COVIDQuantLib.followup.lesions.fates import find_fates
-from COVIDQuantLib.followup.lesions.records import LESION_ML, LesionPart, LesionRecord
+from COVIDQuantLib.followup.lesions.records import LesionPart, LesionRecord
 from COVIDQuantLib.followup.registration.exam_images import ExamImages
 from COVIDQuantLib.followup.registration.register import register
 from COVIDQuantLib.pipeline import Plan, quantify_ct
@@ -82,8 +82,6 @@ def compare(before: tuple[ExamImages, ExamImages], after: tuple[ExamImages, Exam
         records.append(find_fates(one, other, register(one, other)).records)
     labels = [tuple(ndimage.label(exam.lesions != 0)[0] for exam in pair) for pair in (before, after)]
     for true in records[0]:
-        if max(true.baseline_ml, true.followup_ml) < LESION_ML:
-            continue
         common = [shared(true, record, labels) for record in records[1]]
         best = int(np.argmax(common)) if any(common) else None
         yield {
