@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from COVIDQuantLib.anatomy import LOBES, LOWER_LOBE
 from COVIDQuantLib.ct.volume import HU_MAX, HU_MIN
 from COVIDQuantLib.segmentation.lungs.sides import sides_of_lobes
 from COVIDQuantLib.simulation.fields.arrays import Axes, FloatArray
@@ -22,6 +23,11 @@ from COVIDQuantLib.simulation.fields.shapes import smooth_step
 from COVIDQuantLib.simulation.fields.tiled_noise import NoiseTiles
 
 _MARGIN = 4
+_LOWER_LOBES = [lobe.label for lobe in LOBES if lobe.terminology.type == LOWER_LOBE]
+# How deep dependent density reaches, and how often it reaches deep.
+_SHALLOW_MM, _DEEP_MM, _DEEP = (5.0, 30.0), (30.0, 70.0), 0.35
+# The most that shallow and deep dependent density adds.
+_MOST_HU = (250.0, 300.0)
 
 
 @dataclass(frozen=True)
@@ -64,21 +70,47 @@ def _sign(rng: np.random.Generator) -> int:
 
 
 def _dependent(scene: Scene, rng: np.random.Generator) -> FloatArray:
-    """Dependent density at the dorsal surface, without a sharp border; one patient in twelve is prone."""
+    """Dependent density at the dorsal surface, without a sharp border; one patient in twelve is prone.
+
+    In some it reaches deep, is mottled, differs from one stack of sections to the next as the patient breathes, or is
+    less outside the lower lobes.
+    """
     prone = rng.random() < 1 / 12
+    away = _above_the_surface(scene, prone=prone)
+    wave = scene.fields.rough.at(scene.axes, float(rng.uniform(40, 90)), float(rng.uniform(0, 40)))
+    deep = rng.random() < _DEEP
+    reach = float(rng.uniform(*(_DEEP_MM if deep else _SHALLOW_MM))) * (1 + 0.3 * wave)
+    layer = np.maximum(1 - away / np.maximum(reach, 2), 0) ** float(rng.uniform(0.8, 2))
+    if deep:
+        mottle = scene.fields.rough.at(scene.axes, float(rng.uniform(6, 16)), float(rng.uniform(0, 40)))
+        layer = layer * np.clip(1 + float(rng.uniform(0, 0.3)) * mottle, 0.3, 1.7)
+    if rng.random() < _DEEP:
+        layer = layer * _stacks(scene, rng)
+    if rng.random() < 0.5 and scene.labels.max(initial=0) > 2:
+        layer = layer * np.where(np.isin(scene.labels, _LOWER_LOBES), np.float32(1), np.float32(rng.uniform(0.3, 1)))
+    lower = 1 - float(rng.uniform(0, 0.9)) * scene.height()
+    slope = float(rng.uniform(0, 60)) * np.exp(-away / 70)
+    most = float(rng.uniform(80, _MOST_HU[deep]))
+    return scene.hu + scene.air() * (most * layer * lower + slope)
+
+
+def _above_the_surface(scene: Scene, *, prone: bool) -> FloatArray:
+    """Distance from the surface of the lungs that lies below, mm, ``[k, j, i]``."""
     inside = scene.inside[:, ::-1] if not prone else scene.inside
     first = np.where(inside.any(axis=1), inside.argmax(axis=1), 0).astype(np.float32)
     # The costal surface is smooth; a column that starts at the heart follows its neighbours.
     first = ndimage.minimum_filter(first, (1, max(1, round(20 / float(scene.spacing[2])))))
     first = ndimage.gaussian_filter(first, 6 / scene.spacing[[0, 2]])[:, None, :]
     steps = np.arange(scene.hu.shape[1], dtype=np.float32)[None, :, None]
-    away = np.maximum((steps if prone else steps[:, ::-1]) - first, 0) * scene.spacing[1]
-    wave = scene.fields.rough.at(scene.axes, float(rng.uniform(40, 90)), float(rng.uniform(0, 40)))
-    reach = float(rng.uniform(5, 30)) * (1 + 0.3 * wave)
-    layer = np.maximum(1 - away / np.maximum(reach, 2), 0) ** float(rng.uniform(0.8, 2))
-    lower = 1 - float(rng.uniform(0, 0.9)) * scene.height()
-    slope = float(rng.uniform(0, 60)) * np.exp(-away / 70)
-    return scene.hu + scene.air() * (float(rng.uniform(80, 250)) * layer * lower + slope)
+    away: FloatArray = np.maximum((steps if prone else steps[:, ::-1]) - first, 0) * scene.spacing[1]
+    return away
+
+
+def _stacks(scene: Scene, rng: np.random.Generator) -> FloatArray:
+    """A factor for each stack of sections, 0.3 to 1.3, ``[k, 1, 1]``."""
+    number = (scene.axes[0] / float(rng.uniform(8, 30)) + float(rng.uniform(0, 1))).astype(int)
+    factors = rng.uniform(0.3, 1.3, number.max(initial=0) + 1).astype(np.float32)
+    return factors[number][:, None, None]
 
 
 def _expiration(scene: Scene, rng: np.random.Generator) -> FloatArray:
