@@ -3,6 +3,7 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 from models_world import (
     SPOILT_WEIGHTS,
@@ -14,9 +15,12 @@ from models_world import (
 torch = pytest.importorskip("torch")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
+from COVIDQuantLib.ct.volume import CTVolume  # noqa: E402
+from COVIDQuantLib.inference.networks import Networks  # noqa: E402
 from COVIDQuantLib.models import (  # noqa: E402
     read_bundle,
 )
+from COVIDQuantLib.voxels.geometry import Geometry  # noqa: E402
 
 # --------------------------------------------------------------------------------- what the weights may not be
 
@@ -130,6 +134,17 @@ def test_a_missing_folder_and_a_folder_without_metadata_are_refused(tmp_path):
 
 def test_a_bundle_for_another_task_is_refused(original):
     assert "is for lobes, not for lesions" in refusal(lambda: read_bundle(original, "lesions"))
+
+
+@pytest.mark.parametrize(("role", "filled"), [("coarse", 2), ("fine", 8)])
+def test_a_window_that_the_network_has_no_channel_for_is_refused(bundle_folder, role, filled):
+    def add(metadata):
+        metadata["covidquant"]["networks"][role]["input"]["soft_window_hu"] = [-160, 240]
+
+    change(bundle_folder, add)
+    ct = CTVolume(np.zeros((8, 8, 8), np.int16), Geometry((8, 8, 8), (4.0, 4.0, 4.0)))
+    networks = Networks(lobes=str(bundle_folder), device="cpu")
+    assert f"its input record fills {filled}" in refusal(lambda: networks.lobes(ct, []))
 
 
 def test_a_role_the_bundle_has_not_is_refused(original):
