@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -60,18 +60,41 @@ def exams_of(seed: int, plan: Plan) -> Iterator[tuple[ExamImages, ExamImages]]:
         )
 
 
-def voxels(parts: tuple[LesionPart, ...], labels: np.ndarray) -> np.ndarray:
-    """The mask of an exam's own parts, by where the first voxel of each lies."""
+class Side(NamedTuple):
+    """One exam's true and found lesions, numbered in label maps.
+
+    Attributes:
+        true: label map of the true ones.
+        found: of the found ones.
+        common: voxels that each true one (row) has in common with each found one (column); row and column 0 are none.
+    """
+
+    true: np.ndarray
+    found: np.ndarray
+    common: np.ndarray
+
+    @classmethod
+    def of(cls, true: np.ndarray, found: np.ndarray) -> "Side":
+        """From two masks on one grid."""
+        (own, rows), (other, columns) = ndimage.label(true != 0), ndimage.label(found != 0)
+        pairs = own.astype(np.int64) * (columns + 1) + other
+        common = np.bincount(pairs.ravel(), minlength=(rows + 1) * (columns + 1)).reshape(rows + 1, columns + 1)
+        common[0], common[:, 0] = 0, 0
+        return cls(own, other, common)
+
+
+def numbers(parts: tuple[LesionPart, ...], labels: np.ndarray) -> list[int]:
+    """The numbers of an exam's own parts, by where the first voxel of each lies."""
     places = [tuple(map(int, part.id.split("-"))) for part in parts if not part.at_lower_cut]
-    return np.isin(labels, [labels[place] for place in places]) & (labels > 0)
+    return [int(labels[place]) for place in places]
 
 
-def shared(true: LesionRecord, record: LesionRecord, labels: list[tuple[np.ndarray, np.ndarray]]) -> int:
+def shared(true: LesionRecord, record: LesionRecord, sides: tuple[Side, Side]) -> int:
     """Voxels that a true and a found lesion have in common, in both exams."""
-    sides = ((true.baseline, record.baseline), (true.followup, record.followup))
+    parts = ((true.baseline, record.baseline), (true.followup, record.followup))
     return sum(
-        int(np.count_nonzero(voxels(one, own) & voxels(other, found)))
-        for (one, other), (own, found) in zip(sides, labels, strict=True)
+        int(side.common[np.ix_(numbers(one, side.true), numbers(other, side.found))].sum())
+        for (one, other), side in zip(parts, sides, strict=True)
     )
 
 
@@ -80,9 +103,9 @@ def compare(before: tuple[ExamImages, ExamImages], after: tuple[ExamImages, Exam
     records = []
     for one, other in zip(before, after, strict=True):
         records.append(find_fates(one, other, register(one, other)).records)
-    labels = [tuple(ndimage.label(exam.lesions != 0)[0] for exam in pair) for pair in (before, after)]
+    sides = (Side.of(*(exam.lesions for exam in before)), Side.of(*(exam.lesions for exam in after)))
     for true in records[0]:
-        common = [shared(true, record, labels) for record in records[1]]
+        common = [shared(true, record, sides) for record in records[1]]
         best = int(np.argmax(common)) if any(common) else None
         yield {
             "true": true.fate,
