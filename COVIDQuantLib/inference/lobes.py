@@ -55,14 +55,13 @@ class LobesNetworks:
 
     Attributes:
         coarse: CT at ``coarse_mm``, in one or two windows, to 6 logits.
-        fine: CT at ``fine_mm``, in one or two windows, and the 6 coarse probabilities to 6 logits.
+        fine: CT at ``fine_mm`` and the 6 coarse probabilities to 6 logits.
         fissures: CT at ``fine_mm`` to 3 logits (none, oblique, horizontal fissure); None if there is none.
         coarse_mm: spacing of the first pass.
         fine_mm: spacing of the others.
         window_hu: CT numbers that become −1 and 1.
         soft_window_hu: the same for a second channel of the coarse network, to tell soft tissues apart; None if it has
             one channel.
-        fine_soft_window_hu: the same for the fine network.
         mirrored: coarse and fine network also see the chest with left and right exchanged, and their log odds of lung
             are averaged. What they take for lung on one side of the body alone, such as an aorta, then counts half.
     """
@@ -75,7 +74,6 @@ class LobesNetworks:
     window_hu: tuple[float, float] = WINDOW_HU
     mirrored: bool = False
     soft_window_hu: tuple[float, float] | None = None
-    fine_soft_window_hu: tuple[float, float] | None = None
 
     @classmethod
     def of(cls, networks: Mapping[str, nn.Module], inputs: Mapping[str, Mapping[str, Any]]) -> LobesNetworks:
@@ -83,32 +81,17 @@ class LobesNetworks:
         low, high = inputs["coarse"]["window_hu"]
         coarse_mm, fine_mm = (float(inputs[role]["spacing_mm"]) for role in ("coarse", "fine"))
         mirrored = bool(inputs["coarse"].get("mirrored", False))
-        soft, fine_soft = (_window_in(inputs[role]) for role in ("coarse", "fine"))
-        return cls(
-            networks["coarse"],
-            networks["fine"],
-            networks.get("fissures"),
-            coarse_mm,
-            fine_mm,
-            (low, high),
-            mirrored,
-            soft,
-            fine_soft,
-        )
+        fissures, soft = networks.get("fissures"), inputs["coarse"].get("soft_window_hu")
+        soft = None if soft is None else (float(soft[0]), float(soft[1]))
+        return cls(networks["coarse"], networks["fine"], fissures, coarse_mm, fine_mm, (low, high), mirrored, soft)
 
 
-def _window_in(record: Mapping[str, Any]) -> tuple[float, float] | None:
-    """The window of the soft tissues in a network's ``input`` record."""
-    soft = record.get("soft_window_hu")
-    return None if soft is None else (float(soft[0]), float(soft[1]))
-
-
-def lobes_input(
+def coarse_input(
     hu: torch.Tensor,
     window_hu: tuple[float, float] = WINDOW_HU,
     soft_window_hu: tuple[float, float] | None = None,
 ) -> torch.Tensor:
-    """The CT as a lobes network sees it, ``[c, k, j, i]``, a channel for each window, from ``[k, j, i]``."""
+    """The coarse network's input ``[c, k, j, i]``, a channel for each window, from CT numbers ``[k, j, i]``."""
     windows = [window_hu] if soft_window_hu is None else [window_hu, soft_window_hu]
     return torch.stack([lobes_window(hu, window) for window in windows])
 
@@ -151,7 +134,7 @@ def find_lobes_by_networks(
     patient = patient or find_patient(ct)
     report(0.05)
     lattice = Lattice.over(ct.hu.shape, spacing, (networks.coarse_mm,) * 3)
-    seen = lobes_input(patient_alone(ct, patient, lattice), networks.window_hu, networks.soft_window_hu)
+    seen = coarse_input(patient_alone(ct, patient, lattice), networks.window_hu, networks.soft_window_hu)
     report(0.1)
     other_way = seen.flip(3) if networks.mirrored else None
     logits = _both_ways(networks.coarse, seen, other_way, device, notices, part(report, 0.1, 0.25))
@@ -163,8 +146,7 @@ def find_lobes_by_networks(
     fine = Lattice.over(ct.hu.shape, spacing, (networks.fine_mm,) * 3, box)
     hu = patient_alone(ct, patient, fine)
     report(0.4)
-    image = lobes_input(hu, networks.window_hu, networks.fine_soft_window_hu)
-    chance = between(chance, lattice, fine)
+    image, chance = lobes_window(hu, networks.window_hu)[None], between(chance, lattice, fine)
     other_way = torch.cat([image, _exchanged(chance)]).flip(3) if networks.mirrored else None
     seen = torch.cat([image, chance])
     logits = _both_ways(networks.fine, seen, other_way, device, notices, part(report, 0.4, 0.6))
@@ -175,7 +157,7 @@ def find_lobes_by_networks(
     if networks.fissures is None:
         report(1.0)
         return lobes
-    seen = lobes_input(hu, networks.window_hu)
+    seen = lobes_window(hu, networks.window_hu)[None]
     logits = _run(networks.fissures, seen, device, notices, part(report, 0.7, 0.85))
     return _parted(lobes, logits, fine, ct, notices, part(report, 0.85, 1.0))
 

@@ -13,7 +13,7 @@ from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import COVIDQuantError, UnfitInputError
 from COVIDQuantLib.inference.device import CPU_INSTEAD, Device, choose_device
 from COVIDQuantLib.inference.lesions import AXIAL, PLANES, LesionsNetwork, find_lesions_by_network
-from COVIDQuantLib.inference.lobes import CLASSES, LobesNetworks, find_lobes_by_networks
+from COVIDQuantLib.inference.lobes import LobesNetworks, find_lobes_by_networks
 from COVIDQuantLib.inference.lungmask_slices import lobes_by_lungmask
 from COVIDQuantLib.inference.lungs import find_lungs_by_slices
 from COVIDQuantLib.models import Bundle, default_bundle, find_bundle
@@ -92,8 +92,7 @@ class Networks:
                 return find_lungs_by_slices(ct, self._of_slices("lobes", "slices"), self.device, notices, report)
             return lobes_by_lungmask(self._network("lobes", "slices"), ct, record, self.device, report, notices)
         roles = {role: self._network("lobes", role) for role in ("coarse", "fine", *_OPTIONAL & bundle.networks.keys())}
-        for role in ("coarse", "fine"):
-            _check_channels(bundle, role)
+        _check_windows(bundle)
         networks = LobesNetworks.of(roles, {role: bundle.network(role).input for role in roles})
         return find_lobes_by_networks(ct, networks, self.device, notices, report, patient, odds)
 
@@ -128,15 +127,14 @@ class Networks:
         return self._loaded[step, role]
 
 
-def _check_channels(bundle: Bundle, role: str) -> None:
-    """Refuse a bundle whose lobes network has other channels than its input record fills."""
-    record = bundle.network(role)
+def _check_windows(bundle: Bundle) -> None:
+    """Refuse a bundle whose coarse network has more or fewer channels than its input record has windows."""
+    record = bundle.network("coarse")
     windows = 1 if record.input.get("soft_window_hu") is None else 2
-    filled = windows + (CLASSES if role == "fine" else 0)
     channels = record.settings.get("in_channels", 1)
-    if channels != filled:
+    if channels != windows:
         raise UnfitInputError(
-            f"the network {role} of the bundle {bundle.name} has {channels} channels, its input record fills {filled}",
+            f"the coarse network of the bundle {bundle.name} has {channels} channels, its input record {windows}",
             str(bundle.path),
             "Correct in_channels or soft_window_hu in configs/metadata.json, or get the bundle again.",
         )

@@ -159,7 +159,7 @@ def test_the_figure_of_tuning_knows_right_from_wrong(role):
             return torch.nn.functional.one_hot(labels[None], how.classes).movedim(-1, 1) * self.right
 
     for right, expected in ((1.0, 1.0), (-1.0, 0.0)):
-        (value,) = tuned([view], role, 7 if role == "fine" else 1, nullcontext)(Knows(right)).values()
+        (value,) = tuned([view], role, 1, nullcontext)(Knows(right)).values()
         assert value == pytest.approx(expected, abs=0.3)
 
 

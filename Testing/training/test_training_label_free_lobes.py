@@ -178,33 +178,6 @@ def test_a_second_window_tells_soft_tissues_apart():
         torch.testing.assert_close(both[:, 1:][inside], expected[inside], atol=1e-3, rtol=0)
 
 
-def test_patches_may_show_a_second_window_before_the_coarse_result():
-    labels = np.zeros((40, 40, 40), np.uint8)
-    labels[:, :, 20:] = 3
-    view = {"hu": np.where(labels == 3, -850, 40).astype(np.int16), "lobes": labels}
-    batches = FineBatches([view], shape=(24, 24, 24), count=4, seed=3, channels=8)
-    for (one, target), (both, same) in zip(replace(batches, channels=7)(0), batches(0), strict=True):
-        assert torch.equal(both[:, [0, *range(2, 8)]], one)
-        assert torch.equal(target, same)
-        hu = 700 * one[:, 0] - 300
-        inside = one[:, 0].abs() < 1.0
-        expected = ((hu - 40) / 200).clamp(-1, 1)
-        torch.testing.assert_close(both[:, 1][inside], expected[inside], atol=1e-3, rtol=0)
-
-
-def test_a_dilated_aorta_weighs_more_in_patches(monkeypatch):
-    labels = np.zeros((30, 30, 40), np.uint8)
-    labels[:, 5:20, 8:20] = 3
-    aorta = np.zeros(labels.shape, bool)
-    aorta[:, 5:20, 20:30] = True
-    view = {"hu": np.where(labels > 0, -850, 40).astype(np.int16), "lobes": labels, "aorta": aorta}
-    monkeypatch.setattr(lobe_batches, "_SICKER", 0.0)
-    weights = set()
-    for _, target in FineBatches([view], shape=(24, 24, 24), count=4, seed=3)(0):
-        weights |= set(target[:, 1][target[:, 0] == 0].unique().tolist())
-    assert weights == {1, 7}
-
-
 def test_consolidation_takes_up_contrast_medium_too():
     labels = torch.zeros((1, 20, 20, 20))
     labels[..., 10:] = 3

@@ -14,7 +14,7 @@ from scipy import ndimage
 from torch.nn import functional
 
 from COVIDQuantLib.ct.volume import HU_MIN
-from COVIDQuantLib.inference.lobes import CLASSES, SOFT_WINDOW_HU, lobes_input
+from COVIDQuantLib.inference.lobes import CLASSES, SOFT_WINDOW_HU, coarse_input, lobes_window
 from COVIDQuantLib.simulation.fields.deformation import WarpRange, draw_warp, pull, smooth_noise
 from COVIDQuantLib.simulation.lesions.training_consolidation import add_dense
 from COVIDQuantLib.training.label_free.loss import LOBES_OF
@@ -31,9 +31,8 @@ _FINE_DENSE, _COARSE_DENSE = (8, 3, 5), (3, 2, 2)
 _AORTA = 7
 # Shares of the patches centred on dense disease, at fissures and at the lungs' edge; every n-th such point is kept.
 _AT, _FEW = (0.35, 0.3, 0.2), 7
-# The second window of a coarse and of a fine network by its channels; the latter also has the coarse probabilities.
+# The second window of a coarse network by its channels.
 SOFT_WINDOW_OF = {1: None, 2: SOFT_WINDOW_HU}
-FINE_SOFT_WINDOW_OF = {CLASSES + windows: soft for windows, soft in SOFT_WINDOW_OF.items()}
 # Share of the chests whose surroundings are blanked as in use, and how often that is done badly.
 _BLANKED, _BADLY, _BLANK_HU = 0.5, 0.3, -1000.0
 # Share of the chests whose dense disease takes up contrast medium.
@@ -88,9 +87,11 @@ class CoarseBatches:
         places = draw_warp(shape, (size - 1) / 2 + rng.uniform(-1, 1, 3) * slack, COARSE_WARP, rng)
         sampled, labels = _pulled(hu, lobes, places, mirrored=rng.random() < _MIRRORED)
         weights = _weights(sampled, labels, _mask(view, "lesions", places), _COARSE_DENSE)
-        weights = _with_aorta(weights, labels, _mask(view, "aorta", places))
+        aorta = _mask(view, "aorta", places)
+        if aorta is not None:
+            weights = torch.where((aorta > 0) & (labels == 0), _AORTA, weights)
         shown = blanked(recoloured(sampled, labels, rng), view, places, rng)[0]
-        image = lobes_input(shown, soft_window_hu=SOFT_WINDOW_OF[self.channels])
+        image = coarse_input(shown, soft_window_hu=SOFT_WINDOW_OF[self.channels])
         return image, torch.cat([labels, weights]).long()
 
 
@@ -104,7 +105,6 @@ class PatchBatches(ABC):
         size: patches in a batch.
         count: batches in an epoch.
         seed: of all draws, with the epoch's number.
-        channels: of the input.
     """
 
     views: Sequence[View]
@@ -112,7 +112,6 @@ class PatchBatches(ABC):
     size: int = 2
     count: int = 100
     seed: int = 0
-    channels: int = 1
     _mirrored: ClassVar[float] = 0.0
 
     def __call__(self, epoch: int) -> Iterator[Batch]:
@@ -159,11 +158,9 @@ class PatchBatches(ABC):
 class FineBatches(PatchBatches):
     """Patches with a coarse result that has the errors of a coarse network.
 
-    Inputs have 7 channels, the CT and the coarse result, or 8 with the CT in the soft tissues' window as well; targets
-    2, labels and weights.
+    Inputs have 7 channels, the CT and the coarse result; targets 2, labels and weights.
     """
 
-    channels: int = CLASSES + 1
     _mirrored: ClassVar[float] = _MIRRORED
 
     def _hard(self, view: View) -> HardPoints:
@@ -181,9 +178,7 @@ class FineBatches(PatchBatches):
         if rng.random() < _SICKER:
             sampled, lost = _sicker(sampled, labels, lost, rng)
         weights = _weights(sampled, labels, lost, _FINE_DENSE)
-        weights = _with_aorta(weights, labels, _mask(view, "aorta", places))
-        shown = blanked(recoloured(sampled, labels, rng), view, places, rng)[0]
-        image = lobes_input(shown, soft_window_hu=FINE_SOFT_WINDOW_OF[self.channels])
+        image = lobes_window(blanked(recoloured(sampled, labels, rng), view, places, rng))
         return torch.cat([image, doubtful(labels, lost, rng)]), torch.cat([labels, weights]).long()
 
 
@@ -222,11 +217,6 @@ def _weights(
     dense = (lesions > 0) & solid
     near = _greatest_near(dense.float(), more[2]) > 0
     return weights + more[0] * dense + more[1] * (near & (labels == 0) & solid)
-
-
-def _with_aorta(weights: torch.Tensor, labels: torch.Tensor, aorta: torch.Tensor | None) -> torch.Tensor:
-    """Weights ``[1, k, j, i]`` with those of a dilated aorta outside the lungs; None without one."""
-    return weights if aorta is None else torch.where((aorta > 0) & (labels == 0), _AORTA, weights)
 
 
 def _sicker(

@@ -20,7 +20,7 @@ PEOPLE, WHOLE = "people", "whole"
 GROUPS = (PHANTOMS, PHANTOM_VARIANTS, PAINTED, REAL, PEOPLE, WHOLE)
 ROLES = {"lobes": ("coarse", "fine", "fissures"), "lesions": tuple(PLANES)}
 _DIMENSIONS = {"coarse": 3, "fine": 3, "fissures": 3, **dict.fromkeys(PLANES, 2)}
-_CHANNELS = {"coarse": (1, 2), "fine": (7, 8), "fissures": (1,), **dict.fromkeys(PLANES, (1, 3))}
+_CHANNELS = {"coarse": (1, 2), "fine": (7,), "fissures": (1,), **dict.fromkeys(PLANES, (1, 3))}
 
 
 def _whole(default: Any, meaning: str, least: int = 0) -> s.Setting:

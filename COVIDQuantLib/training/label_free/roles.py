@@ -14,25 +14,20 @@ from monai.metrics.meandice import compute_dice
 from torch import nn
 
 from COVIDQuantLib.inference.lesions import PLANES
-from COVIDQuantLib.inference.lobes import CLASSES, WINDOW_HU, lobes_input
+from COVIDQuantLib.inference.lobes import CLASSES, WINDOW_HU, coarse_input, lobes_window
 from COVIDQuantLib.inference.slice_input import neighbour_indices, window
 from COVIDQuantLib.training.feed import Batches
 from COVIDQuantLib.training.label_free import fissure_batches as fissures
 from COVIDQuantLib.training.label_free import lesion_batches as lesions
 from COVIDQuantLib.training.label_free.chests import View
-from COVIDQuantLib.training.label_free.lobe_batches import (
-    FINE_SOFT_WINDOW_OF,
-    SOFT_WINDOW_OF,
-    CoarseBatches,
-    FineBatches,
-    doubtful,
-)
+from COVIDQuantLib.training.label_free.lobe_batches import SOFT_WINDOW_OF, CoarseBatches, FineBatches, doubtful
 from COVIDQuantLib.training.label_free.loss import LesionsLoss, LobesLoss
 from COVIDQuantLib.training.label_free.recipe import OF_SLICES
 from COVIDQuantLib.training.label_free.subjects import COARSE_MM, FINE_MM, PIXEL_MM
 
 DICE = "dice"
-# From views, draws (how often each), the recipe's entry and the channels of the input.
+_LOBES_INPUT = {"window_hu": list(WINDOW_HU)}
+# From views, draws (how often each) and the recipe's entry.
 MakeBatches = Callable[[list[View], list[float], dict[str, Any], int], Batches]
 
 
@@ -41,7 +36,7 @@ class Role:
     """How one network of a bundle is trained.
 
     Attributes:
-        batches: from views, draws (how often each), the recipe's entry and the channels of the input.
+        batches: from views, draws (how often each) and the recipe's entry.
         loss: makes the loss.
         outputs: of a network for a tuning view, as labels.
         classes: of these labels, background included.
@@ -63,20 +58,19 @@ def repeated(views: Sequence[View], draws: Sequence[float]) -> list[View]:
 
 def _coarse(network: nn.Module, view: View, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
     hu = torch.from_numpy(view["hu"]).float()
-    image = lobes_input(hu, soft_window_hu=SOFT_WINDOW_OF[channels])[None]
+    image = coarse_input(hu, soft_window_hu=SOFT_WINDOW_OF[channels])[None]
     return _answer(network, image).argmax(1)[0], torch.from_numpy(view["lobes"])
 
 
-def _fine(network: nn.Module, view: View, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _fine(network: nn.Module, view: View, _channels: int) -> tuple[torch.Tensor, torch.Tensor]:
     hu, lobes, sick = (torch.from_numpy(view[name])[None].float() for name in ("hu", "lobes", "lesions"))
     # The same simulated coarse results in every epoch.
-    shown = lobes_input(hu[0], soft_window_hu=FINE_SOFT_WINDOW_OF[channels])
-    image = torch.cat([shown, doubtful(lobes, sick, np.random.default_rng(5))])[None]
+    image = torch.cat([lobes_window(hu), doubtful(lobes, sick, np.random.default_rng(5))])[None]
     return _answer(network, image).argmax(1)[0], torch.from_numpy(view["lobes"])
 
 
 def _fissures(network: nn.Module, view: View, _channels: int) -> tuple[torch.Tensor, torch.Tensor]:
-    image = lobes_input(torch.from_numpy(view["hu"]).float())[None]
+    image = lobes_window(torch.from_numpy(view["hu"]).float())[None, None]
     lobes = torch.from_numpy(view["lobes"])
     # Its output outside the lungs is not used.
     return _answer(network, image).argmax(1)[0] * (lobes > 0), fissures.fissure_labels(lobes)
@@ -120,30 +114,28 @@ def _of_slices(plane: str) -> Role:
     )
 
 
+def _coarse_batches(views: list[View], draws: list[float], plan: dict[str, Any], channels: int) -> Batches:
+    count, size, seed = plan["batches_per_epoch"], plan["batch_size"], plan["seed"]
+    return CoarseBatches(repeated(views, draws), count=count, size=size, seed=seed, channels=channels)
+
+
 def _coarse_record(channels: int, _plan: Mapping[str, Any]) -> dict[str, Any]:
-    # Mirrored holds for the fine network too: both then also see the chest with left and right exchanged.
-    return {"spacing_mm": COARSE_MM, **_windows(SOFT_WINDOW_OF[channels]), "mirrored": True}
-
-
-def _windows(soft: tuple[float, float] | None) -> dict[str, Any]:
+    soft = SOFT_WINDOW_OF[channels]
     second = {} if soft is None else {"soft_window_hu": list(soft)}
-    return {"window_hu": list(WINDOW_HU), **second}
+    # Mirrored holds for the fine network too: both then also see the chest with left and right exchanged.
+    return {"spacing_mm": COARSE_MM, **_LOBES_INPUT, **second, "mirrored": True}
 
 
 def _volumes(kind: Callable[..., Batches]) -> MakeBatches:
-    """Batches of a kind, for the roles in three dimensions."""
-    return lambda views, draws, plan, channels: kind(
-        repeated(views, draws),
-        count=plan["batches_per_epoch"],
-        size=plan["batch_size"],
-        seed=plan["seed"],
-        channels=channels,
+    """Batches of patches, for the roles in three dimensions."""
+    return lambda views, draws, plan, _: kind(
+        repeated(views, draws), count=plan["batches_per_epoch"], size=plan["batch_size"], seed=plan["seed"]
     )
 
 
 ROLES: dict[str, Role] = {
     "coarse": Role(
-        _volumes(CoarseBatches),
+        _coarse_batches,
         LobesLoss,
         _coarse,
         CLASSES,
@@ -154,14 +146,14 @@ ROLES: dict[str, Role] = {
         LobesLoss,
         _fine,
         CLASSES,
-        lambda channels, _: {"spacing_mm": FINE_MM, **_windows(FINE_SOFT_WINDOW_OF[channels])},
+        lambda _, __: {"spacing_mm": FINE_MM, **_LOBES_INPUT},
     ),
     "fissures": Role(
         _volumes(fissures.FissureBatches),
         lambda: DiceCELoss(softmax=True, to_onehot_y=True, batch=True, weight=torch.tensor(fissures.CLASS_WEIGHTS)),
         _fissures,
         fissures.CLASSES,
-        lambda _, __: {"spacing_mm": FINE_MM, **_windows(None)},
+        lambda _, __: {"spacing_mm": FINE_MM, **_LOBES_INPUT},
     ),
     **{plane: _of_slices(plane) for plane in PLANES},
 }
