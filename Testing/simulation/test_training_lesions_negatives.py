@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from test_training_lesions import THICK, THIN, lungs
 
+from COVIDQuantLib.simulation.lesions import training_mimics
 from COVIDQuantLib.simulation.lesions.training_mimics import NEGATIVES, add_negatives
 from COVIDQuantLib.simulation.scanner.domain_randomisation import CHANGES, randomise
 
@@ -55,6 +56,22 @@ def test_dependent_density_gathers_at_the_back():
             back = j < np.quantile(j, 0.1)
         assert raised[back].mean() > 1.5 * raised[~back].mean()
         assert raised.max() < 400
+
+
+def largest_step(seed):
+    """The largest step of what dependent density adds, between neighbouring sections, as a log ratio."""
+    hu, out, lung, _ = one("dependent density", seed=seed)
+    sections = np.where(lung, out - hu, 0.0).sum(axis=(1, 2)) / np.maximum(lung.sum(axis=(1, 2)), 1)
+    middle = sections[len(sections) // 4 : -len(sections) // 4]
+    return float(np.abs(np.diff(np.log(middle))).max())
+
+
+def test_dependent_density_may_change_between_stacks_of_sections(monkeypatch):
+    steps = []
+    for share in (0.0, 1.0):
+        monkeypatch.setattr(training_mimics, "_DEEP", share)
+        steps.append(np.median([largest_step(seed) for seed in range(6)]))
+    assert steps[1] > 3 * steps[0]
 
 
 def test_expiration_raises_all_of_the_lung():
