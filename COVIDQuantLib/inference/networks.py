@@ -134,7 +134,7 @@ def _check_windows(bundle: Bundle) -> None:
     channels = record.settings.get("in_channels", 1)
     if channels != windows:
         raise UnfitInputError(
-            f"the coarse network of {bundle.name} has in_channels {channels}, its input record has windows for {windows}",
+            f"the coarse network of {bundle.name} has in_channels {channels}, its input has windows for {windows}",
             str(bundle.path),
             "Correct in_channels or soft_window_hu in configs/metadata.json, or get the bundle again.",
         )

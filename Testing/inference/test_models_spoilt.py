@@ -140,7 +140,7 @@ def test_a_window_that_the_coarse_network_has_no_channel_for_is_refused(bundle_f
     change(bundle_folder, lambda metadata: coarse_record(metadata)["input"].update(soft_window_hu=[-160, 240]))
     ct = CTVolume(np.zeros((8, 8, 8), np.int16), Geometry((8, 8, 8), (4.0, 4.0, 4.0)))
     networks = Networks(lobes=str(bundle_folder), device="cpu")
-    assert "has in_channels 1, its input record has windows for 2" in refusal(lambda: networks.lobes(ct, []))
+    assert "has in_channels 1, its input has windows for 2" in refusal(lambda: networks.lobes(ct, []))
 
 
 def test_a_role_the_bundle_has_not_is_refused(original):
