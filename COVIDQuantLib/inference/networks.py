@@ -91,8 +91,8 @@ class Networks:
             if record.architecture != _LUNGMASK:
                 return find_lungs_by_slices(ct, self._of_slices("lobes", "slices"), self.device, notices, report)
             return lobes_by_lungmask(self._network("lobes", "slices"), ct, record, self.device, report, notices)
-        roles = {role: self._network("lobes", role) for role in ("coarse", "fine", *_OPTIONAL & bundle.networks.keys())}
         _check_windows(bundle)
+        roles = {role: self._network("lobes", role) for role in ("coarse", "fine", *_OPTIONAL & bundle.networks.keys())}
         networks = LobesNetworks.of(roles, {role: bundle.network(role).input for role in roles})
         return find_lobes_by_networks(ct, networks, self.device, notices, report, patient, odds)
 

@@ -24,7 +24,7 @@ from COVIDQuantLib.simulation.fields.tiled_noise import NoiseTiles
 
 _MARGIN = 4
 _LOWER_LOBES = [lobe.label for lobe in LOBES if lobe.terminology.type == LOWER_LOBE]
-# How deep dependent density reaches, and how often it reaches deep.
+# How deep dependent density reaches; how often it reaches deep, and how often it differs between stacks of sections.
 _SHALLOW_MM, _DEEP_MM, _DEEP = (5.0, 30.0), (30.0, 70.0), 0.35
 # The most that shallow and deep dependent density adds.
 _MOST_HU = (250.0, 300.0)
@@ -56,6 +56,11 @@ class Scene:
         object.__setattr__(self, "axes", axes)
         object.__setattr__(self, "inside", self.labels > 0)
 
+    @property
+    def has_lobes(self) -> bool:
+        """Whether the labels are lobes; otherwise right and left lung at most."""
+        return bool(self.labels.max(initial=0) > 2)
+
     def air(self) -> FloatArray:
         """1 in aerated lung, 0 in vessels, walls and outside."""
         return smooth_step((-400 - self.hu) / 300) * self.inside
@@ -86,7 +91,7 @@ def _dependent(scene: Scene, rng: np.random.Generator) -> FloatArray:
         layer = layer * np.clip(1 + float(rng.uniform(0, 0.3)) * mottle, 0.3, 1.7)
     if rng.random() < _DEEP:
         layer = layer * _stacks(scene, rng)
-    if rng.random() < 0.5 and scene.labels.max(initial=0) > 2:
+    if rng.random() < 0.5 and scene.has_lobes:
         layer = layer * np.where(np.isin(scene.labels, _LOWER_LOBES), np.float32(1), np.float32(rng.uniform(0.3, 1)))
     lower = 1 - float(rng.uniform(0, 0.9)) * scene.height()
     slope = float(rng.uniform(0, 60)) * np.exp(-away / 70)
@@ -227,7 +232,7 @@ def _plates(scene: Scene, rng: np.random.Generator) -> FloatArray:
 def _fissures(scene: Scene, rng: np.random.Generator) -> FloatArray:
     """More visible fissures; no change where only the lungs are known."""
     labels = scene.labels
-    if labels.max(initial=0) <= 2:
+    if not scene.has_lobes:
         return scene.hu
     sides = sides_of_lobes(labels)
     border = np.zeros(labels.shape, np.float32)
