@@ -91,7 +91,8 @@ class Networks:
             if record.architecture != _LUNGMASK:
                 return find_lungs_by_slices(ct, self._of_slices("lobes", "slices"), self.device, notices, report)
             return lobes_by_lungmask(self._network("lobes", "slices"), ct, record, self.device, report, notices)
-        _check_windows(bundle)
+        windows = 1 if bundle.network("coarse").input.get("soft_window_hu") is None else 2
+        _check_channels(bundle, "coarse", windows, "windows for")
         roles = {role: self._network("lobes", role) for role in ("coarse", "fine", *_OPTIONAL & bundle.networks.keys())}
         networks = LobesNetworks.of(roles, {role: bundle.network(role).input for role in roles})
         return find_lobes_by_networks(ct, networks, self.device, notices, report, patient, odds)
@@ -118,7 +119,10 @@ class Networks:
         return {role: self._of_slices("lesions", role) for role in PLANES if role in self.bundle("lesions").networks}
 
     def _of_slices(self, step: str, role: str) -> LesionsNetwork:
-        return LesionsNetwork.of(self._network(step, role), self.bundle(step).network(role).input)
+        bundle = self.bundle(step)
+        record = bundle.network(role).input
+        _check_channels(bundle, role, record.get("channels", 1), "channels")
+        return LesionsNetwork.of(self._network(step, role), record)
 
     def _network(self, step: str, role: str) -> nn.Module:
         if (step, role) not in self._loaded:
@@ -127,16 +131,14 @@ class Networks:
         return self._loaded[step, role]
 
 
-def _check_windows(bundle: Bundle) -> None:
-    """Refuse a bundle whose coarse network has more or fewer channels than its input record has windows."""
-    record = bundle.network("coarse")
-    windows = 1 if record.input.get("soft_window_hu") is None else 2
-    channels = record.settings.get("in_channels", 1)
-    if channels != windows:
+def _check_channels(bundle: Bundle, role: str, wanted: int, of_what: str) -> None:
+    """Refuse a bundle with a network of more or fewer channels than its input record describes."""
+    channels = bundle.network(role).settings.get("in_channels", 1)
+    if channels != wanted:
         raise UnfitInputError(
-            f"the coarse network of {bundle.name} has in_channels {channels}, its input has windows for {windows}",
+            f"the {role} network of {bundle.name} has in_channels {channels}, its input has {of_what} {wanted}",
             str(bundle.path),
-            "Correct in_channels or soft_window_hu in configs/metadata.json, or get the bundle again.",
+            "Correct configs/metadata.json, or get the bundle again.",
         )
 
 

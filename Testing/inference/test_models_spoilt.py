@@ -1,6 +1,7 @@
 """Bundles that are damaged, altered or forged: none of them is loaded."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -18,6 +19,7 @@ safetensors_torch = pytest.importorskip("safetensors.torch")
 from COVIDQuantLib.ct.volume import CTVolume  # noqa: E402
 from COVIDQuantLib.inference.networks import Networks  # noqa: E402
 from COVIDQuantLib.models import (  # noqa: E402
+    default_bundle,
     read_bundle,
 )
 from COVIDQuantLib.voxels.geometry import Geometry  # noqa: E402
@@ -141,6 +143,15 @@ def test_a_window_that_the_coarse_network_has_no_channel_for_is_refused(bundle_f
     ct = CTVolume(np.zeros((8, 8, 8), np.int16), Geometry((8, 8, 8), (4.0, 4.0, 4.0)))
     networks = Networks(lobes=str(bundle_folder), device="cpu")
     assert "has in_channels 1, its input has windows for 2" in refusal(lambda: networks.lobes(ct, []))
+
+
+def test_neighbouring_slices_that_a_network_of_lesions_has_no_channels_for_are_refused(tmp_path):
+    folder = tmp_path / "lesions"
+    shutil.copytree(default_bundle("lesions").path, folder)
+    change(folder, lambda metadata: metadata["covidquant"]["networks"]["coronal"]["input"].update(channels=5))
+    networks = Networks(lesions=str(folder), device="cpu")
+    assert "the coronal network of" in refusal(networks.load_lesions)
+    assert "has in_channels 3, its input has channels 5" in refusal(networks.load_lesions)
 
 
 def test_a_role_the_bundle_has_not_is_refused(original):

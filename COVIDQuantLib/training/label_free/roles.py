@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -115,8 +116,7 @@ def _of_slices(plane: str) -> Role:
 
 
 def _coarse_batches(views: list[View], draws: list[float], plan: dict[str, Any], channels: int) -> Batches:
-    count, size, seed = plan["batches_per_epoch"], plan["batch_size"], plan["seed"]
-    return CoarseBatches(repeated(views, draws), count=count, size=size, seed=seed, channels=channels)
+    return _volumes(partial(CoarseBatches, channels=channels))(views, draws, plan, channels)
 
 
 def _coarse_record(channels: int, _plan: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _coarse_record(channels: int, _plan: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _volumes(kind: Callable[..., Batches]) -> MakeBatches:
-    """Batches of patches, for the roles in three dimensions."""
+    """Batches for the roles in three dimensions."""
     return lambda views, draws, plan, _: kind(
         repeated(views, draws), count=plan["batches_per_epoch"], size=plan["batch_size"], seed=plan["seed"]
     )
