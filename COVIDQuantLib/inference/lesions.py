@@ -75,6 +75,8 @@ class LesionsNetwork:
         piece_cut: a connected component of 5 mL or more whose mean log odds are below those of this probability is
             dropped; pneumonia of that size has a core that the networks are certain of, a diaphragm blurred by
             breathing does not. None keeps all components.
+        dense_piece_cut: the same, milder, for components of that size of which more than a third is above −300 HU, as
+            such artefacts are fainter; None for ``piece_cut``.
         small_piece_cut: the same for smaller components, in which every voxel is near the edge: lower, or None.
         core_cut: the mean of a component is taken over its voxels above this probability; one without any is dropped.
             Thus a lower cut, which draws outlines wider, does not make a component more doubtful. None for all voxels.
@@ -97,6 +99,7 @@ class LesionsNetwork:
     window_hu: tuple[float, float] = (-1350.0, 150.0)
     cut: float = 0.5
     piece_cut: float | None = None
+    dense_piece_cut: float | None = None
     small_piece_cut: float | None = None
     core_cut: float | None = None
     diseased: tuple[tuple[float, float, float], ...] = ()
@@ -134,7 +137,8 @@ class LesionsNetwork:
         large, small = (-np.inf if cut is None else _log_odds(cut) for cut in (self.piece_cut, self.small_piece_cut))
         core = self.level if self.core_cut is None else _log_odds(self.core_cut)
         diseased = tuple((share, _log_odds(one), _log_odds(other)) for share, one, other in self.diseased)
-        return PieceLimits(self.level, large, small, core, diseased)
+        dense = np.inf if self.dense_piece_cut is None else _log_odds(self.dense_piece_cut)
+        return PieceLimits(self.level, large, small, core, diseased, dense)
 
 
 def find_lesions_by_network(
@@ -200,11 +204,12 @@ def _settle(logits: torch.Tensor, ct: CTVolume, inside: np.ndarray, lattice: Lat
     """Apply the rules on doubtful pieces and on density to the log odds of all networks, in place."""
     spacing = ct.geometry.spacing_kji
     lung = sample(inside.view(np.uint8), spacing, lattice) > 0.5
+    hu = sample(ct.hu, spacing, lattice)
     if network.piece_limits.drop_any:
-        drop_doubtful_pieces(logits, lung, network.piece_limits, _PIECE_ML * 1000.0 / float(np.prod(lattice.step)))
+        drop_doubtful_pieces(logits, hu, lung, network.piece_limits, _PIECE_ML * 1000.0 / float(np.prod(lattice.step)))
     if network.odds_per_hu:
         limits = network.denser_hu, network.odds_per_hu
-        doubt_what_is_not_dense(logits, sample(ct.hu, spacing, lattice), lung, lattice.step, network.level, limits)
+        doubt_what_is_not_dense(logits, hu, lung, lattice.step, network.level, limits)
 
 
 def _log_odds(probability: float) -> float:

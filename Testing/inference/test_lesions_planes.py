@@ -112,6 +112,9 @@ def test_large_pieces_that_are_doubtful_as_a_whole_are_dropped():
         assert found[:, :, middle:].any() == expected
 
 
+FAINT_HU = torch.full((5, 9, 9), -600)
+
+
 def test_a_piece_keeps_its_doubtful_rim_if_its_core_is_sure_or_it_is_small():
     logits = torch.full((5, 9, 9), -5.0)
     logits[1:4, 2:7, 2:7], logits[2, 3:6, 3:6] = 0.2, 9.0
@@ -119,7 +122,7 @@ def test_a_piece_keeps_its_doubtful_rim_if_its_core_is_sure_or_it_is_small():
     lung = torch.ones(logits.shape, dtype=torch.bool)
     for large_points, expected in ((3, 0), (2, 2)):
         found = logits.clone()
-        drop_doubtful_pieces(found, lung, PieceLimits(0.0, 1.0), large_points)
+        drop_doubtful_pieces(found, FAINT_HU, lung, PieceLimits(0.0, 1.0), large_points)
         assert ((logits > 0) & (found <= 0)).sum() == expected
         assert torch.equal(found[1:4], logits[1:4])
 
@@ -130,7 +133,7 @@ def test_small_pieces_have_a_cut_of_their_own():
     lung = torch.ones(logits.shape, dtype=torch.bool)
     for small_mean, kept in ((-np.inf, 4), (0.5, 2), (1.0, 0)):
         found = logits.clone()
-        drop_doubtful_pieces(found, lung, PieceLimits(0.0, 3.0, small_mean), 10)
+        drop_doubtful_pieces(found, FAINT_HU, lung, PieceLimits(0.0, 3.0, small_mean), 10)
         assert (found > 0).sum() == kept
 
 
@@ -142,7 +145,7 @@ def test_a_wide_rim_makes_no_piece_more_doubtful():
     lung = torch.ones(logits.shape, dtype=torch.bool)
     for core, kept in ((-np.inf, 9), (-1.0, 49), (3.0, 0)):
         found = logits.clone()
-        drop_doubtful_pieces(found, lung, PieceLimits(-2.0, 1.0, core=core), 10)
+        drop_doubtful_pieces(found, FAINT_HU, lung, PieceLimits(-2.0, 1.0, core=core), 10)
         assert (found > -2).sum() == kept
 
 
@@ -166,18 +169,37 @@ def test_where_enough_is_certain_the_rest_needs_less():
         (((0.5 * certain, 0.1, 0.5), (below, 0.1, 0.1)), 8),
     ):
         found = logits.clone()
-        drop_doubtful_pieces(found, lung, PieceLimits(0.0, 1.0, 1.0, 0.0, diseased), 3)
+        drop_doubtful_pieces(found, FAINT_HU, lung, PieceLimits(0.0, 1.0, 1.0, 0.0, diseased), 3)
         assert (found > 0).sum() == kept
     nothing_certain = logits.clone()
     nothing_certain[1] = -5.0
-    drop_doubtful_pieces(nothing_certain, lung, PieceLimits(0.0, 1.0, 1.0, 0.0, ((0.001, 0.1, 0.1),)), 3)
+    drop_doubtful_pieces(nothing_certain, FAINT_HU, lung, PieceLimits(0.0, 1.0, 1.0, 0.0, ((0.001, 0.1, 0.1),)), 3)
     assert not (nothing_certain > 0).any()
+
+
+@pytest.mark.parametrize(("dense_points", "kept"), [(0, False), (5, False), (6, True), (15, True)])
+def test_a_large_piece_that_is_dense_needs_less(dense_points, kept):
+    logits, hu = torch.full((5, 9, 9), -5.0), FAINT_HU.clone()
+    logits[1, 1:4, 1:6] = 0.8
+    piece = logits > 0
+    hu[piece] = torch.tensor([0] * dense_points + [-600] * (15 - dense_points))
+    lung = torch.ones(logits.shape, dtype=torch.bool)
+    drop_doubtful_pieces(logits, hu, lung, PieceLimits(0.0, 1.0, dense=0.5), 10)
+    assert torch.equal(logits > 0, piece & kept)
+
+
+def test_a_dense_piece_needs_no_more_than_another():
+    logits, lung = torch.full((5, 9, 9), -5.0), torch.ones((5, 9, 9), dtype=torch.bool)
+    logits[1, 1:4, 1:6] = 0.8
+    drop_doubtful_pieces(logits, torch.zeros(logits.shape), lung, PieceLimits(0.0, 0.5, dense=1.0), 10)
+    assert (logits > 0).sum() == 15
 
 
 def test_cuts_are_read_as_log_odds():
     network = LesionsNetwork(Says(nothing), cut=0.1, piece_cut=0.5, core_cut=0.5, diseased=((0.01, 0.5, 0.5),))
     assert network.piece_limits == PieceLimits(network.level, 0.0, -np.inf, 0.0, ((0.01, 0.0, 0.0),))
     assert network.piece_limits.drop_any
+    assert replace(network, dense_piece_cut=0.5).piece_limits.dense == 0
     assert not LesionsNetwork(Says(nothing), cut=0.1).piece_limits.drop_any
     record = {"window_hu": [-1350, 150], "cut": 0.1, "diseased": [[0.01, 0.5, 0.5]]}
     assert LesionsNetwork.of(Says(nothing), record).diseased == ((0.01, 0.5, 0.5),)

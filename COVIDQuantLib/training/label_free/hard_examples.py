@@ -57,7 +57,7 @@ def _found(chest: Chest, networks: Mapping[str, LesionsNetwork], device: Device)
     """The networks' lesions, doubtful pieces included; None without networks."""
     if not networks:
         return None
-    raw: dict[str, Any] = dict.fromkeys(("piece_cut", "small_piece_cut", "core_cut")) | {
+    raw: dict[str, Any] = dict.fromkeys(("piece_cut", "dense_piece_cut", "small_piece_cut", "core_cut")) | {
         "diseased": (),
         "odds_per_hu": 0.0,
     }
