@@ -87,14 +87,14 @@ def dilated_aorta(lobes: np.ndarray, spacing: FloatArray, rng: np.random.Generat
     """
     frame = LungExtent.of(lobes, spacing)
     height, front = frame.high[2] - frame.low[2], frame.low[1]
-    top = frame.low[2] + height * rng.uniform(0.72, 0.86)
+    top = frame.low[2] + height * rng.uniform(0.70, 0.88)
     heights = np.arange(top, frame.low[2] - 20.0, -_STEP_MM)
     backs = np.array([_back(lobes, spacing, z, frame) for z in heights])
     backs = ndimage.gaussian_filter1d(backs, 20.0 / _STEP_MM, mode="nearest")
     down = np.stack(
         [
-            frame.middle[0] + rng.uniform(14, 34) + _winding(rng, heights, 12.0),
-            backs - rng.uniform(32, 50) + _winding(rng, heights, 7.0),
+            frame.middle[0] + rng.uniform(14, 42) + _winding(rng, heights, 12.0),
+            backs - rng.uniform(30, 58) + _winding(rng, heights, 7.0),
             heights,
         ],
         axis=1,

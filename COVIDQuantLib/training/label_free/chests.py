@@ -56,7 +56,7 @@ _VIEWS: dict[str, Callable[[Chest], View]] = {
 _VIEW_OF = {"fissures": "fine"}
 _ATLAS = "cip_lobe_atlas"
 # Increase whenever the chests of the same recipe change.
-_VERSION = 7
+_VERSION = 8
 _VARIANT_STREAM, _THICK_SHARE = 11, 0.4
 _PAINTED_MM, _THIN_MM = (1.25, 1.5, 2.0), 1.25
 
