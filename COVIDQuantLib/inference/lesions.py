@@ -75,7 +75,7 @@ class LesionsNetwork:
         piece_cut: a connected component of 5 mL or more whose mean log odds are below those of this probability is
             dropped; pneumonia of that size has a core that the networks are certain of, a diaphragm blurred by
             breathing does not. None keeps all components.
-        dense_piece_cut: the same, milder, for components of that size of which more than a third is above −300 HU, as
+        dense_piece_cut: the same, milder, for components of that size of which more than 35 % is above −300 HU, as
             such artefacts are fainter; None for ``piece_cut``.
         small_piece_cut: the same for smaller components, in which every voxel is near the edge: lower, or None.
         core_cut: the mean of a component is taken over its voxels above this probability; one without any is dropped.

@@ -26,7 +26,7 @@ class LobesUNet3D(UNet):
     with the coarse probabilities as further channels, for the boundaries.
 
     Args:
-        in_channels: 1, or 1 and the coarse probabilities.
+        in_channels: windows of the CT, 1 or 2, or 1 and the coarse probabilities.
         out_channels: background and five lobes.
         features: channels of every level, finest first; their number is the depth.
         norm: ``batch`` (can be folded away at inference), ``instance`` or ``group``.

@@ -69,7 +69,7 @@ OF_SLICES: s.Schema = {
         s.number(None, "probability of the mean log odds below which a piece of 5 mL or more is dropped", 0.001, 0.999)
     ),
     "dense_piece_cut": s.or_null(
-        s.number(None, "the same for such pieces with more than a third above -300 HU", 0.001, 0.999)
+        s.number(None, "the same for such pieces with more than 35 % above -300 HU", 0.001, 0.999)
     ),
     "small_piece_cut": s.or_null(s.number(None, "the same for smaller pieces", 0.001, 0.999)),
     "core_cut": s.or_null(

@@ -28,7 +28,7 @@ from COVIDQuantLib.training.label_free.subjects import COARSE_MM, FINE_MM, PIXEL
 
 DICE = "dice"
 _LOBES_INPUT = {"window_hu": list(WINDOW_HU)}
-# From views, draws (how often each) and the recipe's entry.
+# From views, draws (how often each), the recipe's entry and the channels of the input.
 MakeBatches = Callable[[list[View], list[float], dict[str, Any], int], Batches]
 
 
@@ -37,7 +37,7 @@ class Role:
     """How one network of a bundle is trained.
 
     Attributes:
-        batches: from views, draws (how often each) and the recipe's entry.
+        batches: from views, draws (how often each), the recipe's entry and the channels of the input.
         loss: makes the loss.
         outputs: of a network for a tuning view, as labels.
         classes: of these labels, background included.
