@@ -87,13 +87,13 @@ def dilated_aorta(lobes: np.ndarray, spacing: FloatArray, rng: np.random.Generat
     """
     frame = LungExtent.of(lobes, spacing)
     height, front = frame.high[2] - frame.low[2], frame.low[1]
-    top = frame.low[2] + height * rng.uniform(0.70, 0.88)
+    top = frame.low[2] + height * rng.uniform(0.70, 0.92)
     heights = np.arange(top, frame.low[2] - 20.0, -_STEP_MM)
     backs = np.array([_back(lobes, spacing, z, frame) for z in heights])
     backs = ndimage.gaussian_filter1d(backs, 20.0 / _STEP_MM, mode="nearest")
     down = np.stack(
         [
-            frame.middle[0] + rng.uniform(14, 42) + _winding(rng, heights, 12.0),
+            frame.middle[0] + rng.uniform(14, 48) + _winding(rng, heights, 12.0),
             backs - rng.uniform(30, 58) + _winding(rng, heights, 7.0),
             heights,
         ],
@@ -103,7 +103,7 @@ def dilated_aorta(lobes: np.ndarray, spacing: FloatArray, rng: np.random.Generat
     start = np.array([frame.middle[0] + rng.uniform(-14, 6), front + rng.uniform(0.22, 0.4) * (backs[0] - front), top])
     turn = np.linspace(0, 1, 24)[1:-1, None]
     arch = start + turn * (down[0] - start)
-    arch += np.sin(np.pi * turn) * np.array([rng.uniform(0, 12), 0.0, rng.uniform(8, 26)])
+    arch += np.sin(np.pi * turn) * np.array([rng.uniform(0, 20), 0.0, rng.uniform(8, 26)])
     rise = start + np.linspace(1, 0, 20)[:-1, None] * np.array([6.0, -4.0, -rng.uniform(45, 75)])
     radii = [
         np.full(len(part), rng.uniform(*limits)) for part, limits in zip((rise, arch, down), _DILATED_MM, strict=True)
