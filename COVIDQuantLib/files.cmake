@@ -229,6 +229,7 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/inference/lungs.py
   COVIDQuantLib/inference/networks.py
   COVIDQuantLib/inference/slice_input.py
+  COVIDQuantLib/inference/volumes.py
   COVIDQuantLib/models/__init__.py
   COVIDQuantLib/models/archive.py
   COVIDQuantLib/models/bundle.py
@@ -559,11 +560,13 @@ set(COVIDQuantLib_FILES
   COVIDQuantLib/training/feed.py
   COVIDQuantLib/training/history.py
   COVIDQuantLib/training/label_free/__init__.py
+  COVIDQuantLib/training/label_free/batches/__init__.py
+  COVIDQuantLib/training/label_free/batches/fissures.py
+  COVIDQuantLib/training/label_free/batches/lesion_slices.py
+  COVIDQuantLib/training/label_free/batches/lesion_volumes.py
+  COVIDQuantLib/training/label_free/batches/lobes.py
   COVIDQuantLib/training/label_free/chests.py
-  COVIDQuantLib/training/label_free/fissure_batches.py
   COVIDQuantLib/training/label_free/hard_examples.py
-  COVIDQuantLib/training/label_free/lesion_batches.py
-  COVIDQuantLib/training/label_free/lobe_batches.py
   COVIDQuantLib/training/label_free/loss.py
   COVIDQuantLib/training/label_free/make.py
   COVIDQuantLib/training/label_free/measure.py

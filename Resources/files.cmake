@@ -7,6 +7,7 @@ set(Resources_FILES
   Resources/Models/lesions-default/models/coronal.safetensors
   Resources/Models/lesions-default/models/sagittal.safetensors
   Resources/Models/lesions-default/models/slices.safetensors
+  Resources/Models/lesions-default/models/volume.safetensors
   Resources/Models/lobes-unet-3d/configs/inference.json
   Resources/Models/lobes-unet-3d/configs/metadata.json
   Resources/Models/lobes-unet-3d/models/coarse.safetensors

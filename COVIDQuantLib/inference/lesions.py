@@ -1,7 +1,7 @@
-"""Segment lesions with networks that process the lungs slice by slice (rows P1, C1, Y1): axial, coronal and sagittal.
+"""Segment lesions with networks that process the lungs slice by slice (rows P1, C1, Y1), and one that sees a volume.
 
 An axial slice through the diaphragm's dome, blurred by breathing, looks like ground glass; a coronal slice shows the
-diaphragm.
+diaphragm. What is a vessel or a small lesion shows best in three dimensions.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from COVIDQuantLib.inference.device import Device, autocast, with_less_memory
 from COVIDQuantLib.inference.lattice import Lattice, between, sample, sections_back
 from COVIDQuantLib.inference.lesion_density import doubt_what_is_not_dense
 from COVIDQuantLib.inference.lesion_pieces import NOWHERE, PieceLimits, drop_doubtful_pieces
-from COVIDQuantLib.inference.slice_input import neighbour_indices, window
+from COVIDQuantLib.inference.slice_input import neighbour_indices, usual_lung_hu, volume_input, window
+from COVIDQuantLib.inference.volumes import run_volume
 from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.segmentation.log_odds import OddsMap
 from COVIDQuantLib.voxels.box import Slices
@@ -31,6 +32,8 @@ _MARGIN_MM = 6.0
 _LEAST_HEIGHT_MM = 100.0
 _PIECE_ML = 5.0
 AXIAL = "slices"
+# The role of a network that sees the lungs as a volume.
+VOLUME = "volume"
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,12 @@ PLANES = {
 
 @dataclass(frozen=True)
 class LesionsNetwork:
-    """A network for slices and its input format.
+    """A network for slices, or for the lungs as a volume, and its input format.
 
     Attributes:
         network: ``[n, channels, j, i]`` in 0..1 to one logit a pixel.
-        channels: 1, or 3 and more with the neighbouring slices.
-        pixel_mm: size of its pixels; None for the CT's own.
+        channels: 1, or 3 and more with the neighbouring slices; 2 for a volume (:func:`volume_input`).
+        pixel_mm: size of its pixels; None for the CT's own. Of a volume the distance of all points.
         least_section_mm: thinner sections are averaged to this distance; None for the CT's own sections.
         neighbour_mm: distance of the neighbouring slices; None for the adjacent ones.
         window_hu: CT numbers that become 0 and 1.
@@ -89,6 +92,7 @@ class LesionsNetwork:
             less than this above the median of healthy lung, the log odds are lowered.
         odds_per_hu: by this for each HU that is missing; 0 for not at all.
         mirrored: each slice is also processed with left and right exchanged, and the log odds are averaged.
+        weight: of its log odds in the mean over all networks.
     """
 
     network: nn.Module
@@ -107,6 +111,7 @@ class LesionsNetwork:
     denser_hu: float = 0.0
     odds_per_hu: float = 0.0
     mirrored: bool = False
+    weight: float = 1.0
 
     @classmethod
     def of(cls, network: nn.Module, record: dict[str, Any]) -> LesionsNetwork:
@@ -160,8 +165,9 @@ def find_lesions_by_network(
         device: where to compute.
         notices: receives warnings about how it ran.
         report: progress; may raise ``Cancelled``.
-        beside: networks for other slices of ``PLANES``, by role; all log odds are averaged, and the axial network's cut
-            applies. They are not used where the lungs are cut so short that such a slice shows only a strip.
+        beside: networks for other slices of ``PLANES``, by role, and perhaps ``VOLUME``; all log odds are averaged, and
+            the axial network's cut applies. They are not used where the lungs are cut so short that such a slice shows
+            only a strip.
         odds: receives the log odds of lesion, minus those of the cut, as ``lesions``.
 
     Returns:
@@ -178,16 +184,9 @@ def find_lesions_by_network(
         return lesions
     box = _widened(found[0], ct.hu.shape, spacing)
     height_mm = (found[0][0].stop - found[0][0].start) * spacing[0]
-    others = (beside or {}) if height_mm >= _LEAST_HEIGHT_MM else {}
-    count = 1 + len(others)
-    spans = iter([part(report, 0.85 * n / count, 0.85 * (n + 1) / count) for n in range(count)])
+    networks = {AXIAL: network, **((beside or {}) if height_mm >= _LEAST_HEIGHT_MM else {})}
     lattice = Lattice.over(ct.hu.shape, spacing, network.step(spacing), box)
-    logits = _look(ct, inside, lattice, network, PLANES[AXIAL], device, notices, next(spans))
-    for role, other in others.items():
-        even = Lattice.over(ct.hu.shape, spacing, other.even_step(spacing), box)
-        said = _look(ct, inside, even, other, PLANES[role], device, notices, next(spans))
-        logits += between(said[None], even, lattice)[0]
-    logits /= count
+    logits = _mean_logits(ct, inside, box, lattice, networks, device, notices, part(report, 0.0, 0.85))
     _settle(logits, ct, inside, lattice, network)
     if odds is not None:
         odds["lesions"] = OddsMap.of(logits.numpy() - network.level, lattice.start, lattice.step)
@@ -198,6 +197,33 @@ def find_lesions_by_network(
     report(1.0)
     lesions &= inside
     return lesions
+
+
+def _mean_logits(
+    ct: CTVolume,
+    inside: np.ndarray,
+    box: Slices,
+    lattice: Lattice,
+    networks: Mapping[str, LesionsNetwork],
+    device: Device,
+    notices: MutableSequence[CTWarning],
+    report: Report,
+) -> torch.Tensor:
+    """Weighted mean of all networks' log odds on a lattice, ``[k, j, i]`` on the CPU."""
+    total = torch.zeros(lattice.shape)
+    for number, (role, network) in enumerate(networks.items()):
+        span = part(report, number / len(networks), (number + 1) / len(networks))
+        if role == AXIAL:
+            logits = _look(ct, inside, lattice, network, PLANES[AXIAL], device, notices, span)
+        else:
+            even = Lattice.over(ct.hu.shape, ct.geometry.spacing_kji, network.even_step(ct.geometry.spacing_kji), box)
+            if role == VOLUME:
+                said = _look_whole(ct, inside, even, network, device, notices, span)
+            else:
+                said = _look(ct, inside, even, network, PLANES[role], device, notices, span)
+            logits = between(said[None], even, lattice)[0]
+        total += network.weight * logits
+    return total / sum(network.weight for network in networks.values())
 
 
 def _settle(logits: torch.Tensor, ct: CTVolume, inside: np.ndarray, lattice: Lattice, network: LesionsNetwork) -> None:
@@ -239,6 +265,27 @@ def _look(
         across = network.across_mm / section_mm
         said = torch.from_numpy(ndimage.gaussian_filter1d(said.numpy(), across, axis=0, mode="nearest"))
     return said.permute(plane.back).contiguous()
+
+
+def _look_whole(
+    ct: CTVolume,
+    inside: np.ndarray,
+    lattice: Lattice,
+    network: LesionsNetwork,
+    device: Device,
+    notices: MutableSequence[CTWarning],
+    report: Report,
+) -> torch.Tensor:
+    """Logits of a network for volumes on a lattice, ``[k, j, i]`` on the CPU."""
+    report(0.05)
+    spacing = ct.geometry.spacing_kji
+    lung = sample(inside.view(np.uint8), spacing, lattice) > 0.5
+    hu = sample(ct.hu, spacing, lattice)
+    seen = volume_input(hu, network.window_hu, lung, usual_lung_hu(hu, lung))
+    if not network.mirrored:
+        return run_volume(network.network, seen, device, notices, part(report, 0.1, 1.0))[0]
+    said = run_volume(network.network, seen, device, notices, part(report, 0.1, 0.55))[0]
+    return (said + run_volume(network.network, seen.flip(3), device, notices, part(report, 0.55, 1.0))[0].flip(2)) / 2
 
 
 def run_slices(

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from COVIDQuantLib.anatomy import FISSURES, HORIZONTAL, OBLIQUE
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import UnfitInputError
-from COVIDQuantLib.inference.device import Device, autocast, with_less_memory
+from COVIDQuantLib.inference.device import Device
 from COVIDQuantLib.inference.lattice import Lattice, between, sections_back
 from COVIDQuantLib.inference.lobes_bounds import keep_to_chest, keep_to_patient, lungs_on_grid, patient_alone
 from COVIDQuantLib.inference.lobes_rules import (
@@ -27,6 +26,7 @@ from COVIDQuantLib.inference.lobes_rules import (
     without_crumbs,
 )
 from COVIDQuantLib.inference.lung_edge import sharpen_lung_edge
+from COVIDQuantLib.inference.volumes import run_volume
 from COVIDQuantLib.progress import Report, part, silent
 from COVIDQuantLib.segmentation.lobes.refinement import part_along_fissures
 from COVIDQuantLib.segmentation.log_odds import OddsMap
@@ -43,10 +43,6 @@ SOFT_WINDOW_HU = (-160.0, 240.0)
 _MIRROR_OF = {1: (4,), 2: (), 3: (5,), 4: (1, 2), 5: (3,)}
 _MARGIN_MM = 16.0
 _LEAST_LUNG_ML = 30.0
-# Slab thickness in points, number of slabs per batch (halved when memory runs out), and the halo at a slab's ends.
-_SLAB, _SLABS, _HALO = 48, 8, 24
-# Points of padding at every side, removed afterwards; sides are then multiples of _FACTOR.
-_RIM, _FACTOR = 4, 8
 
 
 @dataclass(frozen=True)
@@ -158,7 +154,7 @@ def find_lobes_by_networks(
         report(1.0)
         return lobes
     seen = lobes_window(hu, networks.window_hu)[None]
-    logits = _run(networks.fissures, seen, device, notices, part(report, 0.7, 0.85))
+    logits = run_volume(networks.fissures, seen, device, notices, part(report, 0.7, 0.85))
     return _parted(lobes, logits, fine, ct, notices, part(report, 0.85, 1.0))
 
 
@@ -172,9 +168,9 @@ def _both_ways(
 ) -> torch.Tensor:
     """Logits ``[6, k, j, i]``; log odds of lung averaged with those for ``other_way``, left and right exchanged."""
     if other_way is None:
-        return _run(network, seen, device, notices, report)
-    logits = _run(network, seen, device, notices, part(report, 0.0, 0.5))
-    there = lung_odds(_run(network, other_way, device, notices, part(report, 0.5, 1.0)).flip(3))
+        return run_volume(network, seen, device, notices, report)
+    logits = run_volume(network, seen, device, notices, part(report, 0.0, 0.5))
+    there = lung_odds(run_volume(network, other_way, device, notices, part(report, 0.5, 1.0)).flip(3))
     # The lobes' shares stay.
     logits[1:] += (there - lung_odds(logits)) / 2
     return logits
@@ -215,38 +211,6 @@ def _settle(logits: torch.Tensor, hu: torch.Tensor, bounds: ChestBounds, lattice
     take_in_likely_disease(logits, hu, lattice.step[0])
     # Again, for what the rules have taken in. So the penalty per millimetre counts twice, and figures depend on that.
     keep_to_chest(logits, bounds, lattice)
-
-
-def _run(
-    network: nn.Module, seen: torch.Tensor, device: Device, notices: MutableSequence[CTWarning], report: Report
-) -> torch.Tensor:
-    """Logits ``[c, k, j, i]`` on the CPU, of a volume ``[c, k, j, i]``, in slabs as thick as memory allows.
-
-    Zero padding inside a network would look like tissue, and air beside it like lung. So the volume is padded by
-    repeating its edges, and the network's output for that rim is dropped.
-    """
-    whole = seen.shape[1:]
-    pads = [pad for n in reversed(whole) for pad in (_RIM, _RIM + -(n + 2 * _RIM) % _FACTOR)]
-    seen = functional.pad(seen[None], pads, mode="replicate")[0]
-
-    def attempt(batch: int, where: Device) -> torch.Tensor:
-        network.to(where.torch, memory_format=torch.channels_last_3d)
-        pieces = []
-        thick = _SLAB * batch
-        for first in range(0, seen.shape[1], thick):
-            report(first / seen.shape[1])
-            low, high = max(0, first - _HALO), min(seen.shape[1], first + thick + _HALO)
-            slab = seen[None, :, low:high].to(where.torch, memory_format=torch.channels_last_3d)
-            with torch.inference_mode(), autocast(where):
-                logits = network(slab)[0]
-            pieces.append(logits[:, first - low : first - low + thick].float().cpu())
-        return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)
-
-    result = with_less_memory(attempt, device, _SLABS, notices)
-    report(1.0)
-    k, j, i = whole
-    # A copy, since tensors from inference mode cannot be changed in place.
-    return result[:, _RIM : _RIM + k, _RIM : _RIM + j, _RIM : _RIM + i].clone()
 
 
 def _lungs_box(lungs: np.ndarray, lattice: Lattice, ct: CTVolume) -> Slices:

@@ -12,7 +12,7 @@ from torch import nn
 from COVIDQuantLib.ct.volume import CTVolume, CTWarning
 from COVIDQuantLib.errors import COVIDQuantError, UnfitInputError
 from COVIDQuantLib.inference.device import CPU_INSTEAD, Device, choose_device
-from COVIDQuantLib.inference.lesions import AXIAL, PLANES, LesionsNetwork, find_lesions_by_network
+from COVIDQuantLib.inference.lesions import AXIAL, PLANES, VOLUME, LesionsNetwork, find_lesions_by_network
 from COVIDQuantLib.inference.lobes import LobesNetworks, find_lobes_by_networks
 from COVIDQuantLib.inference.lungmask_slices import lobes_by_lungmask
 from COVIDQuantLib.inference.lungs import find_lungs_by_slices
@@ -111,12 +111,13 @@ class Networks:
         return find_lesions_by_network(ct, lungs, axial, self.device, notices, report, planes, odds)
 
     def load_lesions(self) -> dict[str, LesionsNetwork]:
-        """The networks of the lesions by plane, read unless they were before.
+        """The networks of the lesions by role, read unless they were before.
 
         Raises:
             UnfitInputError: the bundle or its weights are missing or damaged.
         """
-        return {role: self._of_slices("lesions", role) for role in PLANES if role in self.bundle("lesions").networks}
+        there = self.bundle("lesions").networks
+        return {role: self._of_slices("lesions", role) for role in (*PLANES, VOLUME) if role in there}
 
     def _of_slices(self, step: str, role: str) -> LesionsNetwork:
         bundle = self.bundle(step)

@@ -6,6 +6,8 @@ import torch
 
 # Value outside the lungs before windowing (papers.md, Yoo: HU outside the lung set to −3024).
 OUTSIDE_HU = -3024.0
+# Window about aerated lung, and its CT number where there is none.
+_AROUND_HU, _NO_LUNG_HU = 600.0, -850.0
 
 
 def window(hu: torch.Tensor, low: float, high: float, lungs: torch.Tensor | None = None) -> torch.Tensor:
@@ -50,3 +52,29 @@ def neighbour_indices(
     offsets = torch.sign(steps) * torch.floor(steps.abs() * distance + 0.5)
     middle = torch.arange(slices, device=device)[:, None]
     return (middle + offsets.long()).clamp_(0, max(slices - 1, 0))
+
+
+def volume_input(
+    hu: torch.Tensor, window_hu: tuple[float, float], lungs: torch.Tensor, usual_hu: float
+) -> torch.Tensor:
+    """Input of a network for volumes: a patch shows neither the other lung nor how well either is inflated.
+
+    Args:
+        hu: CT numbers ``[k, j, i]``.
+        window_hu: those that become 0 and 1 in the first channel.
+        lungs: same shape, non-zero inside the lungs; outside both channels are 0.
+        usual_hu: of :func:`usual_lung_hu`; in the second channel 0.25, 600 HU wide.
+
+    Returns:
+        float32 0..1 ``[2, k, j, i]``.
+    """
+    low = usual_hu - 0.25 * _AROUND_HU
+    return torch.stack([window(hu, *window_hu, lungs), window(hu, low, low + _AROUND_HU, lungs)])
+
+
+def usual_lung_hu(hu: torch.Tensor, lungs: torch.Tensor) -> float:
+    """The CT number that 30 % of the lungs' points lie below: of aerated lung, whatever up to two thirds are."""
+    inside = hu[lungs > 0].float()
+    if not len(inside):
+        return _NO_LUNG_HU
+    return float(inside.kthvalue(1 + int(0.3 * (len(inside) - 1))).values)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from COVIDQuantLib.inference.lesions import PLANES
-from COVIDQuantLib.training.label_free.lesion_batches import SHAPES, Lesions, SliceBatches
+from COVIDQuantLib.training.label_free.batches.lesion_slices import SHAPES, Lesions, SliceBatches
 from COVIDQuantLib.training.label_free.loss import LesionsLoss
 from COVIDQuantLib.training.label_free.subjects import FALSE, MISSED, UNSEEN
 

@@ -11,11 +11,11 @@ import training_site as site
 from COVIDQuantLib.cli.main import main
 from COVIDQuantLib.errors import UnfitInputError, UsageError
 from COVIDQuantLib.inference.device import cpu_device
-from COVIDQuantLib.inference.lesions import PLANES
+from COVIDQuantLib.inference.lesions import PLANES, VOLUME
 from COVIDQuantLib.models.catalogue import DEFAULTS, default_bundle, find_bundle
 from COVIDQuantLib.training.label_free import run
+from COVIDQuantLib.training.label_free.batches.fissures import fissure_labels
 from COVIDQuantLib.training.label_free.chests import TUNING, ChestStore, Subject, painted_chest
-from COVIDQuantLib.training.label_free.fissure_batches import fissure_labels
 from COVIDQuantLib.training.label_free.make import REAL_CTS
 from COVIDQuantLib.training.label_free.people import HELD_OUT
 from COVIDQuantLib.training.label_free.real_cts import WHOLE_CTS
@@ -41,7 +41,8 @@ NETWORKS = {
         "fissures": {"architecture": "lobes-unet-3d", "settings": {**TINY, "in_channels": 1, "out_channels": 3}},
     },
     "lesions": {
-        role: {"architecture": "covid-lesion-net", "settings": {"in_channels": 1, "width": 2}} for role in PLANES
+        **{role: {"architecture": "covid-lesion-net", "settings": {"in_channels": 1, "width": 2}} for role in PLANES},
+        VOLUME: {"architecture": "lobes-unet-3d", "settings": {**TINY, "in_channels": 2, "out_channels": 1}},
     },
 }
 
@@ -151,8 +152,8 @@ def test_the_figure_of_tuning_knows_right_from_wrong(role):
             self.right = torch.nn.Parameter(torch.tensor(right))
 
         def forward(self, seen):
-            if role in PLANES:
-                return (seen - 0.8) * self.right
+            if role in (*PLANES, VOLUME):
+                return (seen[:, :1] - 0.8) * self.right
             labels = torch.from_numpy(lobes).long()
             if role == "fissures":
                 labels = fissure_labels(labels)
@@ -237,3 +238,12 @@ def test_real_people_and_whole_cts_join_where_the_data_are(shared_data, tmp_path
     tuning = [subject.name for subject in store.subjects if TUNING in (subject.group, subject.variant_group)]
     assert len(tuning) == len(store.tuning_seeds()) + 2
     assert not any(name in subject.name for name in HELD_OUT for subject in store.subjects)
+
+
+def test_a_recipe_for_lesions_may_do_without_the_volume():
+    document = recipe("lesions")
+    del document["networks"][VOLUME]
+    assert check_label_free(document, "tiny.json").roles == tuple(PLANES)
+    document["networks"][VOLUME] = {"architecture": "covid-lesion-net", "max_seconds": 1}
+    with pytest.raises(UsageError, match=r"networks.volume.architecture cannot be 'covid-lesion-net'"):
+        check_label_free(document, "tiny.json")

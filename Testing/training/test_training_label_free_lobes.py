@@ -1,4 +1,4 @@
-"""The batches of the lobes networks (COVIDQuantLib.training.label_free.lobe_batches)."""
+"""The batches of the lobes networks (COVIDQuantLib.training.label_free.batches.lobes)."""
 
 from dataclasses import replace
 
@@ -9,9 +9,9 @@ import torch
 from COVIDQuantLib.anatomy import HORIZONTAL, OBLIQUE
 from COVIDQuantLib.inference.lobes import FISSURE_CLASS
 from COVIDQuantLib.simulation.fields.deformation import WarpRange, draw_warp
-from COVIDQuantLib.training.label_free import lobe_batches
-from COVIDQuantLib.training.label_free.fissure_batches import FissureBatches, fissure_labels
-from COVIDQuantLib.training.label_free.lobe_batches import CoarseBatches, FineBatches, blanked, doubtful, recoloured
+from COVIDQuantLib.training.label_free.batches import lobes as lobe_batches
+from COVIDQuantLib.training.label_free.batches.fissures import FissureBatches, fissure_labels
+from COVIDQuantLib.training.label_free.batches.lobes import CoarseBatches, FineBatches, blanked, doubtful, recoloured
 from COVIDQuantLib.training.label_free.loss import LobesLoss
 from COVIDQuantLib.training.label_free.subjects import UNKNOWN
 

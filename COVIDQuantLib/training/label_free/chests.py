@@ -40,7 +40,14 @@ from COVIDQuantLib.training.label_free.recipe import (
     WHOLE,
     LabelFreeRecipe,
 )
-from COVIDQuantLib.training.label_free.subjects import Chest, coarse_view, fine_view, plane_view, slices_view
+from COVIDQuantLib.training.label_free.subjects import (
+    Chest,
+    coarse_view,
+    fine_view,
+    plane_view,
+    slices_view,
+    volume_view,
+)
 
 View = dict[str, np.ndarray]
 Vary = Callable[[Chest, int, np.random.Generator], Iterator[Chest]]
@@ -51,12 +58,13 @@ _VIEWS: dict[str, Callable[[Chest], View]] = {
     "slices": slices_view,
     "coronal": partial(plane_view, plane="coronal"),
     "sagittal": partial(plane_view, plane="sagittal"),
+    "volume": volume_view,
 }
 # Roles that use another role's views.
 _VIEW_OF = {"fissures": "fine"}
 _ATLAS = "cip_lobe_atlas"
 # Increase whenever the chests of the same recipe change.
-_VERSION = 8
+_VERSION = 9
 _VARIANT_STREAM, _THICK_SHARE = 11, 0.4
 _PAINTED_MM, _THIN_MM = (1.25, 1.5, 2.0), 1.25
 

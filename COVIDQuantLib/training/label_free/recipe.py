@@ -6,7 +6,7 @@ from typing import Any
 
 from COVIDQuantLib.errors import UsageError
 from COVIDQuantLib.inference.device import Device
-from COVIDQuantLib.inference.lesions import PLANES
+from COVIDQuantLib.inference.lesions import PLANES, VOLUME
 from COVIDQuantLib.networks.registry import ARCHITECTURES, checked_settings
 from COVIDQuantLib.system import settings_schema as s
 from COVIDQuantLib.training.label_free.make import FIRST_SEED
@@ -18,9 +18,11 @@ PHANTOMS, PHANTOM_VARIANTS, PAINTED, REAL = "phantoms", "phantom_variants", "pai
 # Chests painted around real people's lobes, and whole real CTs.
 PEOPLE, WHOLE = "people", "whole"
 GROUPS = (PHANTOMS, PHANTOM_VARIANTS, PAINTED, REAL, PEOPLE, WHOLE)
-ROLES = {"lobes": ("coarse", "fine", "fissures"), "lesions": tuple(PLANES)}
-_DIMENSIONS = {"coarse": 3, "fine": 3, "fissures": 3, **dict.fromkeys(PLANES, 2)}
-_CHANNELS = {"coarse": (1, 2), "fine": (7,), "fissures": (1,), **dict.fromkeys(PLANES, (1, 3))}
+ROLES = {"lobes": ("coarse", "fine", "fissures"), "lesions": (*PLANES, VOLUME)}
+# A recipe may leave it out.
+_OPTIONAL = {VOLUME}
+_DIMENSIONS = {"coarse": 3, "fine": 3, "fissures": 3, **dict.fromkeys(PLANES, 2), VOLUME: 3}
+_CHANNELS = {"coarse": (1, 2), "fine": (7,), "fissures": (1,), **dict.fromkeys(PLANES, (1, 3)), VOLUME: (2,)}
 
 
 def _whole(default: Any, meaning: str, least: int = 0) -> s.Setting:
@@ -86,6 +88,11 @@ OF_SLICES: s.Schema = {
     "odds_per_hu": s.number(0.0, "by how much for each HU that is missing", 0),
     "mirrored": s.truth(False, "inference also runs on each slice mirrored left to right"),
 }
+# And of one that sees the lungs as a volume.
+OF_VOLUMES: s.Schema = {
+    "mirrored": s.truth(False, "inference also runs on the lungs mirrored left to right"),
+    "weight": s.above_zero(1.0, "of its log odds in the mean; each of the others counts 1"),
+}
 _HEAD: s.Schema = {
     **HEAD,
     "task": s.choice(s.REQUIRED, "what is segmented", *ROLES),
@@ -113,7 +120,7 @@ _HEAD: s.Schema = {
 def network_schema(role: str) -> s.Schema:
     """The keys of a role's network."""
     fit = [name for name, record in ARCHITECTURES.items() if record.spatial_dims == _DIMENSIONS[role]]
-    more = OF_SLICES if _DIMENSIONS[role] == 2 else {}
+    more = OF_SLICES if role in PLANES else OF_VOLUMES if role == VOLUME else {}
     return {"architecture": s.choice(s.REQUIRED, "the network", *fit), **_NETWORK, **more}
 
 
@@ -125,9 +132,9 @@ _OF_TASK: dict[str, s.Schema] = {
         )
     },
 }
+_NETWORKS = {task: {role: network_schema(role) for role in roles} for task, roles in ROLES.items()}
 SCHEMAS: dict[str, s.Schema] = {
-    task: {**_HEAD, **_OF_TASK[task], "networks": {role: network_schema(role) for role in roles}}
-    for task, roles in ROLES.items()
+    task: {**_HEAD, **_OF_TASK[task], "networks": networks} for task, networks in _NETWORKS.items()
 }
 
 
@@ -137,7 +144,7 @@ class LabelFreeRecipe(CheckedRecipe):
     @property
     def roles(self) -> tuple[str, ...]:
         """The networks it trains."""
-        return ROLES[self["task"]]
+        return tuple(role for role in ROLES[self["task"]] if role in self["networks"])
 
     @property
     def hard_examples(self) -> bool:
@@ -173,14 +180,24 @@ _SAME = (
 )  # fmt: skip
 
 
+def _schema_for(document: Any) -> s.Schema:
+    """The schema of a document's task, without the optional networks that it does not name."""
+    task = document.get("task") if isinstance(document, dict) else None
+    if not isinstance(task, str):
+        return _HEAD
+    task, named = task if task in SCHEMAS else "lobes", document.get("networks")
+    left_out = _OPTIONAL - named.keys() if isinstance(named, dict) else set()
+    networks = {role: schema for role, schema in _NETWORKS[task].items() if role not in left_out}
+    return {**SCHEMAS[task], "networks": networks}
+
+
 def check_label_free(document: Any, where: str) -> LabelFreeRecipe:
     """A recipe from parsed JSON.
 
     Raises:
         UsageError: a key is unknown, missing, or has a value that does not fit; names its path.
     """
-    task = document.get("task") if isinstance(document, dict) else None
-    values = s.checked(document, SCHEMAS.get(task, SCHEMAS["lobes"]) if isinstance(task, str) else _HEAD, where)
+    values = s.checked(document, _schema_for(document), where)
     recipe = LabelFreeRecipe(values, where)
     for role in recipe.roles:
         try:

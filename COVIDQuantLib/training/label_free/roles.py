@@ -14,17 +14,16 @@ from monai.losses.dice import DiceCELoss
 from monai.metrics.meandice import compute_dice
 from torch import nn
 
-from COVIDQuantLib.inference.lesions import PLANES
+from COVIDQuantLib.inference.lesions import PLANES, VOLUME
 from COVIDQuantLib.inference.lobes import CLASSES, WINDOW_HU, coarse_input, lobes_window
-from COVIDQuantLib.inference.slice_input import neighbour_indices, window
+from COVIDQuantLib.inference.slice_input import neighbour_indices, usual_lung_hu, volume_input, window
 from COVIDQuantLib.training.feed import Batches
-from COVIDQuantLib.training.label_free import fissure_batches as fissures
-from COVIDQuantLib.training.label_free import lesion_batches as lesions
+from COVIDQuantLib.training.label_free.batches import fissures, lesion_slices, lesion_volumes
+from COVIDQuantLib.training.label_free.batches.lobes import SOFT_WINDOW_OF, CoarseBatches, FineBatches, doubtful
 from COVIDQuantLib.training.label_free.chests import View
-from COVIDQuantLib.training.label_free.lobe_batches import SOFT_WINDOW_OF, CoarseBatches, FineBatches, doubtful
 from COVIDQuantLib.training.label_free.loss import LesionsLoss, LobesLoss
-from COVIDQuantLib.training.label_free.recipe import OF_SLICES
-from COVIDQuantLib.training.label_free.subjects import COARSE_MM, FINE_MM, PIXEL_MM
+from COVIDQuantLib.training.label_free.recipe import OF_SLICES, OF_VOLUMES
+from COVIDQuantLib.training.label_free.subjects import COARSE_MM, FINE_MM, PIXEL_MM, VOLUME_MM
 
 DICE = "dice"
 _LOBES_INPUT = {"window_hu": list(WINDOW_HU)}
@@ -79,11 +78,17 @@ def _fissures(network: nn.Module, view: View, _channels: int) -> tuple[torch.Ten
 
 def _slices(network: nn.Module, view: View, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
     inside = torch.from_numpy(view["lobes"]) > 0
-    image = window(torch.from_numpy(view["hu"]), *lesions.WINDOW_HU, inside)
+    image = window(torch.from_numpy(view["hu"]), *lesion_slices.WINDOW_HU, inside)
     rows = torch.nonzero(inside.flatten(1).any(dim=1)).ravel()[::3]
-    beside = neighbour_indices(len(image), lesions.NEIGHBOUR_MM / float(view["spacing"][0]), channels)[rows]
+    beside = neighbour_indices(len(image), lesion_slices.NEIGHBOUR_MM / float(view["spacing"][0]), channels)[rows]
     found = [(_answer(network, image[few])[:, 0] > 0) for few in beside.split(8)]
     return (torch.cat(found).cpu() & inside[rows]).long(), torch.from_numpy(view["lesions"])[rows]
+
+
+def _volume(network: nn.Module, view: View, _channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    hu, inside = torch.from_numpy(view["hu"]), torch.from_numpy(view["lobes"]) > 0
+    image = volume_input(hu, lesion_slices.WINDOW_HU, inside, usual_lung_hu(hu, inside))[None]
+    return ((_answer(network, image)[0, 0] > 0) & inside).long(), torch.from_numpy(view["lesions"])
 
 
 def _answer(network: nn.Module, image: torch.Tensor) -> torch.Tensor:
@@ -92,7 +97,7 @@ def _answer(network: nn.Module, image: torch.Tensor) -> torch.Tensor:
 
 def _of_slices(plane: str) -> Role:
     return Role(
-        lambda views, draws, plan, channels: lesions.SliceBatches(
+        lambda views, draws, plan, channels: lesion_slices.SliceBatches(
             views,
             channels=channels,
             count=plan["batches_per_epoch"],
@@ -108,8 +113,8 @@ def _of_slices(plane: str) -> Role:
             "channels": channels,
             "pixel_mm": PIXEL_MM,
             "least_section_mm": PIXEL_MM,
-            "neighbour_mm": lesions.NEIGHBOUR_MM,
-            "window_hu": list(lesions.WINDOW_HU),
+            "neighbour_mm": lesion_slices.NEIGHBOUR_MM,
+            "window_hu": list(lesion_slices.WINDOW_HU),
             **{name: plan[name] for name in OF_SLICES},
         },
     )
@@ -124,6 +129,15 @@ def _coarse_record(channels: int, _plan: Mapping[str, Any]) -> dict[str, Any]:
     second = {} if soft is None else {"soft_window_hu": list(soft)}
     # Mirrored holds for the fine network too: both then also see the chest with left and right exchanged.
     return {"spacing_mm": COARSE_MM, **_LOBES_INPUT, **second, "mirrored": True}
+
+
+def _volume_record(channels: int, plan: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "channels": channels,
+        "pixel_mm": VOLUME_MM,
+        "window_hu": list(lesion_slices.WINDOW_HU),
+        **{name: plan[name] for name in OF_VOLUMES},
+    }
 
 
 def _volumes(kind: Callable[..., Batches]) -> MakeBatches:
@@ -156,6 +170,7 @@ ROLES: dict[str, Role] = {
         lambda _, __: {"spacing_mm": FINE_MM, **_LOBES_INPUT},
     ),
     **{plane: _of_slices(plane) for plane in PLANES},
+    VOLUME: Role(_volumes(lesion_volumes.VolumeBatches), LesionsLoss, _volume, 2, _volume_record),
 }
 
 

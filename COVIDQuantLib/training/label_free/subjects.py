@@ -20,6 +20,7 @@ from COVIDQuantLib.voxels.geometry import Geometry, Triple
 COARSE_MM = 5.0
 FINE_MM = 2.0
 PIXEL_MM = 1.5
+VOLUME_MM = 2.0
 MARGIN_MM = 16.0
 # Where the patient's outline is known, a wider surrounding of the lungs is included.
 _WIDE_MARGIN_MM = 26.0
@@ -119,6 +120,11 @@ def plane_view(chest: Chest, plane: str) -> dict[str, np.ndarray]:
     view = _view(chest, Lattice.over(chest.hu.shape, chest.spacing, step, chest.box(6.0)))
     turned = {name: np.ascontiguousarray(array.transpose(PLANES[plane].order)) for name, array in view.items()}
     return {**turned, "spacing": np.array(step, np.float32)}
+
+
+def volume_view(chest: Chest) -> dict[str, np.ndarray]:
+    """The lungs' box at 2 mm: ``hu``, ``lobes``, ``lesions`` and, if they are marked, the ``hard`` examples."""
+    return _view(chest, Lattice.over(chest.hu.shape, chest.spacing, (VOLUME_MM,) * 3, chest.box(8.0)))
 
 
 def _view(chest: Chest, lattice: Lattice) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ import torch
 
 from COVIDQuantLib.anatomy import FISSURES, HORIZONTAL, OBLIQUE
 from COVIDQuantLib.inference.lobes import FISSURE_CLASS, lobes_window
-from COVIDQuantLib.training.label_free.lobe_batches import Batch, HardPoints, PatchBatches, View, blanked, recoloured
+from COVIDQuantLib.training.label_free.batches.lobes import Batch, HardPoints, PatchBatches, View, blanked, recoloured
 
 # The network's classes: none, and these kinds of fissure.
 CLASSES = 1 + len(FISSURE_CLASS)

@@ -23,7 +23,7 @@ NEIGHBOUR_MM = 5.0
 # Pixels of a patch, rows and columns, in each plane.
 SHAPES = {"slices": (144, 208), "coronal": (160, 200), "sagittal": (160, 152)}
 # Lesions smaller than this weigh more in the loss: a lesion of 0.3 mL as much as one four times as large.
-_FULL_ML, _MOST_WEIGHT, _WEIGHT_STEPS = 5.0, 4.0, 32
+_FULL_ML, _MOST_WEIGHT, WEIGHT_STEPS = 5.0, 4.0, 32
 # Crumbs below this do not.
 _LEAST_ML = 0.1
 # Hard examples: how much more a missed lesion weighs, the most that the steps can hold, how much more often it is
@@ -77,7 +77,7 @@ class Lesions:
         rest = np.where(marks == FALSE, _FALSE_WEIGHT, np.where(lesions & ~seen, 0, 1)).astype(np.uint8)
         false = ndimage.find_objects(ndimage.label(marks == FALSE)[0])
         return cls(
-            (weights * _WEIGHT_STEPS).astype(np.uint8)[pieces],
+            (weights * WEIGHT_STEPS).astype(np.uint8)[pieces],
             rest,
             tuple((boxes[number - 1][0].start, boxes[number - 1][0].stop) for number in large),
             tuple(_MISSED_DRAWS if missed[number] else 1.0 for number in large),
@@ -96,7 +96,7 @@ class Lesions:
     def mask_and_weights(self, k: int) -> np.ndarray:
         """A slice's lesions, 0 or 1, their weights, and those of the rest, float32 ``[3, j, i]``."""
         weight = self.weight[k].astype(np.float32)
-        return np.stack([weight > 0, weight / _WEIGHT_STEPS, self.rest[k]]).astype(np.float32)
+        return np.stack([weight > 0, weight / WEIGHT_STEPS, self.rest[k]]).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Training batches of the label-free recipes, a file for each kind of network."""
