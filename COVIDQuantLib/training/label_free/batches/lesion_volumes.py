@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,10 +19,9 @@ from COVIDQuantLib.training.label_free.batches.lesion_slices import (
     misjudged,
     recoloured,
 )
+from COVIDQuantLib.training.label_free.batches.lobes import Batch, DrawnPatches, View
 from COVIDQuantLib.training.label_free.subjects import VOLUME_MM
 
-View = dict[str, np.ndarray]
-Batch = tuple[torch.Tensor, torch.Tensor]
 # Shares of the patches with a lesion, in chests that have any, and with a vessel or another dense place, of the rest.
 _SICK, _DENSE_SHARE = 0.6, 0.4
 # Dense places: lung above this, no lesion; every n-th point is kept, and every n-th point of a lesion.
@@ -46,36 +44,19 @@ class _Places:
 
 
 @dataclass(frozen=True)
-class VolumeBatches:
-    """Patches in random pose and intensity, drawn again each epoch; more than half of them have lesions.
+class VolumeBatches(DrawnPatches):
+    """Patches in random pose and intensity; more than half of them have lesions.
 
-    Every lesion of a chest is as likely, so that small ones are seen as often as large ones.
-
-    Attributes:
-        views: of :func:`~COVIDQuantLib.training.label_free.subjects.volume_view`.
-        shape: points ``[k, j, i]`` of a patch.
-        size: patches in a batch.
-        count: batches in an epoch.
-        seed: of all draws, with the epoch's number.
+    Every lesion of a chest is as likely, so that small ones are seen as often as large ones. The views are of
+    :func:`~COVIDQuantLib.training.label_free.subjects.volume_view`, inputs ``[b, 2, k, j, i]`` 0..1, targets
+    ``[b, 2, k, j, i]``: 1 in lesions, else 0, and the weight of the point in the loss.
     """
 
-    views: Sequence[View]
     shape: tuple[int, int, int] = (48, 56, 56)
     size: int = 3
-    count: int = 100
-    seed: int = 0
 
-    def __call__(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch: input ``[b, 2, k, j, i]`` 0..1, target ``[b, 2, k, j, i]``.
-
-        The target's first channel is 1 in lesions, else 0; its second the weight of the point in the loss.
-        """
-        rng = np.random.default_rng([self.seed, epoch])
-        for _ in range(self.count):
-            pairs = [self._one(int(rng.integers(len(self.views))), rng) for _ in range(self.size)]
-            yield torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
-
-    def _one(self, number: int, rng: np.random.Generator) -> Batch:
+    def _one(self, rng: np.random.Generator) -> Batch:
+        number = int(rng.integers(len(self.views)))
         view = self.views[number]
         if number not in self._known:
             self._known[number] = _known(view)

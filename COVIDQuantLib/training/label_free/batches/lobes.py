@@ -96,11 +96,11 @@ class CoarseBatches:
 
 
 @dataclass(frozen=True)
-class PatchBatches(ABC):
-    """Patches at 2 mm in random pose, many of them centred on difficult points.
+class DrawnPatches(ABC):
+    """Patches in random pose, drawn again each epoch.
 
     Attributes:
-        views: of :func:`~COVIDQuantLib.training.label_free.subjects.fine_view`.
+        views: of the chests.
         shape: points ``[k, j, i]`` of a patch.
         size: patches in a batch.
         count: batches in an epoch.
@@ -112,14 +112,27 @@ class PatchBatches(ABC):
     size: int = 2
     count: int = 100
     seed: int = 0
-    _mirrored: ClassVar[float] = 0.0
 
     def __call__(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch: inputs float and targets int64, both ``[b, c, k, j, i]``."""
+        """The batches of an epoch: inputs and targets, both ``[b, c, k, j, i]``."""
         rng = np.random.default_rng([self.seed, epoch])
         for _ in range(self.count):
             pairs = [self._one(rng) for _ in range(self.size)]
             yield torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
+
+    @abstractmethod
+    def _one(self, rng: np.random.Generator) -> Batch:
+        """Input and target of a patch."""
+
+
+@dataclass(frozen=True)
+class PatchBatches(DrawnPatches):
+    """Patches at 2 mm, many of them centred on difficult points; inputs float, targets int64.
+
+    The views are of :func:`~COVIDQuantLib.training.label_free.subjects.fine_view`.
+    """
+
+    _mirrored: ClassVar[float] = 0.0
 
     def _one(self, rng: np.random.Generator) -> Batch:
         number = int(rng.integers(len(self.views)))
