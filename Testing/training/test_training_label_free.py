@@ -20,7 +20,6 @@ from COVIDQuantLib.training.label_free.make import REAL_CTS
 from COVIDQuantLib.training.label_free.people import HELD_OUT
 from COVIDQuantLib.training.label_free.real_cts import WHOLE_CTS
 from COVIDQuantLib.training.label_free.recipe import (
-    OF_SLICES,
     PAINTED,
     PEOPLE,
     PHANTOM_VARIANTS,
@@ -81,10 +80,9 @@ def test_a_bundle_from_nothing_but_phantoms(tmp_path, capsys, task):
     assert "phantom CTs (seeds from 1000) made by this project's code alone" in bundle.metadata["data_source"]
     assert all(figure["n"] == 1 for figure in ours["measured"])
     assert set(ours["training"]["networks"]) == set(NETWORKS[task])
-    for role in NETWORKS[task]:
-        assert bundle.network(role).input == ROLES[role].input(
-            1, {name: setting.default for name, setting in OF_SLICES.items()}
-        )
+    plans = check_label_free(recipe(task), "tiny.json")["networks"]
+    for role, network in NETWORKS[task].items():
+        assert bundle.network(role).input == ROLES[role].input(network["settings"]["in_channels"], plans[role])
         assert bundle.load(role) is not None
     made = {path.stat().st_mtime_ns for path in (tmp_path / "out" / "cache").rglob("*.npz")}
     if task == "lobes":
