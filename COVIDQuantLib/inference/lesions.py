@@ -228,18 +228,23 @@ def _mean_logits(
 
 def _settle(logits: torch.Tensor, ct: CTVolume, inside: np.ndarray, lattice: Lattice, network: LesionsNetwork) -> None:
     """Apply the rules on doubtful pieces and on density to the log odds of all networks, in place."""
-    spacing = ct.geometry.spacing_kji
-    lung = sample(inside.view(np.uint8), spacing, lattice) > 0.5
-    hu = sample(ct.hu, spacing, lattice)
+    if not (network.piece_limits.drop_any or network.odds_per_hu):
+        return
+    hu, lung = _sampled(ct, inside, lattice)
     if network.piece_limits.drop_any:
         drop_doubtful_pieces(logits, hu, lung, network.piece_limits, _PIECE_ML * 1000.0 / float(np.prod(lattice.step)))
-    if network.odds_per_hu:
-        limits = network.denser_hu, network.odds_per_hu
-        doubt_what_is_not_dense(logits, hu, lung, lattice.step, network.level, limits)
+    limits = network.denser_hu, network.odds_per_hu
+    doubt_what_is_not_dense(logits, hu, lung, lattice.step, network.level, limits)
 
 
 def _log_odds(probability: float) -> float:
     return float(np.log(probability / (1 - probability)))
+
+
+def _sampled(ct: CTVolume, inside: np.ndarray, lattice: Lattice) -> tuple[torch.Tensor, torch.Tensor]:
+    """CT numbers on a lattice, and whether a point is lung, both ``[k, j, i]``."""
+    spacing = ct.geometry.spacing_kji
+    return sample(ct.hu, spacing, lattice), sample(inside.view(np.uint8), spacing, lattice) > 0.5
 
 
 def _look(
@@ -254,9 +259,8 @@ def _look(
 ) -> torch.Tensor:
     """Logits of a network on a lattice, ``[k, j, i]`` on the CPU."""
     report(0.05)
-    spacing = ct.geometry.spacing_kji
-    lung = sample(inside.view(np.uint8), spacing, lattice) > 0.5
-    seen = window(sample(ct.hu, spacing, lattice), *network.window_hu, lung)
+    seen, lung = _sampled(ct, inside, lattice)
+    seen = window(seen, *network.window_hu, lung)
     seen, lung = seen.permute(plane.order), lung.permute(plane.order)
     section_mm = lattice.step[plane.order[0]]
     sideways = plane.sideways if network.mirrored else None
@@ -278,10 +282,8 @@ def _look_whole(
 ) -> torch.Tensor:
     """Logits of a network for volumes on a lattice, ``[k, j, i]`` on the CPU."""
     report(0.05)
-    spacing = ct.geometry.spacing_kji
-    lung = sample(inside.view(np.uint8), spacing, lattice) > 0.5
-    hu = sample(ct.hu, spacing, lattice)
-    seen = volume_input(hu, network.window_hu, lung, usual_lung_hu(hu, lung))
+    seen, lung = _sampled(ct, inside, lattice)
+    seen = volume_input(seen, network.window_hu, lung, usual_lung_hu(seen, lung))
     if not network.mirrored:
         return run_volume(network.network, seen, device, notices, part(report, 0.1, 1.0))[0]
     said = run_volume(network.network, seen, device, notices, part(report, 0.1, 0.55))[0]
